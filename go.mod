@@ -1,0 +1,3 @@
+module github.com/carat-hub/carat
+
+go 1.26.0
