@@ -99,7 +99,7 @@ type VerificationSummary struct {
 	CheckSet  int       `json:"checkSet"`
 	Summary   string    `json:"summary,omitempty"`
 	UpdatedAt time.Time `json:"updatedAt"`
-	Referrer  Digest    `json:"referrer"` // manifest digest of the report referrer, zero when there is none
+	Referrer  Digest    `json:"referrer,omitzero"` // manifest digest of the report referrer, zero when there is none
 }
 
 // ModelQuery selects models for lists and search.

@@ -9,15 +9,15 @@ import (
 
 // Verification is one verification of one version, as stored.
 type Verification struct {
-	ID        int64
-	Name      registry.Name
-	Digest    registry.Digest // of the manifest
-	CheckSet  int
-	State     State
-	Report    *Report // grows while it runs; nil while pending
-	Referrer  registry.Digest
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	ID        int64           `json:"id"`
+	Name      registry.Name   `json:"name"`
+	Digest    registry.Digest `json:"digest"` // of the manifest
+	CheckSet  int             `json:"checkSet"`
+	State     State           `json:"state"`
+	Report    *Report         `json:"report,omitempty"`  // grows while it runs; nil while pending
+	Referrer  registry.Digest `json:"referrer,omitzero"` // manifest of the report, zero until it is pushed
+	CreatedAt time.Time       `json:"createdAt"`
+	UpdatedAt time.Time       `json:"updatedAt"`
 }
 
 // Store keeps verifications. The manifest's transaction inserts them as
