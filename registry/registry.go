@@ -93,9 +93,17 @@ func (r *Registry) SetVisibility(ctx context.Context, g auth.Grant, v auth.Visib
 }
 
 // Repositories lists up to limit names after last in byte order, those that
-// the principal may see.
-func (r *Registry) Repositories(ctx context.Context, p auth.Principal, last Name, limit int) ([]Name, error) {
-	return r.store.Repositories(ctx, last, clamp(limit), p.Admin && !p.Limited)
+// the principal may see, and whether there are more.
+func (r *Registry) Repositories(ctx context.Context, p auth.Principal, last Name, limit int) (names []Name, more bool, err error) {
+	limit = clamp(limit)
+	names, err = r.store.Repositories(ctx, last, limit+1, p.Admin && !p.Limited)
+	if err != nil {
+		return nil, false, err
+	}
+	if len(names) > limit {
+		return names[:limit], true, nil
+	}
+	return names, false, nil
 }
 
 // granted returns the repository that the grant permits the action on.

@@ -14,9 +14,10 @@ func (r *Registry) Tags(ctx context.Context, g auth.Grant, last Tag, limit int) 
 	if err != nil {
 		return nil, false, err
 	}
-	if limit < 0 || limit > MaxPage {
+	if limit < 0 {
 		limit = MaxPage
 	}
+	limit = clamp(limit)
 	tags, err = r.store.Tags(ctx, n, last, limit+1)
 	if err != nil {
 		return nil, false, err
