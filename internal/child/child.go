@@ -16,12 +16,15 @@ import (
 const watch = `
 pid=$1 scratch=$2 line=
 read -r line
-if [ "$line" != ended ]; then
-	kill -QUIT "$pid" 2>/dev/null
-	n=0
-	while kill -0 "$pid" 2>/dev/null && [ "$n" -lt 100 ]; do sleep 0.1; n=$((n+1)); done
-	kill -KILL "$pid" 2>/dev/null
-fi
+[ "$line" != ended ] || exit 0
+kill -QUIT "$pid" 2>/dev/null
+n=0
+while kill -0 "$pid" 2>/dev/null && [ "$n" -lt 100 ]; do
+	case $(cat "/proc/$pid/stat" 2>/dev/null) in *") Z "*) break ;; esac # ended, but nobody collects it
+	sleep 0.1
+	n=$((n+1))
+done
+kill -KILL "$pid" 2>/dev/null
 [ -z "$scratch" ] || rm -rf -- "$scratch"
 `
 
@@ -36,8 +39,8 @@ type Process struct {
 }
 
 // Start starts cmd in a process group of its own, so that an interrupt typed at the terminal reaches it only through us.
-// When the child has ended, or the test process has, the folder scratch and all in it is removed ("" for no folder).
-// cmd must not have a writer that is not an *os.File for its output, or `go test` waits for it.
+// If the test process ends first, the folder scratch and all in it is removed after the child ("" for no folder); if the
+// child ends first, the folder stays the caller's. cmd must not have a writer that is not an *os.File for its output, or `go test` waits for it.
 func Start(cmd *exec.Cmd, scratch string) (*Process, error) {
 	group(cmd)
 	if err := cmd.Start(); err != nil {
@@ -80,7 +83,7 @@ func (p *Process) wait() {
 // Pid is the child's process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Done is closed when the child has ended and its scratch folder is gone.
+// Done is closed when the child has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Err is how the child ended, as exec.Cmd.Wait tells it; call it after Done.
