@@ -2,4 +2,15 @@ module github.com/carat-hub/carat
 
 go 1.26.0
 
-require github.com/google/uuid v1.6.0 // indirect
+require (
+	github.com/google/go-cmp v0.7.0
+	github.com/google/go-containerregistry v0.22.1
+	github.com/google/uuid v1.6.0
+	github.com/opencontainers/image-spec v1.1.1
+	golang.org/x/net v0.62.0
+	golang.org/x/sync v0.24.0
+	golang.org/x/text v0.43.0
+	oras.land/oras-go/v2 v2.7.0
+)
+
+require github.com/opencontainers/go-digest v1.0.0 // indirect
