@@ -24,8 +24,10 @@ var (
 	// Whole names that decide against the extension, in lower case.
 	configNames = set("vocab.txt", "merges.txt", "spiece.txt", "bpe.codes", "added_tokens.txt", "params", "system", "template", "modelfile")
 	codeNames   = set("requirements.txt", "dockerfile", "makefile", "cmakelists.txt", "pyproject.toml", "setup.cfg")
-	docPrefixes = []string{"license", "licence", "notice", "readme", "copying", "copyright", "authors", "contributing", "changelog", "citation",
-		"use_policy", "usage_policy", "acceptable_use", "terms", "third_party", "model_card"}
+	docPrefixes = []string{
+		"license", "licence", "notice", "readme", "copying", "copyright", "authors", "contributing", "changelog", "citation",
+		"use_policy", "usage_policy", "acceptable_use", "terms", "third_party", "model_card",
+	}
 )
 
 // classify returns the ModelPack media type of a file's raw layer. guessed is
