@@ -1,0 +1,327 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"mime"
+	"slices"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/carat-hub/carat/auth"
+)
+
+// ManifestPut is a manifest as a client sends it.
+type ManifestPut struct {
+	Reference Reference
+	MediaType string // the Content-Type, may be empty
+	Body      []byte
+	Tags      []Tag // further tags, from ?tag=
+}
+
+// PutResult is what a manifest PUT made.
+type PutResult struct {
+	Digest  Digest
+	Subject Digest // zero when the manifest has none
+	Tags    []Tag  // all tags that point at it now because of this call
+}
+
+// PutManifest checks a manifest and commits it with its tags, its model
+// record and the jobs that follow. Errors: CodeManifestInvalid,
+// CodeManifestTooLarge, CodeManifestBlobUnknown, CodeDigestInvalid.
+func (r *Registry) PutManifest(ctx context.Context, g auth.Grant, p ManifestPut) (PutResult, error) {
+	n, err := granted(g, auth.Push)
+	if err != nil {
+		return PutResult{}, err
+	}
+	algorithm, tags := SHA256, slices.Clone(p.Tags)
+	if p.Reference.Tag != "" {
+		tags = append(tags, p.Reference.Tag)
+	} else {
+		algorithm = p.Reference.Digest.Algorithm()
+	}
+	slices.Sort(tags)
+	tags = slices.Compact(tags)
+
+	m, doc, err := ParseManifest(p.Body, p.MediaType, algorithm)
+	if err != nil {
+		return PutResult{}, err
+	}
+	if want := p.Reference.Digest; !want.IsZero() && m.Digest != want {
+		return PutResult{}, mismatch(m.Digest)
+	}
+	if err := r.ensure(ctx, n); err != nil {
+		return PutResult{}, err
+	}
+	m.CreatedAt = r.now()
+	w := ManifestWrite{
+		Name: n, Manifest: m, Annotations: doc.Annotations,
+		Blobs: doc.blobs(), Manifests: doc.children(), Tags: tags,
+	}
+	if _, _, ok := n.Split(); ok {
+		w.Version = recogniseVersion(n, m, doc)
+	}
+	if err := r.store.PutManifest(ctx, w); err != nil {
+		return PutResult{}, err
+	}
+	return PutResult{Digest: m.Digest, Subject: m.Subject, Tags: tags}, nil
+}
+
+// Manifest returns a manifest by tag or digest. Errors: CodeManifestUnknown.
+func (r *Registry) Manifest(ctx context.Context, g auth.Grant, ref Reference) (Manifest, error) {
+	n, err := granted(g, auth.Pull)
+	if err != nil {
+		return Manifest{}, err
+	}
+	return r.store.Manifest(ctx, n, ref)
+}
+
+// DeleteManifest deletes a manifest with the tags on it. Errors:
+// CodeManifestUnknown; CodeDenied while an index refers to it.
+func (r *Registry) DeleteManifest(ctx context.Context, g auth.Grant, d Digest) error {
+	n, err := granted(g, auth.Delete)
+	if err != nil {
+		return err
+	}
+	return r.store.DeleteManifest(ctx, n, d)
+}
+
+// Document is the content of an image manifest or an index.
+type Document struct {
+	SchemaVersion int                  `json:"schemaVersion"`
+	MediaType     string               `json:"mediaType"`
+	ArtifactType  string               `json:"artifactType"`
+	Config        *ocispec.Descriptor  `json:"config"`
+	Layers        []ocispec.Descriptor `json:"layers"`
+	Manifests     []ocispec.Descriptor `json:"manifests"`
+	Subject       *ocispec.Descriptor  `json:"subject"`
+	Annotations   map[string]string    `json:"annotations"`
+}
+
+// ParseManifest checks the bytes of a manifest. MediaType is what the
+// transport says it is, "" when it says nothing. Errors: CodeManifestInvalid,
+// CodeManifestTooLarge.
+func ParseManifest(body []byte, mediaType string, a Algorithm) (Manifest, *Document, error) {
+	if len(body) > MaxManifestSize {
+		return Manifest{}, nil, Errorf(CodeManifestTooLarge, "the manifest has %d bytes; at most %d are allowed", len(body), MaxManifestSize)
+	}
+	if err := checkJSON(body); err != nil {
+		return Manifest{}, nil, err
+	}
+	doc := new(Document)
+	if err := json.Unmarshal(body, doc); err != nil {
+		return Manifest{}, nil, Wrap(err, CodeManifestInvalid, "the manifest has a field of the wrong type")
+	}
+	mediaType, err := doc.mediaType(mediaType)
+	if err != nil {
+		return Manifest{}, nil, err
+	}
+	if err := doc.check(mediaType); err != nil {
+		return Manifest{}, nil, err
+	}
+	m := Manifest{
+		Digest: DigestOf(a, body), MediaType: mediaType,
+		ArtifactType: doc.ArtifactType, Body: body,
+	}
+	if m.ArtifactType == "" && doc.Config != nil {
+		m.ArtifactType = doc.Config.MediaType
+	}
+	if doc.Subject != nil {
+		m.Subject = MustParseDigest(doc.Subject.Digest.String())
+	}
+	return m, doc, nil
+}
+
+// mediaType settles what kind of manifest this is: the document's own word
+// and the transport's must agree, and one of them must be there.
+func (doc *Document) mediaType(transport string) (string, error) {
+	if transport != "" {
+		t, _, err := mime.ParseMediaType(transport)
+		if err != nil {
+			return "", Errorf(CodeManifestInvalid, "Content-Type %q is malformed", clip(transport))
+		}
+		transport = t
+	}
+	if transport != "" && doc.MediaType != "" && transport != doc.MediaType {
+		return "", Errorf(CodeManifestInvalid, "Content-Type is %q but the manifest's mediaType is %q", clip(transport), clip(doc.MediaType))
+	}
+	t := doc.MediaType
+	if t == "" {
+		t = transport
+	}
+	switch t {
+	case MediaTypeOCIManifest, MediaTypeOCIIndex, MediaTypeDockerManifest, MediaTypeDockerList:
+		return t, nil
+	case "":
+		return "", Errorf(CodeManifestInvalid, "neither Content-Type nor mediaType says what the manifest is")
+	}
+	return "", Errorf(CodeManifestInvalid, "manifests of media type %q are not supported", clip(t))
+}
+
+// check refuses what is malformed or could be read in two ways.
+func (doc *Document) check(mediaType string) error {
+	if doc.SchemaVersion != 2 {
+		return Errorf(CodeManifestInvalid, "schemaVersion is %d, must be 2", doc.SchemaVersion)
+	}
+	index := mediaType == MediaTypeOCIIndex || mediaType == MediaTypeDockerList
+	switch {
+	case index && (doc.Config != nil || doc.Layers != nil):
+		return Errorf(CodeManifestInvalid, "an index has no config and no layers")
+	case index && doc.Manifests == nil:
+		return Errorf(CodeManifestInvalid, "an index needs manifests")
+	case !index && doc.Manifests != nil:
+		return Errorf(CodeManifestInvalid, "an image manifest has no manifests")
+	case !index && doc.Config == nil:
+		return Errorf(CodeManifestInvalid, "an image manifest needs a config")
+	}
+	if n := len(doc.Layers) + len(doc.Manifests); n > maxDescriptors {
+		return Errorf(CodeManifestInvalid, "the manifest has %d descriptors; at most %d are allowed", n, maxDescriptors)
+	}
+	for _, d := range doc.descriptors() {
+		if err := checkDescriptor(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (doc *Document) descriptors() []ocispec.Descriptor {
+	all := slices.Concat(doc.Layers, doc.Manifests)
+	if doc.Config != nil {
+		all = append(all, *doc.Config)
+	}
+	if doc.Subject != nil {
+		all = append(all, *doc.Subject)
+	}
+	return all
+}
+
+func checkDescriptor(d ocispec.Descriptor) error {
+	digest, err := ParseDigest(d.Digest.String())
+	switch {
+	case err != nil:
+		return Errorf(CodeManifestInvalid, "a descriptor's digest %q is not valid", clip(d.Digest.String()))
+	case d.Size < 0:
+		return Errorf(CodeManifestInvalid, "descriptor %s has the negative size %d", digest, d.Size)
+	case d.MediaType == "":
+		return Errorf(CodeManifestInvalid, "descriptor %s has no mediaType", digest)
+	case len(d.Data) > 0 && (int64(len(d.Data)) != d.Size || DigestOf(digest.Algorithm(), d.Data) != digest):
+		return Errorf(CodeManifestInvalid, "descriptor %s embeds data of another digest or size", digest)
+	}
+	return nil
+}
+
+// blobs returns the digests that must be in the repository. Layers that the
+// specification lets a registry do without are left out.
+func (doc *Document) blobs() []Digest {
+	var all []Digest
+	if doc.Config != nil {
+		all = append(all, MustParseDigest(doc.Config.Digest.String()))
+	}
+	for _, l := range doc.Layers {
+		if !nonDistributable(l.MediaType) {
+			all = append(all, MustParseDigest(l.Digest.String()))
+		}
+	}
+	return unique(all)
+}
+
+func (doc *Document) children() []Digest {
+	var all []Digest
+	for _, m := range doc.Manifests {
+		all = append(all, MustParseDigest(m.Digest.String()))
+	}
+	return unique(all)
+}
+
+func unique(ds []Digest) []Digest {
+	slices.SortFunc(ds, func(a, b Digest) int { return strings.Compare(a.s, b.s) })
+	return slices.Compact(ds)
+}
+
+func nonDistributable(mediaType string) bool {
+	return strings.HasPrefix(mediaType, "application/vnd.oci.image.layer.nondistributable.") ||
+		strings.HasPrefix(mediaType, "application/vnd.docker.image.rootfs.foreign.")
+}
+
+// fieldNames are the keys of manifests and descriptors that have a meaning.
+var fieldNames = []string{
+	"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject",
+	"annotations", "digest", "size", "urls", "data", "platform",
+}
+
+const maxJSONDepth = 32
+
+// checkJSON refuses documents that two parsers could read differently:
+// duplicate keys, known keys in another case, trailing data, deep nesting.
+func checkJSON(body []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	t, err := dec.Token()
+	if err == nil && t != json.Delim('{') {
+		return Errorf(CodeManifestInvalid, "the manifest is not a JSON object")
+	}
+	if err == nil {
+		err = checkObject(dec, 1, true)
+	}
+	if err == nil && dec.InputOffset() != int64(len(bytes.TrimRight(body, " \t\r\n"))) {
+		return Errorf(CodeManifestInvalid, "there is data after the manifest")
+	}
+	if err != nil && !IsCode(err, CodeManifestInvalid) {
+		return Wrap(err, CodeManifestInvalid, "the manifest is not valid JSON")
+	}
+	return err
+}
+
+// checkObject reads on behind an opening brace. Free keys are those of
+// annotation maps: any spelling is allowed, but each only once.
+func checkObject(dec *json.Decoder, depth int, known bool) error {
+	seen := map[string]bool{}
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		key, _ := t.(string)
+		if seen[key] {
+			return Errorf(CodeManifestInvalid, "key %q occurs twice in one object", clip(key))
+		}
+		seen[key] = true
+		if known {
+			for _, f := range fieldNames {
+				if key != f && strings.EqualFold(key, f) {
+					return Errorf(CodeManifestInvalid, "key %q must be written %q", clip(key), f)
+				}
+			}
+		}
+		if err := checkValue(dec, depth, known && key != "annotations" && key != "platform"); err != nil {
+			return err
+		}
+	}
+	_, err := dec.Token()
+	return err
+}
+
+func checkValue(dec *json.Decoder, depth int, known bool) error {
+	if depth > maxJSONDepth {
+		return Errorf(CodeManifestInvalid, "the manifest is nested more than %d deep", maxJSONDepth)
+	}
+	t, err := dec.Token()
+	if err != nil {
+		return err
+	}
+	switch t {
+	case json.Delim('{'):
+		return checkObject(dec, depth+1, known)
+	case json.Delim('['):
+		for dec.More() {
+			if err := checkValue(dec, depth+1, known); err != nil {
+				return err
+			}
+		}
+		_, err = dec.Token()
+	}
+	return err
+}

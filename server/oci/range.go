@@ -1,0 +1,122 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/carat-hub/carat/registry"
+)
+
+// requestedRanges returns how many ranges of the content the request asks
+// for, 0 for all of it. A Range header of another unit is dropped, as RFC
+// 9110 says. Errors: CodeRangeInvalid when no part of it can be answered.
+func requestedRanges(r *http.Request, size int64) (int, error) {
+	header := r.Header.Get("Range")
+	if header == "" || r.Header.Get("If-Range") != "" {
+		return 0, nil
+	}
+	specs, ok := strings.CutPrefix(header, "bytes=")
+	if !ok {
+		r.Header.Del("Range")
+		return 0, nil
+	}
+	n, satisfiable := 0, false
+	for spec := range strings.SplitSeq(specs, ",") {
+		overlaps, err := overlapsContent(strings.TrimSpace(spec), size)
+		if err != nil {
+			return 0, err
+		}
+		n, satisfiable = n+1, satisfiable || overlaps
+	}
+	if !satisfiable {
+		return 0, registry.Errorf(registry.CodeRangeInvalid, "the blob has %d bytes, none of them in the range", size)
+	}
+	return n, nil
+}
+
+// overlapsContent reports whether one range, <first>-, <first>-<last> or
+// -<length>, has bytes in common with the content.
+func overlapsContent(spec string, size int64) (bool, error) {
+	malformed := registry.Errorf(registry.CodeRangeInvalid, "the Range header is malformed")
+	from, to, ok := strings.Cut(spec, "-")
+	if !ok {
+		return false, malformed
+	}
+	var first, last uint64
+	var err error
+	if from == "" {
+		length, err := strconv.ParseUint(to, 10, 63)
+		if err != nil {
+			return false, malformed
+		}
+		return length > 0 && size > 0, nil
+	}
+	if first, err = strconv.ParseUint(from, 10, 63); err != nil {
+		return false, malformed
+	}
+	if to != "" {
+		if last, err = strconv.ParseUint(to, 10, 63); err != nil || last < first {
+			return false, malformed
+		}
+	}
+	return first < uint64(size), nil
+}
+
+// rangeReader reads a blob from where it was last sought to.
+type rangeReader struct {
+	ctx  context.Context //nolint:containedctx // lives as long as the request that it serves
+	reg  *registry.Registry
+	blob registry.Blob
+	pos  int64
+	rc   io.ReadCloser
+}
+
+// Read implements io.Reader.
+func (r *rangeReader) Read(p []byte) (int, error) {
+	if r.pos >= r.blob.Size {
+		return 0, io.EOF
+	}
+	if r.rc == nil {
+		rc, err := r.reg.Open(r.ctx, r.blob, r.pos, -1)
+		if err != nil {
+			return 0, err
+		}
+		r.rc = rc
+	}
+	n, err := r.rc.Read(p)
+	r.pos += int64(n)
+	return n, err
+}
+
+// Seek implements io.Seeker.
+func (r *rangeReader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += r.pos
+	case io.SeekEnd:
+		offset += r.blob.Size
+	}
+	if offset < 0 {
+		return 0, errors.New("seek before the start")
+	}
+	if offset != r.pos {
+		_ = r.Close()
+		r.pos = offset
+	}
+	return offset, nil
+}
+
+// Close implements io.Closer.
+func (r *rangeReader) Close() error {
+	if r.rc == nil {
+		return nil
+	}
+	rc := r.rc
+	r.rc = nil
+	return rc.Close()
+}
+
