@@ -158,7 +158,7 @@ func (s *Server) renderError(err error, c echo.Context) {
 	}
 
 	h := w.Header()
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Range", "Etag", "Last-Modified", "Docker-Content-Digest"} {
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified", "Docker-Content-Digest"} {
 		h.Del(name) // they were meant for the answer that failed
 	}
 	h.Set("Cache-Control", "no-store")
