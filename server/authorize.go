@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/labstack/echo/v4"
+
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 )
@@ -18,20 +20,32 @@ type Repositories interface {
 	Visibility(ctx context.Context, n registry.Name) (v auth.Visibility, exists bool, err error)
 }
 
-// Authorize decides whether the caller of the request whose context it is
-// given may do a to repository n, and returns the proof for the registry.
+// Access tells handlers who asks and what they may do.
+type Access struct{ repos Repositories }
+
+// NewAccess returns an Access that looks repositories up in repos.
+func NewAccess(repos Repositories) Access { return Access{repos} }
+
+// Principal returns who sent the request.
+func (a Access) Principal(c echo.Context) auth.Principal {
+	return PrincipalOf(c.Request().Context())
+}
+
+// Authorize decides whether the caller may do an action on repository n, and
+// returns the proof for the registry.
 //
 // A caller who may not see private repositories gets the same answer for a
-// missing one. Handlers return the error as it is. Errors: auth.ErrUnauthenticated
-// with the scope for the challenge, auth.ErrDenied, and the store's.
-func Authorize(ctx context.Context, repos Repositories, n registry.Name, a auth.Action) (auth.Grant, error) {
-	r, err := resource(ctx, repos, n)
+// missing one. Handlers return the error as it is. Errors:
+// auth.ErrUnauthenticated with the scope for the challenge, auth.ErrDenied,
+// and those of Repositories.
+func (a Access) Authorize(c echo.Context, n registry.Name, action auth.Action) (auth.Grant, error) {
+	r, err := resource(c.Request().Context(), a.repos, n)
 	if err != nil {
 		return auth.Grant{}, err
 	}
-	g, err := auth.Allow(PrincipalOf(ctx), a, r)
+	g, err := auth.Allow(a.Principal(c), action, r)
 	if err != nil {
-		return auth.Grant{}, &accessError{scope: scopeFor(n, a), err: fmt.Errorf("%s %s: %w", a, n, err)}
+		return auth.Grant{}, &accessError{scope: scopeFor(n, action), err: fmt.Errorf("%s %s: %w", action, n, err)}
 	}
 	return g, nil
 }
@@ -42,16 +56,6 @@ func resource(ctx context.Context, repos Repositories, n registry.Name) (auth.Re
 		return auth.Resource{}, fmt.Errorf("look up visibility of %s: %w", n, err)
 	}
 	return auth.Resource{Repository: string(n), Visibility: v, Missing: !exists}, nil
-}
-
-// Authenticated returns an error unless the caller sent credentials of any
-// kind, an anonymous caller's token included. It is for the base of /v2/,
-// whose challenge makes clients ask for a token.
-func Authenticated(ctx context.Context) error {
-	if p := PrincipalOf(ctx); p.Anonymous() && !p.Limited {
-		return &accessError{err: auth.ErrUnauthenticated}
-	}
-	return nil
 }
 
 // accessError is a refusal with the scope that a token would need.

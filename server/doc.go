@@ -5,8 +5,8 @@
 //
 // The routes themselves come from the packages below it (oci, hub, …) and
 // from web, as Routes that cmd/carat passes to New; server imports none of
-// them. A handler gets the caller by PrincipalOf, a decision by Authorize, and
-// returns its errors as they are: Server alone turns them into answers.
+// them. A handler gets the caller and decisions from Access, and returns its
+// errors as they are: Server alone turns them into answers.
 //
 // It must not know what a blob, a manifest or a page is.
 package server
