@@ -1,0 +1,143 @@
+package registry
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Kind says which packing a manifest follows.
+type Kind string
+
+// The kinds that are recognised. KindOther is every other artifact: it is
+// served like any, but it is no model.
+const (
+	KindModelPack   Kind = "modelpack"    // CNCF ModelPack, application/vnd.cncf.model.*
+	KindCNAI        Kind = "cnai"         // its name before v0.0.7, application/vnd.cnai.model.*
+	KindKitOps      Kind = "kitops"       // KitOps ModelKit
+	KindDockerModel Kind = "docker-model" // Docker Model Runner
+	KindOllama      Kind = "ollama"       // Ollama
+	KindFiles       Kind = "files"        // layers with file names among which there are weights
+	KindOther       Kind = "other"
+)
+
+// IsModel reports whether a manifest of this kind is a version of a model.
+func (k Kind) IsModel() bool { return k != "" && k != KindOther }
+
+// File is one layer of a version as a file.
+type File struct {
+	Path      string `json:"path"`      // slash-separated, relative, cleaned; unique within a version
+	Digest    Digest `json:"digest"`    // of the whole file
+	Size      int64  `json:"size"`      // bytes
+	MediaType string `json:"mediaType"` // of the layer
+	Packed    bool   `json:"packed"`    // the layer is an archive or compressed, not the file's own bytes
+}
+
+// Version is one manifest of a model, as pages, search and the API show it.
+type Version struct {
+	Name      Name      `json:"name"`
+	Digest    Digest    `json:"digest"`
+	Tags      []Tag     `json:"tags"`
+	Kind      Kind      `json:"kind"`
+	Size      int64     `json:"size"` // bytes of all files
+	Files     []File    `json:"files"`
+	CreatedAt time.Time `json:"createdAt"` // when it was first pushed here
+
+	// Facts is nil until the files have been inspected.
+	Facts *Facts `json:"facts,omitempty"`
+	// FactsError says why the files could not be inspected.
+	FactsError string `json:"factsError,omitempty"`
+	// Verification is the newest one, nil when none was ever asked for.
+	Verification *VerificationSummary `json:"verification,omitempty"`
+}
+
+// Facts is what was read out of a version's files: measured, not claimed,
+// but for the fields of the card.
+type Facts struct {
+	Format        string `json:"format,omitempty"`       // "safetensors", "gguf"
+	Architecture  string `json:"architecture,omitempty"` // "llama", "qwen2" …
+	Parameters    int64  `json:"parameters,omitempty"`   // exact count over all tensors
+	Quantization  string `json:"quantization,omitempty"` // "BF16", "Q8_0", "Q4_K_M" …
+	ContextLength int64  `json:"contextLength,omitempty"`
+	VocabSize     int64  `json:"vocabSize,omitempty"`
+	HiddenSize    int64  `json:"hiddenSize,omitempty"`
+	Layers        int64  `json:"layers,omitempty"`
+	Tensors       int64  `json:"tensors,omitempty"` // number of tensors
+	Tokenizer     string `json:"tokenizer,omitempty"`
+	ChatTemplate  bool   `json:"chatTemplate,omitempty"`
+
+	Card    Card    `json:"card"`
+	License License `json:"license"`
+}
+
+// Card is the README with its front matter.
+type Card struct {
+	Title       string   `json:"title,omitempty"`
+	Summary     string   `json:"summary,omitempty"` // first paragraph as plain text
+	Body        string   `json:"-"`                 // Markdown without the front matter, untrusted
+	Languages   []string `json:"languages,omitempty"`
+	Library     string   `json:"library,omitempty"`  // library_name
+	Pipeline    string   `json:"pipeline,omitempty"` // pipeline_tag
+	Tags        []string `json:"tags,omitempty"`
+	BaseModels  []string `json:"baseModels,omitempty"` // base_model
+	Datasets    []string `json:"datasets,omitempty"`
+	LicenseID   string   `json:"licenseId,omitempty"` // license, as written
+	LicenseName string   `json:"licenseName,omitempty"`
+	LicenseLink string   `json:"licenseLink,omitempty"`
+	Problem     string   `json:"problem,omitempty"` // why the front matter could not be read
+}
+
+// License is the licence as declared and as found.
+type License struct {
+	Declared string `json:"declared,omitempty"` // SPDX id, or LicenseRef-*, for the declared id; "" when it is none we know
+	File     string `json:"file,omitempty"`     // path of the licence text
+	Text     string `json:"-"`                  // the text, untrusted
+}
+
+// VerificationSummary is the state of a verification without its checks.
+type VerificationSummary struct {
+	State     string    `json:"state"` // see verify.State
+	CheckSet  int       `json:"checkSet"`
+	Summary   string    `json:"summary,omitempty"`
+	UpdatedAt time.Time `json:"updatedAt"`
+	Referrer  Digest    `json:"referrer,omitzero"` // manifest digest of the report referrer, zero when there is none
+}
+
+// ModelQuery selects models for lists and search.
+type ModelQuery struct {
+	Text           string // words that must all occur in name, card, tags or architecture; "" = all
+	Architecture   string // exact, "" = any
+	Format         string // exact, "" = any
+	License        string // exact SPDX id, "" = any
+	IncludePrivate bool   // also models that anonymous callers may not see
+	Limit          int    // 1..100
+	Offset         int    // ≥ 0
+}
+
+// ModelSummary is one model in a list: its newest version.
+type ModelSummary struct {
+	Name      Name      `json:"name"`
+	Latest    Version   `json:"latest"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// MarshalFacts encodes facts for storage with the card's body and the
+// licence text, which the API leaves out.
+func MarshalFacts(f *Facts) ([]byte, error) {
+	return json.Marshal(storedFacts{Facts: f, CardBody: f.Card.Body, LicenseText: f.License.Text})
+}
+
+// UnmarshalFacts is the inverse of MarshalFacts.
+func UnmarshalFacts(p []byte) (*Facts, error) {
+	s := storedFacts{Facts: new(Facts)}
+	if err := json.Unmarshal(p, &s); err != nil {
+		return nil, err
+	}
+	s.Facts.Card.Body, s.Facts.License.Text = s.CardBody, s.LicenseText
+	return s.Facts, nil
+}
+
+type storedFacts struct {
+	*Facts
+	CardBody    string `json:"cardBody,omitempty"`
+	LicenseText string `json:"licenseText,omitempty"`
+}

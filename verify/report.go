@@ -1,0 +1,93 @@
+package verify
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/carat-hub/carat/registry"
+)
+
+// CheckSet is the version of the set of checks. A verification is of a
+// manifest digest and a check set; raising it makes older ones stale.
+const CheckSet = 1
+
+// ReportVersion is the version of the report's JSON form.
+const ReportVersion = 1
+
+// State is where a verification stands.
+type State string
+
+// The states. Only StatePassed says that the model was loaded and run.
+const (
+	StatePending     State = "pending"
+	StateRunning     State = "running"
+	StatePassed      State = "passed"
+	StateFailed      State = "failed"      // a check failed: the model is broken or not what it says
+	StateUnsupported State = "unsupported" // all that could be checked is fine, but it could not be run here
+	StateError       State = "error"       // the verifier itself could not do its work; nothing is said of the model
+)
+
+// Done reports whether a verification in this state will not change by itself.
+func (s State) Done() bool {
+	return s == StatePassed || s == StateFailed || s == StateUnsupported || s == StateError
+}
+
+// Outcome is the result of one check.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomePassed  Outcome = "passed"
+	OutcomeWarned  Outcome = "warned"
+	OutcomeFailed  Outcome = "failed"
+	OutcomeSkipped Outcome = "skipped" // the reason says why
+)
+
+// Result is one check's outcome with its evidence.
+type Result struct {
+	ID       string          `json:"id"`     // for example "structure.tensors"
+	Proves   string          `json:"proves"` // one sentence: what a pass proves
+	Outcome  Outcome         `json:"outcome"`
+	Reason   string          `json:"reason,omitempty"`   // why, always there unless passed
+	Evidence json.RawMessage `json:"evidence,omitempty"` // data that another verifier can compare
+	Seconds  float64         `json:"seconds"`
+}
+
+// Report is what a verification found. It is deterministic but for times.
+type Report struct {
+	Version    int              `json:"version"`
+	CheckSet   int              `json:"checkSet"`
+	Subject    *registry.Digest `json:"subject,omitempty"` // manifest digest; nil for a local folder
+	State      State            `json:"state"`
+	Summary    string           `json:"summary"`
+	Results    []Result         `json:"results"`
+	Files      []VerifiedFile   `json:"files"`
+	StartedAt  time.Time        `json:"startedAt"`
+	FinishedAt time.Time        `json:"finishedAt"`
+	Verifier   Verifier         `json:"verifier"`
+}
+
+// VerifiedFile names one file that the checks read, as it was measured.
+type VerifiedFile struct {
+	Path   string          `json:"path"`
+	Size   int64           `json:"size"`
+	Digest registry.Digest `json:"digest"`
+}
+
+// Verifier says what made the report.
+type Verifier struct {
+	Name     string `json:"name"` // "carat"
+	Version  string `json:"version"`
+	Platform string `json:"platform"` // GOOS/GOARCH
+}
+
+// Failed returns the results that failed.
+func (r *Report) Failed() []Result {
+	var failed []Result
+	for _, x := range r.Results {
+		if x.Outcome == OutcomeFailed {
+			failed = append(failed, x)
+		}
+	}
+	return failed
+}

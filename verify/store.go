@@ -1,0 +1,40 @@
+package verify
+
+import (
+	"context"
+	"time"
+
+	"github.com/carat-hub/carat/registry"
+)
+
+// Verification is one verification of one version, as stored.
+type Verification struct {
+	ID        int64           `json:"id"`
+	Name      registry.Name   `json:"name"`
+	Digest    registry.Digest `json:"digest"` // of the manifest
+	CheckSet  int             `json:"checkSet"`
+	State     State           `json:"state"`
+	Report    *Report         `json:"report,omitempty"`  // grows while it runs; nil while pending
+	Referrer  registry.Digest `json:"referrer,omitzero"` // manifest of the report, zero until it is pushed
+	CreatedAt time.Time       `json:"createdAt"`
+	UpdatedAt time.Time       `json:"updatedAt"`
+}
+
+// Store keeps verifications. The manifest's transaction inserts them as
+// pending; these methods carry them on. Each is one transaction.
+type Store interface {
+	// Verification returns the newest verification of a version.
+	// Errors: registry.CodeManifestUnknown when there is none.
+	Verification(ctx context.Context, n registry.Name, d registry.Digest) (Verification, error)
+	// Verifications returns the history of a version, newest first.
+	Verifications(ctx context.Context, n registry.Name, d registry.Digest, limit int) ([]Verification, error)
+	// RequestVerification inserts a pending verification and its job in one transaction.
+	// Errors: registry.CodeManifestUnknown.
+	RequestVerification(ctx context.Context, n registry.Name, d registry.Digest) (Verification, error)
+	// SaveProgress stores state and report of a verification that goes on.
+	// Errors: registry.CodeManifestUnknown when the version is gone.
+	SaveProgress(ctx context.Context, id int64, r *Report) error
+	// FinishVerification stores the final report and the digest of its referrer.
+	// Errors: registry.CodeManifestUnknown when the version is gone.
+	FinishVerification(ctx context.Context, id int64, r *Report, referrer registry.Digest) error
+}
