@@ -39,6 +39,10 @@ type serveConfig struct {
 	LogLevel  string
 }
 
+// defaultRedirect is how long redirect URLs hold by default: long enough for
+// clients that fetch all ranges of a large file from one URL.
+const defaultRedirect = 6 * time.Hour
+
 const serveHelp = `Serve the hub: registry, pages, API and verification in one process.
 
 Without options it keeps its database and blobs in ./carat-data and listens
@@ -78,7 +82,7 @@ func newServeCommand(env environment) *cobra.Command {
 	f.StringVar(&c.PublicURL, "public-url", "", "URL that clients see, such as https://hub.example.org (default: from the request)")
 	f.BoolVar(&c.TrustProxy, "trust-proxy", false, "believe X-Forwarded-Proto, -Host and -For; only behind a proxy that sets them")
 	f.StringVar(&c.Visibility, "default-visibility", string(auth.Public), "who may pull from new repositories: public or private")
-	f.DurationVar(&c.Redirect, "redirect", 6*time.Hour, "redirect blob downloads to S3 with URLs that hold this long; 0 serves them from here")
+	f.DurationVar(&c.Redirect, "redirect", defaultRedirect, "redirect blob downloads to S3 with URLs that hold this long; 0 serves them from here")
 	f.BoolVar(&c.Unsafe, "unsafe-database", false, "accept a Postgres with fsync, full_page_writes or synchronous_commit off")
 	f.IntVar(&c.VerifyWorkers, "verify-workers", 1, "verifications at a time; 0 leaves them to other servers")
 	f.IntVar(&c.VerifyThreads, "verify-threads", 0, "threads of one verification (default: all processors)")
