@@ -544,3 +544,11 @@ func TestMissingBucket(t *testing.T) {
 	}
 	wantErr(t, "Ping without a bucket", s.Ping(t.Context()), storage.ErrUnavailable)
 }
+
+func BenchmarkSuite(b *testing.B) {
+	storagetest.Bench(b, func(b *testing.B) storage.Store {
+		o := options(b)
+		o.PartSize = 0
+		return open(b, o)
+	})
+}
