@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,22 +13,39 @@ import (
 	"time"
 
 	"github.com/carat-hub/carat/client"
+	"github.com/carat-hub/carat/licenses"
+	"github.com/carat-hub/carat/registry"
 )
 
-// maxModelConfig bounds what is read of a config.json, in bytes.
-const maxModelConfig = 4 << 20
+// maxText bounds what is read of a README, a licence or a config.json, in bytes.
+const maxText = 4 << 20
 
-// describe says in a push what can be known of the model's files. A model
-// that tells little about itself is pushed all the same.
-func (e *env) describe(s *client.Source, ref client.Reference) (client.Description, error) {
-	d := client.Description{Name: ref.Folder(), Format: format(s)}
-	config, err := readModelConfig(s)
+// describe says in a push what is known of the model's files. A model that
+// tells little about itself is pushed all the same.
+func (e *env) describe(ctx context.Context, s *client.Source, ref client.Reference) (client.Description, error) {
+	facts, err := localFacts(ctx, s)
 	if err != nil {
-		return d, err
+		return client.Description{}, err
 	}
-	d.Architecture, d.Family = config.ModelType, config.ModelType
-	d.Precision = config.precision()
-	d.Quantization = config.Quantization.Method
+	d := client.Description{
+		Name: ref.Folder(), Family: facts.Architecture, Title: facts.Card.Title, Summary: facts.Card.Summary,
+		Architecture: facts.Architecture, Format: facts.Format, Parameters: facts.Parameters, Languages: facts.Card.Languages,
+	}
+	switch q := strings.ToLower(facts.Quantization); q {
+	case "bf16", "f64", "f32", "f16":
+		d.Precision = strings.Replace(q, "f", "fp", 1)
+		if q == "bf16" {
+			d.Precision = q
+		}
+	default:
+		d.Quantization = q
+	}
+	if facts.License.Declared != "" {
+		d.Licenses = []string{facts.License.Declared}
+	}
+	if facts.Card.Pipeline == "text-generation" {
+		d.InputTypes, d.OutputTypes = []string{"text"}, []string{"text"}
+	}
 	if epoch := e.getenv("SOURCE_DATE_EPOCH"); epoch != "" {
 		n, err := strconv.ParseInt(epoch, 10, 64)
 		if err != nil || n < 0 {
@@ -36,6 +54,50 @@ func (e *env) describe(s *client.Source, ref client.Reference) (client.Descripti
 		d.CreatedAt = time.Unix(n, 0)
 	}
 	return d, nil
+}
+
+// localFacts reads what a model on disk says of itself: its card, its
+// licence and its config.json.
+func localFacts(_ context.Context, s *client.Source) (*registry.Facts, error) {
+	facts := &registry.Facts{Format: weightFormat(s)}
+	if err := addCard(facts, s); err != nil {
+		return nil, err
+	}
+	p, err := readText(s, "config.json")
+	if err != nil || p == nil {
+		return facts, err
+	}
+	var c modelConfig
+	if json.Unmarshal(p, &c) != nil {
+		return facts, nil // of another form: it has nothing to say here
+	}
+	facts.Architecture = c.ModelType
+	facts.ContextLength, facts.VocabSize, facts.HiddenSize, facts.Layers = c.ContextLength, c.VocabSize, c.HiddenSize, c.Layers
+	facts.Quantization = c.quantization()
+	return facts, nil
+}
+
+// addCard reads README and licence.
+func addCard(facts *registry.Facts, s *client.Source) error {
+	for _, f := range s.Files {
+		name := strings.ToLower(f.Path)
+		switch {
+		case name == "readme.md":
+			p, err := readText(s, f.Path)
+			if err != nil {
+				return err
+			}
+			facts.Card = registry.ParseCard(p)
+		case facts.License.File == "" && (strings.HasPrefix(name, "license") || strings.HasPrefix(name, "licence")):
+			facts.License.File = f.Path
+		}
+	}
+	if l, known := licenses.Lookup(facts.Card.LicenseID); known {
+		facts.License.Declared = l.SPDX
+	} else if l, known := licenses.Lookup(facts.Card.LicenseName); known {
+		facts.License.Declared = l.SPDX
+	}
+	return nil
 }
 
 // modelConfig is what config.json of a Hugging Face folder says.
@@ -52,52 +114,54 @@ type modelConfig struct {
 	} `json:"quantization_config"`
 }
 
-func (c *modelConfig) precision() string {
+func (c *modelConfig) quantization() string {
+	if c.Quantization.Method != "" {
+		return c.Quantization.Method
+	}
 	dtype := c.TorchDtype
 	if dtype == "" {
 		dtype = c.Dtype
 	}
 	switch dtype {
 	case "bfloat16":
-		return "bf16"
+		return "BF16"
 	case "float16":
-		return "fp16"
+		return "F16"
 	case "float32":
-		return "fp32"
+		return "F32"
 	}
 	return dtype
 }
 
-// readModelConfig reads config.json; a model without one, or with one of
-// another form, has nothing to say there.
-func readModelConfig(s *client.Source) (modelConfig, error) {
-	var c modelConfig
-	f, err := s.Open("config.json")
+// readText reads a small file whole; nil when it is not there.
+func readText(s *client.Source, name string) ([]byte, error) {
+	f, err := s.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return c, nil
+		return nil, nil
 	}
 	if err != nil {
-		return c, fmt.Errorf("read config.json: %w", err)
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	defer f.Close()
-	p, err := io.ReadAll(io.LimitReader(f, maxModelConfig))
+	p, err := io.ReadAll(io.LimitReader(f, maxText))
 	if err != nil {
-		return c, fmt.Errorf("read config.json: %w", err)
+		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if json.Unmarshal(p, &c) != nil {
-		return modelConfig{}, nil
-	}
-	return c, nil
+	return p, nil
 }
 
-// format names the format of the weights by their extension, the one with
-// most bytes if there are several.
-func format(s *client.Source) string {
-	names := map[string]string{".safetensors": "safetensors", ".gguf": "gguf", ".onnx": "onnx", ".bin": "pytorch", ".pt": "pytorch", ".pth": "pytorch", ".h5": "keras", ".keras": "keras", ".tflite": "tflite"}
+// formats names the formats of weights by the extensions of their files.
+var formats = map[string]string{
+	".safetensors": "safetensors", ".gguf": "gguf", ".onnx": "onnx", ".bin": "pytorch", ".pt": "pytorch", ".pth": "pytorch",
+	".h5": "keras", ".keras": "keras", ".tflite": "tflite",
+}
+
+// weightFormat names the format that most bytes of the weights have.
+func weightFormat(s *client.Source) string {
 	bytes := make(map[string]int64)
 	var best string
 	for _, f := range s.Files {
-		name := names[strings.ToLower(path.Ext(f.Path))]
+		name := formats[strings.ToLower(path.Ext(f.Path))]
 		if name == "" {
 			continue
 		}

@@ -81,7 +81,7 @@ func (e *env) push(ctx context.Context, c *client.Client, path string, ref clien
 		return nil, err
 	}
 	defer source.Close()
-	description, err := e.describe(source, ref)
+	description, err := e.describe(ctx, source, ref)
 	if err != nil {
 		return nil, err
 	}

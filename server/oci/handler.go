@@ -11,6 +11,7 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/server"
 )
 
 // Headers of the distribution specification.
@@ -28,19 +29,9 @@ const (
 // are taken too; they only cost a round trip and a sync each.
 const chunkMin = 64 << 10
 
-// Access tells who asks and what they may do.
-type Access interface {
-	// Principal returns who sent the request.
-	Principal(c echo.Context) auth.Principal
-	// Authorize returns the grant for an action on a repository, or the error
-	// to answer with.
-	Authorize(c echo.Context, n registry.Name, a auth.Action) (auth.Grant, error)
-}
-
 // Options are what a Handler is made of.
 type Options struct {
 	Registry *registry.Registry // required
-	Access   Access             // required
 
 	// RedirectFor is how long the URLs hold to which blob GETs are redirected
 	// where the storage has URLs; zero serves every blob through this server.
@@ -50,13 +41,12 @@ type Options struct {
 // Handler serves /v2/.
 type Handler struct {
 	reg      *registry.Registry
-	access   Access
 	redirect time.Duration
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{reg: o.Registry, access: o.Access, redirect: o.RedirectFor}
+	return &Handler{reg: o.Registry, redirect: o.RedirectFor}
 }
 
 // Register adds the routes. Repository names have slashes, so everything
@@ -79,6 +69,12 @@ func (h *Handler) serve(c echo.Context) error {
 		return registry.Errorf(registry.CodeUnsupported, "%s is not supported here", c.Request().Method)
 	}
 	return handler(c, r)
+}
+
+// authorize returns the grant for an action on a repository, or the error to
+// answer with.
+func (h *Handler) authorize(c echo.Context, n registry.Name, a auth.Action) (auth.Grant, error) {
+	return server.Authorize(c.Request().Context(), h.reg, n, a)
 }
 
 type handlerFunc func(c echo.Context, r route) error
@@ -127,8 +123,8 @@ func allowed(methods map[string]handlerFunc) string {
 // base answers the API version check. Without credentials it challenges, so
 // that clients learn where tokens are to be had.
 func (h *Handler) base(c echo.Context, _ route) error {
-	if c.Request().Header.Get(echo.HeaderAuthorization) == "" {
-		return auth.ErrUnauthenticated
+	if err := server.Authenticated(c.Request().Context()); err != nil {
+		return err
 	}
 	return c.JSONBlob(http.StatusOK, []byte("{}"))
 }
