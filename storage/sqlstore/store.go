@@ -24,6 +24,7 @@ var (
 	_ registry.ModelStore      = (*Store)(nil)
 	_ registry.CollectorStore  = (*Store)(nil)
 	_ verify.Store             = (*Store)(nil)
+	_ verify.Backlog           = (*Store)(nil)
 	_ auth.UserStore           = (*Store)(nil)
 )
 

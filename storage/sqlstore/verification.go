@@ -53,9 +53,7 @@ func (s *Store) Verifications(ctx context.Context, n registry.Name, d registry.D
 	return found, fail("list the verifications of "+d.String(), err)
 }
 
-// Unfinished lists up to limit verifications in state pending or running
-// whose id is greater than after, in the order of their ids, without reports.
-// It implements verify.Backlog.
+// Unfinished implements verify.Backlog.
 func (s *Store) Unfinished(ctx context.Context, after int64, limit int) ([]verify.Verification, error) {
 	found, err := list(ctx, s.db.reader, scanVerification, `
 		SELECT c.id, r.name, v.digest, c.check_set, c.state, NULL, c.referrer, c.created_at, c.updated_at
