@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
-	for _, dsn := range []string{"", "sqlite:", "sqlite::memory:", ":memory:", "mysql://host/db", "postgres://host:notaport/db"} {
+	for _, dsn := range []string{"", "sqlite:", "sqlite::memory:", ":memory:", "mysql://host/db", "sqlite:/no/such/folder/db", "postgres://host:notaport/db"} {
 		if db, err := Open(t.Context(), dsn, OpenOptions{}); err == nil {
 			t.Errorf("Open(%q) worked", dsn)
 			_ = db.Close()
@@ -57,9 +58,17 @@ func TestOpenAgainKeepsContent(t *testing.T) {
 	}
 }
 
-func TestSQLitePragmas(t *testing.T) {
+func TestSQLiteFile(t *testing.T) {
 	t.Parallel()
-	db := openDB(t, filepath.Join(t.TempDir(), "carat.db"))
+	path := filepath.Join(t.TempDir(), "carat.db")
+	db := openDB(t, path)
+	for _, file := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(file)
+		check(t, err)
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", filepath.Base(file), info.Mode())
+		}
+	}
 	for name, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "10000"} {
 		var writer, reader string
 		check(t, db.writer.QueryRowContext(t.Context(), "PRAGMA "+name).Scan(&writer))
