@@ -161,6 +161,9 @@ func (s *Server) renderError(err error, c echo.Context) {
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified", "Docker-Content-Digest"} {
 		h.Del(name) // they were meant for the answer that failed
 	}
+	if f.status != http.StatusRequestedRangeNotSatisfiable {
+		h.Del("Content-Range")
+	}
 	h.Set("Cache-Control", "no-store")
 	if f.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(f.retry))

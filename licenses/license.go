@@ -1,0 +1,190 @@
+package licenses
+
+import (
+	"slices"
+	"strings"
+)
+
+// Answer says whether a licence permits something.
+type Answer string
+
+// The answers. Everything that is not AnswerYes is not permitted to everybody.
+const (
+	AnswerYes         Answer = "yes"
+	AnswerNo          Answer = "no"
+	AnswerConditional Answer = "conditional" // the permission's other fields say how
+	AnswerUnknown     Answer = "unknown"
+)
+
+// Permission is one thing that a licence permits or not.
+type Permission struct {
+	Answer Answer   `json:"answer"`
+	Only   string   `json:"only,omitempty"`   // what it is permitted for, such as "research"
+	Limits []Limit  `json:"limits,omitempty"` // who is permitted it, all of them
+	Duties []string `json:"duties,omitempty"` // what has to be done for it, in words
+	Note   string   `json:"note,omitempty"`
+}
+
+// Metric is what a limit measures.
+type Metric string
+
+// The metrics.
+const (
+	MetricMonthlyUsers  Metric = "monthly-users"  // active users in a month
+	MetricAnnualRevenue Metric = "annual-revenue" // in the limit's unit
+)
+
+// Limit is a threshold beyond which a permission ends.
+type Limit struct {
+	Metric Metric `json:"metric"`
+	Op     string `json:"op"` // "<" or "<="
+	Value  int64  `json:"value"`
+	Unit   string `json:"unit,omitempty"` // ISO 4217 code of a revenue
+	At     string `json:"at,omitempty"`   // "release" when only the day of the release counts
+}
+
+// Duty is something that a licence demands.
+type Duty struct {
+	Kind string `json:"kind"`           // for example "copy", "notice", "show", "prefix"
+	Text string `json:"text,omitempty"` // the exact words, where there are such
+	Note string `json:"note,omitempty"`
+}
+
+// Fact is one term of a licence as a word of a small vocabulary.
+type Fact struct {
+	Value string `json:"value"`
+	Note  string `json:"note,omitempty"`
+}
+
+// Territory is a limit on where a licence holds.
+type Territory struct {
+	Rule    string   `json:"rule"` // "exclude", "no-grant", "sanctions", "export-control"
+	Regions []string `json:"regions,omitempty"`
+	Note    string   `json:"note,omitempty"`
+}
+
+// License is one licence with its facts.
+type License struct {
+	ID       string   `json:"id"`                 // Hugging Face id; "other:" and the license_name where it has none
+	SPDX     string   `json:"spdx,omitempty"`     // SPDX id or LicenseRef-*
+	Variants []string `json:"variants,omitempty"` // further SPDX ids with the same facts
+	Aliases  []string `json:"aliases,omitempty"`  // further ids that mean SPDX
+	SameAs   string   `json:"sameAs,omitempty"`   // SPDX id whose text this entry's models carry
+	NotOne   string   `json:"notOne,omitempty"`   // why the id names no single licence
+	Name     string   `json:"name"`
+	Family   string   `json:"family"`
+	Version  string   `json:"version,omitempty"`
+	URL      string   `json:"url,omitempty"` // https address of the text
+
+	Commercial   Permission `json:"commercial"`
+	Modify       Permission `json:"modify"`
+	Redistribute Permission `json:"redistribute"`
+
+	Naming      *Duty      `json:"naming,omitempty"`    // rule for the names of derivatives
+	Files       []Duty     `json:"files,omitempty"`     // what copies must carry
+	Display     []Duty     `json:"display,omitempty"`   // what must be shown or said
+	Use         *Fact      `json:"use,omitempty"`       // acceptable-use policy, nil when there is none
+	Outputs     Fact       `json:"outputs"`             // whether outputs may train other models
+	Territory   *Territory `json:"territory,omitempty"` // nil when it holds everywhere
+	Derivatives Fact       `json:"derivatives"`         // terms that derivatives must carry
+	Patents     Fact       `json:"patents"`
+
+	OSI     bool   `json:"osi"` // approved by the Open Source Initiative
+	OSINote string `json:"osiNote,omitempty"`
+	MOF     Fact   `json:"mof"`    // how the Model Openness Framework takes it for parameters: ok, open, no, unknown
+	Source  string `json:"source"` // what the facts rest on: text, standard, partial, memory
+}
+
+// Openness says in a word what the terms are.
+type Openness string
+
+// The kinds of terms. Only OpennessOpen may be called open.
+const (
+	OpennessOpen       Openness = "open"       // on a list of open licences, and no fact restricts it
+	OpennessRestricted Openness = "restricted" // a fact restricts use, change or passing on
+	OpennessUnclear    Openness = "unclear"    // neither is known
+)
+
+// Openness computes the kind of terms from the facts.
+func (l License) Openness() Openness {
+	restricted, unsure := l.restrictions()
+	switch {
+	case l.NotOne != "":
+		return OpennessUnclear
+	case len(restricted) > 0:
+		return OpennessRestricted
+	case unsure || !l.OSI && l.MOF.Value != "open" && l.MOF.Value != "ok":
+		return OpennessUnclear
+	}
+	return OpennessOpen
+}
+
+// Restrictions lists in few words what keeps the terms from being open.
+func (l License) Restrictions() []string {
+	list, _ := l.restrictions()
+	return list
+}
+
+// restrictions also reports whether a fact that could restrict is not known.
+func (l License) restrictions() (list []string, unsure bool) {
+	permission := func(p Permission, words string) {
+		switch p.Answer {
+		case AnswerYes:
+		case AnswerNo:
+			list = append(list, "no "+words)
+		case AnswerConditional:
+			list = append(list, words+" limited")
+		default:
+			unsure = true
+		}
+	}
+	permission(l.Commercial, "commercial use")
+	permission(l.Modify, "modification")
+	permission(l.Redistribute, "redistribution")
+	switch {
+	case l.Use == nil:
+	case l.Use.Value == "unknown":
+		unsure = true
+	default:
+		list = append(list, "use policy")
+	}
+	switch l.Outputs.Value {
+	case "free", "derivative": // a flow-down like copyleft, no limit
+	case "unknown":
+		unsure = true
+	default:
+		list = append(list, "outputs limited")
+	}
+	if l.Territory != nil && len(l.Territory.Regions) > 0 {
+		list = append(list, "territory")
+	}
+	switch {
+	case l.Naming == nil:
+	case l.Naming.Kind == "unknown":
+		unsure = true
+	default:
+		list = append(list, "naming rule")
+	}
+	for _, d := range l.Display {
+		switch d.Kind {
+		case "show":
+			list = append(list, "branding duty")
+		case "unknown":
+			unsure = true
+		}
+	}
+	return list, unsure
+}
+
+// Checked reports whether the facts rest on the licence's full text, or on
+// that of a standard licence.
+func (l License) Checked() bool { return l.Source == "text" || l.Source == "standard" }
+
+// ids returns every id by which the licence is called.
+func (l License) ids() []string {
+	ids := slices.Concat([]string{l.ID, l.SPDX}, l.Variants, l.Aliases)
+	if name, ok := strings.CutPrefix(l.ID, "other:"); ok {
+		ids = append(ids, name)
+	}
+	return ids
+}
