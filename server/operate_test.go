@@ -152,6 +152,17 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+func TestMetricsOfProcess(t *testing.T) {
+	t.Parallel()
+	r := setup(t, nil, func(o *Options) { o.Metrics = nil })
+	_, text := r.get("/metrics")
+	for _, name := range []string{"go_goroutines ", "process_open_fds ", "carat_http_requests_in_flight "} {
+		if !strings.Contains(text, "\n"+name) {
+			t.Errorf("no metric %s", name)
+		}
+	}
+}
+
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	var (

@@ -12,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
@@ -64,7 +65,8 @@ type Options struct {
 	PullTTL, PushTTL time.Duration
 
 	// Metrics is where the edge registers its metrics and what /metrics
-	// shows; a new one when nil.
+	// shows. When nil it is a new one that also has the Go runtime's and the
+	// process's.
 	Metrics *prometheus.Registry
 	// Logger gets one line for each request; slog.Default() when nil.
 	Logger *slog.Logger
@@ -117,6 +119,7 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
+		o.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	if s.metrics, err = newMetrics(o.Metrics); err != nil {
 		return nil, err
