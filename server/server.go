@@ -16,6 +16,7 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/storage"
 )
 
 // Limits of connections. There is no limit on how long a request may take as
@@ -193,7 +194,8 @@ func (s *Server) note(x *exchange, out *response, r *http.Request, in *body, too
 
 	level := slog.LevelInfo
 	switch {
-	case status >= http.StatusInternalServerError, x.abort && status != statusGone:
+	case status >= http.StatusInternalServerError, x.abort && status != statusGone, errors.Is(x.err, storage.ErrNotExist):
+		// A blob whose content is gone is 404 to the client and a loss to us.
 		level = slog.LevelError
 	case x.area == areaProbe:
 		level = slog.LevelDebug
