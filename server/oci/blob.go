@@ -22,7 +22,7 @@ const octetStream = "application/octet-stream"
 
 // blob authorizes a pull and finds the blob.
 func (h *Handler) blob(c echo.Context, r route) (registry.Blob, error) {
-	g, err := h.authorize(c, r.name, auth.Pull)
+	g, err := h.access.Authorize(c, r.name, auth.Pull)
 	if err != nil {
 		return registry.Blob{}, err
 	}
@@ -99,7 +99,7 @@ func (h *Handler) open(ctx context.Context, b registry.Blob) (io.ReadSeekCloser,
 }
 
 func (h *Handler) deleteBlob(c echo.Context, r route) error {
-	g, err := h.authorize(c, r.name, auth.Delete)
+	g, err := h.access.Authorize(c, r.name, auth.Delete)
 	if err != nil {
 		return err
 	}
