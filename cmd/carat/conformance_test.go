@@ -10,11 +10,11 @@ import (
 // specification, for the released version and for the one in the making.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	for _, version := range []string{"1.1", "dev"} {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			_, url := startHub(t, serveConfig{}, nil)
-			conformance.Run(t, url, adminName, testPassword, version)
-		})
-	}
+	onPairings(t, func(t *testing.T, _ *theHub, url string) {
+		for _, version := range []string{"1.1", "dev"} {
+			t.Run(version, func(t *testing.T) {
+				conformance.Run(t, url, adminName, testPassword, version)
+			})
+		}
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/carat-hub/carat/auth"
@@ -17,6 +18,7 @@ import (
 	"github.com/carat-hub/carat/server/oci"
 	"github.com/carat-hub/carat/storage"
 	"github.com/carat-hub/carat/storage/fs"
+	"github.com/carat-hub/carat/storage/s3"
 	"github.com/carat-hub/carat/storage/sqlstore"
 )
 
@@ -71,8 +73,16 @@ func newHub(ctx context.Context, c serveConfig, getenv func(string) string, log 
 	return h, err
 }
 
-func openBlobs(_ context.Context, where string, _ func(string) string) (storage.Store, error) {
-	return fs.New(fs.Options{Dir: where})
+// openBlobs opens a folder or the bucket of an s3:// URL.
+func openBlobs(ctx context.Context, where string, getenv func(string) string) (storage.Store, error) {
+	if !strings.HasPrefix(where, "s3://") {
+		return fs.New(fs.Options{Dir: where})
+	}
+	o, err := s3.ParseURL(where, getenv)
+	if err != nil {
+		return nil, err
+	}
+	return s3.New(ctx, o)
 }
 
 func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {

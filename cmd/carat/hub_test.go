@@ -71,6 +71,7 @@ func target(h *theHub, url string) registrytest.Target {
 
 func TestRegistry(t *testing.T) {
 	t.Parallel()
-	h, url := startHub(t, serveConfig{}, nil)
-	registrytest.Run(t, target(h, url))
+	onPairings(t, func(t *testing.T, h *theHub, url string) {
+		registrytest.Run(t, target(h, url))
+	})
 }

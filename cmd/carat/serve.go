@@ -60,18 +60,18 @@ Blob storage on S3:
 
 Several servers may share one Postgres and one bucket; each also verifies.`
 
-func newServeCommand(env environment) *cobra.Command {
+func newServeCommand(e *env) *cobra.Command {
 	c := serveConfig{}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the hub: registry, pages, API and verification",
 		Long:  serveHelp,
-		Args:  cobra.NoArgs,
+		Args:  usage(cobra.NoArgs),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
-			return flagsFromEnv(cmd.Flags(), env.getenv)
+			return flagsFromEnv(cmd.Flags(), e.getenv)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), c, env)
+			return serve(cmd.Context(), c, e)
 		},
 	}
 	f := cmd.Flags()
@@ -94,15 +94,15 @@ func newServeCommand(env environment) *cobra.Command {
 }
 
 // serve runs the hub until ctx ends, and then until what is in flight is done.
-func serve(ctx context.Context, c serveConfig, env environment) error {
-	log, err := newLogger(env.stderr, c.LogFormat, c.LogLevel)
+func serve(ctx context.Context, c serveConfig, e *env) error {
+	log, err := newLogger(e.stderr, c.LogFormat, c.LogLevel)
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
-	h, err := newHub(ctx, c, env.getenv, log)
+	h, err := newHub(ctx, c, e.getenv, log)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func serve(ctx context.Context, c serveConfig, env environment) error {
 			log.Error("close the hub", "error", err)
 		}
 	}()
-	password, err := h.ensureAdmin(ctx, env.getenv("CARAT_ADMIN_PASSWORD"))
+	password, err := h.ensureAdmin(ctx, e.getenv("CARAT_ADMIN_PASSWORD"))
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func serve(ctx context.Context, c serveConfig, env environment) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", c.Addr, err)
 	}
-	announce(env.stdout, l.Addr(), c, password)
+	announce(e.stdout, l.Addr(), c, password)
 	return h.run(ctx, l)
 }
 
