@@ -39,6 +39,7 @@ Errors end with exit code 1, wrong usage with 2.`,
 		return exit(exitUsage, fmt.Errorf("%w; see %q", err, cmd.CommandPath()+" --help"))
 	})
 	root.AddCommand(
+		newServeCommand(e),
 		newPushCommand(e),
 		newPullCommand(e),
 		newInspectCommand(e),

@@ -2,6 +2,7 @@ package registrytest
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -56,6 +57,20 @@ func testBlobs(t *testing.T, target Target) {
 		if !bytes.Equal(got.body, p) {
 			t.Error("a range of another unit is not ignored")
 		}
+	})
+
+	t.Run("ranges of a large blob", func(t *testing.T) {
+		t.Parallel()
+		c, p := target.in(t), content(t.Name(), 9<<20)
+		blob := "blobs/" + c.pushBlob(t, p)
+		for _, at := range [][2]int{{0, 1}, {8<<20 - 1, 8<<20 + 1}, {1000, 9 << 20}} {
+			got := c.expect(t, http.StatusPartialContent, request{method: "GET", path: blob, header: map[string]string{"Range": fmt.Sprintf("bytes=%d-%d", at[0], at[1]-1)}})
+			got.check(t, "Content-Range", fmt.Sprintf("bytes %d-%d/%d", at[0], at[1]-1, len(p)))
+			if !bytes.Equal(got.body, p[at[0]:at[1]]) {
+				t.Errorf("%v: %d bytes that differ", at, len(got.body))
+			}
+		}
+		c.expect(t, http.StatusRequestedRangeNotSatisfiable, request{method: "GET", path: blob, header: map[string]string{"Range": "bytes=500-0"}})
 	})
 
 	t.Run("multiple ranges", func(t *testing.T) {

@@ -90,7 +90,11 @@ func (h *Handler) Register(e *echo.Echo) {
 
 // name returns the model that the path names. Errors: registry.CodeNameInvalid.
 func name(c echo.Context) (registry.Name, error) {
-	return registry.ParseName(c.Param("org") + "/" + c.Param("name"))
+	n, err := registry.ParseName(c.Param("org") + "/" + c.Param("name"))
+	if _, _, ok := n.Split(); err == nil && !ok {
+		err = registry.Errorf(registry.CodeNameInvalid, "a model's name has two parts")
+	}
+	return n, err
 }
 
 // maxBody is how many bytes a JSON body may have.

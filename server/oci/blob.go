@@ -20,9 +20,13 @@ import (
 
 const octetStream = "application/octet-stream"
 
+// redirectFrom is the size in bytes from which blobs are redirected to the
+// storage. A smaller one is there before a client could follow.
+const redirectFrom = 1 << 20
+
 // blob authorizes a pull and finds the blob.
 func (h *Handler) blob(c echo.Context, r route) (registry.Blob, error) {
-	g, err := h.authorize(c, r.name, auth.Pull)
+	g, err := h.access.Authorize(c, r.name, auth.Pull)
 	if err != nil {
 		return registry.Blob{}, err
 	}
@@ -62,7 +66,7 @@ func (h *Handler) getBlob(c echo.Context, r route) error {
 		c.Response().Header().Set("Content-Range", fmt.Sprintf("bytes */%d", b.Size))
 		return err
 	}
-	if h.redirect > 0 && ranges <= 1 && !conditional(c.Request()) {
+	if h.redirect > 0 && b.Size >= redirectFrom && ranges <= 1 && !conditional(c.Request()) {
 		url, err := h.reg.RedirectURL(c.Request().Context(), b, storage.Redirect{
 			Method: http.MethodGet, ContentType: octetStream, Expires: h.redirect,
 		})
@@ -99,7 +103,7 @@ func (h *Handler) open(ctx context.Context, b registry.Blob) (io.ReadSeekCloser,
 }
 
 func (h *Handler) deleteBlob(c echo.Context, r route) error {
-	g, err := h.authorize(c, r.name, auth.Delete)
+	g, err := h.access.Authorize(c, r.name, auth.Delete)
 	if err != nil {
 		return err
 	}

@@ -41,12 +41,13 @@ type Options struct {
 // Handler serves /v2/.
 type Handler struct {
 	reg      *registry.Registry
+	access   server.Access
 	redirect time.Duration
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{reg: o.Registry, redirect: o.RedirectFor}
+	return &Handler{reg: o.Registry, access: server.NewAccess(o.Registry), redirect: o.RedirectFor}
 }
 
 // Register adds the routes. Repository names have slashes, so everything
@@ -69,12 +70,6 @@ func (h *Handler) serve(c echo.Context) error {
 		return registry.Errorf(registry.CodeUnsupported, "%s is not supported here", c.Request().Method)
 	}
 	return handler(c, r)
-}
-
-// authorize returns the grant for an action on a repository, or the error to
-// answer with.
-func (h *Handler) authorize(c echo.Context, n registry.Name, a auth.Action) (auth.Grant, error) {
-	return server.Authorize(c.Request().Context(), h.reg, n, a)
 }
 
 type handlerFunc func(c echo.Context, r route) error
@@ -123,8 +118,8 @@ func allowed(methods map[string]handlerFunc) string {
 // base answers the API version check. Without credentials it challenges, so
 // that clients learn where tokens are to be had.
 func (h *Handler) base(c echo.Context, _ route) error {
-	if err := server.Authenticated(c.Request().Context()); err != nil {
-		return err
+	if p := h.access.Principal(c); p.Anonymous() && !p.Limited {
+		return auth.ErrUnauthenticated
 	}
 	return c.JSONBlob(http.StatusOK, []byte("{}"))
 }

@@ -9,12 +9,11 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
-	"github.com/carat-hub/carat/server"
 )
 
 // tags answers the tag list, sorted in byte order.
 func (h *Handler) tags(c echo.Context, r route) error {
-	g, err := h.authorize(c, r.name, auth.Pull)
+	g, err := h.access.Authorize(c, r.name, auth.Pull)
 	if err != nil {
 		return err
 	}
@@ -56,7 +55,7 @@ func (h *Handler) catalog(c echo.Context, _ route) error {
 	if p.n < 0 {
 		p.n = registry.MaxPage
 	}
-	names, more, err := h.reg.Repositories(c.Request().Context(), server.PrincipalOf(c.Request().Context()), last, p.n)
+	names, more, err := h.reg.Repositories(c.Request().Context(), h.access.Principal(c), last, p.n)
 	if err != nil {
 		return err
 	}

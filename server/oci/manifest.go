@@ -17,7 +17,7 @@ const maxTags = 100
 
 // getManifest answers GET and HEAD.
 func (h *Handler) getManifest(c echo.Context, r route) error {
-	g, err := h.authorize(c, r.name, auth.Pull)
+	g, err := h.access.Authorize(c, r.name, auth.Pull)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (h *Handler) getManifest(c echo.Context, r route) error {
 }
 
 func (h *Handler) putManifest(c echo.Context, r route) error {
-	g, err := h.authorize(c, r.name, auth.Push)
+	g, err := h.access.Authorize(c, r.name, auth.Push)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func readManifest(r *http.Request) ([]byte, error) {
 
 // deleteManifest deletes a tag or, by digest, a manifest with its tags.
 func (h *Handler) deleteManifest(c echo.Context, r route) error {
-	g, err := h.authorize(c, r.name, auth.Delete)
+	g, err := h.access.Authorize(c, r.name, auth.Delete)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ type referrerDescriptor struct {
 }
 
 func (h *Handler) referrers(c echo.Context, r route) error {
-	g, err := h.authorize(c, r.name, auth.Pull)
+	g, err := h.access.Authorize(c, r.name, auth.Pull)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 // startUpload answers POST: a mount, a whole blob, or a new upload.
 func (h *Handler) startUpload(c echo.Context, r route) error {
-	g, err := h.authorize(c, r.name, auth.Push)
+	g, err := h.access.Authorize(c, r.name, auth.Push)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (h *Handler) mount(c echo.Context, g auth.Grant, r route, digest string) (d
 	if err != nil {
 		return false, err
 	}
-	from, err := h.authorize(c, n, auth.Pull)
+	from, err := h.access.Authorize(c, n, auth.Pull)
 	if err != nil {
 		return false, nil //nolint:nilerr // not allowed to see is answered as not there
 	}
@@ -80,7 +80,7 @@ func (h *Handler) mount(c echo.Context, g auth.Grant, r route, digest string) (d
 }
 
 func (h *Handler) getUpload(c echo.Context, r route) error {
-	g, err := h.authorize(c, r.name, auth.Push)
+	g, err := h.access.Authorize(c, r.name, auth.Push)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (h *Handler) getUpload(c echo.Context, r route) error {
 }
 
 func (h *Handler) patchUpload(c echo.Context, r route) error {
-	g, err := h.authorize(c, r.name, auth.Push)
+	g, err := h.access.Authorize(c, r.name, auth.Push)
 	if err != nil {
 		return err
 	}
@@ -112,9 +112,12 @@ func (h *Handler) patchUpload(c echo.Context, r route) error {
 }
 
 func (h *Handler) putUpload(c echo.Context, r route) error {
-	g, err := h.authorize(c, r.name, auth.Push)
+	g, err := h.access.Authorize(c, r.name, auth.Push)
 	if err != nil {
 		return err
+	}
+	if !c.QueryParams().Has("digest") {
+		return registry.Errorf(registry.CodeDigestInvalid, "the parameter digest is missing")
 	}
 	d, err := registry.ParseDigest(c.QueryParam("digest"))
 	if err != nil {
@@ -137,7 +140,7 @@ func (h *Handler) putUpload(c echo.Context, r route) error {
 }
 
 func (h *Handler) cancelUpload(c echo.Context, r route) error {
-	g, err := h.authorize(c, r.name, auth.Push)
+	g, err := h.access.Authorize(c, r.name, auth.Push)
 	if err != nil {
 		return err
 	}
