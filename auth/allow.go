@@ -38,6 +38,9 @@ func (v Visibility) Valid() bool { return v == Public || v == Private }
 type Resource struct {
 	Repository string
 	Visibility Visibility // of the repository, or the one it would get
+	// Missing says that there is no such repository. Nobody may pull from it
+	// whom a private one would refuse, so that the two look the same.
+	Missing bool
 }
 
 // Grant is proof that Allow permitted an action on a repository. Only Allow
@@ -81,7 +84,7 @@ func Allow(p Principal, a Action, r Resource) (Grant, error) {
 }
 
 func permitted(p Principal, a Action, r Resource) bool {
-	if a == Pull && r.Visibility == Public {
+	if a == Pull && r.Visibility == Public && !r.Missing {
 		return true
 	}
 	return p.Admin && p.covers(a, r.Repository)

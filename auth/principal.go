@@ -17,6 +17,14 @@ type Principal struct {
 // Anonymous reports whether nobody is signed in.
 func (p Principal) Anonymous() bool { return p.UserID == 0 }
 
+// SeesPrivate reports whether lists may name repositories that anonymous
+// callers may not see.
+func (p Principal) SeesPrivate() bool {
+	return p.Admin && (!p.Limited || slices.ContainsFunc(p.Scopes, func(s Scope) bool {
+		return s.Type == catalog.Type && s.Name == catalog.Name && slices.Contains(s.Actions, "*")
+	}))
+}
+
 // Scope is one resource with actions, as in the distribution token
 // specification: repository:org/name:pull,push.
 type Scope struct {
@@ -32,7 +40,7 @@ func (p Principal) covers(a Action, repository string) bool {
 		return true
 	}
 	return slices.ContainsFunc(p.Scopes, func(s Scope) bool {
-		return s.Type == "repository" && s.Name == repository &&
+		return s.Type == TypeRepository && s.Name == repository &&
 			(slices.Contains(s.Actions, string(a)) || slices.Contains(s.Actions, "*"))
 	})
 }

@@ -96,7 +96,7 @@ func (r *Registry) SetVisibility(ctx context.Context, g auth.Grant, v auth.Visib
 // the principal may see, and whether there are more.
 func (r *Registry) Repositories(ctx context.Context, p auth.Principal, last Name, limit int) (names []Name, more bool, err error) {
 	limit = clamp(limit)
-	names, err = r.store.Repositories(ctx, last, limit+1, p.Admin && !p.Limited)
+	names, err = r.store.Repositories(ctx, last, limit+1, p.SeesPrivate())
 	if err != nil {
 		return nil, false, err
 	}

@@ -60,8 +60,10 @@ func (k Key) ID() string { return strings.TrimPrefix(string(k), keyPrefix) }
 // Store keeps objects. All methods may be called concurrently.
 type Store interface {
 	// Open returns length bytes of an object from offset on; a length below
-	// zero means up to the end. The reader fails with io.ErrUnexpectedEOF
-	// rather than end early. Errors: ErrNotExist, ErrRange, ErrUnavailable.
+	// zero means up to the end. An offset at the very end is inside the object.
+	// The reader fails with io.ErrUnexpectedEOF rather than end early, also
+	// when the range goes beyond the end. ctx holds for the reader's life.
+	// Errors: ErrNotExist, ErrRange, ErrUnavailable.
 	Open(ctx context.Context, key Key, offset, length int64) (io.ReadCloser, error)
 
 	// Stat returns the size of a committed object in bytes.
@@ -69,12 +71,14 @@ type Store interface {
 	Stat(ctx context.Context, key Key) (int64, error)
 
 	// Create begins a new object. Nothing is visible under the key until Commit.
+	// Here and in Resume, ctx bounds every Write of the Writer as well.
 	// Errors: ErrNoSpace, ErrUnavailable.
 	Create(ctx context.Context, key Key) (Writer, error)
 
 	// Resume continues an upload from what Suspend returned, in this or any
-	// other process. Bytes written after that Suspend are dropped.
-	// Errors: ErrNotExist, ErrState, ErrUnavailable.
+	// other process. Bytes written after that Suspend are dropped. A state
+	// holds until Commit, Abort or Delete, or until bytes are written after
+	// an older one. Errors: ErrNotExist, ErrState, ErrUnavailable.
 	Resume(ctx context.Context, key Key, state State) (Writer, error)
 
 	// Delete removes the object and whatever unfinished upload there is under
@@ -91,7 +95,10 @@ type State []byte
 
 // Writer appends one stream to an object. It is used by one goroutine and
 // ends with exactly one of Suspend, Commit and Abort; after that every call
-// fails. A failed Write leaves Offset at the bytes that were taken.
+// fails. A failed Write leaves Offset at the bytes that were taken. A failed
+// Suspend or Commit leaves the states that were returned earlier usable,
+// unless the Commit took place and only its answer was lost: then Stat finds
+// the object.
 type Writer interface {
 	// Write takes all of p or fails. Errors: ErrNoSpace, ErrUnavailable.
 	io.Writer

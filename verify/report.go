@@ -2,6 +2,9 @@ package verify
 
 import (
 	"encoding/json"
+	"runtime"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/carat-hub/carat/registry"
@@ -90,4 +93,26 @@ func (r *Report) Failed() []Result {
 		}
 	}
 	return failed
+}
+
+// ErrorReport is the final report of a verification that the verifier could
+// not do.
+func ErrorReport(subject registry.Digest, now time.Time, reason string) *Report {
+	return &Report{
+		Version: ReportVersion, CheckSet: CheckSet, Subject: &subject, State: StateError,
+		Summary: "could not run: " + reason, Results: []Result{}, Files: []VerifiedFile{},
+		StartedAt: now, FinishedAt: now, Verifier: thisVerifier(),
+	}
+}
+
+// buildVersion is the version of the program that the linker recorded.
+var buildVersion = sync.OnceValue(func() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+})
+
+func thisVerifier() Verifier {
+	return Verifier{Name: "carat", Version: buildVersion(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 }

@@ -38,3 +38,11 @@ type Store interface {
 	// Errors: registry.CodeManifestUnknown when the version is gone.
 	FinishVerification(ctx context.Context, id int64, r *Report, referrer registry.Digest) error
 }
+
+// Backlog lists verifications that wait or run, so that those whose job was
+// lost can be enqueued again.
+type Backlog interface {
+	// Unfinished lists up to limit verifications in state pending or running
+	// whose id is greater than after, in the order of their ids, without reports.
+	Unfinished(ctx context.Context, after int64, limit int) ([]Verification, error)
+}

@@ -20,6 +20,10 @@ import (
 
 const octetStream = "application/octet-stream"
 
+// redirectFrom is the size in bytes from which blobs are redirected to the
+// storage. A smaller one is there before a client could follow.
+const redirectFrom = 1 << 20
+
 // blob authorizes a pull and finds the blob.
 func (h *Handler) blob(c echo.Context, r route) (registry.Blob, error) {
 	g, err := h.access.Authorize(c, r.name, auth.Pull)
@@ -62,7 +66,7 @@ func (h *Handler) getBlob(c echo.Context, r route) error {
 		c.Response().Header().Set("Content-Range", fmt.Sprintf("bytes */%d", b.Size))
 		return err
 	}
-	if h.redirect > 0 && ranges <= 1 && !conditional(c.Request()) {
+	if h.redirect > 0 && b.Size >= redirectFrom && ranges <= 1 && !conditional(c.Request()) {
 		url, err := h.reg.RedirectURL(c.Request().Context(), b, storage.Redirect{
 			Method: http.MethodGet, ContentType: octetStream, Expires: h.redirect,
 		})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/server"
 )
 
 // Headers of the distribution specification.
@@ -28,19 +29,9 @@ const (
 // are taken too; they only cost a round trip and a sync each.
 const chunkMin = 64 << 10
 
-// Access tells who asks and what they may do.
-type Access interface {
-	// Principal returns who sent the request.
-	Principal(c echo.Context) auth.Principal
-	// Authorize returns the grant for an action on a repository, or the error
-	// to answer with.
-	Authorize(c echo.Context, n registry.Name, a auth.Action) (auth.Grant, error)
-}
-
 // Options are what a Handler is made of.
 type Options struct {
 	Registry *registry.Registry // required
-	Access   Access             // required
 
 	// RedirectFor is how long the URLs hold to which blob GETs are redirected
 	// where the storage has URLs; zero serves every blob through this server.
@@ -50,13 +41,13 @@ type Options struct {
 // Handler serves /v2/.
 type Handler struct {
 	reg      *registry.Registry
-	access   Access
+	access   server.Access
 	redirect time.Duration
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{reg: o.Registry, access: o.Access, redirect: o.RedirectFor}
+	return &Handler{reg: o.Registry, access: server.NewAccess(o.Registry), redirect: o.RedirectFor}
 }
 
 // Register adds the routes. Repository names have slashes, so everything
@@ -127,7 +118,7 @@ func allowed(methods map[string]handlerFunc) string {
 // base answers the API version check. Without credentials it challenges, so
 // that clients learn where tokens are to be had.
 func (h *Handler) base(c echo.Context, _ route) error {
-	if c.Request().Header.Get(echo.HeaderAuthorization) == "" {
+	if p := h.access.Principal(c); p.Anonymous() && !p.Limited {
 		return auth.ErrUnauthenticated
 	}
 	return c.JSONBlob(http.StatusOK, []byte("{}"))

@@ -119,4 +119,3 @@ func (r *rangeReader) Close() error {
 	r.rc = nil
 	return rc.Close()
 }
-

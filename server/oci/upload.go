@@ -116,6 +116,9 @@ func (h *Handler) putUpload(c echo.Context, r route) error {
 	if err != nil {
 		return err
 	}
+	if !c.QueryParams().Has("digest") {
+		return registry.Errorf(registry.CodeDigestInvalid, "the parameter digest is missing")
+	}
 	d, err := registry.ParseDigest(c.QueryParam("digest"))
 	if err != nil {
 		return err

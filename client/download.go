@@ -1,0 +1,205 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/carat-hub/carat/registry"
+)
+
+// download is one file on its way to the disk, through a part file beside it.
+type download struct {
+	r    *remote
+	name registry.Name
+	file registry.File
+	part *os.File
+	t    *transfer
+
+	hash   hash.Hash // of the first offset bytes
+	offset int64     // bytes in the part file
+	reused bool      // some of them come from an earlier pull, or from more than one answer
+	whole  bool      // ranges are of no use with this registry
+}
+
+// run fills the part file until it has the whole file with the right digest.
+func (d *download) run(ctx context.Context) error {
+	if err := d.adopt(ctx); err != nil {
+		return err
+	}
+	again := true
+	for {
+		if err := d.fill(ctx); err != nil {
+			return err
+		}
+		got := registry.DigestFromHash(d.file.Digest.Algorithm(), d.hash)
+		if got == d.file.Digest {
+			return nil
+		}
+		if err := d.reset(); err != nil {
+			return err
+		}
+		if !d.reused || !again {
+			return fmt.Errorf("%w: %s was to be %s and came as %s", ErrDigest, d.file.Path, d.file.Digest, got)
+		}
+		again, d.reused, d.whole = false, false, true
+	}
+}
+
+// adopt takes over what an earlier pull left in the part file.
+func (d *download) adopt(ctx context.Context) error {
+	d.hash = d.file.Digest.Algorithm().New()
+	info, err := d.part.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() == 0 {
+		return nil
+	}
+	if info.Size() > d.file.Size {
+		return d.reset()
+	}
+	n, err := io.CopyBuffer(d.hash, d.t.reading(ctx, io.NewSectionReader(d.part, 0, info.Size()), 0), make([]byte, copyBuffer))
+	if err != nil {
+		return fmt.Errorf("read part file: %w", err)
+	}
+	d.offset, d.reused = n, true
+	return nil
+}
+
+func (d *download) reset() error {
+	if err := d.part.Truncate(0); err != nil {
+		return fmt.Errorf("empty part file: %w", err)
+	}
+	d.hash.Reset()
+	d.offset = 0
+	d.t.set(0)
+	return nil
+}
+
+// fill fetches what is missing, beginning anew where a connection broke.
+func (d *download) fill(ctx context.Context) error {
+	most := d.offset // a registry that makes us start over makes no progress
+	for failures := 0; d.offset < d.file.Size; {
+		err := d.fetch(ctx)
+		if d.offset > most {
+			failures, most = 0, d.offset
+		}
+		if err == nil {
+			continue
+		}
+		failures++
+		d.reused = true
+		var answer *ResponseError
+		if errors.As(err, &answer) && answer.Status == http.StatusRequestedRangeNotSatisfiable && d.offset > 0 || errors.Is(err, errWrongRange) {
+			if failures >= d.r.c.opts.Attempts {
+				return err
+			}
+			d.whole = true
+			continue
+		}
+		if err := d.r.backoff(ctx, d.t, failures, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errWrongRange is an answer whose range is not the one asked for.
+var errWrongRange = errors.New("the registry answered with another range than the one asked for")
+
+// fetch makes one request and writes what comes.
+func (d *download) fetch(ctx context.Context) error {
+	if d.whole && d.offset > 0 {
+		if err := d.reset(); err != nil {
+			return err
+		}
+	}
+	q := request{method: http.MethodGet, url: d.r.url(d.name, "blobs", d.file.Digest.String()), header: http.Header{"Accept-Encoding": {"identity"}}}
+	if d.offset > 0 {
+		q.header.Set("Range", fmt.Sprintf("bytes=%d-", d.offset))
+	}
+	resp, err := d.r.send(ctx, q, http.StatusOK, http.StatusPartialContent)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return fmt.Errorf("GET %s: the answer is encoded as %q, not the file's own bytes", bareURL(resp.Request.URL), printable(encoding))
+	}
+	if resp.StatusCode == http.StatusOK {
+		if d.offset > 0 {
+			if err := d.reset(); err != nil {
+				return err
+			}
+		}
+	} else if d.offset == 0 || !d.continues(resp.Header.Get("Content-Range")) {
+		return fmt.Errorf("%w: %q after %d of %d bytes", errWrongRange, printable(resp.Header.Get("Content-Range")), d.offset, d.file.Size)
+	}
+	return d.write(ctx, resp.Body)
+}
+
+// continues reports whether a Content-Range is the rest of the file, or a
+// shorter piece that begins where it should.
+func (d *download) continues(contentRange string) bool {
+	v, ok := strings.CutPrefix(contentRange, "bytes ")
+	if !ok {
+		return false
+	}
+	span, total, ok := strings.Cut(v, "/")
+	if !ok || total != "*" && total != strconv.FormatInt(d.file.Size, 10) {
+		return false
+	}
+	first, last, ok := strings.Cut(span, "-")
+	if !ok || first != strconv.FormatInt(d.offset, 10) {
+		return false
+	}
+	end, err := strconv.ParseInt(last, 10, 64)
+	return err == nil && end >= d.offset && end < d.file.Size
+}
+
+func (d *download) write(ctx context.Context, body io.Reader) error {
+	buf := make([]byte, copyBuffer)
+	for {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		n, err := body.Read(buf)
+		if int64(n) > d.file.Size-d.offset {
+			return fmt.Errorf("%w: %s has more than the %d bytes that its manifest says", ErrDigest, d.file.Path, d.file.Size)
+		}
+		if n > 0 {
+			if _, err := d.part.WriteAt(buf[:n], d.offset); err != nil {
+				return fmt.Errorf("write part file: %w", err)
+			}
+			d.hash.Write(buf[:n])
+			d.offset += int64(n)
+			d.t.set(d.offset)
+		}
+		switch {
+		case errors.Is(err, io.EOF) && d.offset < d.file.Size:
+			return fmt.Errorf("the answer ended after %d of %d bytes: %w", d.offset, d.file.Size, io.ErrUnexpectedEOF)
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return redact(err)
+		}
+	}
+}
+
+// openPart opens the part file, which must be a regular file if it is there.
+func openPart(root *os.Root, name string) (*os.File, error) {
+	if info, err := root.Lstat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is in the way: it is not a regular file", name)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+}

@@ -1,0 +1,147 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/carat-hub/carat/registry"
+)
+
+// ErrNoHub is returned by the Hub's methods for a registry that is none.
+var ErrNoHub = errors.New("the registry has no hub API")
+
+// maxHubAnswer bounds an answer of the hub API, in bytes.
+const maxHubAnswer = 32 << 20
+
+// Hub is the hub API of a registry, /api/v1.
+type Hub struct{ r *remote }
+
+// Hub returns the API of the hub at host. Nothing is asked yet.
+func (c *Client) Hub(host string) *Hub { return &Hub{r: c.remote(host)} }
+
+// Version returns the model record of a version.
+// Errors: ErrNoHub, registry.CodeManifestUnknown, registry.CodeNameUnknown, *ResponseError.
+func (h *Hub) Version(ctx context.Context, n registry.Name, ref registry.Reference) (registry.Version, error) {
+	var v registry.Version
+	err := h.get(ctx, n, ref, "", &v)
+	if err == nil && v.Digest.IsZero() {
+		err = ErrNoHub
+	}
+	if err != nil {
+		return registry.Version{}, fmt.Errorf("fetch version %s of %s: %w", ref, n, err)
+	}
+	return v, nil
+}
+
+// States of a verification, as the hub writes them.
+const (
+	StatePending     = "pending"
+	StateRunning     = "running"
+	StatePassed      = "passed"
+	StateFailed      = "failed"      // a check failed
+	StateUnsupported = "unsupported" // what could be checked is fine, but the hub cannot run it
+	StateError       = "error"       // the hub could not do its work
+)
+
+// Verification is a verification of a version as the hub tells it.
+type Verification struct {
+	Digest    registry.Digest `json:"digest"` // of the manifest
+	CheckSet  int             `json:"checkSet"`
+	State     string          `json:"state"`
+	Report    *Report         `json:"report,omitempty"` // grows while it runs
+	Referrer  registry.Digest `json:"referrer,omitzero"`
+	UpdatedAt time.Time       `json:"updatedAt"`
+}
+
+// Done reports whether the state will not change by itself.
+func (v *Verification) Done() bool { return v.State != StatePending && v.State != StateRunning }
+
+// Report is what a verification found.
+type Report struct {
+	Summary string        `json:"summary"`
+	Results []CheckResult `json:"results"`
+}
+
+// CheckResult is the outcome of one check.
+type CheckResult struct {
+	ID      string  `json:"id"`
+	Proves  string  `json:"proves"`
+	Outcome string  `json:"outcome"` // "passed", "warned", "failed", "skipped"
+	Reason  string  `json:"reason,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Verification returns the newest verification of a version.
+// Errors: ErrNoHub, registry.CodeManifestUnknown when there is none, *ResponseError.
+func (h *Hub) Verification(ctx context.Context, n registry.Name, ref registry.Reference) (*Verification, error) {
+	var v Verification
+	err := h.get(ctx, n, ref, "/verification", &v)
+	if err == nil && v.State == "" {
+		err = ErrNoHub
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fetch verification of %s@%s: %w", n, ref, err)
+	}
+	return &v, nil
+}
+
+// Await polls the verification of a version until it is done and calls seen
+// with each answer, the last one included. Errors: those of Verification, and the context's.
+func (h *Hub) Await(ctx context.Context, n registry.Name, d registry.Digest, every time.Duration, seen func(*Verification)) (*Verification, error) {
+	for {
+		v, err := h.Verification(ctx, n, registry.Reference{Digest: d})
+		if err != nil {
+			return nil, err
+		}
+		seen(v)
+		if v.Done() {
+			return v, nil
+		}
+		if err := h.r.c.opts.Sleep(ctx, every); err != nil {
+			return nil, fmt.Errorf("wait for the verification of %s@%s: %w", n, d, err)
+		}
+	}
+}
+
+func (h *Hub) get(ctx context.Context, n registry.Name, ref registry.Reference, suffix string, into any) error {
+	ctx = h.r.scoped(ctx, n, "pull")
+	u := h.r.base
+	u.Path = "/api/v1/models/" + string(n) + "/versions/" + ref.String() + suffix
+	for attempt := 1; ; attempt++ {
+		err := h.fetch(ctx, &u, into)
+		if err == nil {
+			return nil
+		}
+		var answer *ResponseError
+		if errors.As(err, &answer) && !answer.json && !h.r.retryable(err) {
+			return fmt.Errorf("%w (%w)", ErrNoHub, err)
+		}
+		if errors.Is(err, ErrNoHub) {
+			return err
+		}
+		if err := h.r.backoff(ctx, nil, attempt, err); err != nil {
+			return err
+		}
+	}
+}
+
+func (h *Hub) fetch(ctx context.Context, u *url.URL, into any) error {
+	resp, err := h.r.send(ctx, request{method: http.MethodGet, url: u, header: http.Header{"Accept": {"application/json"}}}, http.StatusOK)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := readLimited(resp.Body, maxHubAnswer)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("%w: its answer is not of that form: %w", ErrNoHub, err)
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/jobs"
+	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/server"
+	"github.com/carat-hub/carat/server/hub"
+	"github.com/carat-hub/carat/server/oci"
+	"github.com/carat-hub/carat/storage"
+	"github.com/carat-hub/carat/storage/fs"
+	"github.com/carat-hub/carat/storage/s3"
+	"github.com/carat-hub/carat/storage/sqlstore"
+)
+
+const (
+	tokenService = "carat"      // issuer and audience of access tokens
+	tokenSecret  = "token-seed" // name of the signing seed among the hub's secrets
+	adminName    = "admin"
+
+	stopJobs = 20 * time.Second // how long running jobs may go on at shutdown
+)
+
+// theHub is the assembled server: what newHub wires together.
+type theHub struct {
+	config   serveConfig
+	db       *sqlstore.DB
+	store    *sqlstore.Store
+	blobs    storage.Store
+	registry *registry.Registry
+	queue    *jobs.Queue
+	server   *server.Server
+	log      *slog.Logger
+}
+
+// newHub opens database and blob storage and wires all floors together.
+func newHub(ctx context.Context, c serveConfig, getenv func(string) string, log *slog.Logger) (_ *theHub, err error) {
+	if c, err = c.check(); err != nil {
+		return nil, err
+	}
+	h := &theHub{config: c, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.close())
+		}
+	}()
+	if h.db, err = sqlstore.Open(ctx, c.DatabaseURL, sqlstore.OpenOptions{Unsafe: c.Unsafe}); err != nil {
+		return nil, err
+	}
+	if h.blobs, err = openBlobs(ctx, c.Blobs, getenv); err != nil {
+		return nil, err
+	}
+	if h.queue, err = jobs.New(ctx, jobs.Options{
+		Engine: string(h.db.Engine()), DB: h.db.Writer(), Pool: h.db.PgxPool(), Logger: log,
+		VerifyWorkers: c.VerifyWorkers, VerifyTimeout: c.VerifyTimeout,
+	}); err != nil {
+		return nil, fmt.Errorf("open the job queue: %w", err)
+	}
+	h.store = sqlstore.New(h.db, sqlstore.Options{Outbox: h.queue})
+	h.registry = registry.New(registry.Options{
+		Blobs: h.blobs, Store: h.store, DefaultVisibility: auth.Visibility(c.Visibility), Logger: log,
+	})
+	h.server, err = h.newServer(ctx)
+	return h, err
+}
+
+// openBlobs opens a folder or the bucket of an s3:// URL.
+func openBlobs(ctx context.Context, where string, getenv func(string) string) (storage.Store, error) {
+	if !strings.HasPrefix(where, "s3://") {
+		return fs.New(fs.Options{Dir: where})
+	}
+	o, err := s3.ParseURL(where, getenv)
+	if err != nil {
+		return nil, err
+	}
+	return s3.New(ctx, o)
+}
+
+func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
+	seed, err := h.store.Secret(ctx, tokenSecret, auth.NewSeed())
+	if err != nil {
+		return nil, fmt.Errorf("read the token seed: %w", err)
+	}
+	signer, err := auth.NewSigner(auth.TokenOptions{Seed: seed, Issuer: tokenService, Audience: tokenService})
+	if err != nil {
+		return nil, err
+	}
+	return server.New(server.Options{
+		Users: h.store, Signer: signer, Repositories: h.registry,
+		Routes: []server.Routes{
+			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
+			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Access: server.NewAccess(h.registry)}),
+		},
+		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
+		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Logger: h.log,
+	})
+}
+
+// ensureAdmin makes the user admin at the first start. It returns the
+// password when it made one up.
+func (h *theHub) ensureAdmin(ctx context.Context, given string) (made string, err error) {
+	_, err = h.store.User(ctx, adminName)
+	if !errors.Is(err, auth.ErrUnknownUser) {
+		return "", err
+	}
+	password := given
+	if password == "" {
+		password = rand.Text()
+		made = password
+	}
+	hash, err := auth.HashPassword(ctx, password)
+	if err != nil {
+		return "", err
+	}
+	_, err = h.store.CreateUser(ctx, auth.User{Name: adminName, PasswordHash: hash, Admin: true})
+	if errors.Is(err, auth.ErrUserExists) {
+		return "", nil // another server was faster
+	}
+	return made, err
+}
+
+// run answers on the listener and works jobs until ctx ends, and then until
+// what is in flight is done.
+func (h *theHub) run(ctx context.Context, l net.Listener) error {
+	return h.server.Serve(ctx, l)
+}
+
+// close gives everything back that newHub opened.
+func (h *theHub) close() error {
+	if h.db == nil {
+		return nil
+	}
+	return h.db.Close()
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry/registrytest"
+)
+
+const testPassword = "correct horse battery staple"
+
+// startHub serves a hub on a free port until the test ends.
+func startHub(t *testing.T, c serveConfig, getenv func(string) string) (*theHub, string) {
+	t.Helper()
+	if c.Visibility == "" {
+		c.Visibility = string(auth.Public)
+	}
+	if c.Data == "" {
+		c.Data = t.TempDir()
+	}
+	if getenv == nil {
+		getenv = func(string) string { return "" }
+	}
+	h, err := newHub(t.Context(), c, getenv, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.ensureAdmin(t.Context(), testPassword); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.run(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("serve: %v", err)
+			}
+		case <-time.After(time.Minute):
+			t.Error("the hub does not stop")
+		}
+		if err := h.close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return h, "http://" + l.Addr().String()
+}
+
+func target(h *theHub, url string) registrytest.Target {
+	return registrytest.Target{
+		URL: url, User: adminName, Password: testPassword,
+		SetVisibility: func(t *testing.T, repository, visibility string) {
+			t.Helper()
+			if err := h.registry.SetVisibility(t.Context(), auth.System(repository, auth.Delete), auth.Visibility(visibility)); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+}
+
+func TestRegistry(t *testing.T) {
+	t.Parallel()
+	onPairings(t, func(t *testing.T, h *theHub, url string) {
+		registrytest.Run(t, target(h, url))
+	})
+}

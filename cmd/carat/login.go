@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/carat-hub/carat/client"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func newLoginCommand(e *env) *cobra.Command {
+	var remote remoteFlags
+	var user string
+	var fromStdin bool
+	cmd := &cobra.Command{
+		Use:   "login HOST",
+		Short: "Log in to a registry",
+		Long: `Check user name and password with the registry and, when it takes them, keep
+them in Docker's credential store: the helper that config.json names, or that
+file itself (in DOCKER_CONFIG, or ~/.docker). Every Docker-compatible program
+finds them there, and carat finds what others stored.
+
+The password is asked for without echo, or read from standard input with
+--password-stdin. There is no flag for it: other users can see those.`,
+		Example: `  carat login localhost:8080 -u admin
+  echo "$PASSWORD" | carat login models.example.org -u ci --password-stdin`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			host, err := client.ParseHost(args[0])
+			if err != nil {
+				return exit(exitUsage, err)
+			}
+			user, password, err := e.credentials(user, fromStdin)
+			if err != nil {
+				return err
+			}
+			c, err := remote.client(client.Options{})
+			if err != nil {
+				return err
+			}
+			if err := c.Login(cmd.Context(), host, user, password); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(e.stdout, "logged in to %s as %s\n", host, user)
+			return err
+		},
+	}
+	remote.register(cmd)
+	cmd.Flags().StringVarP(&user, "username", "u", "", "user name, asked for when missing")
+	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
+	return cmd
+}
+
+func newLogoutCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "logout HOST",
+		Short: "Forget the credentials of a registry",
+		Args:  usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			host, err := client.ParseHost(args[0])
+			if err != nil {
+				return exit(exitUsage, err)
+			}
+			c, err := (&remoteFlags{}).client(client.Options{})
+			if err != nil {
+				return err
+			}
+			if err := c.Logout(cmd.Context(), host); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(e.stdout, "logged out of %s\n", host)
+			return err
+		},
+	}
+}
+
+// maxPassword bounds what is read as a password, in bytes.
+const maxPassword = 64 << 10
+
+// credentials completes user name and password from standard input.
+func (e *env) credentials(user string, fromStdin bool) (string, string, error) {
+	if fromStdin {
+		if user == "" {
+			return "", "", exit(exitUsage, errors.New("--password-stdin needs --username"))
+		}
+		p, err := io.ReadAll(io.LimitReader(e.stdin, maxPassword))
+		if err != nil {
+			return "", "", fmt.Errorf("read password: %w", err)
+		}
+		return user, strings.TrimRight(string(p), "\r\n"), nil
+	}
+	terminal, ok := e.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(terminal.Fd())) {
+		return "", "", exit(exitUsage, errors.New("standard input is no terminal; give the password with --password-stdin"))
+	}
+	if user == "" {
+		fmt.Fprint(e.stderr, "User name: ")
+		line, err := bufio.NewReader(terminal).ReadString('\n')
+		if err != nil {
+			return "", "", fmt.Errorf("read user name: %w", err)
+		}
+		user = strings.TrimSpace(line)
+	}
+	fmt.Fprint(e.stderr, "Password: ")
+	p, err := term.ReadPassword(int(terminal.Fd()))
+	fmt.Fprintln(e.stderr)
+	if err != nil {
+		return "", "", fmt.Errorf("read password: %w", err)
+	}
+	return user, string(p), nil
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carat-hub/carat/auth"
+)
+
+// serveConfig is what `carat serve` is told by flags and CARAT_* variables.
+type serveConfig struct {
+	Addr        string
+	Data        string
+	DatabaseURL string
+	Blobs       string
+
+	PublicURL  string
+	TrustProxy bool
+	Visibility string
+	Redirect   time.Duration
+	Unsafe     bool
+
+	VerifyWorkers int
+	VerifyThreads int
+	VerifyTimeout time.Duration
+	CacheSize     int64 // bytes
+
+	LogFormat string
+	LogLevel  string
+}
+
+// defaultRedirect is how long redirect URLs hold by default: long enough for
+// clients that fetch all ranges of a large file from one URL.
+const defaultRedirect = 6 * time.Hour
+
+const serveHelp = `Serve the hub: registry, pages, API and verification in one process.
+
+Without options it keeps its database and blobs in ./carat-data and listens
+on 127.0.0.1:8080. The first start makes the user "admin", with the password in
+CARAT_ADMIN_PASSWORD, or with a random one that is printed once.
+
+Every option can be given as an environment variable too: CARAT_ADDR for
+--addr, CARAT_DATABASE_URL for --database-url, and so on.
+
+Blob storage on S3:
+  --blobs 's3://bucket/prefix?endpoint=http://host:9000&region=us-east-1&path-style=true'
+  The keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+  Parameters: endpoint, region, path-style, public-endpoint (the address that
+  clients use for redirected downloads, when it differs).
+
+Several servers may share one Postgres and one bucket; each also verifies.`
+
+func newServeCommand(e *env) *cobra.Command {
+	c := serveConfig{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the hub: registry, pages, API and verification",
+		Long:  serveHelp,
+		Args:  usage(cobra.NoArgs),
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			return flagsFromEnv(cmd.Flags(), e.getenv)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return serve(cmd.Context(), c, e)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&c.Addr, "addr", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
+	f.StringVar(&c.Data, "data", "./carat-data", "folder for the database, the blobs and the cache")
+	f.StringVar(&c.DatabaseURL, "database-url", "", "postgres://user:password@host/name (default: SQLite in the data folder)")
+	f.StringVar(&c.Blobs, "blobs", "", "folder or s3:// URL of the blob storage (default: a folder in the data folder)")
+	f.StringVar(&c.PublicURL, "public-url", "", "URL that clients see, such as https://hub.example.org (default: from the request)")
+	f.BoolVar(&c.TrustProxy, "trust-proxy", false, "believe X-Forwarded-Proto, -Host and -For; only behind a proxy that sets them")
+	f.StringVar(&c.Visibility, "default-visibility", string(auth.Public), "who may pull from new repositories: public or private")
+	f.DurationVar(&c.Redirect, "redirect", defaultRedirect, "redirect blob downloads to S3 with URLs that hold this long; 0 serves them from here")
+	f.BoolVar(&c.Unsafe, "unsafe-database", false, "accept a Postgres with fsync, full_page_writes or synchronous_commit off")
+	f.IntVar(&c.VerifyWorkers, "verify-workers", 1, "verifications at a time; 0 leaves them to other servers")
+	f.IntVar(&c.VerifyThreads, "verify-threads", 0, "threads of one verification (default: all processors)")
+	f.DurationVar(&c.VerifyTimeout, "verify-timeout", time.Hour, "how long one verification may take")
+	f.Int64Var(&c.CacheSize, "cache-size", 50<<30, "bytes of model files kept for verification when blobs are on S3")
+	f.StringVar(&c.LogFormat, "log-format", "text", "text or json")
+	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
+	return cmd
+}
+
+// serve runs the hub until ctx ends, and then until what is in flight is done.
+func serve(ctx context.Context, c serveConfig, e *env) error {
+	log, err := newLogger(e.stderr, c.LogFormat, c.LogLevel)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	h, err := newHub(ctx, c, e.getenv, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := h.close(); err != nil {
+			log.Error("close the hub", "error", err)
+		}
+	}()
+	password, err := h.ensureAdmin(ctx, e.getenv("CARAT_ADMIN_PASSWORD"))
+	if err != nil {
+		return err
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", c.Addr, err)
+	}
+	announce(e.stdout, l.Addr(), c, password)
+	return h.run(ctx, l)
+}
+
+// announce tells the person at the terminal what runs where.
+func announce(w io.Writer, addr net.Addr, c serveConfig, password string) {
+	url := c.PublicURL
+	if url == "" {
+		url = "http://" + addr.String()
+	}
+	fmt.Fprintf(w, "Carat serves at %s\n", url)
+	if password != "" {
+		fmt.Fprintf(w, "First start: sign in as admin with the password %s (it is not shown again)\n", password)
+	}
+}
+
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: use debug, info, warn or error", level)
+	}
+	o := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q: use text or json", format)
+}
+
+// check refuses settings that cannot work and fills in what depends on others.
+func (c serveConfig) check() (serveConfig, error) {
+	if v := auth.Visibility(c.Visibility); !v.Valid() {
+		return c, fmt.Errorf("--default-visibility %q: use public or private", c.Visibility)
+	}
+	if c.VerifyWorkers < 0 || c.VerifyThreads < 0 || c.CacheSize < 0 || c.Redirect < 0 {
+		return c, errors.New("numbers and durations must not be negative")
+	}
+	const presignLimit = 7 * 24 * time.Hour // AWS Signature Version 4
+	if c.Redirect > presignLimit {
+		return c, fmt.Errorf("--redirect %s: S3 URLs hold at most %s", c.Redirect, presignLimit)
+	}
+	if c.DatabaseURL == "" {
+		c.DatabaseURL = "sqlite:" + filepath.Join(c.Data, "carat.db")
+	}
+	if c.Blobs == "" {
+		c.Blobs = filepath.Join(c.Data, "blobs")
+	}
+	if strings.Contains(c.Blobs, "://") && !strings.HasPrefix(c.Blobs, "s3://") {
+		return c, fmt.Errorf("--blobs %q: use a folder or an s3:// URL", c.Blobs)
+	}
+	return c, nil
+}

@@ -1,0 +1,19 @@
+// Package need says what happens to a test whose outside program is not installed: a developer's run skips it and says how
+// to install the program, a CI run (CI=true) fails, so that nothing is silently left out there.
+//
+// It must not know any program.
+package need
+
+import (
+	"os"
+	"testing"
+)
+
+// Missing ends the test because the program called what is not there; install is the command that brings it.
+func Missing(t testing.TB, what, install string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is not installed; install it with: %s", what, install)
+	}
+	t.Skipf("%s is not installed; install it with: %s", what, install)
+}

@@ -1,0 +1,145 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/server"
+	"github.com/carat-hub/carat/verify"
+)
+
+// Models is what the API needs of the registry.
+type Models interface {
+	// Visibility returns who may pull, and whether the repository exists.
+	Visibility(ctx context.Context, n registry.Name) (v auth.Visibility, exists bool, err error)
+	// SetVisibility changes who may pull. Errors: registry.CodeNameUnknown.
+	SetVisibility(ctx context.Context, g auth.Grant, v auth.Visibility) error
+	// Models lists the models that the principal may see.
+	Models(ctx context.Context, p auth.Principal, q registry.ModelQuery) ([]registry.ModelSummary, int, error)
+	// Version returns a model record. Errors: registry.CodeManifestUnknown.
+	Version(ctx context.Context, g auth.Grant, ref registry.Reference) (registry.Version, error)
+	// Versions lists a model's versions, newest first.
+	Versions(ctx context.Context, g auth.Grant) ([]registry.Version, error)
+}
+
+// Verifications is what the API needs of the store of verifications.
+type Verifications interface {
+	// Verification returns a version's newest one. Errors: registry.CodeManifestUnknown.
+	Verification(ctx context.Context, n registry.Name, d registry.Digest) (verify.Verification, error)
+	// RequestVerification begins another one. Errors: registry.CodeManifestUnknown.
+	RequestVerification(ctx context.Context, n registry.Name, d registry.Digest) (verify.Verification, error)
+}
+
+// Access tells who asks and what they may do.
+type Access interface {
+	// Principal returns who sent the request.
+	Principal(c echo.Context) auth.Principal
+	// Authorize returns the grant for an action on a repository, or the error
+	// to answer with.
+	Authorize(c echo.Context, n registry.Name, a auth.Action) (auth.Grant, error)
+}
+
+var (
+	_ Models        = (*registry.Registry)(nil)
+	_ Verifications = verify.Store(nil)
+	_ Access        = server.Access{}
+)
+
+// Options are what a Handler is made of; all are required.
+type Options struct {
+	Models        Models
+	Verifications Verifications
+	Access        Access
+}
+
+// Handler serves /api/v1/.
+type Handler struct {
+	models        Models
+	verifications Verifications
+	access        Access
+}
+
+// New returns a handler.
+func New(o Options) *Handler {
+	return &Handler{models: o.Models, verifications: o.Verifications, access: o.Access}
+}
+
+// Register adds the routes.
+func (h *Handler) Register(e *echo.Echo) {
+	g := e.Group("/api/v1/models")
+	g.GET("", h.list)
+	g.GET("/:org/:name", h.model)
+	g.PATCH("/:org/:name", h.patchModel)
+	g.GET("/:org/:name/versions/:reference", h.version)
+	g.GET("/:org/:name/versions/:reference/verification", h.verification)
+	g.POST("/:org/:name/versions/:reference/verification", h.requestVerification)
+}
+
+// name returns the model that the path names. Errors: registry.CodeNameInvalid.
+func name(c echo.Context) (registry.Name, error) {
+	n, err := registry.ParseName(c.Param("org") + "/" + c.Param("name"))
+	if _, _, ok := n.Split(); err == nil && !ok {
+		err = registry.Errorf(registry.CodeNameInvalid, "a model's name has two parts")
+	}
+	return n, err
+}
+
+// maxBody is how many bytes a JSON body may have.
+const maxBody = 4 << 10
+
+// decode reads a JSON object with known fields and nothing after it.
+func decode(c echo.Context, into any) error {
+	r := c.Request()
+	if t, _, _ := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); t != echo.MIMEApplicationJSON {
+		return registry.Errorf(server.CodeRequestInvalid, "the body must be %s", echo.MIMEApplicationJSON)
+	}
+	d := json.NewDecoder(http.MaxBytesReader(c.Response().Writer, r.Body, maxBody))
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	if err == nil {
+		if _, end := d.Token(); !errors.Is(end, io.EOF) {
+			err = errors.New("something follows the object")
+		}
+	}
+	var tooLong *http.MaxBytesError
+	if errors.As(err, &tooLong) {
+		return fmt.Errorf("read body: %w", err)
+	}
+	if err != nil {
+		return registry.Wrap(err, server.CodeRequestInvalid, "the body is not the JSON object expected")
+	}
+	return nil
+}
+
+// answer encodes v with an entity tag, or answers 304 when the caller has it.
+func answer(c echo.Context, v any) error {
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(v); err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	sum := sha256.Sum256(b.Bytes())
+	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
+	header := c.Response().Header()
+	header.Set("ETag", tag)
+	header.Set("Cache-Control", "private, no-cache")
+	header.Set("Vary", "Authorization")
+	for old := range strings.SplitSeq(c.Request().Header.Get("If-None-Match"), ",") {
+		if strings.TrimPrefix(strings.TrimSpace(old), "W/") == tag {
+			return c.NoContent(http.StatusNotModified)
+		}
+	}
+	return c.JSONBlob(http.StatusOK, b.Bytes())
+}

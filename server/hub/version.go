@@ -1,0 +1,64 @@
+package hub
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
+)
+
+func (h *Handler) version(c echo.Context) error {
+	v, err := h.find(c, auth.Pull)
+	if err != nil {
+		return err
+	}
+	return answer(c, v)
+}
+
+// verification answers the newest one with its report, as far as it has come.
+func (h *Handler) verification(c echo.Context) error {
+	v, err := h.find(c, auth.Pull)
+	if err != nil {
+		return err
+	}
+	found, err := h.verifications.Verification(c.Request().Context(), v.Name, v.Digest)
+	if err != nil {
+		return err
+	}
+	return answer(c, found)
+}
+
+// requestVerification begins another verification and says where to watch it.
+func (h *Handler) requestVerification(c echo.Context) error {
+	v, err := h.find(c, auth.Push)
+	if err != nil {
+		return err
+	}
+	begun, err := h.verifications.RequestVerification(c.Request().Context(), v.Name, v.Digest)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderLocation, fmt.Sprintf("/api/v1/models/%s/versions/%s/verification", v.Name, v.Digest))
+	return c.JSON(http.StatusAccepted, begun)
+}
+
+// find returns the version that the path names, when the caller may do a to
+// its model. Errors: registry.CodeManifestUnknown.
+func (h *Handler) find(c echo.Context, a auth.Action) (registry.Version, error) {
+	n, err := name(c)
+	if err != nil {
+		return registry.Version{}, err
+	}
+	ref, err := registry.ParseReference(c.Param("reference"))
+	if err != nil {
+		return registry.Version{}, err
+	}
+	g, err := h.access.Authorize(c, n, a)
+	if err != nil {
+		return registry.Version{}, err
+	}
+	return h.models.Version(c.Request().Context(), g, ref)
+}

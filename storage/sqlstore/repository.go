@@ -1,0 +1,102 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
+)
+
+func nameUnknown(n registry.Name) error {
+	return registry.Errorf(registry.CodeNameUnknown, "repository %s is not known", n)
+}
+
+// Repository implements registry.RepositoryStore.
+func (s *Store) Repository(ctx context.Context, n registry.Name) (registry.Repository, error) {
+	r, err := repository(ctx, s.db.reader, n)
+	return r, fail("read repository "+string(n), err)
+}
+
+func repository(ctx context.Context, q querier, n registry.Name) (registry.Repository, error) {
+	var r registry.Repository
+	err := q.QueryRowContext(ctx, "SELECT name, visibility, created_at, updated_at FROM repositories WHERE name = $1", n).
+		Scan(&r.Name, &r.Visibility, timeColumn{&r.CreatedAt}, timeColumn{&r.UpdatedAt})
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, nameUnknown(n)
+	}
+	return r, err
+}
+
+// CreateRepository implements registry.RepositoryStore. Times that are zero are now.
+func (s *Store) CreateRepository(ctx context.Context, r registry.Repository) (registry.Repository, error) {
+	now := s.now()
+	if r.CreatedAt.IsZero() {
+		r.CreatedAt = now
+	}
+	if r.UpdatedAt.IsZero() {
+		r.UpdatedAt = r.CreatedAt
+	}
+	var made registry.Repository
+	settled := func(ctx context.Context) (ok bool, err error) {
+		made, err = repository(ctx, s.db.reader, r.Name)
+		return err == nil, err
+	}
+	err := s.write(ctx, "create repository "+string(r.Name), settled, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO repositories (name, visibility, created_at, updated_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (name) DO NOTHING`, r.Name, r.Visibility, micros(r.CreatedAt), micros(r.UpdatedAt))
+		if err != nil {
+			return err
+		}
+		made, err = repository(ctx, tx, r.Name)
+		return err
+	})
+	return made, err
+}
+
+// SetVisibility implements registry.RepositoryStore.
+func (s *Store) SetVisibility(ctx context.Context, n registry.Name, v auth.Visibility) error {
+	return s.write(ctx, "change the visibility of "+string(n), nil, func(tx *sql.Tx) error {
+		count, err := change(ctx, tx, "UPDATE repositories SET visibility = $2, updated_at = $3 WHERE name = $1", n, v, micros(s.now()))
+		if err == nil && count == 0 {
+			return nameUnknown(n)
+		}
+		return err
+	})
+}
+
+// Repositories implements registry.RepositoryStore.
+func (s *Store) Repositories(ctx context.Context, last registry.Name, limit int, private bool) ([]registry.Name, error) {
+	names, err := list(ctx, s.db.reader, scanOne[registry.Name], `
+		SELECT name FROM repositories WHERE name > $1 AND (visibility = 'public' OR $2)
+		ORDER BY name LIMIT $3`, plain(string(last)), private, max(limit, 0))
+	return names, fail("list repositories", err)
+}
+
+// repositoryID returns the row id of a repository. Errors: CodeNameUnknown.
+func (s *Store) repositoryID(ctx context.Context, q querier, n registry.Name) (int64, error) {
+	return repositoryID(ctx, q, n, "")
+}
+
+// lockRepository is repositoryID, and keeps other changes to the repository's
+// manifests, tags and links away until the transaction ends.
+func (s *Store) lockRepository(ctx context.Context, tx *sql.Tx, n registry.Name) (int64, error) {
+	return repositoryID(ctx, tx, n, s.db.engine.lock(lockChange))
+}
+
+func repositoryID(ctx context.Context, q querier, n registry.Name, lock string) (int64, error) {
+	var id int64
+	err := q.QueryRowContext(ctx, "SELECT id FROM repositories WHERE name = $1"+lock, n).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nameUnknown(n)
+	}
+	return id, err
+}
+
+// touchRepository notes that the repository's content changed.
+func (s *Store) touchRepository(ctx context.Context, tx *sql.Tx, id int64) error {
+	_, err := tx.ExecContext(ctx, "UPDATE repositories SET updated_at = $2 WHERE id = $1", id, micros(s.now()))
+	return err
+}

@@ -1,0 +1,83 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/carat-hub/carat/auth"
+)
+
+// User implements auth.UserStore.
+func (s *Store) User(ctx context.Context, name string) (auth.User, error) {
+	var u auth.User
+	err := s.db.reader.QueryRowContext(ctx, "SELECT id, name, password_hash, admin, created_at FROM users WHERE name = $1", plain(name)).
+		Scan(&u.ID, &u.Name, &u.PasswordHash, &u.Admin, timeColumn{&u.CreatedAt})
+	if errors.Is(err, sql.ErrNoRows) {
+		return auth.User{}, fmt.Errorf("read user %q: %w", name, auth.ErrUnknownUser)
+	}
+	if err != nil {
+		return auth.User{}, fail("read a user", err)
+	}
+	return u, nil
+}
+
+// CreateUser implements auth.UserStore. A zero CreatedAt is now.
+func (s *Store) CreateUser(ctx context.Context, u auth.User) (auth.User, error) {
+	if u.CreatedAt.IsZero() {
+		u.CreatedAt = s.now()
+	}
+	settled := func(ctx context.Context) (bool, error) {
+		made, err := s.User(ctx, u.Name)
+		return err == nil && made.ID == u.ID, err
+	}
+	err := s.write(ctx, "create a user", settled, func(tx *sql.Tx) error {
+		err := tx.QueryRowContext(ctx, `
+			INSERT INTO users (name, password_hash, admin, created_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (name) DO NOTHING RETURNING id`, u.Name, u.PasswordHash, u.Admin, micros(u.CreatedAt)).Scan(&u.ID)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("user %q: %w", u.Name, auth.ErrUserExists)
+		}
+		return err
+	})
+	if err != nil {
+		return auth.User{}, err
+	}
+	return u, nil
+}
+
+// Secret implements auth.UserStore.
+func (s *Store) Secret(ctx context.Context, name string, fresh []byte) ([]byte, error) {
+	stored, err := secret(ctx, s.db.reader, name)
+	if err == nil {
+		return stored, nil
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return nil, fail("read secret "+name, err)
+	}
+	settled := func(ctx context.Context) (ok bool, err error) {
+		stored, err = secret(ctx, s.db.reader, name)
+		return err == nil, err
+	}
+	err = s.write(ctx, "store secret "+name, settled, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO secrets (name, value, created_at) VALUES ($1, $2, $3)
+			ON CONFLICT (name) DO NOTHING`, name, fresh, micros(s.now()))
+		if err != nil {
+			return err
+		}
+		stored, err = secret(ctx, tx, name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return stored, nil
+}
+
+func secret(ctx context.Context, q querier, name string) ([]byte, error) {
+	var value []byte
+	err := q.QueryRowContext(ctx, "SELECT value FROM secrets WHERE name = $1", name).Scan(&value)
+	return value, err
+}

@@ -1,0 +1,113 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/verify"
+)
+
+// addVerification inserts a pending verification and its job.
+func (s *Store) addVerification(ctx context.Context, tx *sql.Tx, version int64, n registry.Name, d registry.Digest) (int64, error) {
+	var id int64
+	err := tx.QueryRowContext(ctx, `
+		INSERT INTO verifications (version_id, check_set, state, summary, created_at, updated_at) VALUES ($1, $2, $3, '', $4, $4)
+		RETURNING id`, version, verify.CheckSet, verify.StatePending, micros(s.now())).Scan(&id)
+	if err != nil || s.outbox == nil {
+		return id, err
+	}
+	return id, s.outbox.EnqueueVersion(ctx, tx, n, d, id)
+}
+
+const selectVerification = `
+	SELECT c.id, r.name, v.digest, c.check_set, c.state, c.report, c.referrer, c.created_at, c.updated_at
+	FROM verifications c
+	JOIN versions v ON v.id = c.version_id
+	JOIN repositories r ON r.id = v.repository_id
+	WHERE `
+
+func scanVerification(r row) (verify.Verification, error) {
+	var c verify.Verification
+	err := r.Scan(&c.ID, &c.Name, &c.Digest, &c.CheckSet, &c.State, jsonColumn{&c.Report}, &c.Referrer,
+		timeColumn{&c.CreatedAt}, timeColumn{&c.UpdatedAt})
+	return c, err
+}
+
+// Verification implements verify.Store.
+func (s *Store) Verification(ctx context.Context, n registry.Name, d registry.Digest) (verify.Verification, error) {
+	found, err := s.Verifications(ctx, n, d, 1)
+	if err == nil && len(found) == 0 {
+		err = registry.Errorf(registry.CodeManifestUnknown, "there is no verification of %s in %s", d, n)
+	}
+	if err != nil {
+		return verify.Verification{}, err
+	}
+	return found[0], nil
+}
+
+// Verifications implements verify.Store.
+func (s *Store) Verifications(ctx context.Context, n registry.Name, d registry.Digest, limit int) ([]verify.Verification, error) {
+	found, err := list(ctx, s.db.reader, scanVerification, selectVerification+`r.name = $1 AND v.digest = $2
+		ORDER BY c.id DESC LIMIT $3`, n, d, max(limit, 0))
+	return found, fail("list the verifications of "+d.String(), err)
+}
+
+// RequestVerification implements verify.Store.
+func (s *Store) RequestVerification(ctx context.Context, n registry.Name, d registry.Digest) (verify.Verification, error) {
+	var made verify.Verification
+	var id int64
+	read := func(ctx context.Context, q querier) (err error) {
+		made, err = scanVerification(q.QueryRowContext(ctx, selectVerification+"c.id = $1", id))
+		return err
+	}
+	settled := func(ctx context.Context) (bool, error) {
+		err := read(ctx, s.db.reader)
+		return err == nil, err
+	}
+	err := s.write(ctx, "request a verification of "+d.String(), settled, func(tx *sql.Tx) error {
+		version, err := versionID(ctx, tx, n, d, s.db.engine.lock(lockKey))
+		if err != nil {
+			return err
+		}
+		if id, err = s.addVerification(ctx, tx, version, n, d); err != nil {
+			return err
+		}
+		return read(ctx, tx)
+	})
+	if err != nil {
+		return verify.Verification{}, err
+	}
+	return made, nil
+}
+
+// SaveProgress implements verify.Store. What is finished stays as it is, so
+// that a worker which was given up cannot reopen it.
+func (s *Store) SaveProgress(ctx context.Context, id int64, r *verify.Report) error {
+	return s.saveReport(ctx, "save the progress of a verification", id, r, registry.Digest{}, " AND state IN ('pending', 'running')")
+}
+
+// FinishVerification implements verify.Store.
+func (s *Store) FinishVerification(ctx context.Context, id int64, r *verify.Report, referrer registry.Digest) error {
+	return s.saveReport(ctx, "finish a verification", id, r, referrer, "")
+}
+
+func (s *Store) saveReport(ctx context.Context, what string, id int64, r *verify.Report, referrer registry.Digest, guard string) error {
+	report, err := jsonText(r)
+	if err != nil {
+		return fail(what, err)
+	}
+	return s.write(ctx, what, nil, func(tx *sql.Tx) error {
+		count, err := change(ctx, tx, `
+			UPDATE verifications SET state = $2, check_set = $3, summary = $4, report = $5, referrer = $6, updated_at = $7
+			WHERE id = $1`+guard, id, r.State, r.CheckSet, plain(r.Summary), report, referrer, micros(s.now()))
+		if err != nil || count > 0 {
+			return err
+		}
+		there, err := exists(ctx, tx, "SELECT 1 FROM verifications WHERE id = $1", id)
+		if err == nil && !there {
+			return registry.Errorf(registry.CodeManifestUnknown, "verification %d is gone with its version", id)
+		}
+		return err
+	})
+}

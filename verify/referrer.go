@@ -1,0 +1,107 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
+)
+
+// Annotations of a report's manifest, beside its time of creation.
+const (
+	AnnotationState    = "vnd.carat.verification.state"
+	AnnotationCheckSet = "vnd.carat.verification.check-set"
+)
+
+// Referrer is a report packed as an OCI artifact whose subject is the version
+// that it is about.
+type Referrer struct {
+	Digest   registry.Digest // of the manifest
+	Manifest []byte
+	Blobs    map[registry.Digest][]byte // everything that the manifest refers to
+}
+
+// BuildReferrer packs a report: an image manifest with our artifact type, the
+// empty config, the report as its one layer, and the subject given.
+func BuildReferrer(subject registry.Manifest, r *Report) (Referrer, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return Referrer{}, fmt.Errorf("encode the report: %w", err)
+	}
+	empty := []byte("{}")
+	layer := describe(registry.MediaTypeVerification, body)
+	layer.Annotations = map[string]string{registry.AnnotationTitle: "verification.json"}
+	manifest, err := json.Marshal(ocispec.Manifest{
+		Versioned:    specs.Versioned{SchemaVersion: 2},
+		MediaType:    registry.MediaTypeOCIManifest,
+		ArtifactType: registry.ArtifactVerification,
+		Config:       describe(registry.MediaTypeOCIEmpty, empty),
+		Layers:       []ocispec.Descriptor{layer},
+		Subject: &ocispec.Descriptor{
+			MediaType: subject.MediaType, Digest: digest.Digest(subject.Digest.String()), Size: int64(len(subject.Body)),
+		},
+		Annotations: map[string]string{
+			registry.AnnotationCreated: r.FinishedAt.UTC().Format(time.RFC3339),
+			AnnotationState:            string(r.State),
+			AnnotationCheckSet:         strconv.Itoa(r.CheckSet),
+		},
+	})
+	if err != nil {
+		return Referrer{}, fmt.Errorf("encode the report's manifest: %w", err)
+	}
+	return Referrer{
+		Digest: registry.DigestOf(registry.SHA256, manifest), Manifest: manifest,
+		Blobs: map[registry.Digest][]byte{
+			registry.DigestOf(registry.SHA256, body):  body,
+			registry.DigestOf(registry.SHA256, empty): empty,
+		},
+	}, nil
+}
+
+func describe(mediaType string, p []byte) ocispec.Descriptor {
+	d := registry.DigestOf(registry.SHA256, p)
+	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.Digest(d.String()), Size: int64(len(p))}
+}
+
+// Publisher is where reports are pushed; *registry.Registry is one.
+type Publisher interface {
+	Manifest(ctx context.Context, g auth.Grant, ref registry.Reference) (registry.Manifest, error)
+	PutBlob(ctx context.Context, g auth.Grant, d registry.Digest, size int64, body io.Reader) (registry.Blob, error)
+	PutManifest(ctx context.Context, g auth.Grant, p registry.ManifestPut) (registry.PutResult, error)
+}
+
+// Publish pushes a report as a referrer of the version and returns the digest
+// of its manifest. Errors: registry.CodeManifestUnknown when the version is gone.
+func Publish(ctx context.Context, p Publisher, n registry.Name, version registry.Digest, r *Report) (registry.Digest, error) {
+	g := auth.System(string(n), auth.Push)
+	subject, err := p.Manifest(ctx, g, registry.Reference{Digest: version})
+	if err != nil {
+		return registry.Digest{}, fmt.Errorf("find the report's subject: %w", err)
+	}
+	ref, err := BuildReferrer(subject, r)
+	if err != nil {
+		return registry.Digest{}, err
+	}
+	for d, body := range ref.Blobs {
+		if _, err := p.PutBlob(ctx, g, d, int64(len(body)), bytes.NewReader(body)); err != nil {
+			return registry.Digest{}, fmt.Errorf("push the report: %w", err)
+		}
+	}
+	_, err = p.PutManifest(ctx, g, registry.ManifestPut{
+		Reference: registry.Reference{Digest: ref.Digest}, MediaType: registry.MediaTypeOCIManifest, Body: ref.Manifest,
+	})
+	if err != nil {
+		return registry.Digest{}, fmt.Errorf("push the report's manifest: %w", err)
+	}
+	return ref.Digest, nil
+}

@@ -1,0 +1,202 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
+)
+
+// Blobs are the hub's blobs, as *registry.Registry gives them out.
+type Blobs interface {
+	StatBlob(ctx context.Context, g auth.Grant, d registry.Digest) (registry.Blob, error)
+	Open(ctx context.Context, b registry.Blob, offset, length int64) (io.ReadCloser, error)
+	// File fails with errors.ErrUnsupported where blobs are no files.
+	File(ctx context.Context, b registry.Blob) (*os.File, error)
+}
+
+// Source opens the files of versions in the hub.
+type Source struct {
+	Blobs Blobs
+	Cache *Cache // of whole files, where blobs are no files of this machine
+}
+
+// ForInspection opens a version's files for reading a few ranges of each. The
+// files are read under ctx.
+func (s Source) ForInspection(ctx context.Context, v registry.Version) (Files, error) {
+	return s.open(ctx, v, func(f registry.File, b registry.Blob) (*File, error) {
+		r := &rangeReader{size: b.Size, open: func(off, n int64) (io.ReadCloser, error) {
+			return s.Blobs.Open(ctx, b, off, n)
+		}}
+		return &File{Path: f.Path, Size: b.Size, Digest: f.Digest, r: r}, nil
+	})
+}
+
+// ForVerification opens a version's files as files of this machine, fetching
+// them into the cache where they are none. Errors: ErrTooLarge.
+func (s Source) ForVerification(ctx context.Context, v registry.Version) (Files, func(), error) {
+	var wanted []Wanted
+	files, err := s.open(ctx, v, func(f registry.File, b registry.Blob) (*File, error) {
+		wanted = append(wanted, Wanted{Digest: f.Digest, Size: b.Size, Open: func(ctx context.Context) (io.ReadCloser, error) {
+			return s.Blobs.Open(ctx, b, 0, -1)
+		}})
+		return &File{Path: f.Path, Size: b.Size, Digest: f.Digest}, nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	release := func() {}
+	if len(wanted) > 0 {
+		if release, err = s.fetch(ctx, files, wanted); err != nil {
+			return nil, nil, errors.Join(err, files.Close())
+		}
+	}
+	return files, func() {
+		// Closing a file that was only read loses nothing.
+		_ = files.Close()
+		release()
+	}, nil
+}
+
+// fetch fills in the files that are not on this machine.
+func (s Source) fetch(ctx context.Context, files Files, wanted []Wanted) (func(), error) {
+	if s.Cache == nil {
+		return nil, errors.New("blob storage has no files and there is no cache to fetch them into")
+	}
+	lease, err := s.Cache.Acquire(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		if f.r != nil {
+			continue
+		}
+		disk, err := lease.Open(f.Digest)
+		if err != nil {
+			lease.Release()
+			return nil, err
+		}
+		f.r, f.disk = disk, disk
+	}
+	return lease.Release, nil
+}
+
+// open stats every file of a version and opens it as a file of this machine,
+// or as other does where the storage has none.
+func (s Source) open(ctx context.Context, v registry.Version, other func(registry.File, registry.Blob) (*File, error)) (list Files, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, list.Close())
+			list = nil
+		}
+	}()
+	g := auth.System(string(v.Name), auth.Pull)
+	for _, f := range v.Files {
+		b, err := s.Blobs.StatBlob(ctx, g, f.Digest)
+		if err != nil {
+			return list, fmt.Errorf("find %s: %w", f.Path, err)
+		}
+		one, err := s.openBlob(ctx, f, b, other)
+		if err != nil {
+			return list, fmt.Errorf("open %s: %w", f.Path, err)
+		}
+		one.Packed = f.Packed
+		list = append(list, one)
+	}
+	list.sort()
+	return list, nil
+}
+
+func (s Source) openBlob(ctx context.Context, f registry.File, b registry.Blob, other func(registry.File, registry.Blob) (*File, error)) (*File, error) {
+	disk, err := s.Blobs.File(ctx, b)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return other(f, b)
+	}
+	if err != nil {
+		return nil, err
+	}
+	one, err := OpenFile(f.Path, f.Digest, disk)
+	if err != nil {
+		return nil, errors.Join(err, disk.Close())
+	}
+	return one, nil
+}
+
+// Ranged reading: blocks of this many bytes, this many of which are kept.
+const (
+	rangeBlock  = 256 << 10
+	rangeBlocks = 16
+)
+
+// rangeReader reads an object by ranges and keeps the last few blocks.
+type rangeReader struct {
+	size int64
+	open func(off, n int64) (io.ReadCloser, error)
+
+	mu     sync.Mutex
+	blocks []block // least recently used first
+}
+
+type block struct {
+	index int64
+	data  []byte
+}
+
+// ReadAt implements io.ReaderAt.
+func (r *rangeReader) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, errors.New("negative offset")
+	}
+	n := 0
+	for n < len(p) {
+		at := off + int64(n)
+		if at >= r.size {
+			return n, io.EOF
+		}
+		data, err := r.block(at / rangeBlock)
+		if err != nil {
+			return n, err
+		}
+		n += copy(p[n:], data[at%rangeBlock:])
+	}
+	return n, nil
+}
+
+func (r *rangeReader) block(index int64) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, b := range r.blocks {
+		if b.index == index {
+			r.blocks = append(append(r.blocks[:i:i], r.blocks[i+1:]...), b)
+			return b.data, nil
+		}
+	}
+	off := index * rangeBlock
+	data := make([]byte, min(rangeBlock, r.size-off))
+	rc, err := r.open(off, int64(len(data)))
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.ReadFull(rc, data)
+	if err = errors.Join(err, rc.Close()); err != nil {
+		return nil, fmt.Errorf("read %d bytes at %d: %w", len(data), off, notEOF(err))
+	}
+	if len(r.blocks) == rangeBlocks {
+		r.blocks = r.blocks[1:]
+	}
+	r.blocks = append(r.blocks, block{index, data})
+	return data, nil
+}
+
+// notEOF keeps an object that ends early from being taken for the file's end.
+func notEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errors.New("object ends early")
+	}
+	return err
+}
