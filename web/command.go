@@ -1,0 +1,62 @@
+package web
+
+import (
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/carat-hub/carat/registry"
+)
+
+// hostRE is what may stand as host in a command that people paste into a shell.
+var hostRE = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?$`)
+
+// command is a line for a shell.
+type command struct{ Label, Line string }
+
+// host returns where clients reach the hub, and the flags that they need.
+func (h *Handler) host(c echo.Context) (host, flags string) {
+	u := h.public
+	if u == nil {
+		u = &url.URL{Scheme: c.Scheme(), Host: c.Request().Host}
+		if !hostRE.MatchString(u.Host) {
+			u.Host = "localhost"
+		}
+	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		flags = " --plain-http"
+	}
+	return u.Host, flags
+}
+
+// loopback reports whether clients take a host for one that needs no TLS.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// pullCommands are the ways to fetch a version.
+func (h *Handler) pullCommands(c echo.Context, n registry.Name, r registry.Reference) []command {
+	host, flags := h.host(c)
+	ref := host + "/" + string(n) + ":" + string(r.Tag)
+	if r.Tag == "" {
+		ref = host + "/" + string(n) + "@" + r.Digest.String()
+	}
+	_, model, _ := n.Split()
+	return []command{
+		{"Carat", "carat pull" + flags + " " + ref},
+		{"ORAS", "oras pull" + flags + " -o " + model + " " + ref},
+	}
+}
+
+// pushCommands show how a first model gets here.
+func (h *Handler) pushCommands(c echo.Context) []command {
+	host, flags := h.host(c)
+	return []command{
+		{"Sign in", "carat login" + flags + " " + host},
+		{"Push", strings.Join([]string{"carat push" + flags, "./my-model", host + "/my-org/my-model:latest"}, " ")},
+	}
+}

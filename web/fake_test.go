@@ -1,0 +1,258 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/verify"
+)
+
+var today = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// hub is an in-memory Models and Verifications.
+type hub struct {
+	models        []fakeModel // newest first
+	verifications map[registry.Digest][]verify.Verification
+	err           error // of every call
+}
+
+type fakeModel struct {
+	name       registry.Name
+	visibility auth.Visibility
+	versions   []registry.Version // newest first
+}
+
+func (h *hub) find(n registry.Name) (fakeModel, bool) {
+	for _, m := range h.models {
+		if m.name == n {
+			return m, true
+		}
+	}
+	return fakeModel{}, false
+}
+
+func (h *hub) Visibility(_ context.Context, n registry.Name) (auth.Visibility, bool, error) {
+	m, ok := h.find(n)
+	return m.visibility, ok, h.err
+}
+
+func (h *hub) Models(_ context.Context, p auth.Principal, q registry.ModelQuery) ([]registry.ModelSummary, int, error) {
+	var list []registry.ModelSummary
+	for _, m := range h.models {
+		v := m.versions[0]
+		f := v.Facts
+		if f == nil {
+			f = new(registry.Facts)
+		}
+		if m.visibility == auth.Private && !p.Admin ||
+			q.Architecture != "" && q.Architecture != f.Architecture || q.Format != "" && q.Format != f.Format ||
+			q.License != "" && q.License != f.License.Declared ||
+			!strings.Contains(strings.ToLower(string(m.name)+" "+f.Card.Body), strings.ToLower(q.Text)) {
+			continue
+		}
+		list = append(list, registry.ModelSummary{Name: m.name, Latest: v, UpdatedAt: v.CreatedAt})
+	}
+	total := len(list)
+	list = list[min(q.Offset, total):]
+	return list[:min(q.Limit, len(list))], total, h.err
+}
+
+func (h *hub) Version(_ context.Context, g auth.Grant, r registry.Reference) (registry.Version, error) {
+	m, _ := h.find(registry.Name(g.Repository()))
+	for _, v := range m.versions {
+		if v.Digest == r.Digest || r.Tag != "" && slices.Contains(v.Tags, r.Tag) {
+			return v, h.err
+		}
+	}
+	return registry.Version{}, registry.Errorf(registry.CodeManifestUnknown, "no version %s", r)
+}
+
+func (h *hub) Versions(_ context.Context, g auth.Grant) ([]registry.Version, error) {
+	m, _ := h.find(registry.Name(g.Repository()))
+	return m.versions, h.err
+}
+
+func (h *hub) Verifications(_ context.Context, _ registry.Name, d registry.Digest, limit int) ([]verify.Verification, error) {
+	list := h.verifications[d]
+	return list[:min(limit, len(list))], h.err
+}
+
+func digest(s string) registry.Digest { return registry.DigestOf(registry.SHA256, []byte(s)) }
+
+const card = `# tiny-llama
+
+A Llama-architecture language model with **2.9 million** parameters. It writes plausible nonsense; see the [licence](LICENSE),
+the [configuration](config.json), [a missing file](nowhere.txt) and [the evaluation](#evaluation).
+
+## Evaluation
+
+| text | perplexity |
+|:-----|-----------:|
+| King James | 38.35 |
+| Shakespeare | 41.20 |
+
+- [x] trained
+- [ ] useful
+
+![a diagram](https://example.org/diagram.png) [![badge](https://example.org/b.svg)](https://example.org/ci)
+
+> It exists to test software.
+
+` + "```python\nprint(\"hello\")\n```\n"
+
+// example is a hub with one model of every state.
+func example() *hub {
+	h := &hub{verifications: make(map[registry.Digest][]verify.Verification)}
+	add := func(name string, visibility auth.Visibility, versions ...registry.Version) {
+		for i := range versions {
+			versions[i].Name = registry.Name(name)
+			versions[i].Kind = registry.KindModelPack
+			if versions[i].CreatedAt.IsZero() {
+				versions[i].CreatedAt = today.Add(-time.Duration(len(h.models)*7+i+1) * time.Hour)
+			}
+		}
+		h.models = append(h.models, fakeModel{registry.Name(name), visibility, versions})
+	}
+	summary := func(s verify.State) *registry.VerificationSummary {
+		return &registry.VerificationSummary{State: string(s), CheckSet: 1, UpdatedAt: today}
+	}
+	files := []registry.File{
+		{Path: "README.md", Digest: digest("readme"), Size: 1834, MediaType: registry.ModelPackDoc},
+		{Path: "LICENSE", Digest: digest("license"), Size: 11358, MediaType: registry.ModelPackDoc},
+		{Path: "config.json", Digest: digest("config"), Size: 642, MediaType: registry.ModelPackWeightConfig},
+		{Path: "model.safetensors", Digest: digest("weights"), Size: 5_901_234, MediaType: registry.ModelPackWeight},
+		{Path: "onnx/decoder.tar", Digest: digest("tar"), Size: 900_100, MediaType: "application/vnd.cncf.model.weight.v1.tar", Packed: true},
+	}
+	facts := func() *registry.Facts {
+		return &registry.Facts{
+			Format: "safetensors", Architecture: "llama", Parameters: 2_900_480, Quantization: "BF16", ContextLength: 512, VocabSize: 2048,
+			HiddenSize: 256, Layers: 4, Tensors: 39, Tokenizer: "byte-level BPE", ChatTemplate: true,
+			Card: registry.Card{
+				Title: "tiny-llama", Summary: "A Llama-architecture language model with 2.9 million parameters.", Body: card,
+				Languages: []string{"en"}, Library: "transformers", Pipeline: "text-generation", Tags: []string{"llama", "tiny"},
+				LicenseID: "apache-2.0",
+			},
+			License: registry.License{Declared: "Apache-2.0", File: "LICENSE", Text: "Apache License\nVersion 2.0, January 2004\n"},
+		}
+	}
+	older := facts()
+	older.Quantization, older.Format = "Q8_0", "gguf"
+	add("carat/tiny-llama", auth.Public,
+		registry.Version{Digest: digest("v2"), Tags: []registry.Tag{"latest", "v2"}, Size: 6_815_168, Files: files, Facts: facts(), Verification: summary(verify.StatePassed)},
+		registry.Version{Digest: digest("v1"), Tags: []registry.Tag{"v1"}, Size: 3_100_000, Files: files[:4], Facts: older, Verification: summary(verify.StateFailed)},
+		registry.Version{Digest: digest("v0"), Size: 3_100_000, Files: files[:4], Facts: older, CreatedAt: today.AddDate(0, -2, 0)},
+	)
+	add("lab/just-pushed", auth.Public,
+		registry.Version{Digest: digest("fresh"), Tags: []registry.Tag{"main"}, Size: 18_204_000_000, Files: files[:4], Verification: summary(verify.StatePending)})
+	llama := facts()
+	llama.Card.Body, llama.Card.LicenseID, llama.License = "", "llama3.1", registry.License{Declared: "LicenseRef-scancode-llama-3.1-license-2024"}
+	llama.Parameters = 8_030_261_248
+	add("lab/running", auth.Public,
+		registry.Version{Digest: digest("running"), Tags: []registry.Tag{"latest"}, Size: 16_060_000_000, Files: files, Facts: llama, Verification: summary(verify.StateRunning)})
+	vision := facts()
+	vision.Architecture, vision.Card.LicenseID, vision.License.Declared = "vision-mamba", "other", ""
+	vision.Card.LicenseName, vision.License.Text = "house-terms", ""
+	add("lab/unsupported", auth.Public,
+		registry.Version{Digest: digest("unsupported"), Tags: []registry.Tag{"latest"}, Size: 900_000_000, Files: files, Facts: vision, Verification: summary(verify.StateUnsupported)})
+	add("lab/unreadable", auth.Public,
+		registry.Version{Digest: digest("unreadable"), Tags: []registry.Tag{"latest"}, Size: 1024, Files: files[:4], FactsError: "model.safetensors: header claims 3.2 GB, the file has 1024 bytes", Verification: summary(verify.StateError)})
+	add("secret/model", auth.Private,
+		registry.Version{Digest: digest("secret"), Tags: []registry.Tag{"latest"}, Size: 99, Files: files[:1], Facts: facts()})
+
+	ran := func(state verify.State, sum string, results ...verify.Result) verify.Verification {
+		return verify.Verification{
+			ID: 1, CheckSet: 1, State: state, CreatedAt: today.Add(-time.Hour), UpdatedAt: today.Add(-50 * time.Minute), Referrer: digest("referrer"),
+			Report: &verify.Report{
+				Version: 1, CheckSet: 1, State: state, Summary: sum, Results: results, Files: []verify.VerifiedFile{{Path: "model.safetensors"}},
+				StartedAt: today.Add(-time.Hour), FinishedAt: today.Add(-time.Hour + 2300*time.Millisecond),
+				Verifier: verify.Verifier{Name: "carat", Version: "0.1.0", Platform: "linux/amd64"},
+			},
+		}
+	}
+	check := func(id string, o verify.Outcome, proves, reason, evidence string) verify.Result {
+		return verify.Result{ID: id, Outcome: o, Proves: proves, Reason: reason, Evidence: json.RawMessage(evidence), Seconds: 0.012}
+	}
+	structure := check("structure.tensors", verify.OutcomePassed, "Every tensor lies within its file and has the shape that the architecture asks for.", "", `{"tensors":39,"bytes":5801984}`)
+	generate := check("run.generate", verify.OutcomePassed, "The model generates 16 tokens with finite logits.", "", `{"tokens":[12,873,44],"text":"And God said"}`)
+	h.verifications[digest("v2")] = []verify.Verification{
+		ran(verify.StatePassed, "6 checks passed.", structure, generate,
+			check("run.perplexity", verify.OutcomeWarned, "The perplexity of a bundled text is that of a trained model.", "38.35 is high, as for a small model.", `{"perplexity":38.35}`)),
+		ran(verify.StateError, "The worker was stopped."),
+	}
+	h.verifications[digest("v1")] = []verify.Verification{ran(verify.StateFailed, "1 check failed.", structure,
+		check("tensors.finite", verify.OutcomeFailed, "No weight is NaN or infinite.", "model.layers.0.mlp.up_proj.weight has 3 NaN", `{"tensor":"model.layers.0.mlp.up_proj.weight","nan":3}`))}
+	h.verifications[digest("unsupported")] = []verify.Verification{ran(verify.StateUnsupported, "The architecture vision-mamba cannot be run here.", structure,
+		check("run.generate", verify.OutcomeSkipped, "The model generates 16 tokens with finite logits.", "architecture vision-mamba is not supported", ""))}
+	running := ran(verify.StateRunning, "", structure)
+	running.Referrer, running.Report.FinishedAt = registry.Digest{}, time.Time{}
+	h.verifications[digest("running")] = []verify.Verification{running}
+	h.verifications[digest("fresh")] = []verify.Verification{{ID: 3, CheckSet: 1, State: verify.StatePending, CreatedAt: today}}
+	h.verifications[digest("unreadable")] = []verify.Verification{ran(verify.StateError, "The sandbox could not be started.")}
+	return h
+}
+
+// site is a server with the pages of a hub.
+type site struct {
+	echo    *echo.Echo
+	handler *Handler
+	hub     *hub
+}
+
+// as is the header by which a test says who asks.
+const as = "X-As"
+
+func setup(t *testing.T, h *hub) *site {
+	t.Helper()
+	handler, err := New(Options{
+		Models: h, Verifications: h, PublicURL: "https://models.example.org", Version: "0.1.0", Challenge: `Basic realm="carat"`,
+		Clock:  func() time.Time { return today },
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Principal: func(c echo.Context) auth.Principal {
+			switch c.Request().Header.Get(as) {
+			case "admin":
+				return auth.Principal{UserID: 1, Name: "admin", Admin: true}
+			case "user":
+				return auth.Principal{UserID: 2, Name: "user"}
+			}
+			return auth.Principal{}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := echo.New()
+	handler.Register(e)
+	e.HTTPErrorHandler = func(err error, c echo.Context) {
+		if err := handler.Error(c, err); err != nil {
+			t.Errorf("error page: %v", err)
+		}
+	}
+	return &site{e, handler, h}
+}
+
+// get requests a path; headers are pairs of name and value.
+func (s *site) get(path string, headers ...string) *httptest.ResponseRecorder {
+	return s.do(http.MethodGet, path, headers...)
+}
+
+func (s *site) do(method, path string, headers ...string) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(method, path, nil)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	rec := httptest.NewRecorder()
+	s.echo.ServeHTTP(rec, req)
+	return rec
+}

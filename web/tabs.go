@@ -1,0 +1,179 @@
+package web
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/licenses"
+	"github.com/carat-hub/carat/registry"
+)
+
+// filesPage is the tab of a version's files.
+type filesPage struct {
+	modelPage
+	Files []fileRow
+	More  int // files that are not listed
+}
+
+// maxFiles is how many files one page lists; a manifest has at most 4096.
+const maxFiles = 4096
+
+type fileRow struct {
+	ID        string // of the row, for links from the card
+	Dir, Base string
+	URL       string // of the bytes, "" when only clients with a token may fetch them
+	Size      int64
+	Digest    registry.Digest
+	MediaType string
+	Packed    bool
+}
+
+// fileID is the id of a file's row: any path may be in a card, not every path may be an id.
+func fileID(path string) string {
+	sum := sha256.Sum256([]byte(path))
+	return "file-" + hex.EncodeToString(sum[:6])
+}
+
+func (h *Handler) filesPage(c echo.Context) error {
+	s, err := h.load(c)
+	if err != nil {
+		return err
+	}
+	p := filesPage{modelPage: h.modelPage(c, s, tabFiles)}
+	list := s.version.Files
+	if len(list) > maxFiles {
+		p.More = len(list) - maxFiles
+		list = list[:maxFiles]
+	}
+	for _, f := range list {
+		dir, base := "", f.Path
+		if i := strings.LastIndexByte(f.Path, '/'); i >= 0 {
+			dir, base = f.Path[:i+1], f.Path[i+1:]
+		}
+		row := fileRow{ID: fileID(f.Path), Dir: dir, Base: base, Size: f.Size, Digest: f.Digest, MediaType: f.MediaType, Packed: f.Packed}
+		if s.visibility == auth.Public {
+			u := url.URL{Path: "/v2/" + s.grant.Repository() + "/blobs/" + f.Digest.String()}
+			row.URL = u.EscapedPath()
+		}
+		p.Files = append(p.Files, row)
+	}
+	return h.render(c, http.StatusOK, h.pages.files, p)
+}
+
+// tagsPage is the tab of all versions.
+type tagsPage struct {
+	modelPage
+	Versions []versionRow
+}
+
+type versionRow struct {
+	Tags         []tagLink
+	Digest       registry.Digest
+	URL          string
+	Current      bool
+	Size         int64
+	Quantization string
+	Created      moment
+	Verification badge
+}
+
+type tagLink struct{ Tag, URL string }
+
+func (h *Handler) tagsPage(c echo.Context) error {
+	s, err := h.load(c)
+	if err != nil {
+		return err
+	}
+	list, err := h.models.Versions(c.Request().Context(), s.grant)
+	if err != nil {
+		return err
+	}
+	n := registry.Name(s.grant.Repository())
+	p := tagsPage{modelPage: h.modelPage(c, s, tabTags)}
+	for _, v := range list {
+		row := versionRow{
+			Digest: v.Digest, URL: modelURL(n, tabCard, v.Digest.String()), Current: v.Digest == s.version.Digest,
+			Size: v.Size, Created: h.moment(v.CreatedAt), Verification: badgeOf(v.Verification),
+		}
+		if v.Facts != nil {
+			row.Quantization = v.Facts.Quantization
+		}
+		for _, t := range v.Tags {
+			row.Tags = append(row.Tags, tagLink{string(t), modelURL(n, tabCard, string(t))})
+		}
+		p.Versions = append(p.Versions, row)
+	}
+	return h.render(c, http.StatusOK, h.pages.tags, p)
+}
+
+// licensePage is the tab of the licence.
+type licensePage struct {
+	modelPage
+	Declared string // as the card has it
+	Link     string // of the card, when it is an https address
+	Found    bool   // the declared licence is in the catalogue
+	Terms    licenses.License
+	Summary  licenses.Summary
+	Answers  []answer
+	File     string
+	FileURL  string
+	Text     string
+	Whole    bool // Text is all of it
+}
+
+// answer is one question about the terms.
+type answer struct {
+	Question, Word, Words string
+	Kind                  licenses.Answer
+}
+
+// maxLicenseText is how many bytes of a licence's text the page shows.
+const maxLicenseText = 256 << 10
+
+func (h *Handler) licensePage(c echo.Context) error {
+	s, err := h.load(c)
+	if err != nil {
+		return err
+	}
+	n := registry.Name(s.grant.Repository())
+	p := licensePage{modelPage: h.modelPage(c, s, tabLicense)}
+	if f := s.version.Facts; f != nil {
+		p.Declared = f.Card.LicenseID
+		if f.Card.LicenseName != "" {
+			p.Declared = strings.TrimSpace(p.Declared + " (" + f.Card.LicenseName + ")")
+		}
+		if u, err := url.Parse(f.Card.LicenseLink); err == nil && u.Scheme == "https" && u.Host != "" {
+			p.Link = u.String()
+		}
+		if p.Terms, p.Found = licenses.Lookup(f.License.Declared); p.Found {
+			p.Summary = p.Terms.Summary()
+			p.Answers = []answer{
+				answerTo("Commercial use", p.Summary.Commercial),
+				answerTo("Modification", p.Summary.Modification),
+				answerTo("Redistribution", p.Summary.Redistribute),
+			}
+		}
+		p.File = f.License.File
+		p.Text, p.Whole = clip(strings.ToValidUTF8(f.License.Text, "\ufffd"), maxLicenseText)
+		if p.File != "" {
+			p.FileURL = modelURL(n, tabFiles, s.chosen) + "#" + fileID(p.File)
+		}
+	}
+	return h.render(c, http.StatusOK, h.pages.license, p)
+}
+
+func answerTo(question string, l licenses.Line) answer {
+	word := map[licenses.Answer]string{
+		licenses.AnswerYes: "Yes", licenses.AnswerNo: "No", licenses.AnswerConditional: "With conditions",
+	}[l.Answer]
+	if word == "" {
+		word = "Not known"
+	}
+	return answer{question, word, l.Words, l.Answer}
+}

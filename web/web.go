@@ -1,0 +1,188 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/verify"
+)
+
+// Models is what the pages read of the registry.
+type Models interface {
+	// Visibility returns who may pull from a repository, and whether it exists.
+	Visibility(ctx context.Context, n registry.Name) (auth.Visibility, bool, error)
+	// Models lists the models that the principal may see, newest first, and how many match in all.
+	Models(ctx context.Context, p auth.Principal, q registry.ModelQuery) ([]registry.ModelSummary, int, error)
+	// Version returns one version. Errors: registry.CodeManifestUnknown.
+	Version(ctx context.Context, g auth.Grant, r registry.Reference) (registry.Version, error)
+	// Versions lists the versions of a model, newest first.
+	Versions(ctx context.Context, g auth.Grant) ([]registry.Version, error)
+}
+
+// Verifications is what the pages read of verifications.
+type Verifications interface {
+	// Verifications returns the history of a version, newest first.
+	Verifications(ctx context.Context, n registry.Name, d registry.Digest, limit int) ([]verify.Verification, error)
+}
+
+var (
+	_ Models        = (*registry.Registry)(nil)
+	_ Verifications = verify.Store(nil)
+)
+
+// Options are what a Handler is made of.
+type Options struct {
+	Models        Models        // required
+	Verifications Verifications // required
+
+	// Principal returns who sent a request; nobody is signed in when nil.
+	Principal func(echo.Context) auth.Principal
+	// Challenge is the WWW-Authenticate header of pages that ask the caller
+	// to sign in, such as `Basic realm="carat"`; none when empty.
+	Challenge string
+	// PublicURL is where clients reach the hub, such as
+	// https://models.example.org. When empty, commands show the host of the request.
+	PublicURL string
+	// Version of the hub, for the foot of pages.
+	Version string
+	// Clock tells the time; time.Now when nil.
+	Clock func() time.Time
+	// Logger gets the causes of pages with status 500; slog.Default() when nil.
+	Logger *slog.Logger
+}
+
+// Handler serves the pages.
+type Handler struct {
+	models        Models
+	verifications Verifications
+	principal     func(echo.Context) auth.Principal
+	challenge     string
+	public        *url.URL // nil when the request's host is to be used
+	version       string
+	now           func() time.Time
+	log           *slog.Logger
+
+	assets *assets
+	pages  *pages
+	cards  *cardCache
+}
+
+// New returns a handler. It fails when PublicURL is no http URL with a host.
+func New(o Options) (*Handler, error) {
+	if o.Models == nil || o.Verifications == nil {
+		return nil, errors.New("web: Models and Verifications are required")
+	}
+	h := &Handler{
+		models: o.Models, verifications: o.Verifications, principal: o.Principal, challenge: o.Challenge,
+		version: o.Version, now: o.Clock, log: o.Logger, cards: newCardCache(cachedCards),
+	}
+	if h.principal == nil {
+		h.principal = func(echo.Context) auth.Principal { return auth.Principal{} }
+	}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	if h.log == nil {
+		h.log = slog.Default()
+	}
+	if o.PublicURL != "" {
+		u, err := url.Parse(o.PublicURL)
+		if err != nil {
+			return nil, fmt.Errorf("web: public URL: %w", err)
+		}
+		if u.Scheme != "http" && u.Scheme != "https" || !hostRE.MatchString(u.Host) {
+			return nil, fmt.Errorf("web: public URL %q is no http or https URL with a host", o.PublicURL)
+		}
+		h.public = u
+	}
+	var err error
+	if h.assets, err = loadAssets(); err != nil {
+		return nil, fmt.Errorf("web: assets: %w", err)
+	}
+	if h.pages, err = parsePages(h.assets); err != nil {
+		return nil, fmt.Errorf("web: templates: %w", err)
+	}
+	return h, nil
+}
+
+// Register adds the routes. Static routes of other packages win over the
+// pages' /{org}/{name}, and Reserved keeps the pages off their prefixes.
+func (h *Handler) Register(e *echo.Echo) {
+	get := func(path string, page echo.HandlerFunc) {
+		e.Match([]string{http.MethodGet, http.MethodHead}, path, page)
+	}
+	get("/", h.serve(h.home))
+	get("/favicon.ico", h.favicon)
+	get(staticPrefix+":file", h.asset)
+	get("/:org/:name", h.serve(h.cardPage))
+	get("/:org/:name/files", h.serve(h.filesPage))
+	get("/:org/:name/tags", h.serve(h.tagsPage))
+	get("/:org/:name/license", h.serve(h.licensePage))
+	get("/:org/:name/verification", h.serve(h.verificationPage))
+}
+
+// reserved are the first path segments that belong to other routes, now or later.
+var reserved = []string{
+	"-", "admin", "api", "assets", "auth", "docs", "favicon.ico", "healthz", "livez", "login", "logout", "metrics",
+	"readyz", "robots.txt", "settings", "signup", "static", "token", "v1", "v2",
+}
+
+// Reserved reports whether no model of that organization has a page, because
+// its first path segment belongs to other routes.
+func Reserved(org string) bool { return slices.Contains(reserved, org) }
+
+// contentSecurityPolicy allows this server's own files and nothing else. The
+// script asks for the page again while a verification runs, hence connect-src.
+const contentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; " +
+	"img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// secure sets the headers that every answer of this package carries.
+func secure(header http.Header) {
+	header.Set("Content-Security-Policy", contentSecurityPolicy)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Referrer-Policy", "same-origin")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+}
+
+// serve makes a handler that shows an error as a page.
+func (h *Handler) serve(page echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if err := page(c); err != nil {
+			return h.Error(c, err)
+		}
+		return nil
+	}
+}
+
+// modelName returns the model that the path names. Errors: CodeNameUnknown,
+// because a path that can name no model leads nowhere.
+func modelName(c echo.Context) (registry.Name, error) {
+	org, model := c.Param("org"), c.Param("name")
+	unknown := registry.Errorf(registry.CodeNameUnknown, "there is no page at this address")
+	if Reserved(org) || strings.Contains(org, "/") || strings.Contains(model, "/") {
+		return "", unknown
+	}
+	n, err := registry.ParseName(org + "/" + model)
+	if err != nil {
+		return "", unknown
+	}
+	return n, nil
+}
+
+// hasPage reports whether a name has the form of a model's page.
+func hasPage(n registry.Name) bool {
+	org, _, ok := n.Split()
+	return ok && !Reserved(org)
+}
