@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/jobs"
 	"github.com/carat-hub/carat/registry"
@@ -20,6 +22,7 @@ import (
 	"github.com/carat-hub/carat/storage/fs"
 	"github.com/carat-hub/carat/storage/s3"
 	"github.com/carat-hub/carat/storage/sqlstore"
+	"github.com/carat-hub/carat/web"
 )
 
 const (
@@ -94,11 +97,23 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	access := server.NewAccess(h.registry)
+	pages, err := web.New(web.Options{
+		Models: h.registry, Verifications: h.store, Principal: access.Principal, Challenge: `Basic realm="` + tokenService + `", charset="UTF-8"`,
+		PublicURL: h.config.PublicURL, Version: buildVersion(), Logger: h.log,
+	})
+	if err != nil {
+		return nil, err
+	}
 	return server.New(server.Options{
 		Users: h.store, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
-			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Access: server.NewAccess(h.registry)}),
+			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Access: access}),
+			pages,
+		},
+		ErrorPage: func(c echo.Context, status int, message string) error {
+			return pages.Error(c, echo.NewHTTPError(status, message))
 		},
 		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
 		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Logger: h.log,
