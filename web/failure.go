@@ -76,6 +76,12 @@ func (h *Handler) Error(c echo.Context, err error) error {
 	return h.render(c, status, h.pages.failure, p)
 }
 
+// ErrorPage is Error for errors outside the pages, of which only the status
+// is known: package server calls it for addresses that no route has.
+func (h *Handler) ErrorPage(c echo.Context, status int, message string) error {
+	return h.Error(c, echo.NewHTTPError(status, message))
+}
+
 func statusOf(err error) int {
 	var coded *registry.Error
 	var fromEcho *echo.HTTPError

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/labstack/echo/v4"
-
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/jobs"
 	"github.com/carat-hub/carat/registry"
@@ -112,9 +110,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Access: access}),
 			pages,
 		},
-		ErrorPage: func(c echo.Context, status int, message string) error {
-			return pages.Error(c, echo.NewHTTPError(status, message))
-		},
+		ErrorPage: pages.ErrorPage,
 		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
 		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Logger: h.log,
 	})
