@@ -108,7 +108,7 @@ func serve(ctx context.Context, c serveConfig, e *env) error {
 	}
 	defer func() {
 		if err := h.close(); err != nil {
-			log.Error("close the hub", "error", err)
+			log.Error("close the hub", slog.Any("error", err))
 		}
 	}()
 	password, err := h.ensureAdmin(ctx, e.getenv("CARAT_ADMIN_PASSWORD"))
