@@ -74,7 +74,7 @@ func (a *assets) url(name string) (string, error) {
 func (h *Handler) asset(c echo.Context) error {
 	a, ok := h.assets.byURLName[c.Param("file")]
 	if !ok {
-		return h.Error(c, echo.ErrNotFound)
+		return echo.ErrNotFound
 	}
 	return sendAsset(c, a, "public, max-age=31536000, immutable")
 }

@@ -29,8 +29,10 @@ const (
 	maxDepth       = 64      // nodes of the parsed card inside one another
 	maxLineNesting = 24      // quote and list marks at the start of a line
 	maxLineBytes   = 64 << 10
+	maxIndent      = 256    // spaces at the start of a line
+	maxLines       = 40_000 // each may be a block of its own
 	maxRunBrackets = 2000   // [ between two blank lines
-	maxBrackets    = 20_000 // [ in all
+	maxBrackets    = 20_000 // [ and bare addresses in all
 	maxCells       = 50_000 // cells of tables: columns times lines
 )
 
@@ -115,6 +117,7 @@ var cardPolicy = func() *bluemonday.Policy {
 // tooComplex bounds what the parser would spend time on, by counting.
 func tooComplex(s string) bool {
 	brackets, runBrackets, cells := 0, 0, 0
+	all := 0
 	lines, columns := 0, 0 // of the run of lines between two blank ones
 	endRun := func() bool {
 		cells += lines * columns
@@ -122,7 +125,8 @@ func tooComplex(s string) bool {
 		return cells > maxCells
 	}
 	for line := range strings.Lines(s) {
-		if len(line) > maxLineBytes || lineNesting(line) > maxLineNesting {
+		all++
+		if all > maxLines || len(line) > maxLineBytes || indent(line) > maxIndent || lineNesting(line) > maxLineNesting {
 			return true
 		}
 		if strings.TrimSpace(line) == "" {
@@ -132,7 +136,8 @@ func tooComplex(s string) bool {
 			continue
 		}
 		n := strings.Count(line, "[")
-		brackets, runBrackets, lines = brackets+n, runBrackets+n, lines+1
+		brackets += n + strings.Count(line, "www.") + strings.Count(line, "://") + strings.Count(line, "@")
+		runBrackets, lines = runBrackets+n, lines+1
 		if isTableRule(line) {
 			columns = max(columns, strings.Count(line, "|")+1)
 		}
@@ -141,6 +146,12 @@ func tooComplex(s string) bool {
 		}
 	}
 	return endRun()
+}
+
+// indent counts the columns before a line's text, a tab as four.
+func indent(line string) int {
+	space := line[:len(line)-len(strings.TrimLeft(line, " \t"))]
+	return len(space) + 3*strings.Count(space, "\t")
 }
 
 // isTableRule reports whether a line could be the one below a table's head.
@@ -154,18 +165,21 @@ func lineNesting(line string) int {
 	for i := 0; i < len(line); i++ {
 		switch c := line[i]; {
 		case c == '>', c == '-', c == '+', c == '*':
-			if c != '>' && (i+1 >= len(line) || line[i+1] != ' ' && line[i+1] != '\t') {
+			if c != '>' && i+1 < len(line) && !strings.ContainsRune(" \t\r\n", rune(line[i+1])) {
 				return n
 			}
 			n++
-		case c == ' ' || c == '\t' || c >= '0' && c <= '9':
+		case strings.IndexByte(" \t\r\n", c) >= 0 || c >= '0' && c <= '9':
 		case c == '.' || c == ')':
 			n++
 		default:
 			return n
 		}
 	}
-	return 0 // nothing but marks: a rule, or an empty line
+	if marks := strings.Join(strings.Fields(line), ""); strings.Trim(marks, "-") == "" || strings.Trim(marks, "*") == "" {
+		return 0 // a rule across the page
+	}
+	return n
 }
 
 // tooDeep measures the parsed card without recursion.

@@ -19,12 +19,9 @@ type command struct{ Label, Line string }
 
 // host returns where clients reach the hub, and the flags that they need.
 func (h *Handler) host(c echo.Context) (host, flags string) {
-	u := h.public
-	if u == nil {
-		u = &url.URL{Scheme: c.Scheme(), Host: c.Request().Host}
-		if !hostRE.MatchString(u.Host) {
-			u.Host = "localhost"
-		}
+	u, err := url.Parse(h.baseURL(c))
+	if err != nil || !hostRE.MatchString(u.Host) {
+		u = &url.URL{Scheme: "http", Host: "localhost"}
 	}
 	if u.Scheme == "http" && !loopback(u.Hostname()) {
 		flags = " --plain-http"

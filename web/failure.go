@@ -1,15 +1,9 @@
 package web
 
 import (
-	"context"
-	"errors"
-	"log/slog"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
-
-	"github.com/carat-hub/carat/auth"
-	"github.com/carat-hub/carat/registry"
 )
 
 // failure is the page of an error.
@@ -18,22 +12,7 @@ type failure struct {
 	Status  int
 	Heading string
 	Text    string
-	Request string // id of the request, for the log
-}
-
-// codeStatus are the statuses of the registry's errors on pages. What a
-// malformed name, tag or digest would name does not exist.
-var codeStatus = map[registry.Code]int{
-	registry.CodeNameUnknown:     http.StatusNotFound,
-	registry.CodeManifestUnknown: http.StatusNotFound,
-	registry.CodeNameInvalid:     http.StatusNotFound,
-	registry.CodeTagInvalid:      http.StatusNotFound,
-	registry.CodeDigestInvalid:   http.StatusNotFound,
-	registry.CodeBlobUnknown:     http.StatusNotFound,
-	registry.CodeUnauthorized:    http.StatusUnauthorized,
-	registry.CodeDenied:          http.StatusForbidden,
-	registry.CodeTooManyRequests: http.StatusTooManyRequests,
-	registry.CodeUnavailable:     http.StatusServiceUnavailable,
+	Request string // id of the request, as the log has it
 }
 
 // failureWords are the heading and the text for a status.
@@ -46,35 +25,26 @@ var failureWords = map[int][2]string{
 	http.StatusServiceUnavailable: {"Not available right now", "The hub cannot reach its storage. Try again in a moment."},
 }
 
-// Error answers with the page of an error: an error of the registry, of
-// package auth or of echo. Everything else has status 500 and goes to the log.
-func (h *Handler) Error(c echo.Context, err error) error {
-	if c.Response().Committed {
-		return err
-	}
-	if errors.Is(err, context.Canceled) && c.Request().Context().Err() != nil {
-		return err // nobody is there to read a page
-	}
-	status := statusOf(err)
+// ErrorPage answers with the page of an error. Where the status alone does
+// not tell what to do, the page shows the message. The id of the request is
+// taken from the answer's X-Request-Id.
+func (h *Handler) ErrorPage(c echo.Context, status int, message string) error {
 	words, ok := failureWords[status]
-	if !ok {
-		words = [2]string{"Something went wrong", "The hub could not make this page. The error has been logged."}
+	switch {
+	case ok:
+	case status >= http.StatusInternalServerError:
+		words = [2]string{"Something went wrong", "The hub could not make this page. Its log has the reason under the id below."}
+	default:
+		words = [2]string{"This request cannot be answered", message}
 	}
 	p := failure{
 		page: h.newPage(c, words[0]), Status: status, Heading: words[0], Text: words[1],
 		Request: c.Response().Header().Get(echo.HeaderXRequestID),
 	}
 	p.NoIndex = true
-	if status >= http.StatusInternalServerError {
-		h.log.LogAttrs(c.Request().Context(), slog.LevelError, "page failed",
-			slog.String("path", c.Request().URL.Path), slog.Int("status", status),
-			slog.String("request_id", p.Request), slog.Any("error", err))
-	}
-	if status == http.StatusUnauthorized && h.challenge != "" {
-		c.Response().Header().Set(echo.HeaderWWWAuthenticate, h.challenge)
-	}
 	return h.render(c, status, h.pages.failure, p)
 }
+<<<<<<< HEAD
 
 // ErrorPage is Error for errors outside the pages, of which only the status
 // is known: package server calls it for addresses that no route has.
@@ -99,3 +69,5 @@ func statusOf(err error) int {
 	}
 	return http.StatusInternalServerError
 }
+=======
+>>>>>>> web

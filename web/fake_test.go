@@ -3,8 +3,7 @@ package web
 import (
 	"context"
 	"encoding/json"
-	"io"
-	"log/slog"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -216,9 +215,9 @@ const as = "X-As"
 func setup(t *testing.T, h *hub) *site {
 	t.Helper()
 	handler, err := New(Options{
-		Models: h, Verifications: h, PublicURL: "https://models.example.org", Version: "0.1.0", Challenge: `Basic realm="carat"`,
-		Clock:  func() time.Time { return today },
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Models: h, Verifications: h, Version: "0.1.0",
+		Clock:   func() time.Time { return today },
+		BaseURL: func(echo.Context) string { return "https://models.example.org" },
 		Principal: func(c echo.Context) auth.Principal {
 			switch c.Request().Header.Get(as) {
 			case "admin":
@@ -235,7 +234,8 @@ func setup(t *testing.T, h *hub) *site {
 	e := echo.New()
 	handler.Register(e)
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
-		if err := handler.Error(c, err); err != nil {
+		c.Response().Header().Set(echo.HeaderXRequestID, "request-1")
+		if err := handler.ErrorPage(c, status(err), "a message"); err != nil {
 			t.Errorf("error page: %v", err)
 		}
 	}
@@ -255,4 +255,20 @@ func (s *site) do(method, path string, headers ...string) *httptest.ResponseReco
 	rec := httptest.NewRecorder()
 	s.echo.ServeHTTP(rec, req)
 	return rec
+}
+
+// status is what the server answers with.
+func status(err error) int {
+	var fromEcho *echo.HTTPError
+	switch {
+	case registry.IsCode(err, registry.CodeNameUnknown), registry.IsCode(err, registry.CodeManifestUnknown):
+		return http.StatusNotFound
+	case errors.Is(err, auth.ErrUnauthenticated):
+		return http.StatusUnauthorized
+	case errors.Is(err, auth.ErrDenied):
+		return http.StatusForbidden
+	case errors.As(err, &fromEcho):
+		return fromEcho.Code
+	}
+	return http.StatusInternalServerError
 }

@@ -134,7 +134,7 @@ func (h *Handler) modelRow(m registry.ModelSummary) modelRow {
 	}
 	if f := m.Latest.Facts; f != nil {
 		r.Summary = f.Card.Summary
-		r.License = f.License.Declared
+		r.License = licenseOf(f).Label
 		for _, s := range []string{f.Architecture, parameters(f), f.Quantization, f.Format} {
 			if s != "" {
 				r.Chips = append(r.Chips, s)

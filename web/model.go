@@ -70,8 +70,7 @@ type shown struct {
 }
 
 // load finds the model and the version that a request asks for. Errors:
-// CodeNameUnknown, CodeManifestUnknown, CodeTagInvalid, CodeDigestInvalid,
-// auth.ErrUnauthenticated, auth.ErrDenied.
+// CodeNameUnknown, CodeManifestUnknown, auth.ErrUnauthenticated, auth.ErrDenied.
 func (h *Handler) load(c echo.Context) (shown, error) {
 	n, err := modelName(c)
 	if err != nil {
@@ -92,7 +91,8 @@ func (h *Handler) load(c echo.Context) (shown, error) {
 	s := shown{grant: g, visibility: v, chosen: c.QueryParam("ref")}
 	if s.chosen != "" {
 		if s.ref, err = registry.ParseReference(s.chosen); err != nil {
-			return shown{}, err
+			// What cannot name a version names none.
+			return shown{}, registry.Wrap(err, registry.CodeManifestUnknown, "there is no such version")
 		}
 		s.version, err = h.models.Version(ctx, g, s.ref)
 		return s, err

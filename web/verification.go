@@ -70,6 +70,7 @@ type verificationView struct {
 }
 
 type checkRow struct {
+	Number             int // in the report, from one
 	ID, Proves, Reason string
 	Outcome, Word      string
 	Seconds            string
@@ -126,8 +127,9 @@ func (h *Handler) verificationView(v verify.Verification) *verificationView {
 		}
 	}
 	counts := make(map[verify.Outcome]int)
-	for _, x := range r.Results {
+	for i, x := range r.Results {
 		row := checkRowOf(x)
+		row.Number = i + 1
 		counts[x.Outcome]++
 		view.Checks = append(view.Checks, row)
 		switch {

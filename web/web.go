@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -48,18 +46,13 @@ type Options struct {
 
 	// Principal returns who sent a request; nobody is signed in when nil.
 	Principal func(echo.Context) auth.Principal
-	// Challenge is the WWW-Authenticate header of pages that ask the caller
-	// to sign in, such as `Basic realm="carat"`; none when empty.
-	Challenge string
-	// PublicURL is where clients reach the hub, such as
-	// https://models.example.org. When empty, commands show the host of the request.
-	PublicURL string
+	// BaseURL returns where the client reached the hub, for the commands on
+	// pages: scheme://host[:port]. From the request when nil.
+	BaseURL func(echo.Context) string
 	// Version of the hub, for the foot of pages.
 	Version string
 	// Clock tells the time; time.Now when nil.
 	Clock func() time.Time
-	// Logger gets the causes of pages with status 500; slog.Default() when nil.
-	Logger *slog.Logger
 }
 
 // Handler serves the pages.
@@ -67,25 +60,23 @@ type Handler struct {
 	models        Models
 	verifications Verifications
 	principal     func(echo.Context) auth.Principal
-	challenge     string
-	public        *url.URL // nil when the request's host is to be used
+	baseURL       func(echo.Context) string
 	version       string
 	now           func() time.Time
-	log           *slog.Logger
 
 	assets *assets
 	pages  *pages
 	cards  *cardCache
 }
 
-// New returns a handler. It fails when PublicURL is no http URL with a host.
+// New returns a handler. It fails when an option that is required is missing.
 func New(o Options) (*Handler, error) {
 	if o.Models == nil || o.Verifications == nil {
 		return nil, errors.New("web: Models and Verifications are required")
 	}
 	h := &Handler{
-		models: o.Models, verifications: o.Verifications, principal: o.Principal, challenge: o.Challenge,
-		version: o.Version, now: o.Clock, log: o.Logger, cards: newCardCache(cachedCards),
+		models: o.Models, verifications: o.Verifications, principal: o.Principal, baseURL: o.BaseURL,
+		version: o.Version, now: o.Clock, cards: newCardCache(cachedCards),
 	}
 	if h.principal == nil {
 		h.principal = func(echo.Context) auth.Principal { return auth.Principal{} }
@@ -93,18 +84,8 @@ func New(o Options) (*Handler, error) {
 	if h.now == nil {
 		h.now = time.Now
 	}
-	if h.log == nil {
-		h.log = slog.Default()
-	}
-	if o.PublicURL != "" {
-		u, err := url.Parse(o.PublicURL)
-		if err != nil {
-			return nil, fmt.Errorf("web: public URL: %w", err)
-		}
-		if u.Scheme != "http" && u.Scheme != "https" || !hostRE.MatchString(u.Host) {
-			return nil, fmt.Errorf("web: public URL %q is no http or https URL with a host", o.PublicURL)
-		}
-		h.public = u
+	if h.baseURL == nil {
+		h.baseURL = func(c echo.Context) string { return c.Scheme() + "://" + c.Request().Host }
 	}
 	var err error
 	if h.assets, err = loadAssets(); err != nil {
@@ -118,18 +99,19 @@ func New(o Options) (*Handler, error) {
 
 // Register adds the routes. Static routes of other packages win over the
 // pages' /{org}/{name}, and Reserved keeps the pages off their prefixes.
+// Handlers return their errors, for the server to answer with ErrorPage.
 func (h *Handler) Register(e *echo.Echo) {
 	get := func(path string, page echo.HandlerFunc) {
 		e.Match([]string{http.MethodGet, http.MethodHead}, path, page)
 	}
-	get("/", h.serve(h.home))
+	get("/", h.home)
 	get("/favicon.ico", h.favicon)
 	get(staticPrefix+":file", h.asset)
-	get("/:org/:name", h.serve(h.cardPage))
-	get("/:org/:name/files", h.serve(h.filesPage))
-	get("/:org/:name/tags", h.serve(h.tagsPage))
-	get("/:org/:name/license", h.serve(h.licensePage))
-	get("/:org/:name/verification", h.serve(h.verificationPage))
+	get("/:org/:name", h.cardPage)
+	get("/:org/:name/files", h.filesPage)
+	get("/:org/:name/tags", h.tagsPage)
+	get("/:org/:name/license", h.licensePage)
+	get("/:org/:name/verification", h.verificationPage)
 }
 
 // reserved are the first path segments that belong to other routes, now or later.
@@ -154,16 +136,6 @@ func secure(header http.Header) {
 	header.Set("Referrer-Policy", "same-origin")
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
-}
-
-// serve makes a handler that shows an error as a page.
-func (h *Handler) serve(page echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if err := page(c); err != nil {
-			return h.Error(c, err)
-		}
-		return nil
-	}
 }
 
 // modelName returns the model that the path names. Errors: CodeNameUnknown,
