@@ -77,7 +77,7 @@ host=127.0.0.1:$port
 echo "serving at http://$host"
 
 say 'Pushing examples/tiny-llama, and waiting for its verification'
-"$carat" push examples/tiny-llama "$host/$model" --wait || fail 'the push or the verification failed'
+"$carat" push examples/tiny-llama "$host/$model" --wait --timeout 5m || fail 'the push or the verification failed'
 
 say 'Pulling it back and comparing every byte'
 copy=$(mktemp -d)
