@@ -21,6 +21,7 @@ type RunOptions struct {
 	Threads  int              // of the arithmetic; default all cores
 	Timeout  time.Duration    // wall clock; default 30 minutes
 	Now      func() time.Time // default time.Now
+	Version  string           // of the program, for the report; default what the linker recorded
 	Progress func(*Report)    // called after each check with a copy, when not nil
 }
 
@@ -42,7 +43,7 @@ func (o RunOptions) newReport() *Report {
 	o = o.withDefaults()
 	return &Report{
 		Version: ReportVersion, CheckSet: CheckSet, Subject: o.Subject, State: StateRunning, Summary: "running",
-		Results: []Result{}, Files: []VerifiedFile{}, StartedAt: o.Now().UTC(), Verifier: thisVerifier(),
+		Results: []Result{}, Files: []VerifiedFile{}, StartedAt: o.Now().UTC(), Verifier: thisVerifier(o.Version),
 	}
 }
 
@@ -143,7 +144,7 @@ func (r *runner) one(ctx context.Context, c check) {
 		r.broken = fmt.Sprintf("%s: %v", c.id(), err)
 		f = skipped("could not run: %v", err)
 	}
-	res := Result{ID: c.id(), Proves: c.proves(), Outcome: f.outcome, Reason: f.reason, Seconds: r.opts.Now().Sub(started).Seconds()}
+	res := Result{ID: c.id(), Proves: c.proves(), Outcome: f.outcome, Reason: f.reason, Seconds: seconds(r.opts.Now().Sub(started))}
 	if f.evidence != nil {
 		if res.Evidence, err = json.Marshal(f.evidence); err != nil {
 			r.broken = fmt.Sprintf("%s: encode the evidence: %v", c.id(), err)
@@ -211,17 +212,17 @@ func (r *runner) conclude() {
 	lost := r.missing()
 	switch failures := rep.Failed(); {
 	case r.broken != "":
-		rep.State, rep.Summary = StateError, "could not run: "+r.broken
+		rep.State, rep.Summary = StateError, r.broken
 	case len(failures) > 0:
 		rep.State, rep.Summary = StateFailed, failures[0].ID+": "+failures[0].Reason
 	case r.unsupported != "":
-		rep.State, rep.Summary = StateUnsupported, "unsupported: "+r.unsupported
+		rep.State, rep.Summary = StateUnsupported, r.unsupported
 	case lost != "":
-		rep.State, rep.Summary = StateUnsupported, "unsupported: "+lost+" was not shown"
+		rep.State, rep.Summary = StateUnsupported, lost+" was not shown"
 	default:
-		rep.State, rep.Summary = StatePassed, fmt.Sprintf("passed all %d checks", len(rep.Results))
+		rep.State, rep.Summary = StatePassed, fmt.Sprintf("all %d checks passed", len(rep.Results))
 		if n := count(rep.Results, OutcomeSkipped); n > 0 {
-			rep.Summary = fmt.Sprintf("passed %d checks, %d skipped", len(rep.Results)-n, n)
+			rep.Summary = fmt.Sprintf("%d checks passed, %d skipped", len(rep.Results)-n, n)
 		}
 	}
 }
@@ -315,3 +316,6 @@ func listed(s []string) string {
 	}
 	return strings.Join(s, "; ")
 }
+
+// seconds returns a duration in seconds, to the microsecond.
+func seconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1e6 }

@@ -66,19 +66,19 @@ func TestStates(t *testing.T) {
 		state   State
 		summary string
 	}{
-		"all passed":            {extra: fakeCheck{do: fine}, state: StatePassed, summary: "passed all 6 checks"},
-		"a warning is a pass":   {extra: fakeCheck{do: returns(finding{outcome: OutcomeWarned, reason: "odd"}, nil)}, state: StatePassed, summary: "passed all 6 checks"},
-		"a skip that may be":    {extra: fakeCheck{do: returns(skipped("no manifest"), nil)}, state: StatePassed, summary: "passed 5 checks, 1 skipped"},
+		"all passed":            {extra: fakeCheck{do: fine}, state: StatePassed, summary: "all 6 checks passed"},
+		"a warning is a pass":   {extra: fakeCheck{do: returns(finding{outcome: OutcomeWarned, reason: "odd"}, nil)}, state: StatePassed, summary: "all 6 checks passed"},
+		"a skip that may be":    {extra: fakeCheck{do: returns(skipped("no manifest"), nil)}, state: StatePassed, summary: "5 checks passed, 1 skipped"},
 		"a failure":             {extra: fakeCheck{do: returns(failed(nil, "it is broken"), nil)}, state: StateFailed, summary: "extra: it is broken"},
 		"malformed":             {extra: fakeCheck{do: returns(finding{}, &fault.Malformed{Format: "gguf", Offset: -1, Reason: "cut off"})}, state: StateFailed, summary: "extra: malformed gguf: cut off"},
-		"unsupported":           {extra: fakeCheck{do: returns(finding{}, fault.NewUnsupported("architecture", "mamba"))}, state: StateUnsupported, summary: "unsupported: architecture: mamba"},
-		"own failure":           {extra: fakeCheck{do: returns(finding{}, errors.New("disk on fire"))}, state: StateError, summary: "could not run: extra: disk on fire"},
-		"panic":                 {extra: fakeCheck{do: func(context.Context) (finding, error) { panic("index out of range") }}, state: StateError, summary: "could not run: extra: panic: index out of range at verify.TestStates"},
-		"timeout":               {extra: fakeCheck{do: func(ctx context.Context) (finding, error) { <-ctx.Done(); return finding{}, ctx.Err() }}, opts: RunOptions{Timeout: time.Millisecond}, state: StateError, summary: "could not run: extra: time limit reached"},
-		"pass after the end":    {extra: fakeCheck{do: func(ctx context.Context) (finding, error) { <-ctx.Done(); return passed(nil), nil }}, opts: RunOptions{Timeout: time.Millisecond}, state: StateError, summary: "could not run: extra: time limit reached"},
-		"nothing needed ran":    {extra: fakeCheck{do: fine}, drop: true, state: StateUnsupported, summary: "unsupported: structure was not shown"},
+		"unsupported":           {extra: fakeCheck{do: returns(finding{}, fault.NewUnsupported("architecture", "mamba"))}, state: StateUnsupported, summary: "architecture: mamba"},
+		"own failure":           {extra: fakeCheck{do: returns(finding{}, errors.New("disk on fire"))}, state: StateError, summary: "extra: disk on fire"},
+		"panic":                 {extra: fakeCheck{do: func(context.Context) (finding, error) { panic("index out of range") }}, state: StateError, summary: "extra: panic: index out of range at verify.TestStates"},
+		"timeout":               {extra: fakeCheck{do: func(ctx context.Context) (finding, error) { <-ctx.Done(); return finding{}, ctx.Err() }}, opts: RunOptions{Timeout: time.Millisecond}, state: StateError, summary: "extra: time limit reached"},
+		"pass after the end":    {extra: fakeCheck{do: func(ctx context.Context) (finding, error) { <-ctx.Done(); return passed(nil), nil }}, opts: RunOptions{Timeout: time.Millisecond}, state: StateError, summary: "extra: time limit reached"},
+		"nothing needed ran":    {extra: fakeCheck{do: fine}, drop: true, state: StateUnsupported, summary: "structure was not shown"},
 		"after a failed check":  {extra: fakeCheck{needs: []string{"broken"}, do: fine}, state: StateFailed, summary: "broken: no"},
-		"after a skipped check": {extra: fakeCheck{needs: []string{"left out"}, do: fine}, state: StatePassed, summary: "passed 5 checks, 2 skipped"},
+		"after a skipped check": {extra: fakeCheck{needs: []string{"left out"}, do: fine}, state: StatePassed, summary: "5 checks passed, 2 skipped"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestFaultOfTheDiskIsNoFailure(t *testing.T) {
 		return failed(nil, "header is cut off: %v", err), nil
 	}}
 	r := runFake(t, files, RunOptions{}, append(allFine(), reads))
-	if r.State != StateError || r.Summary != "could not run: reads: read model.gguf: input/output error" {
+	if r.State != StateError || r.Summary != "reads: read model.gguf: input/output error" {
 		t.Errorf("%s: %s", r.State, r.Summary)
 	}
 }

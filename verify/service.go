@@ -17,7 +17,7 @@ type Versions interface {
 	SaveFacts(ctx context.Context, g auth.Grant, d registry.Digest, facts *registry.Facts, problem string) error
 }
 
-// ServiceOptions are what a Service is made of. All but the last four are required.
+// ServiceOptions are what a Service is made of. All up to Source are required.
 type ServiceOptions struct {
 	Versions  Versions
 	Publisher Publisher
@@ -25,6 +25,7 @@ type ServiceOptions struct {
 	Source    Source
 	Logger    *slog.Logger     // default: slog.Default()
 	Now       func() time.Time // default: time.Now
+	Version   string           // of the program, for reports
 	Threads   int              // default: all cores
 	Timeout   time.Duration    // of one verification; default 30 minutes
 }
@@ -134,7 +135,7 @@ func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Repor
 			s.o.Logger.WarnContext(ctx, "progress of a verification was not saved", slog.Int64("verification", id), slog.Any("error", err))
 		}
 	}
-	opts := RunOptions{Subject: &v.Digest, Threads: s.o.Threads, Timeout: s.o.Timeout, Now: s.o.Now, Progress: progress}
+	opts := RunOptions{Subject: &v.Digest, Version: s.o.Version, Threads: s.o.Threads, Timeout: s.o.Timeout, Now: s.o.Now, Progress: progress}
 	progress(opts.newReport())
 	files, release, err := s.o.Source.ForVerification(ctx, v)
 	switch {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -78,6 +79,7 @@ func setup(t *testing.T, files map[string][]byte) *bench {
 	b.service = verify.NewService(verify.ServiceOptions{
 		Versions: b.store, Publisher: b.hub, Store: b.store,
 		Source: verify.Source{Blobs: b.hub, Cache: openCache(t, t.TempDir(), 64<<20)},
+		Logger: slog.New(slog.DiscardHandler),
 		Now:    func() time.Time { return time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC) },
 	})
 	return b

@@ -73,7 +73,7 @@ func (e *env) verify(ctx context.Context, f *verifyFlags, arg string) (err error
 	}
 	printed := 0
 	r := verify.Run(ctx, files, verify.RunOptions{
-		Subject: subject, Threads: f.threads, Timeout: f.timeout, Progress: func(r *verify.Report) {
+		Subject: subject, Version: buildVersion(), Threads: f.threads, Timeout: f.timeout, Progress: func(r *verify.Report) {
 			for ; printed < len(r.Results); printed++ {
 				fmt.Fprintln(table, resultLine(r.Results[printed]))
 			}
