@@ -209,7 +209,7 @@ func TestPullResumes(t *testing.T) {
 		{"always too little", func(w http.ResponseWriter, r *http.Request, data []byte, _ int) bool {
 			abortAfter(w, r, data, 0)
 			return true
-		}, false, 6},
+		}, false, defaultAttempts},
 		{"compressed", func(w http.ResponseWriter, _ *http.Request, data []byte, _ int) bool {
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = w.Write(data)
