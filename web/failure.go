@@ -44,30 +44,3 @@ func (h *Handler) ErrorPage(c echo.Context, status int, message string) error {
 	p.NoIndex = true
 	return h.render(c, status, h.pages.failure, p)
 }
-<<<<<<< HEAD
-
-// ErrorPage is Error for errors outside the pages, of which only the status
-// is known: package server calls it for addresses that no route has.
-func (h *Handler) ErrorPage(c echo.Context, status int, message string) error {
-	return h.Error(c, echo.NewHTTPError(status, message))
-}
-
-func statusOf(err error) int {
-	var coded *registry.Error
-	var fromEcho *echo.HTTPError
-	switch {
-	case errors.Is(err, auth.ErrUnauthenticated):
-		return http.StatusUnauthorized
-	case errors.Is(err, auth.ErrDenied):
-		return http.StatusForbidden
-	case errors.As(err, &coded):
-		if status, ok := codeStatus[coded.Code]; ok {
-			return status
-		}
-	case errors.As(err, &fromEcho):
-		return fromEcho.Code
-	}
-	return http.StatusInternalServerError
-}
-=======
->>>>>>> web

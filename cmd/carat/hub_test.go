@@ -22,6 +22,7 @@ func startHub(t *testing.T, c serveConfig, getenv func(string) string) (*theHub,
 	if c.Data == "" {
 		c.Data = t.TempDir()
 	}
+	c.VerifyWorkers, c.VerifyTimeout, c.CacheSize = 1, time.Minute, 1<<30
 	if getenv == nil {
 		getenv = func(string) string { return "" }
 	}

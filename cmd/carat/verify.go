@@ -135,7 +135,7 @@ func (e *env) verifiable(ctx context.Context, f *verifyFlags, arg string) (verif
 func (e *env) pulled(ctx context.Context, f *verifyFlags, ref client.Reference, dir string) (verify.Files, registry.Digest, error) {
 	show := newProgress(e.stderr)
 	defer show.close()
-	c, err := f.remote.client(client.Options{Progress: show.event})
+	c, err := e.client(&f.remote, client.Options{Progress: show.event})
 	if err != nil {
 		return nil, registry.Digest{}, err
 	}
