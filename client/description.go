@@ -115,7 +115,7 @@ func (d *Description) config(layers []registry.Digest) ([]byte, error) {
 }
 
 // ParamSize renders a parameter count as ModelPack has it, a number with at
-// most one decimal and a scale letter: 2883840 is "2.9M". Counts below a
+// most one decimal and a scale letter: 2885888 is "2.9M". Counts below a
 // thousand have no letter in the specification and are left out as "".
 func ParamSize(n int64) string {
 	const scales = "KMBTQ"

@@ -60,7 +60,7 @@ func TestPackExample(t *testing.T) {
 	c, rec := newClient(t, nil)
 	p, err := c.Pack(t.Context(), s, Description{
 		Name: "tiny-llama", Family: "llama", Licenses: []string{"Apache-2.0"}, Languages: []string{"en", "code"},
-		Architecture: "llama", Format: "safetensors", Parameters: 2_883_840, Precision: "bf16",
+		Architecture: "llama", Format: "safetensors", Parameters: 2_885_888, Precision: "bf16",
 		InputTypes: []string{"text"}, OutputTypes: []string{"text"}, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 6, time.FixedZone("", 3600)),
 	})
 	if err != nil {
@@ -271,7 +271,7 @@ func TestClassify(t *testing.T) {
 func TestParamSize(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int64]string{
-		-1: "", 0: "", 999: "", 1000: "1K", 2_883_840: "2.9M", 999_949: "999.9K", 999_960: "1M", 7_000_000_000: "7B", 70_553_706_496: "70.6B",
+		-1: "", 0: "", 999: "", 1000: "1K", 2_885_888: "2.9M", 999_949: "999.9K", 999_960: "1M", 7_000_000_000: "7B", 70_553_706_496: "70.6B",
 		1_000_000_000_000: "1T", 9_223_372_036_854_775_807: "9223.4Q",
 	} {
 		if got := ParamSize(n); got != want {

@@ -199,7 +199,7 @@ func TestInspectPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Kind != "folder" || len(got.Files) != 8 || got.Facts == nil || got.Facts.Architecture != "llama" || got.Facts.Format != "safetensors" ||
-		got.Facts.Quantization != "BF16" || got.Facts.ContextLength != 256 || got.Facts.License.Declared != "Apache-2.0" || got.FactsError != "" {
+		got.Facts.Quantization != "BF16" || got.Facts.Parameters != 2_885_888 || got.Facts.ContextLength != 256 || got.Facts.License.Declared != "Apache-2.0" || got.FactsError != "" {
 		t.Errorf("inspect prints %s", out)
 	}
 }
@@ -254,7 +254,7 @@ func TestFormatBytes(t *testing.T) {
 			t.Errorf("formatBytes(%d) = %q, want %q", n, got, want)
 		}
 	}
-	for n, want := range map[int64]string{0: "", 7: "7", 1234: "1,234", 2883840: "2,883,840", -1234: "-1,234"} {
+	for n, want := range map[int64]string{0: "", 7: "7", 1234: "1,234", 2885888: "2,885,888", -1234: "-1,234"} {
 		if got := count(n); got != want {
 			t.Errorf("count(%d) = %q, want %q", n, got, want)
 		}

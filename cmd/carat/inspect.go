@@ -104,7 +104,7 @@ func inspectPath(ctx context.Context, path string) (*inspection, error) {
 	for _, f := range s.Files {
 		i.Files = append(i.Files, inspectedFile{Path: f.Path, Size: f.Size, MediaType: f.MediaType})
 	}
-	if i.Facts, err = localFacts(ctx, s); err != nil {
+	if i.Facts, err = localFacts(ctx, s.Path); err != nil {
 		i.FactsError = err.Error()
 	}
 	return i, nil

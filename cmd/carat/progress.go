@@ -26,6 +26,9 @@ type progress struct {
 func newProgress(w io.Writer) *progress {
 	p := &progress{w: w, byID: make(map[string]*mpb.Bar)}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if _, height, err := term.GetSize(int(f.Fd())); err != nil || height < 4 {
+			return p // no room for bars
+		}
 		p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(30))
 	}
 	return p

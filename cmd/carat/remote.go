@@ -22,9 +22,12 @@ func (f *remoteFlags) register(cmd *cobra.Command) {
 		"`HOST` that may get the password as the registry's token service though it is on another domain (repeatable)")
 }
 
-// client returns a client that uses Docker's credentials.
-func (e *env) client(f *remoteFlags, o client.Options) (*client.Client, error) {
-	store, err := client.DockerCredentials(e.getenv("DOCKER_CONFIG"))
+// client returns a client that uses Docker's credentials of the process.
+func (f *remoteFlags) client(o client.Options) (*client.Client, error) { return f.clientIn("", o) }
+
+// clientIn is client with the folder of Docker's configuration.
+func (f *remoteFlags) clientIn(docker string, o client.Options) (*client.Client, error) {
+	store, err := client.DockerCredentials(docker)
 	if err != nil {
 		return nil, err
 	}
@@ -33,6 +36,11 @@ func (e *env) client(f *remoteFlags, o client.Options) (*client.Client, error) {
 	o.TokenHosts = f.tokenHosts
 	o.UserAgent = "carat/" + buildVersion() + " (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
 	return client.New(o), nil
+}
+
+// client returns a client for the flags in this environment.
+func (e *env) client(f *remoteFlags, o client.Options) (*client.Client, error) {
+	return f.clientIn(e.getenv("DOCKER_CONFIG"), o)
 }
 
 // reference parses an argument; what is none is wrong usage.
