@@ -18,7 +18,7 @@ import (
 const (
 	defaultJobs      = 4
 	defaultChunkSize = 64 << 20
-	defaultAttempts  = 6
+	defaultAttempts  = 9 // with the growing waits between them about a minute: a server may restart meanwhile
 	defaultStall     = 2 * time.Minute
 	defaultAgent     = "carat"
 )
@@ -42,7 +42,7 @@ type Options struct {
 	// ChunkSize in bytes is what one request of a resumable upload carries,
 	// and up to which size a blob is sent in one request. 64 MiB when 0.
 	ChunkSize int64
-	// Attempts is how often something is tried without any progress, 6 when 0.
+	// Attempts is how often something is tried without any progress, 9 when 0.
 	Attempts int
 	// Stall is how long a transfer may stand still before it is begun anew, 2 minutes when 0.
 	Stall time.Duration

@@ -70,7 +70,8 @@ func carriesSecret(req *http.Request) bool {
 // auth.docker.io), or a host that the user named.
 func (g *guard) trusts(u *url.URL) bool {
 	if slices.ContainsFunc(g.tokenHosts, func(h string) bool {
-		return strings.EqualFold(h, u.Host) || net.JoinHostPort(strings.Trim(h, "[]"), port(u)) == canonicalHost(u)
+		named := url.URL{Scheme: u.Scheme, Host: h}
+		return canonicalHost(&named) == canonicalHost(u)
 	}) {
 		return true
 	}

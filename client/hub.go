@@ -91,9 +91,10 @@ func (h *Hub) Verification(ctx context.Context, n registry.Name, ref registry.Re
 }
 
 // Await polls the verification of a version until it is done and calls seen
-// with each answer, the last one included. Errors: those of Verification, and the context's.
+// with each answer, the last one included. The waits grow from a fraction of
+// every up to it. Errors: those of Verification, and the context's.
 func (h *Hub) Await(ctx context.Context, n registry.Name, d registry.Digest, every time.Duration, seen func(*Verification)) (*Verification, error) {
-	for {
+	for delay := every / 32; ; delay = min(2*delay, every) {
 		v, err := h.Verification(ctx, n, registry.Reference{Digest: d})
 		if err != nil {
 			return nil, err
@@ -102,7 +103,7 @@ func (h *Hub) Await(ctx context.Context, n registry.Name, d registry.Digest, eve
 		if v.Done() {
 			return v, nil
 		}
-		if err := h.r.c.opts.Sleep(ctx, every); err != nil {
+		if err := h.r.c.opts.Sleep(ctx, delay); err != nil {
 			return nil, fmt.Errorf("wait for the verification of %s@%s: %w", n, d, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -17,9 +18,17 @@ var ErrNoStore = errors.New("the client has no credential store")
 var ErrLoginRefused = errors.New("the registry refused user name or password")
 
 // DockerCredentials returns Docker's credential store: the helpers that
-// config.json in DOCKER_CONFIG or ~/.docker names, or that file itself.
-func DockerCredentials() (credentials.Store, error) {
-	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{AllowPlaintextPut: true, DetectDefaultNativeStore: true})
+// config.json in the folder names, or that file itself. Without a folder it is
+// Docker's own, DOCKER_CONFIG or ~/.docker.
+func DockerCredentials(folder string) (credentials.Store, error) {
+	options := credentials.StoreOptions{AllowPlaintextPut: true, DetectDefaultNativeStore: true}
+	var store credentials.Store
+	var err error
+	if folder == "" {
+		store, err = credentials.NewStoreFromDocker(options)
+	} else {
+		store, err = credentials.NewStore(filepath.Join(folder, "config.json"), options)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open Docker's credential store: %w", err)
 	}

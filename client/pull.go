@@ -116,6 +116,11 @@ func (c *Client) pullFile(ctx context.Context, r *remote, n registry.Name, root 
 		return false, fmt.Errorf("close file: %w", err)
 	}
 	if err := root.Rename(partName, target); err != nil {
+		// Another pull into the same folder may have finished the same part file first.
+		if right, rerr := c.isRight(ctx, root, target, f, t); errors.Is(err, fs.ErrNotExist) && rerr == nil && right {
+			t.end(UpToDate)
+			return false, nil
+		}
 		return false, fmt.Errorf("name file: %w", err)
 	}
 	if err := syncFolder(root, filepath.Dir(target)); err != nil {

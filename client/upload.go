@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -270,7 +271,7 @@ func uploadedTo(h http.Header) (int64, bool) {
 		return 0, v == ""
 	}
 	n, err := strconv.ParseInt(last, 10, 64)
-	if err != nil || n < -1 {
+	if err != nil || n < -1 || n == math.MaxInt64 {
 		return 0, false
 	}
 	if n <= 0 {

@@ -298,7 +298,7 @@ func TestRestart(t *testing.T) {
 			start(t, q, jobs.Services{Worker: w, Backlog: m, Store: m})
 			if !tt.worked {
 				r := <-m.finished
-				if r.State != verify.StateError || r.Summary != "could not run: the verifier did not survive 3 attempts" {
+				if r.State != verify.StateError || r.Summary != "the verifier did not survive 3 attempts" {
 					t.Errorf("report %s: %s", r.State, r.Summary)
 				}
 				return

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,7 +18,8 @@ import (
 
 const (
 	claimTime  = 30 * time.Second // how long an appender holds an upload without a sign of life
-	settleTime = time.Minute      // how long saving what was received may take after the client has gone
+	settleTime = 2 * time.Minute  // how long saving what was received may take after the client has gone
+	settleRate = 20 << 20         // bytes a second by which that grows for content to be committed or read again
 )
 
 // AnyOffset tells AppendUpload and FinishUpload to go on where the upload stands.
@@ -74,16 +76,16 @@ func (r *Registry) CancelUpload(ctx context.Context, g auth.Grant, id string) er
 // elsewhere, with the upload as it is; CodeTooManyRequests while another
 // request appends; CodeNoSpace, CodeUnavailable.
 func (r *Registry) AppendUpload(ctx context.Context, g auth.Grant, id string, at int64, body io.Reader) (Upload, error) {
-	s, err := r.openSession(ctx, g, id, at)
+	s, ctx, err := r.openSession(ctx, g, id, at)
 	if err != nil {
 		return s.Upload, err
 	}
 	defer s.close()
-	if err := s.resume(); err != nil {
-		return s.Upload, s.release(err)
+	if err := s.resume(ctx); err != nil {
+		return s.Upload, s.release(ctx, err)
 	}
-	copyErr := s.copy(body)
-	if err := s.suspend(); err != nil {
+	copyErr := s.copy(ctx, body)
+	if err := s.suspend(ctx); err != nil {
 		return s.Upload, err
 	}
 	return s.Upload, copyErr
@@ -94,12 +96,12 @@ func (r *Registry) AppendUpload(ctx context.Context, g auth.Grant, id string, at
 // Errors as AppendUpload; CodeDigestInvalid when the content has another
 // digest, after which the upload is gone.
 func (r *Registry) FinishUpload(ctx context.Context, g auth.Grant, id string, at int64, body io.Reader, d Digest) (Blob, error) {
-	s, err := r.openSession(ctx, g, id, at)
+	s, ctx, err := r.openSession(ctx, g, id, at)
 	if err != nil {
 		return Blob{}, err
 	}
 	defer s.close()
-	return s.finish(body, d)
+	return s.finish(ctx, body, d)
 }
 
 // PutBlob stores a blob in one call. Size is what the content must have, or
@@ -111,65 +113,67 @@ func (r *Registry) PutBlob(ctx context.Context, g auth.Grant, d Digest, size int
 	if err != nil {
 		return Blob{}, err
 	}
-	s := r.newSession(ctx, u)
+	s, ctx := r.newSession(ctx, u)
 	defer s.close()
 	s.want = size
 	s.single = true
-	return s.finish(body, d)
+	return s.finish(ctx, body, d)
 }
 
 // session is one request's hold on an upload. Its claim is extended until
-// close, and lost claims cancel its context.
+// close, and a lost claim cancels the context that came with it.
 type session struct {
 	Upload
-	r      *Registry
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	beat   chan struct{}
-	w      storage.Writer
-	h      hash.Hash
-	want   int64 // total size asked for, -1 when unknown
-	single bool  // nobody can come back to this upload
+	r       *Registry
+	cancel  context.CancelCauseFunc
+	stop    context.CancelFunc // ends the heartbeat
+	stopped chan struct{}
+	w       storage.Writer
+	h       hash.Hash
+	want    int64 // total size asked for, -1 when unknown
+	single  bool  // nobody can come back to this upload
 }
 
-func (r *Registry) openSession(ctx context.Context, g auth.Grant, id string, at int64) (*session, error) {
+func (r *Registry) openSession(ctx context.Context, g auth.Grant, id string, at int64) (*session, context.Context, error) {
 	u, err := r.Upload(ctx, g, id)
 	if err != nil {
-		return &session{}, err
+		return &session{}, ctx, err
 	}
 	now := r.now()
 	u, err = r.store.ClaimUpload(ctx, u.Name, id, uuid.NewString(), now, now.Add(claimTime))
 	if err != nil {
-		return &session{Upload: u}, err
+		return &session{Upload: u}, ctx, err
 	}
-	s := r.newSession(ctx, u)
+	s, ctx := r.newSession(ctx, u)
 	if at != AnyOffset && at != u.Offset {
 		defer s.close()
-		return s, s.release(Errorf(CodeRangeInvalid, "the upload stands at %d, the chunk starts at %d", u.Offset, at))
+		return s, ctx, s.release(ctx, Errorf(CodeRangeInvalid, "the upload stands at %d, the chunk starts at %d", u.Offset, at))
 	}
-	return s, nil
+	return s, ctx, nil
 }
 
-func (r *Registry) newSession(ctx context.Context, u Upload) *session {
-	s := &session{Upload: u, r: r, want: -1, beat: make(chan struct{})}
-	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	go s.heartbeat()
-	return s
+func (r *Registry) newSession(ctx context.Context, u Upload) (*session, context.Context) {
+	// The claim outlives the request: what was received is saved after it.
+	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancelCause(ctx)
+	s := &session{Upload: u, r: r, want: -1, stop: stop, cancel: cancel, stopped: make(chan struct{})}
+	go s.heartbeat(beat)
+	return s, ctx
 }
 
-// heartbeat extends the claim while bytes may still flow.
-func (s *session) heartbeat() {
-	defer close(s.beat)
+// heartbeat extends the claim until close.
+func (s *session) heartbeat(ctx context.Context) {
+	defer close(s.stopped)
 	t := time.NewTicker(claimTime / 3)
 	defer t.Stop()
 	for {
 		select {
-		case <-s.ctx.Done():
+		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
 		now := s.r.now()
-		_, err := s.r.store.ClaimUpload(s.ctx, s.Name, s.ID, s.Claim, now, now.Add(claimTime))
+		_, err := s.r.store.ClaimUpload(ctx, s.Name, s.ID, s.Claim, now, now.Add(claimTime))
 		if IsCode(err, CodeTooManyRequests) || IsCode(err, CodeBlobUploadUnknown) {
 			s.cancel(err)
 			return
@@ -178,27 +182,29 @@ func (s *session) heartbeat() {
 }
 
 func (s *session) close() {
+	s.stop()
+	<-s.stopped
 	s.cancel(nil)
-	<-s.beat
 }
 
-// settle returns a context for saving state, which outlives the request.
-func (s *session) settle() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(s.ctx), settleTime)
+// settle returns a context for saving state, which outlives the request, with
+// time enough for the bytes that are in the way of it.
+func settle(ctx context.Context, bytes int64) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), settleTime+time.Duration(bytes/settleRate)*time.Second)
 }
 
 // release gives the claim back without a change and returns cause.
-func (s *session) release(cause error) error {
-	ctx, cancel := s.settle()
+func (s *session) release(ctx context.Context, cause error) error {
+	ctx, cancel := settle(ctx, 0)
 	defer cancel()
 	if err := s.r.store.SaveUpload(ctx, s.Upload); err != nil && !IsCode(err, CodeBlobUploadUnknown) {
-		s.r.log.Warn("release upload claim", "upload", s.ID, "error", err)
+		s.r.log.Warn("release upload claim", slog.String("upload", s.ID), slog.Any("error", err))
 	}
 	return cause
 }
 
 // resume opens the writer and the hash where the upload stands.
-func (s *session) resume() error {
+func (s *session) resume(ctx context.Context) error {
 	s.h = s.Algorithm.New()
 	if s.HashState != nil {
 		if err := s.h.(encoding.BinaryUnmarshaler).UnmarshalBinary(s.HashState); err != nil {
@@ -207,9 +213,9 @@ func (s *session) resume() error {
 	}
 	var err error
 	if s.State == nil {
-		s.w, err = s.r.blobs.Create(s.ctx, s.Key)
+		s.w, err = s.r.blobs.Create(ctx, s.Key)
 	} else {
-		s.w, err = s.r.blobs.Resume(s.ctx, s.Key, s.State)
+		s.w, err = s.r.blobs.Resume(ctx, s.Key, s.State)
 	}
 	if errors.Is(err, storage.ErrNotExist) || errors.Is(err, storage.ErrState) {
 		return Wrap(err, CodeBlobUploadUnknown, "the bytes of this upload are gone; start again")
@@ -218,10 +224,9 @@ func (s *session) resume() error {
 }
 
 // copy appends body to the writer and the hash.
-func (s *session) copy(body io.Reader) error {
+func (s *session) copy(ctx context.Context, body io.Reader) error {
 	err := copyHashing(s.w, s.h, bodyReader{body})
-	s.Offset = s.w.Offset()
-	if cause := context.Cause(s.ctx); err != nil && IsCode(cause, CodeTooManyRequests) {
+	if cause := context.Cause(ctx); err != nil && IsCode(cause, CodeTooManyRequests) {
 		return cause
 	}
 	var client readError
@@ -232,19 +237,19 @@ func (s *session) copy(body io.Reader) error {
 }
 
 // suspend makes what was received durable and saves where the upload stands.
-func (s *session) suspend() error {
-	ctx, cancel := s.settle()
+func (s *session) suspend(ctx context.Context) error {
+	ctx, cancel := settle(ctx, 0)
 	defer cancel()
 	state, err := s.w.Suspend(ctx)
 	if err != nil {
-		return s.release(storageError(err))
+		return s.release(ctx, storageError(err))
 	}
 	sum, err := s.h.(encoding.BinaryMarshaler).MarshalBinary()
 	if err != nil {
-		return s.release(fmt.Errorf("save hash of upload %s: %w", s.ID, err))
+		return s.release(ctx, fmt.Errorf("save hash of upload %s: %w", s.ID, err))
 	}
 	next := s.Upload
-	next.State, next.HashState, next.UpdatedAt = state, sum, s.r.now()
+	next.Offset, next.State, next.HashState, next.UpdatedAt = s.w.Offset(), state, sum, s.r.now()
 	if err := s.r.store.SaveUpload(ctx, next); err != nil {
 		return err
 	}
@@ -253,56 +258,57 @@ func (s *session) suspend() error {
 }
 
 // finish appends the last bytes, checks them and makes the blob.
-func (s *session) finish(body io.Reader, d Digest) (Blob, error) {
-	err := s.resume()
+func (s *session) finish(ctx context.Context, body io.Reader, d Digest) (Blob, error) {
+	err := s.resume(ctx)
 	if IsCode(err, CodeBlobUploadUnknown) {
-		return s.recommit(err, d)
+		return s.recommit(ctx, err, d)
 	}
 	if err != nil {
-		return Blob{}, s.giveUp(err)
+		return Blob{}, s.giveUp(ctx, err)
 	}
-	if err := s.copy(body); err != nil {
+	if err := s.copy(ctx, body); err != nil {
 		if s.single {
-			return Blob{}, s.drop(err)
+			return Blob{}, s.drop(ctx, err)
 		}
-		if saveErr := s.suspend(); saveErr != nil {
+		if saveErr := s.suspend(ctx); saveErr != nil {
 			return Blob{}, saveErr
 		}
 		return Blob{}, err
 	}
-	if s.want >= 0 && s.Offset != s.want {
-		return Blob{}, s.drop(Errorf(CodeSizeInvalid, "the content has %d bytes, %d were announced", s.Offset, s.want))
+	size := s.w.Offset()
+	if s.want >= 0 && size != s.want {
+		return Blob{}, s.drop(ctx, Errorf(CodeSizeInvalid, "the content has %d bytes, %d were announced", size, s.want))
 	}
 	if d.Algorithm() == s.Algorithm {
 		if got := DigestFromHash(s.Algorithm, s.h); got != d {
-			return Blob{}, s.drop(mismatch(got))
+			return Blob{}, s.drop(ctx, mismatch(got))
 		}
 	}
-	ctx, cancel := s.settle()
+	ctx, cancel := settle(ctx, size)
 	defer cancel()
 	if err := s.w.Commit(ctx); err != nil {
-		return Blob{}, s.giveUp(storageError(err))
+		return Blob{}, s.giveUp(ctx, storageError(err))
 	}
 	if d.Algorithm() != s.Algorithm {
 		if err := s.rehash(ctx, d); err != nil {
-			return Blob{}, s.drop(err)
+			return Blob{}, s.drop(ctx, err)
 		}
 	}
-	return s.r.store.CommitUpload(ctx, s.Upload, d, s.Offset)
+	return s.r.store.CommitUpload(ctx, s.Upload, d, size)
 }
 
 // recommit finishes an upload whose object is complete already: an earlier
 // request got that far and then lost the database. Without an object it
 // returns cause.
-func (s *session) recommit(cause error, d Digest) (Blob, error) {
-	ctx, cancel := s.settle()
+func (s *session) recommit(ctx context.Context, cause error, d Digest) (Blob, error) {
+	ctx, cancel := settle(ctx, s.Offset)
 	defer cancel()
 	size, err := s.r.blobs.Stat(ctx, s.Key)
 	if err != nil {
-		return Blob{}, s.release(cause)
+		return Blob{}, s.release(ctx, cause)
 	}
 	if err := s.rehash(ctx, d); err != nil {
-		return Blob{}, s.drop(err)
+		return Blob{}, s.drop(ctx, err)
 	}
 	return s.r.store.CommitUpload(ctx, s.Upload, d, size)
 }
@@ -330,24 +336,24 @@ func mismatch(got Digest) error {
 }
 
 // giveUp ends a failed session: for good when nobody can come back to it.
-func (s *session) giveUp(cause error) error {
+func (s *session) giveUp(ctx context.Context, cause error) error {
 	if s.single {
-		return s.drop(cause)
+		return s.drop(ctx, cause)
 	}
-	return s.release(cause)
+	return s.release(ctx, cause)
 }
 
 // drop deletes the upload and returns cause.
-func (s *session) drop(cause error) error {
-	ctx, cancel := s.settle()
+func (s *session) drop(ctx context.Context, cause error) error {
+	ctx, cancel := settle(ctx, 0)
 	defer cancel()
 	if s.w != nil {
 		if err := s.w.Abort(ctx); err != nil {
-			s.r.log.Warn("abort upload", "upload", s.ID, "error", err)
+			s.r.log.Warn("abort upload", slog.String("upload", s.ID), slog.Any("error", err))
 		}
 	}
 	if err := s.r.store.DeleteUpload(ctx, s.Name, s.ID); err != nil && !IsCode(err, CodeBlobUploadUnknown) {
-		s.r.log.Warn("drop upload", "upload", s.ID, "error", err)
+		s.r.log.Warn("drop upload", slog.String("upload", s.ID), slog.Any("error", err))
 	}
 	return cause
 }

@@ -31,6 +31,9 @@ func (a Access) Principal(c echo.Context) auth.Principal {
 	return PrincipalOf(c.Request().Context())
 }
 
+// BaseURL returns where the client reached the hub: scheme://host[:port].
+func (a Access) BaseURL(c echo.Context) string { return BaseURL(c.Request().Context()) }
+
 // Authorize decides whether the caller may do an action on repository n, and
 // returns the proof for the registry.
 //

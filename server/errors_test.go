@@ -167,6 +167,14 @@ func TestErrorMapping(t *testing.T) {
 			t.Errorf("%d %v %s", resp.StatusCode, resp.Header, body)
 		}
 	})
+	t.Run("lost content is logged as an error", func(t *testing.T) {
+		t.Parallel()
+		resp, _ := r.get("/v2/t/object")
+		id := resp.Header.Get("X-Request-Id")
+		if line := r.logged(func(m map[string]any) bool { return m["request"] == id }); line["level"] != "ERROR" {
+			t.Errorf("log line %v", line)
+		}
+	})
 	t.Run("panic's stack is logged", func(t *testing.T) {
 		t.Parallel()
 		r.get("/v2/t/panic")

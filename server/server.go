@@ -12,9 +12,11 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/storage"
 )
 
 // Limits of connections. There is no limit on how long a request may take as
@@ -64,7 +66,8 @@ type Options struct {
 	PullTTL, PushTTL time.Duration
 
 	// Metrics is where the edge registers its metrics and what /metrics
-	// shows; a new one when nil.
+	// shows. When nil it is a new one that also has the Go runtime's and the
+	// process's.
 	Metrics *prometheus.Registry
 	// Logger gets one line for each request; slog.Default() when nil.
 	Logger *slog.Logger
@@ -117,6 +120,7 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
+		o.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	if s.metrics, err = newMetrics(o.Metrics); err != nil {
 		return nil, err
@@ -190,7 +194,8 @@ func (s *Server) note(x *exchange, out *response, r *http.Request, in *body, too
 
 	level := slog.LevelInfo
 	switch {
-	case status >= http.StatusInternalServerError, x.abort && status != statusGone:
+	case status >= http.StatusInternalServerError, x.abort && status != statusGone, errors.Is(x.err, storage.ErrNotExist):
+		// A blob whose content is gone is 404 to the client and a loss to us.
 		level = slog.LevelError
 	case x.area == areaProbe:
 		level = slog.LevelDebug

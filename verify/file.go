@@ -202,13 +202,9 @@ func openIn(root *os.Root, p string, d registry.Digest) (*File, error) {
 	return one, nil
 }
 
-// read returns the content of a small file. Errors: one that says so when it
-// is larger than limit bytes.
-func (f *File) read(limit int64) ([]byte, error) {
-	if f.Size > limit {
-		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", f.Path, f.Size, limit)
-	}
-	p := make([]byte, f.Size)
+// head returns the first bytes of a file, at most limit.
+func (f *File) head(limit int64) ([]byte, error) {
+	p := make([]byte, min(f.Size, limit))
 	if _, err := io.ReadFull(io.NewSectionReader(f, 0, f.Size), p); err != nil {
 		return nil, fmt.Errorf("read %s: %w", f.Path, err)
 	}

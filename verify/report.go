@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"encoding/json"
 	"runtime"
 	"runtime/debug"
@@ -100,8 +101,8 @@ func (r *Report) Failed() []Result {
 func ErrorReport(subject registry.Digest, now time.Time, reason string) *Report {
 	return &Report{
 		Version: ReportVersion, CheckSet: CheckSet, Subject: &subject, State: StateError,
-		Summary: "could not run: " + reason, Results: []Result{}, Files: []VerifiedFile{},
-		StartedAt: now, FinishedAt: now, Verifier: thisVerifier(),
+		Summary: reason, Results: []Result{}, Files: []VerifiedFile{},
+		StartedAt: now, FinishedAt: now, Verifier: thisVerifier(""),
 	}
 }
 
@@ -113,6 +114,7 @@ var buildVersion = sync.OnceValue(func() string {
 	return "unknown"
 })
 
-func thisVerifier() Verifier {
-	return Verifier{Name: "carat", Version: buildVersion(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+// thisVerifier describes this program; an empty version means the linker's.
+func thisVerifier(version string) Verifier {
+	return Verifier{Name: "carat", Version: cmp.Or(version, buildVersion()), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 }

@@ -5,8 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +23,8 @@ import (
 	"github.com/carat-hub/carat/storage/fs"
 	"github.com/carat-hub/carat/storage/s3"
 	"github.com/carat-hub/carat/storage/sqlstore"
+	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/web"
 )
 
 const (
@@ -27,7 +32,8 @@ const (
 	tokenSecret  = "token-seed" // name of the signing seed among the hub's secrets
 	adminName    = "admin"
 
-	stopJobs = 20 * time.Second // how long running jobs may go on at shutdown
+	stopJobs    = 20 * time.Second // how long running jobs may go on at shutdown
+	verifySlack = 15 * time.Minute // of a job, for fetching the files before the verification's own time begins
 )
 
 // theHub is the assembled server: what newHub wires together.
@@ -38,8 +44,11 @@ type theHub struct {
 	blobs    storage.Store
 	registry *registry.Registry
 	queue    *jobs.Queue
+	cache    *verify.Cache
+	verifier *verify.Service
 	server   *server.Server
 	log      *slog.Logger
+	opened   []io.Closer
 }
 
 // newHub opens database and blob storage and wires all floors together.
@@ -56,18 +65,32 @@ func newHub(ctx context.Context, c serveConfig, getenv func(string) string, log 
 	if h.db, err = sqlstore.Open(ctx, c.DatabaseURL, sqlstore.OpenOptions{Unsafe: c.Unsafe}); err != nil {
 		return nil, err
 	}
+	h.opened = append(h.opened, h.db)
 	if h.blobs, err = openBlobs(ctx, c.Blobs, getenv); err != nil {
 		return nil, err
 	}
+	if c, ok := h.blobs.(io.Closer); ok {
+		h.opened = append(h.opened, c)
+	}
 	if h.queue, err = jobs.New(ctx, jobs.Options{
 		Engine: string(h.db.Engine()), DB: h.db.Writer(), Pool: h.db.PgxPool(), Logger: log,
-		VerifyWorkers: c.VerifyWorkers, VerifyTimeout: c.VerifyTimeout,
+		VerifyWorkers: c.VerifyWorkers, VerifyTimeout: c.VerifyTimeout + verifySlack,
+		ObjectGrace: max(c.Redirect, time.Hour) + verifySlack,
 	}); err != nil {
 		return nil, fmt.Errorf("open the job queue: %w", err)
 	}
 	h.store = sqlstore.New(h.db, sqlstore.Options{Outbox: h.queue})
 	h.registry = registry.New(registry.Options{
 		Blobs: h.blobs, Store: h.store, DefaultVisibility: auth.Visibility(c.Visibility), Logger: log,
+	})
+	if h.cache, err = verify.NewCache(filepath.Join(c.Data, "cache"), c.CacheSize); err != nil {
+		return nil, err
+	}
+	h.opened = append(h.opened, h.cache)
+	h.verifier = verify.NewService(verify.ServiceOptions{
+		Versions: h.registry, Publisher: h.registry, Store: h.store, Logger: log,
+		Source:  verify.Source{Blobs: h.registry, Cache: h.cache},
+		Version: buildVersion(), Threads: c.VerifyThreads, Timeout: c.VerifyTimeout,
 	})
 	h.server, err = h.newServer(ctx)
 	return h, err
@@ -94,12 +117,22 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	access := server.NewAccess(h.registry)
+	pages, err := web.New(web.Options{
+		Models: h.registry, Verifications: h.store,
+		Principal: access.Principal, BaseURL: access.BaseURL, Version: buildVersion(),
+	})
+	if err != nil {
+		return nil, err
+	}
 	return server.New(server.Options{
 		Users: h.store, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
-			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Access: server.NewAccess(h.registry)}),
+			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Access: access}),
+			pages,
 		},
+		ErrorPage: pages.ErrorPage,
 		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
 		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Logger: h.log,
 	})
@@ -131,13 +164,26 @@ func (h *theHub) ensureAdmin(ctx context.Context, given string) (made string, er
 // run answers on the listener and works jobs until ctx ends, and then until
 // what is in flight is done.
 func (h *theHub) run(ctx context.Context, l net.Listener) error {
-	return h.server.Serve(ctx, l)
+	if err := h.startJobs(ctx); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	err := h.server.Serve(ctx, l)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopJobs)
+	defer cancel()
+	return errors.Join(err, h.queue.Stop(stop))
 }
 
-// close gives everything back that newHub opened.
+func (h *theHub) startJobs(ctx context.Context) error {
+	return h.queue.Start(ctx, jobs.Services{
+		Worker: h.verifier, Backlog: h.store, Store: h.store, Collector: h.store, Blobs: h.blobs,
+	})
+}
+
+// close gives everything back that newHub opened, the last first.
 func (h *theHub) close() error {
-	if h.db == nil {
-		return nil
+	var problems []error
+	for _, c := range slices.Backward(h.opened) {
+		problems = append(problems, c.Close())
 	}
-	return h.db.Close()
+	return errors.Join(problems...)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net"
 	"testing"
@@ -23,10 +22,11 @@ func startHub(t *testing.T, c serveConfig, getenv func(string) string) (*theHub,
 	if c.Data == "" {
 		c.Data = t.TempDir()
 	}
+	c.VerifyWorkers, c.VerifyTimeout, c.CacheSize = 1, time.Minute, 1<<30
 	if getenv == nil {
 		getenv = func(string) string { return "" }
 	}
-	h, err := newHub(t.Context(), c, getenv, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	h, err := newHub(t.Context(), c, getenv, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

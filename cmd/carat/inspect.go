@@ -78,7 +78,7 @@ func (e *env) inspect(ctx context.Context, remote *remoteFlags, arg string) (*in
 	if err != nil {
 		return nil, exit(exitUsage, fmt.Errorf("there is no file or folder %q, and it is no reference either: %w", arg, err))
 	}
-	c, err := remote.client(client.Options{})
+	c, err := e.client(remote, client.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -86,9 +86,9 @@ func (e *env) inspect(ctx context.Context, remote *remoteFlags, arg string) (*in
 	var answer *client.ResponseError
 	if errors.Is(err, client.ErrNoHub) || errors.As(err, &answer) && answer.Status < http.StatusInternalServerError {
 		// Not a hub, or no model: the manifest still says something, or why there is none.
-		return inspectArtifact(ctx, c, ref)
+		i, err = inspectArtifact(ctx, c, ref)
 	}
-	return i, err
+	return i, hint(err, ref.Host)
 }
 
 func inspectPath(ctx context.Context, path string) (*inspection, error) {

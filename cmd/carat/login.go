@@ -39,7 +39,7 @@ The password is asked for without echo, or read from standard input with
 			if err != nil {
 				return err
 			}
-			c, err := remote.client(client.Options{})
+			c, err := e.client(&remote, client.Options{})
 			if err != nil {
 				return err
 			}
@@ -66,7 +66,7 @@ func newLogoutCommand(e *env) *cobra.Command {
 			if err != nil {
 				return exit(exitUsage, err)
 			}
-			c, err := (&remoteFlags{}).client(client.Options{})
+			c, err := e.client(&remoteFlags{}, client.Options{})
 			if err != nil {
 				return err
 			}

@@ -34,14 +34,14 @@ OCI registry. The last line on standard output is the manifest's digest.`,
 			}
 			show := newProgress(e.stderr)
 			defer show.close()
-			c, err := remote.client(client.Options{Jobs: jobs, Progress: show.event})
+			c, err := e.client(&remote, client.Options{Jobs: jobs, Progress: show.event})
 			if err != nil {
 				return err
 			}
 			result, err := c.Pull(cmd.Context(), ref, dir)
 			show.close()
 			if err != nil {
-				return err
+				return hint(err, ref.Host)
 			}
 			var fetched int
 			var bytes int64

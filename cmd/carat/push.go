@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// pollEvery is how often --wait asks for the verification.
-const pollEvery = time.Second
+// pollEvery is how often --wait asks for the verification in the long run.
+const pollEvery = 2 * time.Second
 
 func newPushCommand(e *env) *cobra.Command {
 	var remote remoteFlags
@@ -49,14 +49,14 @@ a check failed, the hub's verifier broke, or the time is up.`,
 			}
 			show := newProgress(e.stderr)
 			defer show.close()
-			c, err := remote.client(client.Options{Jobs: jobs, Progress: show.event})
+			c, err := e.client(&remote, client.Options{Jobs: jobs, Progress: show.event})
 			if err != nil {
 				return err
 			}
 			result, err := e.push(cmd.Context(), c, args[0], ref)
 			show.close()
 			if err != nil {
-				return err
+				return hint(err, ref.Host)
 			}
 			fmt.Fprintln(e.stderr, summary(result))
 			if _, err := fmt.Fprintln(e.stdout, ref.Pinned(result.Digest)); err != nil {

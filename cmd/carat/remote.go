@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"net/http"
 	"runtime"
 
 	"github.com/carat-hub/carat/client"
@@ -20,8 +23,8 @@ func (f *remoteFlags) register(cmd *cobra.Command) {
 }
 
 // client returns a client that uses Docker's credentials.
-func (f *remoteFlags) client(o client.Options) (*client.Client, error) {
-	store, err := client.DockerCredentials()
+func (e *env) client(f *remoteFlags, o client.Options) (*client.Client, error) {
+	store, err := client.DockerCredentials(e.getenv("DOCKER_CONFIG"))
 	if err != nil {
 		return nil, err
 	}
@@ -39,4 +42,16 @@ func reference(s string) (client.Reference, error) {
 		return client.Reference{}, exit(exitUsage, err)
 	}
 	return ref, nil
+}
+
+// hint adds what a user can do about an error of a registry.
+func hint(err error, host string) error {
+	var answer *client.ResponseError
+	if errors.As(err, &answer) && answer.Status == http.StatusUnauthorized {
+		return fmt.Errorf("%w; log in first: carat login %s", err, host)
+	}
+	if errors.Is(err, client.ErrForeignCredentials) {
+		return fmt.Errorf("%w (--token-host)", err)
+	}
+	return err
 }

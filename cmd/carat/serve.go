@@ -84,7 +84,7 @@ func newServeCommand(e *env) *cobra.Command {
 	f.StringVar(&c.Visibility, "default-visibility", string(auth.Public), "who may pull from new repositories: public or private")
 	f.DurationVar(&c.Redirect, "redirect", defaultRedirect, "redirect blob downloads to S3 with URLs that hold this long; 0 serves them from here")
 	f.BoolVar(&c.Unsafe, "unsafe-database", false, "accept a Postgres with fsync, full_page_writes or synchronous_commit off")
-	f.IntVar(&c.VerifyWorkers, "verify-workers", 1, "verifications at a time; 0 leaves them to other servers")
+	f.IntVar(&c.VerifyWorkers, "verify-workers", 1, "verifications at a time")
 	f.IntVar(&c.VerifyThreads, "verify-threads", 0, "threads of one verification (default: all processors)")
 	f.DurationVar(&c.VerifyTimeout, "verify-timeout", time.Hour, "how long one verification may take")
 	f.Int64Var(&c.CacheSize, "cache-size", 50<<30, "bytes of model files kept for verification when blobs are on S3")
@@ -108,7 +108,7 @@ func serve(ctx context.Context, c serveConfig, e *env) error {
 	}
 	defer func() {
 		if err := h.close(); err != nil {
-			log.Error("close the hub", "error", err)
+			log.Error("close the hub", slog.Any("error", err))
 		}
 	}()
 	password, err := h.ensureAdmin(ctx, e.getenv("CARAT_ADMIN_PASSWORD"))
@@ -155,8 +155,8 @@ func (c serveConfig) check() (serveConfig, error) {
 	if v := auth.Visibility(c.Visibility); !v.Valid() {
 		return c, fmt.Errorf("--default-visibility %q: use public or private", c.Visibility)
 	}
-	if c.VerifyWorkers < 0 || c.VerifyThreads < 0 || c.CacheSize < 0 || c.Redirect < 0 {
-		return c, errors.New("numbers and durations must not be negative")
+	if c.VerifyWorkers < 1 || c.VerifyThreads < 0 || c.VerifyTimeout <= 0 || c.CacheSize <= 0 || c.Redirect < 0 {
+		return c, errors.New("--verify-workers, --verify-timeout and --cache-size must be above zero, --verify-threads and --redirect not below")
 	}
 	const presignLimit = 7 * 24 * time.Hour // AWS Signature Version 4
 	if c.Redirect > presignLimit {

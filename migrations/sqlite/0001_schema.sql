@@ -126,6 +126,7 @@ CREATE TABLE verifications (
     updated_at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX verifications_version ON verifications (version_id, id);
+CREATE INDEX verifications_unfinished ON verifications (id) WHERE state IN ('pending', 'running');
 
 -- One row for each repository that is a model: its newest version and what
 -- lists select by.

@@ -64,6 +64,7 @@ func (h *Handler) serve(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	server.SetRoute(c.Request().Context(), r.resource.pattern())
 	handler := h.methods(r)[c.Request().Method]
 	if handler == nil {
 		c.Response().Header().Set(echo.HeaderAllow, allowed(h.methods(r)))

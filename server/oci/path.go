@@ -19,6 +19,20 @@ const (
 	resourceUpload
 )
 
+// patterns name the resources in logs and metrics.
+var patterns = [...]string{
+	resourceBase:      "/v2/",
+	resourceCatalog:   "/v2/_catalog",
+	resourceTags:      "/v2/<name>/tags/list",
+	resourceManifest:  "/v2/<name>/manifests/<reference>",
+	resourceReferrers: "/v2/<name>/referrers/<digest>",
+	resourceBlob:      "/v2/<name>/blobs/<digest>",
+	resourceUploads:   "/v2/<name>/blobs/uploads/",
+	resourceUpload:    "/v2/<name>/blobs/uploads/<id>",
+}
+
+func (r resource) pattern() string { return patterns[r] }
+
 // route is a parsed path below /v2/.
 type route struct {
 	resource  resource

@@ -3,6 +3,7 @@ package s3
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -69,6 +70,14 @@ type Options struct {
 	// Transport carries the requests; default is one made for S3.
 	Transport http.RoundTripper
 }
+
+// String tells which bucket it is, and no keys.
+func (o Options) String() string {
+	return "bucket " + o.Bucket + " at " + first(o.Endpoint, defaultEndpoint)
+}
+
+// LogValue implements slog.LogValuer.
+func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 var (
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)

@@ -1,6 +1,9 @@
 package s3_test
 
 import (
+	"bytes"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -107,6 +110,21 @@ func TestParseURLErrors(t *testing.T) {
 		if strings.Contains(err.Error(), "hush") {
 			t.Errorf("ParseURL(%.60q) tells the secret: %v", tc.url, err)
 		}
+	}
+}
+
+// TestOptionsHideKeys prints options in all the ways that end up in logs.
+func TestOptionsHideKeys(t *testing.T) {
+	t.Parallel()
+	o, err := s3.ParseURL("s3://models", env("AWS_SESSION_TOKEN", "hush"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	slog.New(slog.NewJSONHandler(&buf, nil)).Info("opened", "blobs", o)
+	fmt.Fprintf(&buf, "%v %+v %s", o, o, o)
+	if got := buf.String(); strings.Contains(got, "hush") || !strings.Contains(got, "bucket models at https://s3.amazonaws.com") {
+		t.Errorf("printed %s", got)
 	}
 }
 

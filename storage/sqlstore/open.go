@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -151,6 +152,14 @@ func openSQLite(ctx context.Context, path string, opts OpenOptions) (*DB, error)
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("find the database file: %w", err)
+	}
+	// The file holds password hashes and keys. SQLite gives its log the same mode.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the database file: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("open the database file: %w", err)
 	}
 	writer, err := sql.Open("sqlite", sqliteDSN(path, true))
 	if err != nil {

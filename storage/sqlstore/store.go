@@ -24,6 +24,7 @@ var (
 	_ registry.ModelStore      = (*Store)(nil)
 	_ registry.CollectorStore  = (*Store)(nil)
 	_ verify.Store             = (*Store)(nil)
+	_ verify.Backlog           = (*Store)(nil)
 	_ auth.UserStore           = (*Store)(nil)
 )
 
@@ -95,10 +96,11 @@ func (s *Store) attempt(ctx context.Context, fn func(*sql.Tx) error) error {
 	if err != nil {
 		return err
 	}
+	// Also when fn panics: SQLite's only writer must come back. After a commit
+	// it does nothing, and when it fails the connection is dead and the server
+	// drops the transaction.
+	defer func() { _ = tx.Rollback() }()
 	if err := fn(tx); err != nil {
-		// The first error is the one that matters; a failed rollback means a
-		// dead connection, whose transaction the server drops.
-		_ = tx.Rollback()
 		return err
 	}
 	if err := tx.Commit(); err != nil {

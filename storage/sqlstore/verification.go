@@ -53,6 +53,18 @@ func (s *Store) Verifications(ctx context.Context, n registry.Name, d registry.D
 	return found, fail("list the verifications of "+d.String(), err)
 }
 
+// Unfinished implements verify.Backlog.
+func (s *Store) Unfinished(ctx context.Context, after int64, limit int) ([]verify.Verification, error) {
+	found, err := list(ctx, s.db.reader, scanVerification, `
+		SELECT c.id, r.name, v.digest, c.check_set, c.state, NULL, c.referrer, c.created_at, c.updated_at
+		FROM verifications c
+		JOIN versions v ON v.id = c.version_id
+		JOIN repositories r ON r.id = v.repository_id
+		WHERE c.state IN ('pending', 'running') AND c.id > $1
+		ORDER BY c.id LIMIT $2`, after, max(limit, 0))
+	return found, fail("list unfinished verifications", err)
+}
+
 // RequestVerification implements verify.Store.
 func (s *Store) RequestVerification(ctx context.Context, n registry.Name, d registry.Digest) (verify.Verification, error) {
 	var made verify.Verification

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/carat-hub/carat/client"
+	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/verify"
+	"github.com/spf13/cobra"
+)
+
+// Exit codes of "carat verify", beside 0 for a pass.
+const (
+	exitVerifyFailed = 1
+	exitVerifyNotRun = 2
+)
+
+// verifyFlags are what "carat verify" takes.
+type verifyFlags struct {
+	remote  remoteFlags
+	asJSON  bool
+	threads int
+	timeout time.Duration
+}
+
+func newVerifyCommand(e *env) *cobra.Command {
+	var f verifyFlags
+	cmd := &cobra.Command{
+		Use:   "verify HOST[:PORT]/ORG/NAME[:TAG|@DIGEST] | PATH",
+		Short: "Verify that a model is whole and runs",
+		Long: `Load a model and run it, here and now, with the checks that a hub's verification
+does: structure of the files, digests, weights free of NaN and infinities,
+tokenizer, generation, perplexity of a text. A reference is pulled into a
+temporary folder first. An argument that exists on disk is a path: a folder as
+Hugging Face has it, or one GGUF file; there the digest check is skipped, as
+there is no manifest to compare with.
+
+Each check is printed as it completes, the verdict last. With --json the report
+is printed on standard output and the checks on standard error.
+
+Exit codes: 0 the model passed; 1 a check failed; 2 it could not be run, because
+this program does not support the model's architecture or tensor types (then
+all that could be checked is fine, and the reason is printed), because of an
+error such as a lost connection or the time limit, or because of wrong usage.`,
+		Example: `  carat verify examples/tiny-llama
+  carat verify localhost:8080/demo/tiny-llama:v1 --json`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return e.verify(cmd.Context(), &f, args[0])
+		},
+	}
+	f.remote.register(cmd)
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print the report as JSON")
+	cmd.Flags().IntVar(&f.threads, "threads", 0, "threads that compute (default all cores)")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", 30*time.Minute, "how long the checks may take")
+	return cmd
+}
+
+func (e *env) verify(ctx context.Context, f *verifyFlags, arg string) (err error) {
+	files, subject, closeFiles, err := e.verifiable(ctx, f, arg)
+	if err != nil {
+		return notRun(err)
+	}
+	defer closeFiles()
+	table := e.stdout
+	if f.asJSON {
+		table = e.stderr
+	}
+	printed := 0
+	r := verify.Run(ctx, files, verify.RunOptions{
+		Subject: subject, Version: buildVersion(), Threads: f.threads, Timeout: f.timeout, Progress: func(r *verify.Report) {
+			for ; printed < len(r.Results); printed++ {
+				fmt.Fprintln(table, resultLine(r.Results[printed]))
+			}
+		},
+	})
+	fmt.Fprintf(table, "%s in %.1fs: %s\n", r.State, r.FinishedAt.Sub(r.StartedAt).Seconds(), plain(r.Summary))
+	if f.asJSON {
+		enc := json.NewEncoder(e.stdout)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(r); err != nil {
+			return notRun(fmt.Errorf("print the report: %w", err))
+		}
+	}
+	switch r.State {
+	case verify.StatePassed:
+		return nil
+	case verify.StateFailed:
+		return exit(exitVerifyFailed, nil)
+	}
+	return exit(exitVerifyNotRun, nil)
+}
+
+// notRun gives an error that kept the checks from running its exit code.
+func notRun(err error) error {
+	var coded *exitError
+	if errors.As(err, &coded) {
+		return err
+	}
+	return exit(exitVerifyNotRun, err)
+}
+
+// verifiable opens what the argument names: a path, or a reference whose
+// files are pulled into a temporary folder that goes with the files.
+func (e *env) verifiable(ctx context.Context, f *verifyFlags, arg string) (verify.Files, *registry.Digest, func(), error) {
+	if _, err := os.Stat(arg); err == nil {
+		files, err := verify.OpenPath(arg)
+		// Closing files that were only read loses nothing.
+		return files, nil, func() { _ = files.Close() }, err
+	}
+	ref, err := client.ParseReference(arg)
+	if err != nil {
+		return nil, nil, nil, exit(exitUsage, fmt.Errorf("there is no file or folder %q, and it is no reference either: %w", arg, err))
+	}
+	dir, err := os.MkdirTemp("", "carat-verify-")
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("make a temporary folder: %w", err)
+	}
+	files, digest, err := e.pulled(ctx, f, ref, dir)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return files, &digest, func() {
+		if err := errors.Join(files.Close(), os.RemoveAll(dir)); err != nil {
+			fmt.Fprintf(e.stderr, "carat: remove the temporary folder: %v\n", err)
+		}
+	}, nil
+}
+
+func (e *env) pulled(ctx context.Context, f *verifyFlags, ref client.Reference, dir string) (verify.Files, registry.Digest, error) {
+	show := newProgress(e.stderr)
+	defer show.close()
+	c, err := e.client(&f.remote, client.Options{Progress: show.event})
+	if err != nil {
+		return nil, registry.Digest{}, err
+	}
+	result, err := c.Pull(ctx, ref, dir)
+	if err != nil {
+		return nil, registry.Digest{}, err
+	}
+	list := make([]registry.File, len(result.Files))
+	for i, p := range result.Files {
+		list[i] = p.File
+	}
+	files, err := verify.OpenPulled(dir, list)
+	return files, result.Digest, err
+}
+
+// resultLine is one line of the table.
+func resultLine(r verify.Result) string {
+	line := fmt.Sprintf("%-8s %-12s %6.2fs", r.Outcome, r.ID, r.Seconds)
+	if r.Reason != "" {
+		return line + "  " + plain(r.Reason)
+	}
+	return line
+}

@@ -1,0 +1,186 @@
+package gguf
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/carat-hub/carat/inference/fault"
+)
+
+func malformed(where string, offset int64, format string, args ...any) error {
+	return &fault.Malformed{Format: "gguf", Where: where, Offset: offset, Reason: fmt.Sprintf(format, args...)}
+}
+
+// window is how much of the file one read fetches: large enough that the head of a remote file takes few requests.
+const window = 1 << 20
+
+// cursor walks the file through a window. Its methods check every length against the bytes that are left.
+type cursor struct {
+	r    io.ReaderAt
+	size int64
+	pos  int64
+
+	buf   []byte
+	start int64 // file offset of buf[0]
+	where string
+}
+
+func (c *cursor) left() int64 { return c.size - c.pos }
+
+func (c *cursor) fail(format string, args ...any) error {
+	return malformed(c.where, c.pos, format, args...)
+}
+
+// peek returns the next n bytes, n <= 64 KiB, without consuming them. They are valid until the next call.
+func (c *cursor) peek(n int) ([]byte, error) {
+	if int64(n) > c.left() {
+		return nil, c.fail("%d more bytes needed, the file has %d", n, c.left())
+	}
+	at := c.pos - c.start
+	if c.buf == nil || at < 0 || at+int64(n) > int64(len(c.buf)) {
+		want := min(window, c.left())
+		if int64(cap(c.buf)) < want {
+			c.buf = make([]byte, want)
+		}
+		c.buf = c.buf[:want]
+		if err := readFull(c.r, c.buf, c.pos); err != nil {
+			c.buf = nil
+			return nil, fmt.Errorf("read gguf at %d: %w", c.pos, err)
+		}
+		c.start, at = c.pos, 0
+	}
+	return c.buf[at : at+int64(n)], nil
+}
+
+func readFull(r io.ReaderAt, b []byte, off int64) error {
+	n, err := r.ReadAt(b, off)
+	if n == len(b) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (c *cursor) u32() (uint32, error) {
+	b, err := c.peek(4)
+	if err != nil {
+		return 0, err
+	}
+	c.pos += 4
+	return binary.LittleEndian.Uint32(b), nil
+}
+
+func (c *cursor) u64() (uint64, error) {
+	b, err := c.peek(8)
+	if err != nil {
+		return 0, err
+	}
+	c.pos += 8
+	return binary.LittleEndian.Uint64(b), nil
+}
+
+// length reads a 64-bit length of items that take at least unit bytes each, and checks that the file can hold them.
+func (c *cursor) length(what string, unit int64) (int64, error) {
+	n, err := c.u64()
+	if err != nil {
+		return 0, err
+	}
+	if n > uint64(c.left()/unit) {
+		return 0, malformed(c.where, c.pos-8, "%s %d does not fit the %d bytes left", what, n, c.left())
+	}
+	return int64(n), nil
+}
+
+// str reads a string of at most limit bytes.
+func (c *cursor) str(what string, limit int64) (string, error) {
+	n, err := c.length(what+" length", 1)
+	if err != nil {
+		return "", err
+	}
+	if n > limit {
+		return "", malformed(c.where, c.pos-8, "%s of %d bytes exceeds the limit of %d", what, n, limit)
+	}
+	if n <= window/2 {
+		b, err := c.peek(int(n))
+		if err != nil {
+			return "", err
+		}
+		c.pos += n
+		return string(b), nil
+	}
+	b := make([]byte, n)
+	if err := readFull(c.r, b, c.pos); err != nil {
+		return "", fmt.Errorf("read gguf at %d: %w", c.pos, err)
+	}
+	c.pos += n
+	return string(b), nil
+}
+
+// value reads one metadata value; the members of an array are skipped.
+func (c *cursor) value() (Value, error) {
+	k, err := c.u32()
+	if err != nil {
+		return Value{}, err
+	}
+	v := Value{Kind: Kind(k)}
+	switch {
+	case v.Kind == String:
+		v.text, err = c.str("string", MaxString)
+		return v, err
+	case v.Kind == Array:
+		return c.array()
+	case v.Kind.size() == 0:
+		return v, malformed(c.where, c.pos-4, "unknown value type %d", k)
+	}
+	b, err := c.peek(v.Kind.size())
+	if err != nil {
+		return v, err
+	}
+	v.bits = scalar(v.Kind, b)
+	if v.Kind == Bool && v.bits > 1 {
+		return v, c.fail("boolean of value %d", v.bits)
+	}
+	c.pos += int64(v.Kind.size())
+	return v, nil
+}
+
+func (c *cursor) array() (Value, error) {
+	k, err := c.u32()
+	if err != nil {
+		return Value{}, err
+	}
+	v := Value{Kind: Array, Elem: Kind(k)}
+	unit := int64(v.Elem.size())
+	switch {
+	case v.Elem == String:
+		unit = 8
+	case v.Elem == Array:
+		return v, malformed(c.where, c.pos-4, "nested arrays are not allowed")
+	case unit == 0:
+		return v, malformed(c.where, c.pos-4, "unknown array element type %d", k)
+	}
+	if v.Len, err = c.length("array length", unit); err != nil {
+		return v, err
+	}
+	if v.Len > MaxArray {
+		return v, malformed(c.where, c.pos-8, "array of %d exceeds the limit of %d", v.Len, MaxArray)
+	}
+	v.start = c.pos
+	if v.Elem == String {
+		for range v.Len {
+			n, err := c.length("string length", 1)
+			if err != nil {
+				return v, err
+			}
+			c.pos += n
+		}
+	} else {
+		c.pos += v.Len * unit
+	}
+	v.end = c.pos
+	return v, nil
+}

@@ -1,0 +1,138 @@
+package gguf
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+
+	"github.com/carat-hub/carat/inference/tensor"
+)
+
+// Writer collects metadata and tensors and writes them as a version 3 file. The zero Writer is ready to use.
+type Writer struct {
+	head    []byte
+	keys    int
+	tensors []pending
+	err     error
+}
+
+type pending struct {
+	name  string
+	typ   tensor.Type
+	shape []int
+	data  []byte
+}
+
+// Set adds a metadata entry. value is a string, bool, int32, uint32, int64, uint64, float32, float64, or a slice of string,
+// int32, uint32 or float32. Write reports a value of another type.
+func (w *Writer) Set(key string, value any) {
+	w.keys++
+	w.str(key)
+	switch v := value.(type) {
+	case string:
+		w.u32(uint32(String))
+		w.str(v)
+	case bool:
+		w.u32(uint32(Bool))
+		b := byte(0)
+		if v {
+			b = 1
+		}
+		w.head = append(w.head, b)
+	case int32:
+		w.u32(uint32(Int32))
+		w.u32(uint32(v))
+	case uint32:
+		w.u32(uint32(Uint32))
+		w.u32(v)
+	case int64:
+		w.u32(uint32(Int64))
+		w.u64(uint64(v))
+	case uint64:
+		w.u32(uint32(Uint64))
+		w.u64(v)
+	case float32:
+		w.u32(uint32(Float32))
+		w.u32(math.Float32bits(v))
+	case float64:
+		w.u32(uint32(Float64))
+		w.u64(math.Float64bits(v))
+	case []string:
+		array(w, String, v, w.str)
+	case []int32:
+		array(w, Int32, v, func(n int32) { w.u32(uint32(n)) })
+	case []uint32:
+		array(w, Uint32, v, w.u32)
+	case []float32:
+		array(w, Float32, v, func(f float32) { w.u32(math.Float32bits(f)) })
+	default:
+		w.err = fmt.Errorf("gguf key %s: cannot write a %T", key, value)
+	}
+}
+
+func array[T any](w *Writer, k Kind, members []T, put func(T)) {
+	w.u32(uint32(Array))
+	w.u32(uint32(k))
+	w.u64(uint64(len(members)))
+	for _, m := range members {
+		put(m)
+	}
+}
+
+func (w *Writer) u32(n uint32) { w.head = binary.LittleEndian.AppendUint32(w.head, n) }
+func (w *Writer) u64(n uint64) { w.head = binary.LittleEndian.AppendUint64(w.head, n) }
+
+func (w *Writer) str(s string) {
+	w.u64(uint64(len(s)))
+	w.head = append(w.head, s...)
+}
+
+// Add adds a tensor. shape is row-major, outermost dimension first; data holds its blocks and is kept until Write.
+func (w *Writer) Add(name string, t tensor.Type, shape []int, data []byte) {
+	w.tensors = append(w.tensors, pending{name, t, shape, data})
+}
+
+// Write writes the file. It returns an error when a value or tensor given before cannot be written, or when out fails.
+func (w *Writer) Write(out io.Writer) error {
+	if w.err != nil {
+		return w.err
+	}
+	const alignment = 32
+	b := append([]byte("GGUF"), 3, 0, 0, 0)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(w.tensors)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(w.keys))
+	b = append(b, w.head...)
+	offset := uint64(0)
+	for _, t := range w.tensors {
+		id, ok := t.typ.GGML()
+		n, fits := tensor.Elements(t.shape)
+		if size, whole := t.typ.Size(n); !ok || !fits || !whole || size != int64(len(t.data)) || len(t.shape) > maxDims {
+			return fmt.Errorf("gguf tensor %s: %d bytes for shape %v of %s", t.name, len(t.data), t.shape, t.typ)
+		}
+		b = binary.LittleEndian.AppendUint64(b, uint64(len(t.name)))
+		b = append(b, t.name...)
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(t.shape)))
+		for i := len(t.shape) - 1; i >= 0; i-- {
+			b = binary.LittleEndian.AppendUint64(b, uint64(t.shape[i]))
+		}
+		b = binary.LittleEndian.AppendUint32(b, id)
+		b = binary.LittleEndian.AppendUint64(b, offset)
+		offset += (uint64(len(t.data)) + alignment - 1) / alignment * alignment
+	}
+	var zero [alignment]byte
+	pad := func(n int) []byte { return zero[:(alignment-n%alignment)%alignment] }
+	b = append(b, pad(len(b))...)
+	if _, err := out.Write(b); err != nil {
+		return fmt.Errorf("write gguf head: %w", err)
+	}
+	for _, t := range w.tensors {
+		if _, err := out.Write(t.data); err != nil {
+			return fmt.Errorf("write gguf tensor %s: %w", t.name, err)
+		}
+		if _, err := out.Write(pad(len(t.data))); err != nil {
+			return fmt.Errorf("write gguf tensor %s: %w", t.name, err)
+		}
+	}
+	return nil
+}

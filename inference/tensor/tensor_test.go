@@ -1,0 +1,132 @@
+package tensor
+
+import (
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/carat-hub/carat/inference/fault"
+)
+
+func TestHalfRoundTripsEveryPattern(t *testing.T) {
+	t.Parallel()
+	for i := range 1 << 16 {
+		h := uint16(i)
+		f := HalfTable()[h]
+		if h&0x7c00 == 0x7c00 && h&0x3ff != 0 {
+			if f == f {
+				t.Fatalf("%#04x: want NaN, got %v", h, f)
+			}
+			continue
+		}
+		if got := HalfFromFloat(f); got != h {
+			t.Fatalf("%#04x -> %v -> %#04x", h, f, got)
+		}
+		if h&0x7c00 != 0x7c00 {
+			exp, man := int(h>>10&31), float64(h&0x3ff)
+			want := math.Ldexp(man, -24)
+			if exp > 0 {
+				want = math.Ldexp(1024+man, exp-25)
+			}
+			if h&0x8000 != 0 {
+				want = -want
+			}
+			if float64(f) != want {
+				t.Fatalf("%#04x: got %v, want %v", h, f, want)
+			}
+		}
+	}
+}
+
+func TestHalfRounding(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		in   float32
+		want uint16
+	}{
+		{1 + 0x1p-11, 0x3c00}, // a tie goes to the even mantissa
+		{1 + 3*0x1p-11, 0x3c02},
+		{65519, 0x7bff},
+		{65520, 0x7c00},
+		{float32(math.Inf(-1)), 0xfc00},
+		{0x1p-25, 0},
+		{0x1.8p-25, 1},
+		{-0x1p-14, 0x8400},
+	} {
+		if got := HalfFromFloat(c.in); got != c.want {
+			t.Errorf("HalfFromFloat(%v) = %#04x, want %#04x", c.in, got, c.want)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		typ  Type
+		n    int64
+		want int64
+		ok   bool
+	}{
+		{F32, 3, 12, true},
+		{Q4K, 512, 288, true},
+		{Q4K, 100, 0, false},
+		{Q8_0, 64, 68, true},
+		{F4, 3, 0, false},
+		{F6E2M3, 8, 6, true},
+		{F64, math.MaxInt64, 0, false},
+		{Invalid, 1, 0, false},
+		{F32, -1, 0, false},
+	} {
+		if got, ok := c.typ.Size(c.n); got != c.want || ok != c.ok {
+			t.Errorf("%s.Size(%d) = %d, %v; want %d, %v", c.typ, c.n, got, ok, c.want, c.ok)
+		}
+	}
+	if _, ok := Elements([]int{1 << 48, 1 << 48}); ok {
+		t.Error("a product beyond 64 bits was accepted")
+	}
+	if n, ok := Elements(nil); n != 1 || !ok {
+		t.Error("a scalar has one element")
+	}
+}
+
+func TestEveryTypeHasALayoutAndGGMLNumbersRoundTrip(t *testing.T) {
+	t.Parallel()
+	for typ := Invalid + 1; typ < typeCount; typ++ {
+		if e, b := typ.Block(); e <= 0 || b <= 0 || typ.String() == "" {
+			t.Errorf("type %d has no layout", typ)
+		}
+		if id, ok := typ.GGML(); ok && FromGGML(id) != typ {
+			t.Errorf("%s: number %d comes back as %s", typ, id, FromGGML(id))
+		} else if typ.Quantized() && !ok {
+			t.Errorf("%s has no ggml number", typ)
+		}
+	}
+}
+
+func TestQ8RoundTrip(t *testing.T) {
+	t.Parallel()
+	x := make([]float32, 64)
+	for i := range x {
+		x[i] = float32(math.Sin(float64(i))) * 3
+	}
+	b := make([]byte, 68)
+	if err := QuantizeQ8(b, x); err != nil {
+		t.Fatal(err)
+	}
+	y := make([]float32, 64)
+	if err := Decode(Q8_0, y, b); err != nil {
+		t.Fatal(err)
+	}
+	for i := range x {
+		if d := math.Abs(float64(x[i] - y[i])); d > 3.0/127 {
+			t.Errorf("element %d: %v became %v", i, x[i], y[i])
+		}
+	}
+	var unsupported *fault.Unsupported
+	if err := Decode(Q4K, make([]float32, 256), make([]byte, 144)); !errors.As(err, &unsupported) {
+		t.Errorf("Q4_K: got %v, want an unsupported type", err)
+	}
+	if err := Decode(Q8_0, y, b[:60]); err == nil {
+		t.Error("a short source was accepted")
+	}
+}

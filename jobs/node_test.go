@@ -1,0 +1,169 @@
+package jobs_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"sync"
+	"testing"
+	"time"
+
+	godigest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/internal/pgtest"
+	"github.com/carat-hub/carat/jobs"
+	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/storage/fs"
+	"github.com/carat-hub/carat/storage/sqlstore"
+	"github.com/carat-hub/carat/verify"
+)
+
+func openDB(t *testing.T, url string) *sqlstore.DB {
+	t.Helper()
+	db, err := sqlstore.Open(t.Context(), url, sqlstore.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("close the database: %v", err)
+		}
+	})
+	return db
+}
+
+// options are those of a node on the database.
+func options(db *sqlstore.DB) jobs.Options {
+	return jobs.Options{Engine: string(db.Engine()), DB: db.Writer(), Pool: db.PgxPool()}
+}
+
+// engines runs a test on both databases.
+func engines(t *testing.T, test func(t *testing.T, url string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, t.TempDir()+"/carat.db")
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, pgtest.New(t))
+	})
+}
+
+func TestTwoNodesShareTheJobs(t *testing.T) {
+	t.Parallel()
+	const count = 20
+	url := pgtest.New(t)
+	w := newRecorder()
+	var queues sync.WaitGroup
+	nodes := make([]*jobs.Queue, 2)
+	dbs := []*sqlstore.DB{openDB(t, url), openDB(t, url)}
+	for i := range nodes { // both migrate at the same time
+		queues.Go(func() {
+			q, err := jobs.New(t.Context(), options(dbs[i]))
+			if err != nil {
+				t.Error(err)
+			}
+			nodes[i] = q
+		})
+	}
+	queues.Wait()
+	if t.Failed() {
+		return
+	}
+	for id := range int64(count) {
+		enqueue(t, dbs[id%2].Writer(), nodes[id%2], id+1)
+	}
+	for _, q := range nodes {
+		start(t, q, jobs.Services{Worker: w})
+	}
+	seen := map[int64]int{}
+	for len(seen) < count {
+		if c := w.next(t); c.Kind == "verify" {
+			seen[c.ID]++
+		}
+	}
+	for id, n := range seen {
+		if n != 1 {
+			t.Errorf("verification %d ran %d times", id, n)
+		}
+	}
+}
+
+// push puts a model of one file into the registry and returns its digest.
+func push(t *testing.T, r *registry.Registry, name registry.Name, file string, content []byte) registry.Digest {
+	t.Helper()
+	g := auth.System(string(name), auth.Push)
+	put := func(p []byte) ocispec.Descriptor {
+		d := registry.DigestOf(registry.SHA256, p)
+		if _, err := r.PutBlob(t.Context(), g, d, int64(len(p)), bytes.NewReader(p)); err != nil {
+			t.Fatal(err)
+		}
+		return ocispec.Descriptor{MediaType: registry.ModelPackWeight, Digest: godigest.Digest(d.String()), Size: int64(len(p))}
+	}
+	layer, config := put(content), put([]byte("{}"))
+	layer.Annotations = map[string]string{registry.AnnotationModelPackPath: file}
+	config.MediaType = registry.ModelPackConfig
+	m := ocispec.Manifest{MediaType: registry.MediaTypeOCIManifest, ArtifactType: registry.ModelPackArtifact, Config: config, Layers: []ocispec.Descriptor{layer}}
+	m.SchemaVersion = 2
+	body, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := r.PutManifest(t.Context(), g, registry.ManifestPut{
+		Reference: registry.Reference{Tag: "v1"}, MediaType: registry.MediaTypeOCIManifest, Body: body,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.Digest
+}
+
+// TestPushLeadsToAReport goes the whole way: a manifest PUT, the jobs of its
+// transaction, facts, the report in SQL and as a referrer.
+func TestPushLeadsToAReport(t *testing.T) {
+	t.Parallel()
+	engines(t, func(t *testing.T, url string) {
+		db := openDB(t, url)
+		q := newQueue(t, options(db))
+		store := sqlstore.New(db, sqlstore.Options{Outbox: q})
+		blobs, err := fs.New(fs.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := registry.New(registry.Options{Blobs: blobs, Store: store})
+		service := verify.NewService(verify.ServiceOptions{
+			Versions: r, Publisher: r, Store: store, Source: verify.Source{Blobs: r},
+		})
+		start(t, q, jobs.Services{Worker: service, Backlog: store, Store: store, Collector: store, Blobs: blobs})
+
+		d := push(t, r, "org/broken", "model.safetensors", []byte("this is no model"))
+		g := auth.System("org/broken", auth.Pull)
+		poll := time.NewTicker(10 * time.Millisecond)
+		defer poll.Stop()
+		var v verify.Verification
+		var record registry.Version
+		for end := time.Now().Add(deadline); !v.State.Done() || record.FactsError == ""; <-poll.C {
+			if v, err = store.Verification(t.Context(), "org/broken", d); err != nil {
+				t.Fatal(err)
+			}
+			if record, err = r.Version(t.Context(), g, registry.Reference{Digest: d}); err != nil {
+				t.Fatal(err)
+			}
+			if time.Now().After(end) {
+				t.Fatalf("after %s: state %s, facts error %q", deadline, v.State, record.FactsError)
+			}
+		}
+		if v.State != verify.StateFailed || len(v.Report.Failed()) == 0 {
+			t.Errorf("%s: %s", v.State, v.Report.Summary)
+		}
+		referrers, _, err := r.Referrers(t.Context(), g, d, registry.ArtifactVerification, registry.Digest{})
+		if err != nil || len(referrers) != 1 || referrers[0].Digest != v.Referrer {
+			t.Errorf("referrers %+v, %v; want %s", referrers, err, v.Referrer)
+		}
+		if got := referrers[0].Annotations[verify.AnnotationState]; got != "failed" {
+			t.Errorf("the referrer says %q", got)
+		}
+	})
+}

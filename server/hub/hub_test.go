@@ -1,0 +1,399 @@
+package hub_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/server"
+	"github.com/carat-hub/carat/server/hub"
+	"github.com/carat-hub/carat/verify"
+)
+
+var (
+	digest = registry.MustParseDigest("sha256:" + strings.Repeat("ab", 32))
+	epoch  = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	admin  = auth.Principal{UserID: 1, Name: "admin", Admin: true}
+	user   = auth.Principal{UserID: 2, Name: "user"}
+)
+
+// store is a registry of two models with one version each, in memory.
+type store struct {
+	mu         sync.Mutex
+	visibility map[registry.Name]auth.Visibility
+	requested  []registry.Name
+	query      registry.ModelQuery // the last one
+	asked      auth.Principal      // who asked it
+}
+
+func (s *store) Visibility(_ context.Context, n registry.Name) (auth.Visibility, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v, ok := s.visibility[n]; ok {
+		return v, true, nil
+	}
+	return auth.Public, false, nil
+}
+
+func (s *store) SetVisibility(_ context.Context, g auth.Grant, v auth.Visibility) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := registry.Name(g.Repository())
+	if !g.Permits(auth.Delete) {
+		return auth.ErrDenied
+	}
+	if _, ok := s.visibility[n]; !ok {
+		return registry.Errorf(registry.CodeNameUnknown, "unknown")
+	}
+	s.visibility[n] = v
+	return nil
+}
+
+func (s *store) Models(_ context.Context, p auth.Principal, q registry.ModelQuery) ([]registry.ModelSummary, int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.query, s.asked = q, p
+	if q.Text == "nothing" {
+		return nil, 0, nil
+	}
+	return []registry.ModelSummary{{Name: "open/model", Latest: version("open/model"), UpdatedAt: epoch}}, 1, nil
+}
+
+func (s *store) Version(_ context.Context, g auth.Grant, ref registry.Reference) (registry.Version, error) {
+	n := registry.Name(g.Repository())
+	_, ok := s.visibility[n]
+	if !g.Permits(auth.Pull) || !ok || n == "open/empty" || ref.Tag != "v1" && ref.Digest != digest {
+		return registry.Version{}, registry.Errorf(registry.CodeManifestUnknown, "unknown")
+	}
+	return version(n), nil
+}
+
+func (s *store) Versions(_ context.Context, g auth.Grant) ([]registry.Version, error) {
+	if !g.Permits(auth.Pull) {
+		return nil, auth.ErrDenied
+	}
+	if g.Repository() == "open/empty" {
+		return nil, nil
+	}
+	return []registry.Version{version(registry.Name(g.Repository()))}, nil
+}
+
+func (s *store) Verification(_ context.Context, n registry.Name, d registry.Digest) (verify.Verification, error) {
+	if n == "open/new" {
+		return verify.Verification{}, registry.Errorf(registry.CodeManifestUnknown, "no verification")
+	}
+	return verify.Verification{ID: 7, Name: n, Digest: d, CheckSet: 1, State: verify.StatePassed, CreatedAt: epoch, UpdatedAt: epoch}, nil
+}
+
+func (s *store) RequestVerification(_ context.Context, n registry.Name, d registry.Digest) (verify.Verification, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requested = append(s.requested, n)
+	return verify.Verification{ID: 8, Name: n, Digest: d, CheckSet: 1, State: verify.StatePending, CreatedAt: epoch, UpdatedAt: epoch}, nil
+}
+
+func version(n registry.Name) registry.Version {
+	return registry.Version{
+		Name: n, Digest: digest, Tags: []registry.Tag{"v1"}, Kind: registry.KindModelPack, Size: 3, CreatedAt: epoch,
+		Files: []registry.File{{Path: "a", Digest: digest, Size: 3, MediaType: registry.ModelPackWeight}},
+	}
+}
+
+type bundle struct {
+	*store
+	t       *testing.T
+	handler http.Handler
+	signer  *auth.Signer
+}
+
+type noUsers struct{}
+
+func (noUsers) User(context.Context, string) (auth.User, error) {
+	return auth.User{}, auth.ErrUnknownUser
+}
+
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	signer, err := auth.NewSigner(auth.TokenOptions{Seed: make([]byte, auth.SeedLen), Issuer: "carat", Audience: "carat"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &store{visibility: map[registry.Name]auth.Visibility{
+		"open/model": auth.Public, "open/new": auth.Public, "open/empty": auth.Public, "closed/model": auth.Private,
+	}}
+	h, err := server.New(server.Options{
+		Users: noUsers{}, Signer: signer, Repositories: s, Logger: slog.New(slog.DiscardHandler),
+		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Access: server.NewAccess(s)})},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bundle{store: s, t: t, handler: h, signer: signer}
+}
+
+// as returns an Authorization header for a principal, all on one repository.
+func (b *bundle) as(p auth.Principal, repository string) string {
+	b.t.Helper()
+	tok, err := b.signer.Sign(p, []auth.Scope{{Type: auth.TypeRepository, Name: repository, Actions: []string{"pull", "push", "delete"}}}, time.Minute)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return "Bearer " + tok.Text
+}
+
+func (b *bundle) send(method, path, body string, header ...string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	var r io.Reader = http.NoBody
+	if body != "" {
+		r = strings.NewReader(body)
+	}
+	req := httptest.NewRequestWithContext(b.t.Context(), method, "/api/v1/models"+path, r)
+	for i := 0; i < len(header); i += 2 {
+		if header[i+1] != "" {
+			req.Header.Set(header[i], header[i+1])
+		}
+	}
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, req)
+	return w
+}
+
+func code(w *httptest.ResponseRecorder) string {
+	var list struct {
+		Errors []struct{ Code string }
+	}
+	if json.Unmarshal(w.Body.Bytes(), &list) != nil || len(list.Errors) == 0 {
+		return ""
+	}
+	return list.Errors[0].Code
+}
+
+func TestStatuses(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	d := digest.String()
+	missing := "sha256:" + strings.Repeat("0", 64)
+	for _, tc := range []struct {
+		method, path string
+		who          auth.Principal // with a token for the repository when not anonymous
+		repository   string
+		status       int
+		code         string
+	}{
+		{"GET", "", auth.Principal{}, "", 200, ""},
+		{"GET", "/open/model", auth.Principal{}, "", 200, ""},
+		{"GET", "/open/empty", auth.Principal{}, "", 200, ""},
+		{"GET", "/open/model/versions/v1", auth.Principal{}, "", 200, ""},
+		{"GET", "/open/model/versions/" + d, auth.Principal{}, "", 200, ""},
+		{"GET", "/open/model/versions/" + strings.Replace(d, ":", "%3A", 1), auth.Principal{}, "", 200, ""},
+		{"GET", "/open/model/versions/" + missing, auth.Principal{}, "", 404, "MANIFEST_UNKNOWN"},
+		{"GET", "/open/model/versions/v2", auth.Principal{}, "", 404, "MANIFEST_UNKNOWN"},
+		{"GET", "/open/model/versions/-v", auth.Principal{}, "", 400, "TAG_INVALID"},
+		{"GET", "/open/model/versions/md5:ab", auth.Principal{}, "", 400, "DIGEST_INVALID"},
+		{"GET", "/open/model/versions/v1/verification", auth.Principal{}, "", 200, ""},
+		{"GET", "/open/new/versions/v1/verification", auth.Principal{}, "", 404, "MANIFEST_UNKNOWN"},
+		{"POST", "/open/model/versions/v1/verification", auth.Principal{}, "", 401, "UNAUTHORIZED"},
+		{"POST", "/open/model/versions/v1/verification", user, "open/model", 401, "UNAUTHORIZED"},
+		{"POST", "/open/model/versions/v1/verification", admin, "open/model", 202, ""},
+		{"POST", "/open/model/versions/v2/verification", admin, "open/model", 404, "MANIFEST_UNKNOWN"},
+		{"POST", "/closed/model/versions/v1/verification", admin, "open/model", 401, "UNAUTHORIZED"},
+
+		// Private and missing look the same to who may not see the first.
+		{"GET", "/closed/model", auth.Principal{}, "", 401, "UNAUTHORIZED"},
+		{"GET", "/no/model", auth.Principal{}, "", 401, "UNAUTHORIZED"},
+		{"GET", "/closed/model/versions/v1", user, "closed/model", 401, "UNAUTHORIZED"},
+		{"GET", "/no/model/versions/v1", user, "no/model", 401, "UNAUTHORIZED"},
+		{"GET", "/closed/model/versions/v1/verification", auth.Principal{}, "", 401, "UNAUTHORIZED"},
+		{"GET", "/closed/model", admin, "closed/model", 200, ""},
+		{"GET", "/closed/model/versions/v1", admin, "closed/model", 200, ""},
+		{"GET", "/no/model", admin, "no/model", 404, "NAME_UNKNOWN"},
+
+		{"GET", "/UPPER/model", auth.Principal{}, "", 400, "NAME_INVALID"},
+		{"GET", "/open/model/versions", auth.Principal{}, "", 404, "NOT_FOUND"},
+		{"GET", "/open", auth.Principal{}, "", 404, "NOT_FOUND"},
+		{"GET", "/a/b/c", auth.Principal{}, "", 404, "NOT_FOUND"},
+		{"DELETE", "/open/model", admin, "open/model", 405, "UNSUPPORTED"},
+	} {
+		authorization := ""
+		if !tc.who.Anonymous() {
+			authorization = b.as(tc.who, tc.repository)
+		}
+		w := b.send(tc.method, tc.path, "", "Authorization", authorization)
+		if w.Code != tc.status || code(w) != tc.code {
+			t.Errorf("%s %s as %q: %d %s", tc.method, tc.path, tc.who.Name, w.Code, w.Body)
+		}
+		if challenge := w.Header().Get("WWW-Authenticate"); (tc.status == 401) != strings.HasPrefix(challenge, "Bearer realm=") {
+			t.Errorf("%s %s: challenge %q", tc.method, tc.path, challenge)
+		}
+	}
+	if diff := cmp.Diff([]registry.Name{"open/model"}, b.requested); diff != "" {
+		t.Errorf("verifications requested: %s", diff)
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	v, err := json.Marshal(version("open/model"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"":                        `{"models":[{"name":"open/model","latest":` + string(v) + `,"updatedAt":"2026-01-02T03:04:05Z"}],"total":1}`,
+		"?q=nothing":              `{"models":[],"total":0}`,
+		"/open/model":             `{"name":"open/model","visibility":"public","versions":[` + string(v) + `]}`,
+		"/open/empty":             `{"name":"open/empty","visibility":"public","versions":[]}`,
+		"/open/model/versions/v1": string(v),
+		"/open/model/versions/v1/verification": `{"id":7,"name":"open/model","digest":"` + digest.String() +
+			`","checkSet":1,"state":"passed","createdAt":"2026-01-02T03:04:05Z","updatedAt":"2026-01-02T03:04:05Z"}`,
+	} {
+		w := b.send("GET", path, "")
+		if diff := cmp.Diff(want+"\n", w.Body.String()); diff != "" {
+			t.Errorf("%s: %s", path, diff)
+		}
+		if w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Vary") != "Authorization" {
+			t.Errorf("%s: %v", path, w.Header())
+		}
+		tag := w.Header().Get("ETag")
+		if again := b.send("GET", path, "", "If-None-Match", `"x", W/`+tag); again.Code != http.StatusNotModified || again.Body.Len() != 0 {
+			t.Errorf("%s with %s: %d %s", path, tag, again.Code, again.Body)
+		}
+		if other := b.send("GET", path, "", "If-None-Match", `"x"`); other.Code != http.StatusOK {
+			t.Errorf("%s with another tag: %d", path, other.Code)
+		}
+	}
+	w := b.send("POST", "/open/model/versions/v1/verification", "", "Authorization", b.as(admin, "open/model"))
+	if got := w.Header().Get("Location"); got != "/api/v1/models/open/model/versions/"+digest.String()+"/verification" || !strings.Contains(w.Body.String(), `"state":"pending"`) {
+		t.Errorf("location %q, body %s", got, w.Body)
+	}
+}
+
+func TestQuery(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if w := b.send("GET", "?q=tiny+llama&architecture=llama&format=gguf&license=MIT&limit=100&offset=10000", "", "Authorization", b.as(user, "a/b")); w.Code != http.StatusOK {
+		t.Fatal(w.Body)
+	}
+	want := registry.ModelQuery{Text: "tiny llama", Architecture: "llama", Format: "gguf", License: "MIT", Limit: 100, Offset: 10_000}
+	if diff := cmp.Diff(want, b.query); diff != "" {
+		t.Error(diff)
+	}
+	if b.asked.Name != "user" {
+		t.Errorf("asked by %+v", b.asked)
+	}
+	b.send("GET", "", "")
+	if diff := cmp.Diff(registry.ModelQuery{Limit: 20}, b.query); diff != "" {
+		t.Error(diff)
+	}
+	for query, want := range map[string]string{
+		"?limit=0":                            "PAGINATION_NUMBER_INVALID",
+		"?limit=101":                          "PAGINATION_NUMBER_INVALID",
+		"?limit=-1":                           "PAGINATION_NUMBER_INVALID",
+		"?limit=ten":                          "PAGINATION_NUMBER_INVALID",
+		"?limit=99999999999999999999":         "PAGINATION_NUMBER_INVALID",
+		"?offset=-1":                          "PAGINATION_NUMBER_INVALID",
+		"?offset=10001":                       "PAGINATION_NUMBER_INVALID",
+		"?q=a&q=b":                            "REQUEST_INVALID",
+		"?private=true":                       "REQUEST_INVALID",
+		"?IncludePrivate=true":                "REQUEST_INVALID",
+		"?q=%ff":                              "REQUEST_INVALID",
+		"?q=" + strings.Repeat("x", 201):      "REQUEST_INVALID",
+		"?" + strings.Repeat("x", 1000) + "=": "REQUEST_INVALID",
+	} {
+		if w := b.send("GET", query, ""); w.Code != http.StatusBadRequest || code(w) != want || w.Body.Len() > 300 {
+			t.Errorf("%.60s: %d %s", query, w.Code, w.Body)
+		}
+	}
+}
+
+func TestPatchVisibility(t *testing.T) {
+	t.Parallel()
+	const asJSON = "application/json"
+	for name, tc := range map[string]struct {
+		path, body, contentType string
+		who                     auth.Principal
+		status                  int
+		code                    string
+	}{
+		"to private":         {"/open/model", `{"visibility":"private"}`, asJSON + "; charset=utf-8", admin, 200, ""},
+		"anonymous":          {"/open/model", `{"visibility":"private"}`, asJSON, auth.Principal{}, 401, "UNAUTHORIZED"},
+		"user":               {"/open/model", `{"visibility":"private"}`, asJSON, user, 401, "UNAUTHORIZED"},
+		"missing":            {"/no/model", `{"visibility":"private"}`, asJSON, admin, 404, "NAME_UNKNOWN"},
+		"unknown visibility": {"/open/model", `{"visibility":"internal"}`, asJSON, admin, 400, "REQUEST_INVALID"},
+		"no visibility":      {"/open/model", `{}`, asJSON, admin, 400, "REQUEST_INVALID"},
+		"unknown field":      {"/open/model", `{"visibility":"private","admin":true}`, asJSON, admin, 400, "REQUEST_INVALID"},
+		"two objects":        {"/open/model", `{"visibility":"private"}{}`, asJSON, admin, 400, "REQUEST_INVALID"},
+		"not JSON":           {"/open/model", `visibility=private`, asJSON, admin, 400, "REQUEST_INVALID"},
+		"form":               {"/open/model", `{"visibility":"private"}`, "application/x-www-form-urlencoded", admin, 400, "REQUEST_INVALID"},
+		"no content type":    {"/open/model", `{"visibility":"private"}`, "", admin, 400, "REQUEST_INVALID"},
+		"too long":           {"/open/model", `{"visibility":"` + strings.Repeat("x", 5000) + `"}`, asJSON, admin, 413, "REQUEST_TOO_LARGE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			authorization := ""
+			if !tc.who.Anonymous() {
+				authorization = b.as(tc.who, strings.TrimPrefix(tc.path, "/"))
+			}
+			w := b.send("PATCH", tc.path, tc.body, "Content-Type", tc.contentType, "Authorization", authorization)
+			if w.Code != tc.status || code(w) != tc.code {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			want := auth.Public
+			if tc.status == http.StatusOK {
+				want = auth.Private
+				if got := bytes.TrimSpace(w.Body.Bytes()); string(got) != `{"name":"open/model","visibility":"private"}` {
+					t.Errorf("body %s", got)
+				}
+			}
+			if got := b.visibility["open/model"]; got != want {
+				t.Errorf("visibility is %s", got)
+			}
+		})
+	}
+}
+
+// failing breaks every look-up.
+type failing struct{ *store }
+
+var errAway = errors.New("canary-cause")
+
+func (failing) Visibility(context.Context, registry.Name) (auth.Visibility, bool, error) {
+	return "", false, errAway
+}
+
+func (failing) Models(context.Context, auth.Principal, registry.ModelQuery) ([]registry.ModelSummary, int, error) {
+	return nil, 0, errAway
+}
+
+func TestStoreAway(t *testing.T) {
+	t.Parallel()
+	good := setup(t)
+	broken := failing{good.store}
+	h, err := server.New(server.Options{
+		Users: noUsers{}, Signer: good.signer, Repositories: broken, Logger: slog.New(slog.DiscardHandler),
+		Routes: []server.Routes{hub.New(hub.Options{Models: broken, Verifications: good.store, Access: server.NewAccess(broken)})},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bundle{store: good.store, t: t, handler: h, signer: good.signer}
+	for _, path := range []string{"", "/open/model", "/open/model/versions/v1", "/open/model/versions/v1/verification"} {
+		if w := b.send("GET", path, ""); w.Code != http.StatusInternalServerError || code(w) != "UNKNOWN" || strings.Contains(w.Body.String(), "canary") {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}

@@ -1,0 +1,162 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// generated is how many tokens the run check generates.
+const generated = 16
+
+// topLogits is how many of the largest logits the evidence holds.
+const topLogits = 5
+
+// generateCheck loads the model and lets it write, twice.
+type generateCheck struct{}
+
+func (generateCheck) id() string { return "run" }
+func (generateCheck) proves() string {
+	return "The model loads and runs: its outputs are finite, tell tokens apart, and are the same each time."
+}
+
+func (generateCheck) after() []string {
+	return []string{structureCheck{}.id(), tensorsCheck{}.id(), tokenizerCheck{}.id()}
+}
+
+type runEvidence struct {
+	Prompt    string       `json:"prompt"`
+	PromptIDs []int        `json:"promptIds"`
+	IDs       []int        `json:"ids"` // greedy
+	Text      string       `json:"text"`
+	Top       []tokenLogit `json:"top"` // after the prompt, largest first
+}
+
+type tokenLogit struct {
+	ID    int     `json:"id"`
+	Logit float64 `json:"logit"` // rounded to 4 digits
+}
+
+func (generateCheck) run(ctx context.Context, m *model) (finding, error) {
+	tok, err := m.tokenizer(ctx)
+	if err != nil {
+		return finding{}, err
+	}
+	ids := tok.encode(prompt, true)
+	if len(ids) == 0 {
+		return failed(nil, "the prompt has no tokens"), nil
+	}
+	n, err := m.contextLength(ctx)
+	if err != nil {
+		return finding{}, err
+	}
+	if n > 0 && len(ids)+generated > n {
+		return finding{}, &cannotRunError{fmt.Sprintf("context length of %d tokens is too short for %d", n, len(ids)+generated)}
+	}
+	first, bad, err := greedy(ctx, m, ids)
+	if err != nil {
+		return finding{}, err
+	}
+	ev := runEvidence{Prompt: prompt, PromptIDs: ids, IDs: first.ids, Text: storable(tok.decode(first.ids)), Top: first.top}
+	if bad != "" {
+		return failed(ev, "%s", bad), nil
+	}
+	second, bad, err := greedy(ctx, m, ids)
+	switch {
+	case err != nil:
+		return finding{}, err
+	case bad != "":
+		return failed(ev, "the second run differs from the first: %s", bad), nil
+	case !slices.Equal(first.ids, second.ids) || !slices.Equal(first.last, second.last):
+		return failed(ev, "two runs on the same prompt differ"), nil
+	}
+	return passed(ev), nil
+}
+
+// generation is one greedy run.
+type generation struct {
+	ids  []int
+	top  []tokenLogit
+	last []float32 // logits before the last token
+}
+
+// greedy feeds the prompt and takes the most likely token again and again.
+// bad says what is wrong with the logits.
+func greedy(ctx context.Context, m *model, ids []int) (g generation, bad string, err error) {
+	s, err := m.session(ctx, len(ids)+generated)
+	if err != nil {
+		return g, "", err
+	}
+	next := ids
+	for step := range generated {
+		logits, err := s.feed(ctx, next)
+		if err != nil {
+			return g, "", fmt.Errorf("run token %d: %w", step, err)
+		}
+		if bad := judgeLogits(logits); bad != "" {
+			return g, fmt.Sprintf("%s after %d tokens", bad, len(ids)+step), nil
+		}
+		if step == 0 {
+			g.top = largest(logits, topLogits)
+		}
+		g.last = append(g.last[:0], logits...)
+		best := argmax(logits)
+		g.ids = append(g.ids, best)
+		next = []int{best}
+	}
+	return g, "", nil
+}
+
+// judgeLogits says what is wrong with the scores of the next token.
+func judgeLogits(logits []float32) string {
+	if len(logits) == 0 {
+		return "there are no outputs"
+	}
+	low, high := logits[0], logits[0]
+	for i, v := range logits {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return fmt.Sprintf("output %d is %v", i, v)
+		}
+		low, high = min(low, v), max(high, v)
+	}
+	if low == high {
+		return "all outputs are equal"
+	}
+	return ""
+}
+
+// argmax returns the lowest index of the largest value.
+func argmax(v []float32) int {
+	best := 0
+	for i, x := range v {
+		if x > v[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+func largest(logits []float32, n int) []tokenLogit {
+	all := make([]int, len(logits))
+	for i := range all {
+		all[i] = i
+	}
+	slices.SortFunc(all, func(a, b int) int { return cmp.Or(cmp.Compare(logits[b], logits[a]), cmp.Compare(a, b)) })
+	var top []tokenLogit
+	for _, id := range all[:min(n, len(all))] {
+		top = append(top, tokenLogit{ID: id, Logit: rounded(float64(logits[id]))})
+	}
+	return top
+}
+
+// rounded keeps four digits, so that evidence does not depend on the order in
+// which sums were made.
+func rounded(v float64) float64 {
+	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0
+	}
+	scale := math.Pow(10, 4-math.Ceil(math.Log10(math.Abs(v))))
+	return math.Round(v*scale) / scale
+}

@@ -1,0 +1,72 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+)
+
+// structureCheck reads the headers and compares what they say.
+type structureCheck struct{}
+
+func (structureCheck) id() string { return "structure" }
+func (structureCheck) proves() string {
+	return "The headers are sound, every tensor lies inside its file, no shard is missing, and shapes agree with the configuration and the vocabulary."
+}
+func (structureCheck) after() []string { return nil }
+
+type structureEvidence struct {
+	Format        string `json:"format"`
+	Architecture  string `json:"architecture"`
+	Tensors       int    `json:"tensors"`
+	Parameters    int64  `json:"parameters"`
+	Quantization  string `json:"quantization,omitempty"`
+	VocabSize     int64  `json:"vocabSize,omitempty"`     // declared
+	EmbeddingRows int64  `json:"embeddingRows,omitempty"` // measured
+	Tokens        int    `json:"tokens,omitempty"`        // of the tokenizer
+}
+
+func (structureCheck) run(ctx context.Context, m *model) (finding, error) {
+	if p := packedWeights(m.files); p != "" {
+		return finding{}, &cannotRunError{"layer " + p + " is an archive"}
+	}
+	d, err := m.describe(ctx)
+	if err != nil {
+		return finding{}, err
+	}
+	ev := structureEvidence{
+		Format: d.facts.Format, Architecture: storable(d.facts.Architecture), Tensors: len(d.weights), Parameters: d.facts.Parameters,
+		Quantization: d.facts.Quantization, VocabSize: d.facts.VocabSize, EmbeddingRows: d.embeddingRows,
+	}
+	if tok, err := m.tokenizer(ctx); err == nil {
+		ev.Tokens = tok.size() // what is wrong with a tokenizer is the next check's to say
+	}
+	switch {
+	case len(d.weights) == 0:
+		return failed(ev, "there are no tensors"), nil
+	case ev.EmbeddingRows > 0 && ev.VocabSize > 0 && ev.EmbeddingRows != ev.VocabSize:
+		return failed(ev, "the token embedding has %d rows, but the configuration declares a vocabulary of %d", ev.EmbeddingRows, ev.VocabSize), nil
+	case ev.EmbeddingRows > 0 && int64(ev.Tokens) > ev.EmbeddingRows:
+		return failed(ev, "the tokenizer has %d tokens, but the token embedding only %d rows", ev.Tokens, ev.EmbeddingRows), nil
+	}
+	if wrong := append(d.missingLayers(), d.wrongShapes()...); len(wrong) > 0 {
+		return failed(ev, "%s", listed(wrong)), nil
+	}
+	if ev.Tokens > 0 && int64(ev.Tokens) < ev.EmbeddingRows/2 {
+		return finding{outcome: OutcomeWarned, evidence: ev, reason: fmt.Sprintf(
+			"the tokenizer has %d tokens, less than half of the embedding's %d rows", ev.Tokens, ev.EmbeddingRows)}, nil
+	}
+	return passed(ev), nil
+}
+
+// packedWeights returns the path of a layer that is an archive and would have
+// to be unpacked to read the model, "" when there is none.
+func packedWeights(files Files) string {
+	for _, f := range files {
+		if ext := strings.ToLower(path.Ext(f.Path)); f.Packed && ext != ".md" && ext != ".txt" {
+			return f.Path
+		}
+	}
+	return ""
+}

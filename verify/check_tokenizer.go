@@ -1,0 +1,59 @@
+package verify
+
+import "context"
+
+// tokenizerCheck encodes and decodes texts in many scripts.
+type tokenizerCheck struct{}
+
+func (tokenizerCheck) id() string { return "tokenizer" }
+func (tokenizerCheck) proves() string {
+	return "Text goes through the tokenizer and comes back the same, with ids that the model has."
+}
+func (tokenizerCheck) after() []string { return []string{structureCheck{}.id()} }
+
+type tokenizerEvidence struct {
+	Vocabulary int             `json:"vocabulary"`
+	Texts      []textRoundTrip `json:"texts"`
+}
+
+type textRoundTrip struct {
+	Name   string `json:"name"`
+	Tokens int    `json:"tokens"`
+	Same   bool   `json:"same"`
+}
+
+func (tokenizerCheck) run(ctx context.Context, m *model) (finding, error) {
+	tok, err := m.tokenizer(ctx)
+	if err != nil {
+		return finding{}, err
+	}
+	ev := tokenizerEvidence{Vocabulary: tok.size()}
+	var wrong, lossy []string
+	for _, s := range specimens {
+		if ctx.Err() != nil {
+			return finding{}, context.Cause(ctx)
+		}
+		ids := tok.encode(s.text, false)
+		for _, id := range ids {
+			if id < 0 || id >= tok.size() {
+				return failed(ev, "%s gives token %d, but there are only %d", s.name, id, tok.size()), nil
+			}
+		}
+		same := tok.decode(ids) == s.text
+		ev.Texts = append(ev.Texts, textRoundTrip{Name: s.name, Tokens: len(ids), Same: same})
+		switch {
+		case same:
+		case s.basic:
+			wrong = append(wrong, s.name)
+		default:
+			lossy = append(lossy, s.name)
+		}
+	}
+	switch {
+	case len(wrong) > 0:
+		return failed(ev, "plain text does not come back the same: %s", listed(wrong)), nil
+	case len(lossy) > 0:
+		return finding{outcome: OutcomeWarned, reason: "these texts do not come back the same: " + listed(lossy), evidence: ev}, nil
+	}
+	return passed(ev), nil
+}

@@ -1,0 +1,122 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/carat-hub/carat/licenses"
+	"github.com/carat-hub/carat/registry"
+)
+
+// maxLicense is how many bytes of a licence text are kept.
+const maxLicense = 1 << 20
+
+// ContentError says what is wrong with a model's files, as opposed to a
+// failure to read them.
+type ContentError struct{ Reason string }
+
+// Error implements error.
+func (e *ContentError) Error() string { return e.Reason }
+
+// Inspect reads the facts of a version from its headers, its card and its
+// licence text. It reads a bounded part of the files. With a *ContentError,
+// the facts hold what could be read all the same; any other error is a
+// failure to read.
+func Inspect(ctx context.Context, files Files) (*registry.Facts, error) {
+	var facts registry.Facts
+	problem := describeModel(ctx, files, &facts)
+	if f := findFile(files, readmeNames); f != nil {
+		// One byte more than is kept tells the parser that there is more.
+		p, err := f.head(registry.MaxReadme + 1)
+		if err != nil {
+			return nil, err
+		}
+		facts.Card = registry.ParseCard(p)
+	}
+	if err := readLicense(files, &facts); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := files.Fault(); err != nil {
+		return nil, err
+	}
+	return &facts, problem
+}
+
+// readLicense fills in the licence that the card declares and the text.
+func readLicense(files Files, facts *registry.Facts) error {
+	if l, ok := declaredLicense(facts.Card); ok {
+		facts.License.Declared = l.SPDX
+	}
+	f := findFile(files, licenseNames)
+	if f == nil {
+		return nil
+	}
+	facts.License.File = f.Path
+	p, err := f.head(maxLicense + 1)
+	if err != nil {
+		return err
+	}
+	if len(p) > maxLicense || !utf8.Valid(p) || bytes.IndexByte(p, 0) >= 0 {
+		return nil // the file is named, but it is no text that could be shown
+	}
+	facts.License.Text = string(p)
+	return nil
+}
+
+// declaredLicense looks the card's licence up. "other" means the one that the
+// card names beside it.
+func declaredLicense(c registry.Card) (licenses.License, bool) {
+	if c.LicenseName != "" && (c.LicenseID == "" || strings.EqualFold(c.LicenseID, "other")) {
+		return licenses.Lookup(c.LicenseName)
+	}
+	if c.LicenseID == "" {
+		return licenses.License{}, false
+	}
+	return licenses.Lookup(c.LicenseID)
+}
+
+// The names of card and licence text, best first, in lower case.
+var (
+	readmeNames  = []string{"readme.md", "readme", "readme.txt"}
+	licenseNames = []string{"license", "license.txt", "license.md", "licence", "licence.txt", "licence.md", "copying", "copying.txt", "copying.md"}
+)
+
+// findFile returns the file at the top of the model with the first of the
+// names, whatever its case.
+func findFile(files Files, names []string) *File {
+	var best *File
+	rank := len(names)
+	for _, f := range files {
+		if f.Packed || path.Dir(f.Path) != "." {
+			continue
+		}
+		if i := slices.Index(names, strings.ToLower(f.Path)); i >= 0 && i < rank {
+			best, rank = f, i
+		}
+	}
+	return best
+}
+
+// storable makes a word out of a model's header fit for every database: valid
+// UTF-8 without control characters, and short.
+func storable(s string) string {
+	const most = 200
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,159 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
+)
+
+// Versions are the hub's model records; *registry.Registry gives them out.
+type Versions interface {
+	Version(ctx context.Context, g auth.Grant, ref registry.Reference) (registry.Version, error)
+	SaveFacts(ctx context.Context, g auth.Grant, d registry.Digest, facts *registry.Facts, problem string) error
+}
+
+// ServiceOptions are what a Service is made of. All up to Source are required.
+type ServiceOptions struct {
+	Versions  Versions
+	Publisher Publisher
+	Store     Store
+	Source    Source
+	Logger    *slog.Logger     // default: slog.Default()
+	Now       func() time.Time // default: time.Now
+	Version   string           // of the program, for reports
+	Threads   int              // default: all cores
+	Timeout   time.Duration    // of one verification; default 30 minutes
+}
+
+// Service inspects and verifies versions in the hub. Its methods are
+// idempotent; jobs call them.
+type Service struct{ o ServiceOptions }
+
+// NewService returns a service.
+func NewService(o ServiceOptions) *Service {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Service{o}
+}
+
+// Inspect reads the facts of a version and stores them. An error asks for
+// another attempt, unless last is set: then it is also stored.
+func (s *Service) Inspect(ctx context.Context, n registry.Name, d registry.Digest, last bool) error {
+	v, err := s.version(ctx, n, d)
+	if err != nil || v == nil {
+		return err
+	}
+	facts, err := s.inspect(ctx, *v)
+	var broken *ContentError
+	switch {
+	case err == nil:
+		return s.saveFacts(ctx, n, d, facts, "")
+	case errors.As(err, &broken):
+		return s.saveFacts(ctx, n, d, facts, broken.Error())
+	case last && ctx.Err() == nil:
+		return errors.Join(err, s.saveFacts(ctx, n, d, nil, "the files could not be read"))
+	}
+	return err
+}
+
+func (s *Service) inspect(ctx context.Context, v registry.Version) (*registry.Facts, error) {
+	files, err := s.o.Source.ForInspection(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	defer files.Close()
+	return Inspect(ctx, files)
+}
+
+func (s *Service) saveFacts(ctx context.Context, n registry.Name, d registry.Digest, facts *registry.Facts, problem string) error {
+	err := s.o.Versions.SaveFacts(ctx, auth.System(string(n), auth.Push), d, facts, problem)
+	return unlessGone(err)
+}
+
+// version returns the model record, nil when the version is gone.
+func (s *Service) version(ctx context.Context, n registry.Name, d registry.Digest) (*registry.Version, error) {
+	v, err := s.o.Versions.Version(ctx, auth.System(string(n), auth.Pull), registry.Reference{Digest: d})
+	if err != nil {
+		return nil, unlessGone(err)
+	}
+	return &v, nil
+}
+
+// Verify does one verification, stores its progress and its report, and
+// pushes the report as a referrer. An error asks for another attempt, unless
+// last is set: then the verification ends in StateError.
+func (s *Service) Verify(ctx context.Context, id int64, n registry.Name, d registry.Digest, last bool) error {
+	v, err := s.version(ctx, n, d)
+	if err != nil || v == nil {
+		return err
+	}
+	if done, err := s.finished(ctx, id, n, d); done || err != nil {
+		return err
+	}
+	report, err := s.run(ctx, id, *v)
+	if ctx.Err() != nil {
+		return fmt.Errorf("verify %s@%s: %w", n, d, context.Cause(ctx))
+	}
+	if err != nil && !last {
+		return err
+	}
+	if err != nil {
+		s.o.Logger.ErrorContext(ctx, "verification could not run", slog.String("name", string(n)), slog.String("digest", d.String()), slog.Any("error", err))
+	}
+	referrer, perr := Publish(ctx, s.o.Publisher, n, d, report)
+	if perr != nil && !last {
+		return unlessGone(perr)
+	}
+	return errors.Join(unlessGone(perr), unlessGone(s.o.Store.FinishVerification(ctx, id, report, referrer)))
+}
+
+// finished reports whether the verification has its final report already.
+func (s *Service) finished(ctx context.Context, id int64, n registry.Name, d registry.Digest) (bool, error) {
+	newest, err := s.o.Store.Verification(ctx, n, d)
+	if err != nil {
+		return registry.IsCode(err, registry.CodeManifestUnknown), unlessGone(err)
+	}
+	return newest.ID == id && newest.State.Done(), nil
+}
+
+// run verifies the files. The report is there even with an error, which says
+// that trying again may help.
+func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Report, error) {
+	started := s.o.Now()
+	progress := func(r *Report) {
+		// The final report matters; a lost piece of progress does not.
+		if err := s.o.Store.SaveProgress(ctx, id, r); err != nil {
+			s.o.Logger.WarnContext(ctx, "progress of a verification was not saved", slog.Int64("verification", id), slog.Any("error", err))
+		}
+	}
+	opts := RunOptions{Subject: &v.Digest, Version: s.o.Version, Threads: s.o.Threads, Timeout: s.o.Timeout, Now: s.o.Now, Progress: progress}
+	progress(opts.newReport())
+	files, release, err := s.o.Source.ForVerification(ctx, v)
+	switch {
+	case errors.Is(err, ErrTooLarge): // trying again does not help
+		return ErrorReport(v.Digest, started, err.Error()), nil
+	case err != nil:
+		return ErrorReport(v.Digest, started, "the files could not be fetched"), err
+	}
+	defer release()
+	r := Run(ctx, files, opts)
+	return r, files.Fault()
+}
+
+// unlessGone drops the error which says that the version is gone: then there
+// is nothing left to do.
+func unlessGone(err error) error {
+	if registry.IsCode(err, registry.CodeManifestUnknown) {
+		return nil
+	}
+	return err
+}

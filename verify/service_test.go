@@ -1,0 +1,190 @@
+package verify_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/storage"
+	"github.com/carat-hub/carat/verify"
+)
+
+// memoryStore keeps one version's record and verifications.
+type memoryStore struct {
+	verify.Store
+	mu       sync.Mutex
+	version  *registry.Version // nil when it is gone
+	facts    *registry.Facts
+	problem  string
+	newest   verify.Verification
+	progress []verify.State
+	final    *verify.Report
+	referrer registry.Digest
+}
+
+var errGone = registry.Errorf(registry.CodeManifestUnknown, "the version is gone")
+
+func (s *memoryStore) Version(context.Context, auth.Grant, registry.Reference) (registry.Version, error) {
+	if s.version == nil {
+		return registry.Version{}, errGone
+	}
+	return *s.version, nil
+}
+
+func (s *memoryStore) SaveFacts(_ context.Context, g auth.Grant, _ registry.Digest, f *registry.Facts, problem string) error {
+	if !g.Permits(auth.Push) {
+		return auth.ErrDenied
+	}
+	s.facts, s.problem = f, problem
+	return nil
+}
+
+func (s *memoryStore) Verification(context.Context, registry.Name, registry.Digest) (verify.Verification, error) {
+	return s.newest, nil
+}
+
+func (s *memoryStore) SaveProgress(_ context.Context, _ int64, r *verify.Report) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.progress = append(s.progress, r.State)
+	return nil
+}
+
+func (s *memoryStore) FinishVerification(_ context.Context, _ int64, r *verify.Report, referrer registry.Digest) error {
+	s.final, s.referrer = r, referrer
+	return nil
+}
+
+// bench is a service over a hub in memory that holds one version.
+type bench struct {
+	hub     *memoryHub
+	store   *memoryStore
+	service *verify.Service
+	version registry.Version
+}
+
+func setup(t *testing.T, files map[string][]byte) *bench {
+	t.Helper()
+	b := &bench{hub: newHub(), store: &memoryStore{}}
+	b.version = version(b.hub, files)
+	b.hub.manifests[b.version.Digest] = registry.Manifest{Digest: b.version.Digest, MediaType: registry.MediaTypeOCIManifest, Body: []byte("manifest")}
+	b.store.version = &b.version
+	b.store.newest = verify.Verification{ID: 1, State: verify.StatePending}
+	b.service = verify.NewService(verify.ServiceOptions{
+		Versions: b.store, Publisher: b.hub, Store: b.store,
+		Source: verify.Source{Blobs: b.hub, Cache: openCache(t, t.TempDir(), 64<<20)},
+		Logger: slog.New(slog.DiscardHandler),
+		Now:    func() time.Time { return time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC) },
+	})
+	return b
+}
+
+func (b *bench) verify(t *testing.T, last bool) error {
+	t.Helper()
+	return b.service.Verify(t.Context(), 1, "org/m", b.version.Digest, last)
+}
+
+func TestServiceVerifies(t *testing.T) {
+	t.Parallel()
+	b := setup(t, map[string][]byte{"model.safetensors": []byte("no such thing")})
+	if err := b.verify(t, false); err != nil {
+		t.Fatal(err)
+	}
+	if b.store.final == nil || b.store.final.State != verify.StateFailed {
+		t.Fatalf("final report %+v", b.store.final)
+	}
+	if len(b.store.progress) < 3 || b.store.progress[0] != verify.StateRunning {
+		t.Errorf("progress %v", b.store.progress)
+	}
+	m := b.hub.manifests[b.store.referrer]
+	if m.Subject != b.version.Digest || !bytes.Contains(m.Body, []byte(`"failed"`)) {
+		t.Errorf("referrer %s of %s", m.Body, m.Subject)
+	}
+	b.store.newest = verify.Verification{ID: 1, State: verify.StateFailed}
+	b.store.final = nil
+	if err := b.verify(t, false); err != nil || b.store.final != nil {
+		t.Errorf("a finished verification was done again: %v", err)
+	}
+}
+
+func TestServiceRetriesInfrastructureOnly(t *testing.T) {
+	t.Parallel()
+	b := setup(t, map[string][]byte{"model.gguf": []byte("no such thing")})
+	b.hub.broken = storage.ErrUnavailable
+	if err := b.verify(t, false); !errors.Is(err, storage.ErrUnavailable) || b.store.final != nil {
+		t.Fatalf("first attempt: %v, report %+v", err, b.store.final)
+	}
+	if err := b.verify(t, true); err != nil {
+		t.Fatal(err)
+	}
+	if b.store.final == nil || b.store.final.State != verify.StateError || b.store.referrer.IsZero() {
+		t.Errorf("last attempt: report %+v, referrer %s", b.store.final, b.store.referrer)
+	}
+}
+
+func TestServiceAndVersionsThatAreGone(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil)
+	b.store.version = nil
+	if err := b.verify(t, false); err != nil {
+		t.Errorf("verify: %v", err)
+	}
+	if err := b.service.Inspect(t.Context(), "org/m", b.version.Digest, false); err != nil {
+		t.Errorf("inspect: %v", err)
+	}
+	if b.store.final != nil || b.store.facts != nil {
+		t.Error("something was stored for a version that is gone")
+	}
+	b = setup(t, map[string][]byte{"model.gguf": []byte("x")})
+	delete(b.hub.manifests, b.version.Digest) // deleted while it is verified
+	if err := b.verify(t, false); err != nil {
+		t.Errorf("verify: %v", err)
+	}
+}
+
+func TestServiceStopsWithItsContext(t *testing.T) {
+	t.Parallel()
+	b := setup(t, map[string][]byte{"model.gguf": []byte("x")})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.service.Verify(ctx, 1, "org/m", b.version.Digest, true); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if b.store.final != nil {
+		t.Error("an interrupted verification was finished")
+	}
+}
+
+func TestServiceInspects(t *testing.T) {
+	t.Parallel()
+	b := setup(t, map[string][]byte{
+		"README.md": []byte("---\nlicense: mit\n---\n# Small\n\nWords."), "LICENSE": []byte("The terms."), "model.gguf": []byte("no such thing"),
+	})
+	if err := b.service.Inspect(t.Context(), "org/m", b.version.Digest, false); err != nil {
+		t.Fatal(err)
+	}
+	f := b.store.facts
+	if f == nil || f.Card.Title != "Small" || f.License.Declared != "MIT" || f.License.File != "LICENSE" || f.License.Text != "The terms." {
+		t.Errorf("facts %+v", f)
+	}
+	if b.store.problem == "" {
+		t.Error("the broken weights were not mentioned")
+	}
+	b.store.facts, b.store.problem = nil, ""
+	b.hub.broken = storage.ErrUnavailable
+	if err := b.service.Inspect(t.Context(), "org/m", b.version.Digest, false); !errors.Is(err, storage.ErrUnavailable) {
+		t.Errorf("lost connection: %v", err)
+	}
+	if b.store.problem != "" {
+		t.Errorf("stored %q although another attempt follows", b.store.problem)
+	}
+	if err := b.service.Inspect(t.Context(), "org/m", b.version.Digest, true); err == nil || b.store.problem != "the files could not be read" {
+		t.Errorf("last attempt: %v, stored %q", err, b.store.problem)
+	}
+}
