@@ -140,8 +140,8 @@ func (h *Handler) modelRow(m registry.ModelSummary) modelRow {
 				r.Chips = append(r.Chips, s)
 			}
 		}
-	} else if m.Latest.FactsError == "" {
-		r.Summary = "The files are being inspected."
+	} else if r.Summary = "The files are being inspected."; m.Latest.FactsError != "" {
+		r.Summary = "The files could not be inspected."
 	}
 	return r
 }

@@ -25,7 +25,7 @@ type badge struct {
 var badges = map[verify.State]badge{
 	verify.StatePending:     {"pending", "Verification waiting", "The verification waits for a free worker.", true},
 	verify.StateRunning:     {"running", "Being verified", "The model is being loaded and run.", true},
-	verify.StatePassed:      {"passed", "Runs", "The hub loaded this version and ran it; all checks passed.", false},
+	verify.StatePassed:      {"passed", "Runs", "The hub loaded this version and ran it; no check failed.", false},
 	verify.StateFailed:      {"failed", "Failed verification", "A check failed: this version is broken, or is not what it says.", false},
 	verify.StateUnsupported: {"unsupported", "Not run", "What could be checked is fine, but this hub cannot run this version.", false},
 	verify.StateError:       {"error", "Not verified", "The verifier could not do its work. That says nothing about the model.", false},
