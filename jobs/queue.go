@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -99,7 +100,8 @@ type Queue struct {
 	opts     Options
 	client   *river.Client[*sql.Tx]
 	services Services
-	stopping chan struct{}
+	stopping chan struct{} // closed when running jobs are cancelled
+	hardStop sync.Once
 }
 
 // New migrates River's own tables to their newest version and returns a queue
@@ -239,7 +241,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	close(q.stopping)
+	q.hardStop.Do(func() { close(q.stopping) })
 	hard, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := q.client.StopAndCancel(hard); err != nil {

@@ -386,6 +386,16 @@ func TestCollect(t *testing.T) {
 	}
 }
 
+func TestStopWithoutStart(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, jobs.Options{Engine: jobs.SQLite, DB: openSQLite(t)})
+	for range 2 {
+		if err := q.Stop(t.Context()); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	if _, err := jobs.New(t.Context(), jobs.Options{Engine: "oracle", DB: openSQLite(t)}); err == nil {

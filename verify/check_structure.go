@@ -2,9 +2,11 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"path"
-	"strings"
+	"slices"
+
+	"github.com/carat-hub/carat/inference/fault"
 )
 
 // structureCheck reads the headers and compares what they say.
@@ -28,10 +30,13 @@ type structureEvidence struct {
 }
 
 func (structureCheck) run(ctx context.Context, m *model) (finding, error) {
-	if p := packedWeights(m.files); p != "" {
-		return finding{}, &cannotRunError{"layer " + p + " is an archive"}
-	}
 	d, err := m.describe(ctx)
+	var unsupported *fault.Unsupported
+	if errors.As(err, &unsupported) {
+		if i := slices.IndexFunc(m.files, func(f *File) bool { return f.Packed }); i >= 0 {
+			return finding{}, &cannotRunError{"layer " + m.files[i].Path + " is an archive, and there are no weights beside it"}
+		}
+	}
 	if err != nil {
 		return finding{}, err
 	}
@@ -58,15 +63,4 @@ func (structureCheck) run(ctx context.Context, m *model) (finding, error) {
 			"the tokenizer has %d tokens, less than half of the embedding's %d rows", ev.Tokens, ev.EmbeddingRows)}, nil
 	}
 	return passed(ev), nil
-}
-
-// packedWeights returns the path of a layer that is an archive and would have
-// to be unpacked to read the model, "" when there is none.
-func packedWeights(files Files) string {
-	for _, f := range files {
-		if ext := strings.ToLower(path.Ext(f.Path)); f.Packed && ext != ".md" && ext != ".txt" {
-			return f.Path
-		}
-	}
-	return ""
 }
