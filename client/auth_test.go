@@ -14,9 +14,10 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/carat-hub/carat/registry"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
+
+	"github.com/carat-hub/carat/registry"
 )
 
 const (

@@ -9,9 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/carat-hub/carat/registry"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
+
+	"github.com/carat-hub/carat/registry"
 )
 
 // Defaults of Options.

@@ -62,7 +62,7 @@ func (r *remote) artifact(ctx context.Context, ref Reference) (*Artifact, error)
 		}, http.StatusOK)
 		if err == nil {
 			body, err = readLimited(resp.Body, maxManifest)
-			resp.Body.Close()
+			_ = resp.Body.Close() // the body has been read or is given up
 		}
 		if err == nil {
 			break

@@ -9,8 +9,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/carat-hub/carat/registry"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/carat-hub/carat/registry"
 )
 
 // Descriptor names content in a manifest. Source: OCI image-spec v1.1.1.

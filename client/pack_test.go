@@ -13,9 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/carat-hub/carat/registry"
 	"github.com/google/go-cmp/cmp"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/carat-hub/carat/registry"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")

@@ -12,8 +12,9 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/carat-hub/carat/registry"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/carat-hub/carat/registry"
 )
 
 // partSuffix ends the names of unfinished downloads, ".NAME.DIGEST12.part".

@@ -7,8 +7,9 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/carat-hub/carat/registry"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/carat-hub/carat/registry"
 )
 
 // PushResult says what a push did.

@@ -81,7 +81,7 @@ func ParseHost(s string) (string, error) {
 		if err != nil || !addr.Is6() || addr.Zone() != "" {
 			return "", fmt.Errorf("host %q is no IPv6 address", s)
 		}
-		host, port = s[:end+1], s[end+1:]
+		port = s[end+1:]
 		if port != "" && port[0] != ':' {
 			return "", fmt.Errorf("host %q has something after the bracket that is no port", s)
 		}

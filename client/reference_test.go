@@ -4,8 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/carat-hub/carat/registry"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/carat-hub/carat/registry"
 )
 
 const someDigest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

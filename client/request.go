@@ -20,8 +20,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/carat-hub/carat/registry"
 	"oras.land/oras-go/v2/registry/remote/errcode"
+
+	"github.com/carat-hub/carat/registry"
 )
 
 // maxErrorBody bounds what is read of an error answer, in bytes.
@@ -297,7 +298,7 @@ func (r *remote) try(ctx context.Context, t *transfer, q request, want ...int) (
 // drain ends an answer whose body does not matter, so that the connection can be used again.
 func drain(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBody) // a body that breaks off only costs the connection
-	resp.Body.Close()
+	_ = resp.Body.Close()
 }
 
 func bytesBody(p []byte) func() io.Reader {

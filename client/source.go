@@ -59,8 +59,7 @@ func OpenSource(name string) (*Source, error) {
 	}
 	s := &Source{Path: name, root: root}
 	if err := s.scan(); err != nil {
-		root.Close()
-		return nil, fmt.Errorf("read model folder %s: %w", name, err)
+		return nil, errors.Join(fmt.Errorf("read model folder %s: %w", name, err), root.Close())
 	}
 	return s, nil
 }
@@ -96,8 +95,7 @@ func openFile(name string, info fs.FileInfo) (*Source, error) {
 		return nil
 	}()
 	if err != nil {
-		root.Close()
-		return nil, err
+		return nil, errors.Join(err, root.Close())
 	}
 	return s, nil
 }

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	claimTime  = 30 * time.Second // how long an appender holds an upload without a sign of life
+	claimTime  = 15 * time.Second // how long an appender holds an upload without a sign of life
 	settleTime = 2 * time.Minute  // how long saving what was received may take after the client has gone
 	settleRate = 20 << 20         // bytes a second by which that grows for content to be committed or read again
 )

@@ -32,7 +32,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.bytes += int64(n)
 	switch {
-	case err == io.EOF && !b.ended:
+	case errors.Is(err, io.EOF) && !b.ended:
 		// net/http goes on reading in the background to notice that the
 		// client left; a deadline would look like that while we still work.
 		b.ended = true

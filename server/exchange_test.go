@@ -159,7 +159,7 @@ func TestDeadlinesMove(t *testing.T) {
 		p := make([]byte, 1)
 		for {
 			_, err := in.Read(p)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

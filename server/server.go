@@ -244,7 +244,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		_ = srv.Close() // what is left is cut; err says that it was
 		err = fmt.Errorf("finish requests in flight: %w", err)
 	}
-	<-ended
+	if end := <-ended; !errors.Is(end, http.ErrServerClosed) {
+		err = errors.Join(err, end)
+	}
 	return err
 }
 

@@ -12,9 +12,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
+
 	"github.com/carat-hub/carat/client"
 	"github.com/carat-hub/carat/registry"
-	"github.com/spf13/cobra"
 )
 
 // inspection is what "carat inspect" found, and its JSON form.

@@ -8,9 +8,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/carat-hub/carat/client"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/carat-hub/carat/client"
 )
 
 func newLoginCommand(e *env) *cobra.Command {

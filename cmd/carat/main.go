@@ -39,7 +39,7 @@ const (
 
 // run is main without the process around it. It returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRootCommand(&env{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr})
+	root := newRootCommand(&env{getenv: getenv, stdin: stdin, stdout: stdout, stderr: stderr}) //nolint:contextcheck // cobra hands the context to the command that runs
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

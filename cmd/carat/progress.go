@@ -8,10 +8,11 @@ import (
 	"sync"
 	"unicode"
 
-	"github.com/carat-hub/carat/client"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
+
+	"github.com/carat-hub/carat/client"
 )
 
 // progress shows the events of a transfer: bars on a terminal, one line for

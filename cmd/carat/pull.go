@@ -3,8 +3,9 @@ package main
 import (
 	"fmt"
 
-	"github.com/carat-hub/carat/client"
 	"github.com/spf13/cobra"
+
+	"github.com/carat-hub/carat/client"
 )
 
 func newPullCommand(e *env) *cobra.Command {

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/carat-hub/carat/client"
 	"github.com/carat-hub/carat/registry"
-	"github.com/spf13/cobra"
 )
 
 // pollEvery is how often --wait asks for the verification in the long run.

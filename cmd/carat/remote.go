@@ -6,8 +6,9 @@ import (
 	"net/http"
 	"runtime"
 
-	"github.com/carat-hub/carat/client"
 	"github.com/spf13/cobra"
+
+	"github.com/carat-hub/carat/client"
 )
 
 // remoteFlags are what all commands that talk to a registry take.
@@ -22,12 +23,9 @@ func (f *remoteFlags) register(cmd *cobra.Command) {
 		"`HOST` that may get the password as the registry's token service though it is on another domain (repeatable)")
 }
 
-// client returns a client that uses Docker's credentials of the process.
-func (f *remoteFlags) client(o client.Options) (*client.Client, error) { return f.clientIn("", o) }
-
-// clientIn is client with the folder of Docker's configuration.
-func (f *remoteFlags) clientIn(docker string, o client.Options) (*client.Client, error) {
-	store, err := client.DockerCredentials(docker)
+// client returns a client that uses Docker's credentials.
+func (e *env) client(f *remoteFlags, o client.Options) (*client.Client, error) {
+	store, err := client.DockerCredentials(e.getenv("DOCKER_CONFIG"))
 	if err != nil {
 		return nil, err
 	}
@@ -36,11 +34,6 @@ func (f *remoteFlags) clientIn(docker string, o client.Options) (*client.Client,
 	o.TokenHosts = f.tokenHosts
 	o.UserAgent = "carat/" + buildVersion() + " (" + runtime.GOOS + "/" + runtime.GOARCH + ")"
 	return client.New(o), nil
-}
-
-// client returns a client for the flags in this environment.
-func (e *env) client(f *remoteFlags, o client.Options) (*client.Client, error) {
-	return f.clientIn(e.getenv("DOCKER_CONFIG"), o)
 }
 
 // reference parses an argument; what is none is wrong usage.

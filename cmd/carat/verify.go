@@ -8,10 +8,11 @@ import (
 	"os"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/carat-hub/carat/client"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
-	"github.com/spf13/cobra"
 )
 
 // Exit codes of "carat verify", beside 0 for a pass.

@@ -66,7 +66,7 @@ func (b *bpe) encode(dst []int, piece string) []int {
 			for i := s.start; i < s.end; i++ {
 				dst = append(dst, b.bytes[piece[i]])
 			}
-		case b.unknown >= 0 && !(unknowns && b.fuse):
+		case b.unknown >= 0 && (!unknowns || !b.fuse):
 			dst = append(dst, b.unknown)
 		}
 		unknowns = s.id < 0

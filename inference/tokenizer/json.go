@@ -121,7 +121,7 @@ func (t *Tokenizer) readModel(p json.RawMessage) (*bpe, error) {
 		return nil, fmt.Errorf("read the model of tokenizer.json: %w", err)
 	}
 	switch {
-	case f.Type != "BPE" && !(f.Type == "" && f.Merges != nil):
+	case f.Type != "BPE" && (f.Type != "" || f.Merges == nil):
 		return nil, unsupported("tokenizer", "model %.40q", f.Type)
 	case f.Dropout != nil && *f.Dropout != 0:
 		return nil, unsupported("tokenizer", "BPE with dropout")

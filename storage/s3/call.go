@@ -47,7 +47,7 @@ func (w *watchdog) stop() {
 
 // explain names the silence where the library only saw a cancelled context.
 func (w *watchdog) explain(err error) error {
-	if err != nil && context.Cause(w.ctx) == errSilent {
+	if err != nil && errors.Is(context.Cause(w.ctx), errSilent) {
 		return errSilent
 	}
 	return err
@@ -60,7 +60,7 @@ func (s *Store) retry(ctx context.Context, limit time.Duration, f func(ctx conte
 	return s.attempt(ctx, func() error {
 		dog := watch(ctx, limit)
 		defer dog.stop()
-		return dog.explain(f(dog.ctx, dog.touch))
+		return dog.explain(f(dog.ctx, dog.touch)) //nolint:contextcheck // the watchdog's context is made from ctx
 	})
 }
 

@@ -116,7 +116,7 @@ func (s *Store) bucketExists(ctx context.Context) (exists bool, err error) {
 func (s *Store) Ping(ctx context.Context) error {
 	dog := watch(ctx, s.opts.Timeout)
 	defer dog.stop()
-	exists, err := s.core.BucketExists(dog.ctx, s.opts.Bucket)
+	exists, err := s.core.BucketExists(dog.ctx, s.opts.Bucket) //nolint:contextcheck // the watchdog's context is made from ctx
 	if err == nil && !exists {
 		err = fmt.Errorf("%w: the bucket does not exist", storage.ErrUnavailable)
 	}
@@ -212,7 +212,7 @@ func (s *Store) get(ctx context.Context, name string, offset, length int64) (*re
 		opts.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 	}
 	dog := watch(ctx, s.opts.Timeout)
-	body, info, header, err := s.core.GetObject(dog.ctx, s.opts.Bucket, name, opts)
+	body, info, header, err := s.core.GetObject(dog.ctx, s.opts.Bucket, name, opts) //nolint:contextcheck // the watchdog's context is made from ctx
 	dog.pause()
 	if err != nil {
 		defer dog.stop()

@@ -124,7 +124,7 @@ func (w *writer) ReadFrom(r io.Reader) (int64, error) {
 		w.took(n)
 		total += int64(n)
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return total, nil
 		case err != nil:
 			return total, err
@@ -201,7 +201,7 @@ func (w *writer) send() error {
 	w.mu.Unlock()
 	go func() {
 		defer func() { <-w.slots }()
-		w.settlePart(w.background, index, buf)
+		_ = w.settlePart(w.background, index, buf) // the next call on the writer sees the error in w.err
 	}()
 	if w.store.used.Load()+w.store.opts.partSize(index+2) > w.store.opts.Memory {
 		return w.idle(w.ctx)

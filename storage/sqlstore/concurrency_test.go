@@ -225,7 +225,7 @@ func TestCancelledWait(t *testing.T) {
 		b.repo(t, "org/a", auth.Public)
 		tx, err := b.db.writer.BeginTx(t.Context(), b.db.engine.txOptions())
 		check(t, err)
-		defer tx.Rollback()
+		defer func() { _ = tx.Rollback() }()
 		_, err = b.lockRepository(t.Context(), tx, "org/a")
 		check(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
