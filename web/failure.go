@@ -13,6 +13,7 @@ type failure struct {
 	Heading string
 	Text    string
 	Request string // id of the request, as the log has it
+	Next    string // where to come back to after signing in, "" when that would not help
 }
 
 // failureWords are the heading and the text for a status.
@@ -42,5 +43,8 @@ func (h *Handler) ErrorPage(c echo.Context, status int, message string) error {
 		Request: c.Response().Header().Get(echo.HeaderXRequestID),
 	}
 	p.NoIndex = true
+	if status == http.StatusNotFound && h.principal(c).Anonymous() {
+		p.Next = c.Request().URL.Path
+	}
 	return h.render(c, status, h.pages.failure, p)
 }

@@ -69,8 +69,9 @@ type shown struct {
 	chosen     string             // ?ref= as given, "" when none was
 }
 
-// load finds the model and the version that a request asks for. Errors:
-// CodeNameUnknown, CodeManifestUnknown, auth.ErrUnauthenticated, auth.ErrDenied.
+// load finds the model and the version that a request asks for. A model that
+// the caller may not see is answered as one that is not there. Errors:
+// CodeNameUnknown, CodeManifestUnknown.
 func (h *Handler) load(c echo.Context) (shown, error) {
 	n, err := modelName(c)
 	if err != nil {
@@ -81,12 +82,9 @@ func (h *Handler) load(c echo.Context) (shown, error) {
 	if err != nil {
 		return shown{}, err
 	}
-	if !exists {
+	g, err := auth.Allow(h.principal(c), auth.Pull, auth.Resource{Repository: string(n), Visibility: v, Missing: !exists})
+	if err != nil || !exists {
 		return shown{}, registry.Errorf(registry.CodeNameUnknown, "there is no model %s", n)
-	}
-	g, err := auth.Allow(h.principal(c), auth.Pull, auth.Resource{Repository: string(n), Visibility: v})
-	if err != nil {
-		return shown{}, err
 	}
 	s := shown{grant: g, visibility: v, chosen: c.QueryParam("ref")}
 	if s.chosen != "" {

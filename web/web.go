@@ -106,6 +106,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	}
 	get("/", h.home)
 	get("/favicon.ico", h.favicon)
+	get("/login", h.login)
 	get(staticPrefix+":file", h.asset)
 	get("/:org/:name", h.cardPage)
 	get("/:org/:name/files", h.filesPage)

@@ -73,7 +73,7 @@ var goldenPages = []struct {
 	{"unreadable", "/lab/unreadable", 200},
 	{"error", "/lab/unreadable/verification", 200},
 	{"not-found", "/carat/nothing", 404},
-	{"sign-in", "/secret/model", 401},
+	{"sign-in", "/login", 401},
 }
 
 var assetHash = regexp.MustCompile(`\.[0-9a-f]{16}\.(css|js|svg)`)
@@ -135,10 +135,12 @@ func TestStatus(t *testing.T) {
 		{"unknown digest", "/carat/tiny-llama?ref=" + digest("?").String(), "", 404},
 		{"digest", "/carat/tiny-llama?ref=" + digest("v1").String(), "", 200},
 		{"no latest tag", "/lab/just-pushed", "", 200},
-		{"private, nobody", "/secret/model", "", 401},
-		{"private, user", "/secret/model", "user", 403},
+		{"private, nobody", "/secret/model", "", 404},
+		{"private, user", "/secret/model", "user", 404},
 		{"private, admin", "/secret/model", "admin", 200},
-		{"private tab, nobody", "/secret/model/license", "", 401},
+		{"private tab, nobody", "/secret/model/license", "", 404},
+		{"sign in, nobody", "/login?next=/secret/model", "", 401},
+		{"sign in, admin", "/login?next=/secret/model", "admin", 303},
 		{"reserved v2", "/v2/x", "", 404},
 		{"reserved api", "/api/v1", "", 404},
 		{"reserved static", "/static/x", "", 404},
