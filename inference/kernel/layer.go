@@ -55,7 +55,7 @@ type Rope struct {
 	// Frequencies has one angle per position for each pair; its length is half of the rotated dimensions.
 	Frequencies []float64
 
-	cos, sin []float32
+	cos, sin []float32 // {positions, pairs}
 }
 
 // RopeFrequencies returns base^(-2i/dim) for each of the dim/2 pairs.
@@ -67,21 +67,21 @@ func RopeFrequencies(base float64, dim int) []float64 {
 	return f
 }
 
-// At prepares the angles of a position for Apply.
-func (r *Rope) At(position int) {
-	if len(r.cos) != len(r.Frequencies) {
-		r.cos = make([]float32, len(r.Frequencies))
-		r.sin = make([]float32, len(r.Frequencies))
-	}
-	for i, f := range r.Frequencies {
-		sin, cos := math.Sincos(float64(position) * f)
-		r.sin[i], r.cos[i] = float32(sin), float32(cos)
+// Prepare computes the angles of n positions from first on for Apply.
+func (r *Rope) Prepare(first, n int) {
+	r.cos, r.sin = r.cos[:0], r.sin[:0]
+	for i := range n {
+		for _, f := range r.Frequencies {
+			sin, cos := math.Sincos(float64(first+i) * f)
+			r.sin, r.cos = append(r.sin, float32(sin)), append(r.cos, float32(cos))
+		}
 	}
 }
 
-// Apply rotates each head of x, whose length is a multiple of headDim, for the position that At was given.
-func (r *Rope) Apply(x []float32, headDim int) {
-	half := len(r.cos)
+// Apply rotates each head of x, whose length is a multiple of headDim, for the i-th of the prepared positions.
+func (r *Rope) Apply(x []float32, headDim, i int) {
+	half := len(r.Frequencies)
+	cos, sin := r.cos[i*half:(i+1)*half], r.sin[i*half:(i+1)*half]
 	for ; len(x) >= headDim; x = x[headDim:] {
 		for i := range half {
 			a, b := i, i+half
@@ -89,8 +89,8 @@ func (r *Rope) Apply(x []float32, headDim int) {
 				a, b = 2*i, 2*i+1
 			}
 			xa, xb := x[a], x[b]
-			x[a] = xa*r.cos[i] - xb*r.sin[i]
-			x[b] = xa*r.sin[i] + xb*r.cos[i]
+			x[a] = xa*cos[i] - xb*sin[i]
+			x[b] = xa*sin[i] + xb*cos[i]
 		}
 	}
 }

@@ -1,0 +1,220 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// Config is what the files beside tokenizer.json say: the texts of special tokens, empty where they are not given.
+type Config struct{ BOS, EOS, UNK string }
+
+type jsonFile struct {
+	AddedTokens   []jsonAdded     `json:"added_tokens"`
+	Normalizer    json.RawMessage `json:"normalizer"`
+	PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
+	PostProcessor json.RawMessage `json:"post_processor"`
+	Decoder       json.RawMessage `json:"decoder"`
+	Model         json.RawMessage `json:"model"`
+}
+
+type jsonAdded struct {
+	ID         int    `json:"id"`
+	Content    string `json:"content"`
+	SingleWord bool   `json:"single_word"`
+	LStrip     bool   `json:"lstrip"`
+	RStrip     bool   `json:"rstrip"`
+	Normalized bool   `json:"normalized"`
+	Special    bool   `json:"special"`
+}
+
+type jsonModel struct {
+	Type                    string          `json:"type"`
+	Vocab                   json.RawMessage `json:"vocab"`
+	Merges                  json.RawMessage `json:"merges"`
+	Dropout                 *float64        `json:"dropout"`
+	UnkToken                *string         `json:"unk_token"`
+	ContinuingSubwordPrefix *string         `json:"continuing_subword_prefix"`
+	EndOfWordSuffix         *string         `json:"end_of_word_suffix"`
+	FuseUnk                 bool            `json:"fuse_unk"`
+	ByteFallback            bool            `json:"byte_fallback"`
+	IgnoreMerges            bool            `json:"ignore_merges"`
+}
+
+// JSONKind returns the kind of model in a tokenizer.json, in lower case: "bpe", "unigram", "wordpiece", "wordlevel". It returns a
+// *fault.Malformed for what is no such file.
+func JSONKind(b []byte) (string, error) {
+	var f struct {
+		Model struct {
+			Type   string          `json:"type"`
+			Merges json.RawMessage `json:"merges"`
+		} `json:"model"`
+	}
+	if len(b) > MaxFile {
+		return "", malformed("", "%d bytes exceed the limit of %d", len(b), MaxFile)
+	}
+	if err := json.Unmarshal(b, &f); err != nil {
+		return "", malformed("", "%v", err)
+	}
+	if f.Model.Type == "" && f.Model.Merges != nil {
+		return "bpe", nil
+	}
+	return strings.ToLower(f.Model.Type), nil
+}
+
+// FromJSON reads a tokenizer.json of at most MaxFile bytes. It returns a *fault.Unsupported for a model or step it does not know and
+// a *fault.Malformed for a damaged file.
+func FromJSON(b []byte, c Config) (*Tokenizer, error) {
+	if len(b) > MaxFile {
+		return nil, malformed("", "%d bytes exceed the limit of %d", len(b), MaxFile)
+	}
+	var f jsonFile
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nil, malformed("", "%v", err)
+	}
+	var m jsonModel
+	if err := json.Unmarshal(f.Model, &m); err != nil {
+		return nil, malformed("model", "%v", err)
+	}
+	if m.Type == "" && m.Merges != nil {
+		m.Type = "BPE"
+	}
+	switch {
+	case m.Type != "BPE":
+		return nil, unsupported("model %.40q of tokenizer.json", m.Type)
+	case m.ContinuingSubwordPrefix != nil && *m.ContinuingSubwordPrefix != "", m.EndOfWordSuffix != nil && *m.EndOfWordSuffix != "":
+		return nil, unsupported("BPE with a subword prefix or suffix")
+	case m.Dropout != nil && *m.Dropout != 0:
+		return nil, unsupported("BPE with dropout, which is not deterministic")
+	}
+	var vocab map[string]int
+	if err := json.Unmarshal(m.Vocab, &vocab); err != nil || vocab == nil {
+		return nil, malformed("model.vocab", "not an object of numbers: %v", err)
+	}
+	if len(vocab) > MaxVocab {
+		return nil, malformed("model.vocab", "%d tokens exceed the limit of %d", len(vocab), MaxVocab)
+	}
+	model, err := f.bpe(m, vocab)
+	if err != nil {
+		return nil, err
+	}
+	added := make([]addedToken, 0, len(f.AddedTokens))
+	for _, a := range f.AddedTokens {
+		if a.Content == "" || len(a.Content) > maxPiece {
+			return nil, malformed("added_tokens", "token %d has %d bytes", a.ID, len(a.Content))
+		}
+		added = append(added, addedToken{a.ID, a.Content, a.Special, a.Normalized, a.LStrip, a.RStrip, a.SingleWord})
+	}
+	t, err := newTokenizer("bpe", vocab, added)
+	if err != nil {
+		return nil, err
+	}
+	t.model = model
+	t.unk = model.unk
+	for _, s := range []struct {
+		to   *int
+		text string
+	}{{&t.bos, c.BOS}, {&t.eos, c.EOS}, {&t.unk, c.UNK}} {
+		if id, ok := t.ids[s.text]; ok && s.text != "" {
+			*s.to = id
+			t.special[id] = true
+		}
+	}
+	return t, t.readSteps(&f)
+}
+
+func (t *Tokenizer) readSteps(f *jsonFile) error {
+	r := &steps{t: t}
+	if err := r.normalizer(f.Normalizer, 0); err != nil {
+		return err
+	}
+	if err := r.preTokenizer(f.PreTokenizer, 0); err != nil {
+		return err
+	}
+	if err := r.decoder(f.Decoder, 0); err != nil {
+		return err
+	}
+	if err := r.postProcessor(f.PostProcessor, 0); err != nil {
+		return err
+	}
+	if len(t.normalizers) > 0 {
+		// Tokens that are searched in normalized text are compared in that form.
+		for _, m := range []*matcher{t.cooked, t.cookedPlain} {
+			var tokens []addedToken
+			for _, a := range m.tokens {
+				for _, n := range r.contentNormalizers {
+					a.content = n(a.content)
+				}
+				if a.content != "" {
+					tokens = append(tokens, a)
+				}
+			}
+			*m = *newMatcher(tokens)
+		}
+	}
+	return nil
+}
+
+// bpe reads the merges, which are written "left right" or ["left","right"].
+func (f *jsonFile) bpe(m jsonModel, vocab map[string]int) (*bpe, error) {
+	var pairs [][2]string
+	var lines []string
+	if err := json.Unmarshal(m.Merges, &lines); err == nil {
+		if pairs, err = splitMerges(lines); err != nil {
+			return nil, err
+		}
+	} else if err := json.Unmarshal(m.Merges, &pairs); err != nil {
+		return nil, malformed("model.merges", "%v", err)
+	}
+	b, err := newBPE(vocab, pairs)
+	if err != nil {
+		return nil, err
+	}
+	b.fuseUnk, b.wholeWords = m.FuseUnk, m.IgnoreMerges
+	if m.ByteFallback {
+		b.bytes = byteTokens(vocab)
+	}
+	if m.UnkToken != nil {
+		id, ok := vocab[*m.UnkToken]
+		if !ok {
+			return nil, malformed("model.unk_token", "%.80q is not in the vocabulary", *m.UnkToken)
+		}
+		b.unk = id
+	}
+	return b, nil
+}
+
+func splitMerges(lines []string) ([][2]string, error) {
+	pairs := make([][2]string, len(lines))
+	for i, l := range lines {
+		// The space that divides is the second character's first: a token can begin with one in no format in use.
+		at := -1
+		if len(l) > 0 {
+			at = strings.IndexByte(l[1:], ' ') + 1
+		}
+		if at < 1 || at == len(l)-1 {
+			return nil, malformed("merges", "line %d, %.80q, is no pair", i, l)
+		}
+		pairs[i] = [2]string{l[:at], l[at+1:]}
+	}
+	return pairs, nil
+}
+
+func newBPE(vocab map[string]int, pairs [][2]string) (*bpe, error) {
+	if len(pairs) > MaxMerges {
+		return nil, malformed("merges", "%d exceed the limit of %d", len(pairs), MaxMerges)
+	}
+	b := &bpe{ids: vocab, merges: make(map[uint64]mergeRule, len(pairs)), unk: -1}
+	for rank, p := range pairs {
+		left, okLeft := vocab[p[0]]
+		right, okRight := vocab[p[1]]
+		merged, okMerged := vocab[p[0]+p[1]]
+		if !okLeft || !okRight || !okMerged {
+			return nil, malformed("merges", "pair %d, %.80q and %.80q, is not in the vocabulary", rank, p[0], p[1])
+		}
+		key := uint64(left)<<32 | uint64(right)
+		if _, twice := b.merges[key]; !twice {
+			b.merges[key] = mergeRule{int32(rank), int32(merged)}
+		}
+	}
+	return b, nil
+}
