@@ -1,100 +1,88 @@
 package tokenizer
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// addedToken is one that is found in the text before anything else happens.
+// addedToken is a token that is found in the text before the model sees it.
 type addedToken struct {
-	id             int
-	text           string
-	special        bool // control token: says nothing when decoded
-	singleWord     bool // only between characters that are no letters, digits or _
-	lstrip, rstrip bool // takes the white space beside it along
+	id      int
+	content string
+	special bool
+	// normalized tokens are searched in normalized text.
+	normalized bool
+	// lstrip and rstrip swallow white space on that side; singleWord wants no letter or digit on either.
+	lstrip, rstrip, singleWord bool
 }
 
-// addedTokens finds added tokens in a text, the longest first.
-type addedTokens struct {
-	byFirst map[byte][]addedToken
-	special map[int]bool
-	text    map[int]string // of those that are not special
+// matcher finds added tokens: the leftmost, and of those that begin there the longest.
+type matcher struct {
+	tokens  map[string]addedToken
+	lengths [256][]int // lengths of the tokens that begin with a byte, longest first
 }
 
-func newAddedTokens(list []addedToken) (*addedTokens, error) {
-	if len(list) > maxAdded {
-		return nil, fmt.Errorf("there are %d added tokens; at most %d are allowed", len(list), maxAdded)
-	}
-	a := &addedTokens{byFirst: map[byte][]addedToken{}, special: map[int]bool{}, text: map[int]string{}}
-	for _, t := range list {
-		if t.text == "" {
-			continue
-		}
-		a.byFirst[t.text[0]] = append(a.byFirst[t.text[0]], t)
-		if t.special {
-			a.special[t.id] = true
-		} else {
-			a.text[t.id] = t.text
+func newMatcher(tokens []addedToken) *matcher {
+	m := &matcher{tokens: make(map[string]addedToken, len(tokens))}
+	for _, t := range tokens {
+		m.tokens[t.content] = t
+		if l := &m.lengths[t.content[0]]; !slices.Contains(*l, len(t.content)) {
+			*l = append(*l, len(t.content))
 		}
 	}
-	for _, tokens := range a.byFirst {
-		slices.SortStableFunc(tokens, func(x, y addedToken) int { return len(y.text) - len(x.text) })
+	for i := range m.lengths {
+		slices.SortFunc(m.lengths[i], func(a, b int) int { return b - a })
 	}
-	return a, nil
+	return m
 }
 
-// stretch is an added token, or text between them when id is below zero.
-type stretch struct {
-	id   int
-	text string
-}
-
-// cut cuts the text at the added tokens in it. Empty text is left out.
-func (a *addedTokens) cut(text string) []stretch {
-	var out []stretch
-	begin := 0
-	keep := func(end int) {
-		if end > begin {
-			out = append(out, stretch{-1, text[begin:end]})
-		}
-	}
+// split calls emit for each stretch of text, with an id of -1, and each added token between them.
+func (m *matcher) split(text string, emit func(s string, id int)) {
+	start := 0
 	for i := 0; i < len(text); {
-		t, ok := a.at(text, i)
+		t, ok := m.at(text, i)
 		if !ok {
 			i++
 			continue
 		}
-		end, next := i, i+len(t.text)
+		end := i + len(t.content)
 		if t.lstrip {
-			end = begin + len(strings.TrimRightFunc(text[begin:i], unicode.IsSpace))
+			i = start + len(strings.TrimRightFunc(text[start:i], unicode.IsSpace))
 		}
 		if t.rstrip {
-			next = len(text) - len(strings.TrimLeftFunc(text[next:], unicode.IsSpace))
+			end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))
 		}
-		keep(end)
-		out = append(out, stretch{t.id, t.text})
-		begin, i = next, next
+		if i > start {
+			emit(text[start:i], -1)
+		}
+		emit(text[i:end], t.id)
+		start, i = end, end
 	}
-	keep(len(text))
-	return out
+	if start < len(text) {
+		emit(text[start:], -1)
+	}
 }
 
-// at returns the longest added token at a place.
-func (a *addedTokens) at(text string, i int) (addedToken, bool) {
-	for _, t := range a.byFirst[text[i]] {
-		if strings.HasPrefix(text[i:], t.text) && (!t.singleWord || isWord(text, i, i+len(t.text))) {
+func (m *matcher) at(text string, i int) (addedToken, bool) {
+	for _, n := range m.lengths[text[i]] {
+		if n > len(text)-i {
+			continue
+		}
+		t, ok := m.tokens[text[i:i+n]]
+		if ok && t.singleWord {
+			before, _ := utf8.DecodeLastRuneInString(text[:i])
+			after, _ := utf8.DecodeRuneInString(text[i+n:])
+			ok = !wordRune(before) && !wordRune(after)
+		}
+		if ok {
 			return t, true
 		}
 	}
 	return addedToken{}, false
 }
 
-func isWord(text string, from, to int) bool {
-	before, _ := utf8.DecodeLastRuneInString(text[:from])
-	after, _ := utf8.DecodeRuneInString(text[to:])
-	inWord := func(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
-	return (from == 0 || !inWord(before)) && (to == len(text) || !inWord(after))
+func wordRune(r rune) bool {
+	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsNumber(r) || r == '_')
 }

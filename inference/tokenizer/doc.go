@@ -1,10 +1,6 @@
-// Package tokenizer turns text into token ids and back, as the model was
-// trained with: from a Hugging Face tokenizer.json or from the vocabulary of
-// a GGUF file.
+// Package tokenizer turns text into the token ids of a model and back. It reads tokenizer.json files with a BPE model (byte
+// level, or characters with byte fallback as SentencePiece makes them) and the "gpt2" and "llama" vocabularies of GGUF files.
 //
-// It holds byte-level BPE, character BPE with byte fallback, and
-// SentencePiece's score-driven merging. Patterns that need lookahead, which
-// Go's regular expressions lack on purpose, are scanners written by hand;
-// others run through RE2. What is not supported is refused with the reason,
-// never guessed. All input is untrusted: sizes are bounded before use.
+// Files are foreign: sizes are limited, regular expressions run on Go's linear-time engine, and the common patterns that it
+// cannot express (they look ahead at white space) are scanned by hand. What is not known is refused by name, never guessed.
 package tokenizer

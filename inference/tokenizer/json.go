@@ -2,299 +2,219 @@ package tokenizer
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"slices"
+	"strings"
 )
 
-// file is a tokenizer.json. Source: huggingface/tokenizers.
-type file struct {
-	Added []struct {
-		ID         int    `json:"id"`
-		Content    string `json:"content"`
-		SingleWord bool   `json:"single_word"`
-		LStrip     bool   `json:"lstrip"`
-		RStrip     bool   `json:"rstrip"`
-		Special    bool   `json:"special"`
-	} `json:"added_tokens"`
-	Normalizer    *part           `json:"normalizer"`
-	PreTokenizer  *part           `json:"pre_tokenizer"`
-	PostProcessor *postProcessor  `json:"post_processor"`
-	Decoder       *part           `json:"decoder"`
+// Config is what the files beside tokenizer.json say: the texts of special tokens, empty where they are not given.
+type Config struct{ BOS, EOS, UNK string }
+
+type jsonFile struct {
+	AddedTokens   []jsonAdded     `json:"added_tokens"`
+	Normalizer    json.RawMessage `json:"normalizer"`
+	PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
+	PostProcessor json.RawMessage `json:"post_processor"`
+	Decoder       json.RawMessage `json:"decoder"`
 	Model         json.RawMessage `json:"model"`
 }
 
-// modelFile is the model of a tokenizer.json, for BPE.
-type modelFile struct {
-	Type          string            `json:"type"`
-	Vocab         json.RawMessage   `json:"vocab"`
-	Merges        []json.RawMessage `json:"merges"`
-	Unknown       *string           `json:"unk_token"`
-	FuseUnknown   bool              `json:"fuse_unk"`
-	ByteFallback  bool              `json:"byte_fallback"`
-	IgnoreMerges  bool              `json:"ignore_merges"`
-	Dropout       *float64          `json:"dropout"`
-	SubwordPrefix *string           `json:"continuing_subword_prefix"`
-	WordSuffix    *string           `json:"end_of_word_suffix"`
+type jsonAdded struct {
+	ID         int    `json:"id"`
+	Content    string `json:"content"`
+	SingleWord bool   `json:"single_word"`
+	LStrip     bool   `json:"lstrip"`
+	RStrip     bool   `json:"rstrip"`
+	Normalized bool   `json:"normalized"`
+	Special    bool   `json:"special"`
 }
 
-// configFile is what a tokenizer_config.json tells beyond the tokenizer.
-type configFile struct {
-	BOS    tokenName `json:"bos_token"`
-	EOS    tokenName `json:"eos_token"`
-	AddBOS *bool     `json:"add_bos_token"`
-	AddEOS *bool     `json:"add_eos_token"`
+type jsonModel struct {
+	Type                    string          `json:"type"`
+	Vocab                   json.RawMessage `json:"vocab"`
+	Merges                  json.RawMessage `json:"merges"`
+	Dropout                 *float64        `json:"dropout"`
+	UnkToken                *string         `json:"unk_token"`
+	ContinuingSubwordPrefix *string         `json:"continuing_subword_prefix"`
+	EndOfWordSuffix         *string         `json:"end_of_word_suffix"`
+	FuseUnk                 bool            `json:"fuse_unk"`
+	ByteFallback            bool            `json:"byte_fallback"`
+	IgnoreMerges            bool            `json:"ignore_merges"`
 }
 
-// tokenName is a token as text or as an object with its content.
-type tokenName string
+// JSONKind returns the kind of model in a tokenizer.json, in lower case: "bpe", "unigram", "wordpiece", "wordlevel". It returns a
+// *fault.Malformed for what is no such file.
+func JSONKind(b []byte) (string, error) {
+	var f struct {
+		Model struct {
+			Type   string          `json:"type"`
+			Merges json.RawMessage `json:"merges"`
+		} `json:"model"`
+	}
+	if len(b) > MaxFile {
+		return "", malformed("", "%d bytes exceed the limit of %d", len(b), MaxFile)
+	}
+	if err := json.Unmarshal(b, &f); err != nil {
+		return "", malformed("", "%v", err)
+	}
+	if f.Model.Type == "" && f.Model.Merges != nil {
+		return "bpe", nil
+	}
+	return strings.ToLower(f.Model.Type), nil
+}
 
-// UnmarshalJSON implements json.Unmarshaler.
-func (n *tokenName) UnmarshalJSON(p []byte) error {
-	var s *string
-	if json.Unmarshal(p, &s) == nil {
-		if s != nil {
-			*n = tokenName(*s)
+// FromJSON reads a tokenizer.json of at most MaxFile bytes. It returns a *fault.Unsupported for a model or step it does not know and
+// a *fault.Malformed for a damaged file.
+func FromJSON(b []byte, c Config) (*Tokenizer, error) {
+	if len(b) > MaxFile {
+		return nil, malformed("", "%d bytes exceed the limit of %d", len(b), MaxFile)
+	}
+	var f jsonFile
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nil, malformed("", "%v", err)
+	}
+	var m jsonModel
+	if err := json.Unmarshal(f.Model, &m); err != nil {
+		return nil, malformed("model", "%v", err)
+	}
+	if m.Type == "" && m.Merges != nil {
+		m.Type = "BPE"
+	}
+	switch {
+	case m.Type != "BPE":
+		return nil, unsupported("model %.40q of tokenizer.json", m.Type)
+	case m.ContinuingSubwordPrefix != nil && *m.ContinuingSubwordPrefix != "", m.EndOfWordSuffix != nil && *m.EndOfWordSuffix != "":
+		return nil, unsupported("BPE with a subword prefix or suffix")
+	case m.Dropout != nil && *m.Dropout != 0:
+		return nil, unsupported("BPE with dropout, which is not deterministic")
+	}
+	var vocab map[string]int
+	if err := json.Unmarshal(m.Vocab, &vocab); err != nil || vocab == nil {
+		return nil, malformed("model.vocab", "not an object of numbers: %v", err)
+	}
+	if len(vocab) > MaxVocab {
+		return nil, malformed("model.vocab", "%d tokens exceed the limit of %d", len(vocab), MaxVocab)
+	}
+	model, err := f.bpe(m, vocab)
+	if err != nil {
+		return nil, err
+	}
+	added := make([]addedToken, 0, len(f.AddedTokens))
+	for _, a := range f.AddedTokens {
+		if a.Content == "" || len(a.Content) > maxPiece {
+			return nil, malformed("added_tokens", "token %d has %d bytes", a.ID, len(a.Content))
 		}
-		return nil
+		added = append(added, addedToken{a.ID, a.Content, a.Special, a.Normalized, a.LStrip, a.RStrip, a.SingleWord})
 	}
-	var o struct {
-		Content string `json:"content"`
+	t, err := newTokenizer("bpe", vocab, added)
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(p, &o); err != nil {
+	t.model = model
+	t.unk = model.unk
+	for _, s := range []struct {
+		to   *int
+		text string
+	}{{&t.bos, c.BOS}, {&t.eos, c.EOS}, {&t.unk, c.UNK}} {
+		if id, ok := t.ids[s.text]; ok && s.text != "" {
+			*s.to = id
+			t.special[id] = true
+		}
+	}
+	return t, t.readSteps(&f)
+}
+
+func (t *Tokenizer) readSteps(f *jsonFile) error {
+	r := &steps{t: t}
+	if err := r.normalizer(f.Normalizer, 0); err != nil {
 		return err
 	}
-	*n = tokenName(o.Content)
+	if err := r.preTokenizer(f.PreTokenizer, 0); err != nil {
+		return err
+	}
+	if err := r.decoder(f.Decoder, 0); err != nil {
+		return err
+	}
+	if err := r.postProcessor(f.PostProcessor, 0); err != nil {
+		return err
+	}
+	if len(t.normalizers) > 0 {
+		// Tokens that are searched in normalized text are compared in that form.
+		for _, m := range []*matcher{t.cooked, t.cookedPlain} {
+			var tokens []addedToken
+			for _, a := range m.tokens {
+				for _, n := range r.contentNormalizers {
+					a.content = n(a.content)
+				}
+				if a.content != "" {
+					tokens = append(tokens, a)
+				}
+			}
+			*m = *newMatcher(tokens)
+		}
+	}
 	return nil
 }
 
-// FromJSON returns the tokenizer of a tokenizer.json. Config is the
-// tokenizer_config.json beside it, which names the special tokens, or nil.
-// Errors: *UnsupportedError; others when a file is malformed.
-func FromJSON(p, config []byte) (*Tokenizer, error) {
-	if len(p) > MaxFileSize || len(config) > MaxFileSize {
-		return nil, fmt.Errorf("tokenizer files of %d and %d bytes; at most %d are allowed", len(p), len(config), MaxFileSize)
-	}
-	var f file
-	if err := json.Unmarshal(p, &f); err != nil {
-		return nil, fmt.Errorf("read tokenizer.json: %w", err)
-	}
-	var c configFile
-	if config != nil {
-		if err := json.Unmarshal(config, &c); err != nil {
-			return nil, fmt.Errorf("read tokenizer_config.json: %w", err)
-		}
-	}
-	t := &Tokenizer{bos: -1, eos: -1}
-	m, err := t.readModel(f.Model)
-	if err != nil {
-		return nil, err
-	}
-	if err := t.readAdded(f); err != nil {
-		return nil, err
-	}
-	if t.normalize, err = f.Normalizer.normalizers(); err != nil {
-		return nil, err
-	}
-	pre, err := f.PreTokenizer.preTokenizers()
-	if err != nil {
-		return nil, err
-	}
-	t.normalize, t.split, m.toMapped = append(t.normalize, pre.normalize...), pre.split, pre.byteLevel
-	if t.decoder, err = f.Decoder.decoder(); err != nil {
-		return nil, err
-	}
-	if t.decoder.bytes != m.toMapped {
-		return nil, errors.New("of pre-tokenizer and decoder only one is byte-level")
-	}
-	t.model, t.kind = m, "bpe-chars"
-	if m.toMapped {
-		t.kind = "bpe-bytes"
-	}
-	return t, t.readSpecial(f.PostProcessor, c)
-}
-
-func (t *Tokenizer) readModel(p json.RawMessage) (*bpe, error) {
-	var f modelFile
-	if err := json.Unmarshal(p, &f); err != nil {
-		// Unigram writes its vocabulary as a list; the type tells.
-		return nil, fmt.Errorf("read the model of tokenizer.json: %w", err)
-	}
-	switch {
-	case f.Type != "BPE" && !(f.Type == "" && f.Merges != nil):
-		return nil, unsupported("tokenizer", "model %.40q", f.Type)
-	case f.Dropout != nil && *f.Dropout != 0:
-		return nil, unsupported("tokenizer", "BPE with dropout")
-	case f.SubwordPrefix != nil && *f.SubwordPrefix != "", f.WordSuffix != nil && *f.WordSuffix != "":
-		return nil, unsupported("tokenizer", "BPE with prefixes or suffixes of words")
-	case len(f.Merges) > maxMerges:
-		return nil, fmt.Errorf("there are %d merges; at most %d are allowed", len(f.Merges), maxMerges)
-	}
-	var ids map[string]int
-	if err := json.Unmarshal(f.Vocab, &ids); err != nil {
-		return nil, fmt.Errorf("read the vocabulary of tokenizer.json: %w", err)
-	}
-	var err error
-	if t.vocab, err = newVocabulary(ids); err != nil {
-		return nil, err
-	}
-	merges := make([][2]string, 0, len(f.Merges))
-	for _, raw := range f.Merges {
-		m, err := readMerge(raw)
-		if err != nil {
+// bpe reads the merges, which are written "left right" or ["left","right"].
+func (f *jsonFile) bpe(m jsonModel, vocab map[string]int) (*bpe, error) {
+	var pairs [][2]string
+	var lines []string
+	if err := json.Unmarshal(m.Merges, &lines); err == nil {
+		if pairs, err = splitMerges(lines); err != nil {
 			return nil, err
 		}
-		merges = append(merges, m)
+	} else if err := json.Unmarshal(m.Merges, &pairs); err != nil {
+		return nil, malformed("model.merges", "%v", err)
 	}
-	b, err := newBPE(t.vocab, merges)
+	b, err := newBPE(vocab, pairs)
 	if err != nil {
 		return nil, err
 	}
-	b.wholes, b.fuse = f.IgnoreMerges, f.FuseUnknown
-	if f.Unknown != nil {
-		id, ok := ids[*f.Unknown]
-		if !ok {
-			return nil, fmt.Errorf("the unknown token %.40q is not in the vocabulary", *f.Unknown)
-		}
-		b.unknown = id
+	b.fuseUnk, b.wholeWords = m.FuseUnk, m.IgnoreMerges
+	if m.ByteFallback {
+		b.bytes = byteTokens(vocab)
 	}
-	if f.ByteFallback {
-		if bytes, ok := t.vocab.byteIDs(); ok {
-			b.bytes = &bytes
+	if m.UnkToken != nil {
+		id, ok := vocab[*m.UnkToken]
+		if !ok {
+			return nil, malformed("model.unk_token", "%.80q is not in the vocabulary", *m.UnkToken)
 		}
+		b.unk = id
 	}
 	return b, nil
 }
 
-// readMerge reads a merge in either notation: "a b" or ["a","b"].
-func readMerge(raw json.RawMessage) ([2]string, error) {
-	var s string
-	if json.Unmarshal(raw, &s) == nil {
-		return parseMerge(s)
+func splitMerges(lines []string) ([][2]string, error) {
+	pairs := make([][2]string, len(lines))
+	for i, l := range lines {
+		// The space that divides is the second character's first: a token can begin with one in no format in use.
+		at := -1
+		if len(l) > 0 {
+			at = strings.IndexByte(l[1:], ' ') + 1
+		}
+		if at < 1 || at == len(l)-1 {
+			return nil, malformed("merges", "line %d, %.80q, is no pair", i, l)
+		}
+		pairs[i] = [2]string{l[:at], l[at+1:]}
 	}
-	var pair []string
-	if err := json.Unmarshal(raw, &pair); err != nil || len(pair) != 2 {
-		return [2]string{}, fmt.Errorf("merge %.40s is not two tokens", raw)
-	}
-	return [2]string{pair[0], pair[1]}, nil
+	return pairs, nil
 }
 
-// readAdded adds the added tokens, some of which are not in the model's own
-// vocabulary.
-func (t *Tokenizer) readAdded(f file) error {
-	if len(f.Added) > maxAdded {
-		return fmt.Errorf("there are %d added tokens; at most %d are allowed", len(f.Added), maxAdded)
+func newBPE(vocab map[string]int, pairs [][2]string) (*bpe, error) {
+	if len(pairs) > MaxMerges {
+		return nil, malformed("merges", "%d exceed the limit of %d", len(pairs), MaxMerges)
 	}
-	list := make([]addedToken, 0, len(f.Added))
-	for _, a := range f.Added {
-		if a.ID < 0 || a.ID >= maxTokens {
-			return fmt.Errorf("added token %.40q has the id %d; ids are below %d", a.Content, a.ID, maxTokens)
+	b := &bpe{ids: vocab, merges: make(map[uint64]mergeRule, len(pairs)), unk: -1}
+	for rank, p := range pairs {
+		left, okLeft := vocab[p[0]]
+		right, okRight := vocab[p[1]]
+		merged, okMerged := vocab[p[0]+p[1]]
+		if !okLeft || !okRight || !okMerged {
+			return nil, malformed("merges", "pair %d, %.80q and %.80q, is not in the vocabulary", rank, p[0], p[1])
 		}
-		if grow := a.ID + 1 - len(t.vocab.tokens); grow > 0 {
-			t.vocab.tokens = append(t.vocab.tokens, make([]string, grow)...)
-		}
-		if have := t.vocab.tokens[a.ID]; have != "" && have != a.Content {
-			return fmt.Errorf("added token %.40q has the id %d of %.40q", a.Content, a.ID, have)
-		}
-		t.vocab.tokens[a.ID], t.vocab.ids[a.Content] = a.Content, a.ID
-		list = append(list, addedToken{
-			id: a.ID, text: a.Content, special: a.Special, singleWord: a.SingleWord, lstrip: a.LStrip, rstrip: a.RStrip,
-		})
-	}
-	var err error
-	t.added, err = newAddedTokens(list)
-	return err
-}
-
-// postProcessor puts special tokens around a text.
-type postProcessor struct {
-	Type       string          `json:"type"`
-	Processors []postProcessor `json:"processors"`
-	Single     []struct {
-		Special *struct {
-			ID string `json:"id"`
-		} `json:"SpecialToken"`
-		Sequence *struct {
-			ID string `json:"id"`
-		} `json:"Sequence"`
-	} `json:"single"`
-	Special map[string]struct {
-		IDs []int `json:"ids"`
-	} `json:"special_tokens"`
-}
-
-// around returns the ids before and after a text.
-func (p *postProcessor) around(size, depth int) (prefix, suffix []int, err error) {
-	if p == nil {
-		return nil, nil, nil
-	}
-	switch p.Type {
-	case "ByteLevel":
-		return nil, nil, nil
-	case "Sequence":
-		if depth > 4 || len(p.Processors) > maxParts {
-			return nil, nil, errors.New("the post-processor is nested too deep")
-		}
-		for _, q := range p.Processors {
-			before, after, err := q.around(size, depth+1)
-			if err != nil {
-				return nil, nil, err
-			}
-			prefix, suffix = append(before, prefix...), append(suffix, after...)
-		}
-		return prefix, suffix, nil
-	case "TemplateProcessing":
-	default:
-		return nil, nil, unsupported("post-processor", "%.40q", p.Type)
-	}
-	if len(p.Single) > maxParts {
-		return nil, nil, fmt.Errorf("the post-processor's template has %d parts; at most %d are allowed", len(p.Single), maxParts)
-	}
-	seen := false
-	for _, item := range p.Single {
-		if item.Sequence != nil {
-			seen = true
-			continue
-		}
-		if item.Special == nil {
-			return nil, nil, errors.New("a part of the post-processor's template is neither text nor token")
-		}
-		ids := p.Special[item.Special.ID].IDs
-		if len(ids) == 0 || slices.ContainsFunc(ids, func(id int) bool { return id < 0 || id >= size }) {
-			return nil, nil, fmt.Errorf("the post-processor's token %.40q is not known", item.Special.ID)
-		}
-		if seen {
-			suffix = append(suffix, ids...)
-		} else {
-			prefix = append(prefix, ids...)
+		key := uint64(left)<<32 | uint64(right)
+		if _, twice := b.merges[key]; !twice {
+			b.merges[key] = mergeRule{int32(rank), int32(merged)}
 		}
 	}
-	return prefix, suffix, nil
-}
-
-// readSpecial settles which ids begin and end a text. Without a template the
-// configuration decides, as for Llama's first tokenizers.
-func (t *Tokenizer) readSpecial(p *postProcessor, c configFile) (err error) {
-	if t.prefix, t.suffix, err = p.around(len(t.vocab.tokens), 0); err != nil {
-		return err
-	}
-	if id, ok := t.vocab.ids[string(c.BOS)]; ok && c.BOS != "" {
-		t.bos = id
-	} else if len(t.prefix) > 0 {
-		t.bos = t.prefix[0]
-	}
-	if id, ok := t.vocab.ids[string(c.EOS)]; ok && c.EOS != "" {
-		t.eos = id
-	} else if len(t.suffix) > 0 {
-		t.eos = t.suffix[len(t.suffix)-1]
-	}
-	if t.prefix == nil && t.suffix == nil && p == nil {
-		if t.bos >= 0 && orDefault(c.AddBOS, false) {
-			t.prefix = []int{t.bos}
-		}
-		if t.eos >= 0 && orDefault(c.AddEOS, false) {
-			t.suffix = []int{t.eos}
-		}
-	}
-	return nil
+	return b, nil
 }

@@ -2,193 +2,218 @@ package tokenizer
 
 import (
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
+
+	"github.com/carat-hub/carat/inference/fault"
 )
 
-// Limits of what a tokenizer may have.
+// The limits of a tokenizer.
 const (
-	MaxFileSize = 32 << 20 // bytes of a tokenizer.json
-	maxTokens   = 1 << 20  // entries of a vocabulary
-	maxMerges   = 4 << 20
-	maxAdded    = 1 << 16 // added tokens
-	maxParts    = 64      // normalizers, pre-tokenizers or decoders in a sequence
+	MaxFile   = 32 << 20
+	MaxVocab  = 1 << 20
+	MaxMerges = 1 << 21
+	maxAdded  = 1 << 16
+	maxPiece  = 1 << 12 // bytes of an added token
+	maxSteps  = 64      // normalizers, pre-tokenizers or decoders
+	maxDepth  = 8       // of nested sequences
 )
 
-// UnsupportedError says that a tokenizer is well formed but uses something
-// that this package does not know.
-type UnsupportedError struct {
-	What   string // "pre-tokenizer", "normalizer", "model" …
-	Reason string
+func malformed(where, format string, args ...any) error {
+	return &fault.Malformed{Format: "tokenizer", Where: where, Offset: -1, Reason: fmt.Sprintf(format, args...)}
 }
 
-// Error implements error.
-func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("unsupported %s: %s", e.What, e.Reason)
+func unsupported(format string, args ...any) error {
+	return fault.NewUnsupported("tokenizer", format, args...)
 }
 
-func unsupported(what, format string, args ...any) error {
-	return &UnsupportedError{What: what, Reason: fmt.Sprintf(format, args...)}
-}
-
-// Tokenizer is safe for concurrent use.
+// Tokenizer maps text to token ids. Its methods may be called from several goroutines at once.
 type Tokenizer struct {
-	kind  string
-	vocab *vocabulary
-	added *addedTokens
+	kind    string
+	pieces  []string       // by id; unused ids are empty
+	ids     map[string]int // by piece
+	special map[int]bool
 
-	normalize []normalizer
-	split     []splitter
-	model     model
-	decoder   decoder
+	// Added tokens are cut out of the text first: those of raw before, those of cooked after normalization. The plain ones
+	// leave special tokens alone.
+	raw, cooked, rawPlain, cookedPlain *matcher
 
-	prefix, suffix []int // ids around a text when special tokens are asked for
-	bos, eos       int   // -1 when there is none
+	normalizers []func(string) string
+	splitters   []splitter
+	model       model
+	decoders    []decoder
+
+	prefix, suffix []int // of Encode with addSpecial
+	bos, eos, unk  int   // -1 when there is none
 }
 
-// normalizer rewrites a stretch of text between added tokens. First tells
-// that it is the first stretch or follows an added token.
-type normalizer func(text string, first bool) string
-
-// splitter cuts a stretch into pieces that are tokenized one by one.
-type splitter func(text string) []string
-
-// model tokenizes one piece.
+// model turns one piece of text into ids.
 type model interface {
-	encode(dst []int, piece string) []int
+	encode(ids []int, text string) []int
 }
 
-// Kind names the algorithm: "bpe-bytes", "bpe-chars" or "spm".
+// Kind returns "bpe" for byte-level and character BPE or "spm" for a GGUF file's SentencePiece vocabulary.
 func (t *Tokenizer) Kind() string { return t.kind }
 
-// Size is the number of ids: every id is below it.
-func (t *Tokenizer) Size() int { return len(t.vocab.tokens) }
+// Size returns the number of ids: the largest in use plus one.
+func (t *Tokenizer) Size() int { return len(t.pieces) }
 
-// Token returns the token of an id as the vocabulary writes it, "" for an
-// id out of range.
-func (t *Tokenizer) Token(id int) string {
-	if id < 0 || id >= len(t.vocab.tokens) {
-		return ""
-	}
-	return t.vocab.tokens[id]
+// Encode returns the ids of text. Added and special tokens written out in text become their ids, as tokenizer.json's own library
+// does it. With addSpecial the ids that begin and end a text are put around it.
+func (t *Tokenizer) Encode(text string, addSpecial bool) []int {
+	return t.encode(text, addSpecial, t.raw, t.cooked)
 }
 
-// ID returns the id of a token as the vocabulary writes it.
-func (t *Tokenizer) ID(token string) (int, bool) {
-	id, ok := t.vocab.ids[token]
-	return id, ok
+// EncodePlain is Encode for text that is not trusted: a special token written out in it is text like any other.
+func (t *Tokenizer) EncodePlain(text string, addSpecial bool) []int {
+	return t.encode(text, addSpecial, t.rawPlain, t.cookedPlain)
 }
 
-// BOS returns the id of the token that begins a text.
-func (t *Tokenizer) BOS() (int, bool) { return t.bos, t.bos >= 0 }
-
-// EOS returns the id of the token that ends a text.
-func (t *Tokenizer) EOS() (int, bool) { return t.eos, t.eos >= 0 }
-
-// AddsBOS reports whether texts begin with the BOS token when special tokens
-// are asked for.
-func (t *Tokenizer) AddsBOS() bool {
-	return t.bos >= 0 && len(t.prefix) > 0 && t.prefix[0] == t.bos
-}
-
-// Encode returns the ids of a text. Special puts the tokens around it that
-// the model expects, such as BOS. Added tokens that occur in the text are
-// taken as such. Bytes that are not UTF-8 are kept where the model can.
-func (t *Tokenizer) Encode(text string, special bool) []int {
+func (t *Tokenizer) encode(text string, addSpecial bool, raw, cooked *matcher) []int {
 	var ids []int
-	if special {
+	if addSpecial {
 		ids = append(ids, t.prefix...)
 	}
 	first := true
-	for _, stretch := range t.added.cut(text) {
-		if stretch.id >= 0 {
-			ids = append(ids, stretch.id)
-			first = true
-			continue
+	raw.split(text, func(s string, id int) {
+		if id >= 0 {
+			ids = append(ids, id)
+			first = false
+			return
 		}
-		ids = t.encodeStretch(ids, stretch.text, first)
-		first = false
-	}
-	if special {
+		for _, n := range t.normalizers {
+			s = n(s)
+		}
+		cooked.split(s, func(s string, id int) {
+			if id >= 0 {
+				ids = append(ids, id)
+			} else {
+				ids = t.encodeText(ids, s, first)
+			}
+			first = false
+		})
+	})
+	if addSpecial {
 		ids = append(ids, t.suffix...)
 	}
 	return ids
 }
 
-func (t *Tokenizer) encodeStretch(ids []int, text string, first bool) []int {
-	for _, n := range t.normalize {
-		text = n(text, first)
-	}
-	pieces := []string{text}
-	for _, split := range t.split {
+func (t *Tokenizer) encodeText(ids []int, s string, first bool) []int {
+	words := []string{s}
+	for _, split := range t.splitters {
 		var next []string
-		for _, p := range pieces {
-			next = append(next, split(p)...)
+		for i, w := range words {
+			next = split(next, w, first && i == 0)
 		}
-		pieces = next
+		words = next
 	}
-	for _, p := range pieces {
-		if p != "" {
-			ids = t.model.encode(ids, p)
+	for _, w := range words {
+		if w != "" {
+			ids = t.model.encode(ids, w)
 		}
 	}
 	return ids
 }
 
-// Decode returns the text of ids. Special tokens and ids out of range say
-// nothing; bytes that form no UTF-8 become U+FFFD.
+// Decode returns the text of ids. Special tokens and ids out of range are left out; bytes that are not UTF-8 become U+FFFD.
 func (t *Tokenizer) Decode(ids []int) string {
-	var out []byte
+	tokens := make([]string, 0, len(ids))
 	for _, id := range ids {
-		if id < 0 || id >= len(t.vocab.tokens) || t.added.special[id] {
-			continue
+		if p, ok := t.Piece(id); ok && !t.special[id] {
+			tokens = append(tokens, p)
 		}
-		if text, ok := t.added.text[id]; ok {
-			out = append(out, text...)
-			continue
-		}
-		out = t.decoder.token(out, t.vocab.tokens[id])
 	}
-	return strings.ToValidUTF8(string(t.decoder.finish(out)), "\uFFFD")
+	for _, d := range t.decoders {
+		tokens = d(tokens)
+	}
+	var n int
+	for _, s := range tokens {
+		n += len(s)
+	}
+	out := make([]byte, 0, n)
+	for _, s := range tokens {
+		out = append(out, s...)
+	}
+	return string(out)
 }
 
-// vocabulary maps tokens to ids and back.
-type vocabulary struct {
-	tokens []string
-	ids    map[string]int
+// Piece returns a token as the vocabulary writes it; ok is false for an id that is not in use.
+func (t *Tokenizer) Piece(id int) (piece string, ok bool) {
+	if id < 0 || id >= len(t.pieces) || t.pieces[id] == "" {
+		return "", false
+	}
+	return t.pieces[id], true
 }
 
-// newVocabulary makes a vocabulary of ids; gaps are allowed up to the limit.
-func newVocabulary(ids map[string]int) (*vocabulary, error) {
-	if len(ids) == 0 || len(ids) > maxTokens {
-		return nil, fmt.Errorf("the vocabulary has %d tokens; 1 to %d are allowed", len(ids), maxTokens)
-	}
-	v := &vocabulary{ids: ids}
-	size := 0
-	for token, id := range ids {
-		if id < 0 || id >= maxTokens {
-			return nil, fmt.Errorf("token %.40q has the id %d; ids are below %d", token, id, maxTokens)
-		}
-		size = max(size, id+1)
-	}
-	v.tokens = make([]string, size)
-	for token, id := range ids {
-		if v.tokens[id] != "" {
-			return nil, fmt.Errorf("tokens %.40q and %.40q share the id %d", v.tokens[id], token, id)
-		}
-		v.tokens[id] = token
-	}
-	return v, nil
+// ID returns the id of a token as the vocabulary writes it.
+func (t *Tokenizer) ID(piece string) (id int, ok bool) {
+	id, ok = t.ids[piece]
+	return id, ok
 }
 
-// byteIDs returns the ids of the tokens <0x00> to <0xFF>; ok is false unless
-// all are there.
-func (v *vocabulary) byteIDs() (ids [256]int, ok bool) {
-	for b := range ids {
-		id, ok := v.ids[fmt.Sprintf("<0x%02X>", b)]
-		if !ok {
-			return ids, false
+// Special reports whether id is a special token, one that stands for no text.
+func (t *Tokenizer) Special(id int) bool { return t.special[id] }
+
+// BOS returns the id that begins a text.
+func (t *Tokenizer) BOS() (id int, ok bool) { return t.bos, t.bos >= 0 }
+
+// EOS returns the id that ends a text.
+func (t *Tokenizer) EOS() (id int, ok bool) { return t.eos, t.eos >= 0 }
+
+// UNK returns the id that stands for what the vocabulary lacks.
+func (t *Tokenizer) UNK() (id int, ok bool) { return t.unk, t.unk >= 0 }
+
+// AddsBOS reports whether Encode with addSpecial begins with the BOS token.
+func (t *Tokenizer) AddsBOS() bool {
+	return t.bos >= 0 && len(t.prefix) > 0 && t.prefix[0] == t.bos
+}
+
+// newTokenizer builds the maps for a vocabulary that maps pieces to ids. Special tokens are then taken out of vocab, which is left
+// to the model: they are found by the matchers, and untrusted text must not become one.
+func newTokenizer(kind string, vocab map[string]int, added []addedToken) (*Tokenizer, error) {
+	t := &Tokenizer{kind: kind, ids: maps.Clone(vocab), special: map[int]bool{}, bos: -1, eos: -1, unk: -1}
+	largest := -1
+	for piece, id := range vocab {
+		if id < 0 || id >= MaxVocab {
+			return nil, malformed(piece, "id %d is not from 0 to %d", id, MaxVocab-1)
 		}
-		ids[b] = id
+		largest = max(largest, id)
 	}
-	return ids, true
+	for _, a := range added {
+		if a.id < 0 || a.id >= MaxVocab {
+			return nil, malformed(a.content, "id %d is not from 0 to %d", a.id, MaxVocab-1)
+		}
+		largest = max(largest, a.id)
+	}
+	t.pieces = make([]string, largest+1)
+	for piece, id := range vocab {
+		if other := t.pieces[id]; other != "" {
+			return nil, malformed(piece, "id %d is that of %.80q too", id, other)
+		}
+		t.pieces[id] = piece
+	}
+	for _, a := range added {
+		t.pieces[a.id] = a.content
+		t.ids[a.content] = a.id
+		if a.special {
+			t.special[a.id] = true
+			delete(vocab, a.content)
+		}
+	}
+	return t, t.setAdded(added)
+}
+
+func (t *Tokenizer) setAdded(added []addedToken) error {
+	if len(added) > maxAdded {
+		return malformed("added_tokens", "%d exceed the limit of %d", len(added), maxAdded)
+	}
+	pick := func(keep func(addedToken) bool) []addedToken {
+		return slices.DeleteFunc(slices.Clone(added), func(a addedToken) bool { return !keep(a) })
+	}
+	t.raw = newMatcher(pick(func(a addedToken) bool { return !a.normalized }))
+	t.cooked = newMatcher(pick(func(a addedToken) bool { return a.normalized }))
+	t.rawPlain = newMatcher(pick(func(a addedToken) bool { return !a.normalized && !a.special }))
+	t.cookedPlain = newMatcher(pick(func(a addedToken) bool { return a.normalized && !a.special }))
+	return nil
 }

@@ -1,0 +1,180 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/gguf"
+	"github.com/carat-hub/carat/inference/safetensors"
+	"github.com/carat-hub/carat/inference/tensor"
+)
+
+// Names that a folder in Hugging Face's layout uses.
+const (
+	configName           = "config.json"
+	weightsName          = "model.safetensors"
+	tokenizerName        = "tokenizer.json"
+	tokenizerConfigName  = "tokenizer_config.json"
+	generationConfigName = "generation_config.json"
+	chatTemplateName     = "chat_template.jinja"
+)
+
+// storedTensor is one tensor of a container and where its bytes lie.
+type storedTensor struct {
+	name         string
+	typ          tensor.Type
+	shape        []int
+	file         string
+	offset, size int64
+}
+
+// container is a model's files with their headers read: either a GGUF file, or safetensors with an optional config.json.
+type container struct {
+	files   Files
+	open    map[string]File
+	gguf    *gguf.File
+	config  config // nil without a config.json
+	tensors []storedTensor
+}
+
+// openContainer reads the headers of the weights among files. The caller closes the container.
+func openContainer(ctx context.Context, files Files) (_ *container, err error) {
+	c := &container{files: files, open: map[string]File{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	names := files.Names()
+	var ggufs, tensors []string
+	for _, n := range names {
+		switch {
+		case strings.HasSuffix(strings.ToLower(n), ".gguf"):
+			ggufs = append(ggufs, n)
+		case strings.HasSuffix(n, ".safetensors"):
+			tensors = append(tensors, n)
+		}
+	}
+	slices.Sort(tensors)
+	if slices.Contains(names, configName) {
+		if c.config, err = readConfig(ctx, files); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case slices.Contains(names, safetensors.IndexName):
+		err = c.readShards(ctx)
+	case slices.Contains(names, weightsName):
+		err = c.readSafetensors([]string{weightsName})
+	case len(tensors) > 0:
+		err = c.readSafetensors(tensors)
+	case len(ggufs) == 1:
+		err = c.readGGUF(ggufs[0])
+	case len(ggufs) > 1:
+		err = fault.NewUnsupported("model folder", "%d GGUF files; open one of them by its name", len(ggufs))
+	default:
+		err = fault.NewUnsupported("file format", "no safetensors or GGUF file among %d files", len(names))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, ctx.Err()
+}
+
+func (c *container) close() error {
+	var errs []error
+	for _, f := range c.open {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (c *container) file(name string) (File, error) {
+	if f, ok := c.open[name]; ok {
+		return f, nil
+	}
+	f, err := c.files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	c.open[name] = f
+	return f, nil
+}
+
+func (c *container) readGGUF(name string) error {
+	f, err := c.file(name)
+	if err != nil {
+		return err
+	}
+	if c.gguf, err = gguf.Read(f, f.Size()); err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	if n := c.gguf.Int("split.count", 1); n > 1 {
+		return fault.NewUnsupported("file format", "GGUF split over %d files", n)
+	}
+	for _, t := range c.gguf.Tensors {
+		c.tensors = append(c.tensors, storedTensor{t.Name, t.Type, t.Shape, name, t.Offset, t.Size})
+	}
+	return nil
+}
+
+func (c *container) readSafetensors(names []string) error {
+	seen := map[string]string{}
+	for _, name := range names {
+		f, err := c.file(name)
+		if err != nil {
+			return err
+		}
+		st, err := safetensors.Read(f, f.Size())
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		for _, t := range st.Tensors {
+			if other, twice := seen[t.Name]; twice {
+				return fault.NewUnsupported("model folder", "tensor %s is in %s and in %s, and no index says which counts", t.Name, other, name)
+			}
+			seen[t.Name] = name
+		}
+		c.add(name, st)
+	}
+	return nil
+}
+
+func (c *container) readShards(ctx context.Context) error {
+	b, err := readAll(ctx, c.files, safetensors.IndexName, safetensors.MaxIndex)
+	if err != nil {
+		return err
+	}
+	index, err := safetensors.ParseIndex(b)
+	if err != nil {
+		return err
+	}
+	shards, err := index.ReadShards(func(name string) (io.ReaderAt, int64, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, 0, err
+		}
+		f, err := c.file(name)
+		if err != nil {
+			return nil, 0, err
+		}
+		return f, f.Size(), nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range index.Files() {
+		c.add(name, shards[name])
+	}
+	return nil
+}
+
+func (c *container) add(name string, st *safetensors.File) {
+	for _, t := range st.Tensors {
+		c.tensors = append(c.tensors, storedTensor{t.Name, t.Type, t.Shape, name, t.Offset, t.Size})
+	}
+}

@@ -1,0 +1,11 @@
+// Package inference opens open-weight models, tells facts about them and runs them on a CPU. It is a library of its own that any
+// Go program can use: plain Go, no cgo.
+//
+// A model is a set of named files (Files): a folder as Hugging Face lays it out, a single GGUF file, or anything else that can
+// give an io.ReaderAt for a name, such as open descriptors or ranged reads of a remote store. Inspect reads only names, sizes
+// and headers and works for every architecture. Open maps the weights, which are decoded row by row while they are used, and
+// returns a Model; a Session of it holds one sequence.
+//
+// Everything in a file is foreign. A file that breaks its format gives a *MalformedError, a sound model that cannot be run
+// here an *UnsupportedError. The package knows nothing of registries, stores or verification.
+package inference

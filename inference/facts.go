@@ -1,0 +1,228 @@
+package inference
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/tensor"
+	"github.com/carat-hub/carat/inference/tokenizer"
+)
+
+// Facts are what a model's names, sizes and headers tell. A number that the files do not give is 0, a text empty.
+type Facts struct {
+	// Format is "gguf" or "safetensors".
+	Format string `json:"format"`
+	// Architecture is normalised ("llama", "qwen2"); ArchitectureName is what the files say ("LlamaForCausalLM").
+	Architecture     string `json:"architecture,omitempty"`
+	ArchitectureName string `json:"architectureName,omitempty"`
+	// Name and License come from a GGUF file's keys.
+	Name    string `json:"name,omitempty"`
+	License string `json:"license,omitempty"`
+	// Parameters is the number of elements of all tensors as stored, Bytes what they take.
+	Parameters int64 `json:"parameters"`
+	Bytes      int64 `json:"bytes"`
+	// DTypes counts the tensors of each element type, most elements first.
+	DTypes []DTypeCount `json:"dtypes"`
+	// Quantization is the name by which the storage is known: "BF16", "Q8_0", "Q4_K_M", "gptq".
+	Quantization string `json:"quantization,omitempty"`
+
+	ContextLength   int `json:"contextLength,omitempty"`
+	VocabularySize  int `json:"vocabularySize,omitempty"`
+	HiddenSize      int `json:"hiddenSize,omitempty"`
+	FeedForwardSize int `json:"feedForwardSize,omitempty"`
+	Layers          int `json:"layers,omitempty"`
+	Heads           int `json:"heads,omitempty"`
+	KVHeads         int `json:"kvHeads,omitempty"`
+
+	// Tokenizer is the kind of tokenizer: "bpe", "unigram", "wordpiece", "spm", …; empty when there is none.
+	Tokenizer    string `json:"tokenizer,omitempty"`
+	ChatTemplate bool   `json:"chatTemplate"`
+	// RemoteCode lists the settings of config.json that would make some programs run code from the model's folder.
+	RemoteCode []string `json:"remoteCode,omitempty"`
+
+	// Runnable says that names, shapes and types are what Open wants; Unsupported says why they are not.
+	Runnable    bool   `json:"runnable"`
+	Unsupported string `json:"unsupported,omitempty"`
+
+	Tensors []TensorFact `json:"tensors"`
+}
+
+// DTypeCount is the share of one element type.
+type DTypeCount struct {
+	DType    string `json:"dtype"`
+	Tensors  int    `json:"tensors"`
+	Elements int64  `json:"elements"`
+	Bytes    int64  `json:"bytes"`
+}
+
+// TensorFact describes one tensor. Shape is row-major, outermost dimension first, whatever the format.
+type TensorFact struct {
+	Name  string `json:"name"`
+	DType string `json:"dtype"`
+	Shape []int  `json:"shape"`
+	Bytes int64  `json:"bytes"`
+	File  string `json:"file,omitempty"`
+}
+
+// Inspect reads a model's names, sizes and headers and nothing of its tensors' data. It works for architectures that cannot be
+// run. It returns an *UnsupportedError when the files hold no format it knows, a *MalformedError for a damaged file, ctx's
+// error, and the errors of files.
+func Inspect(ctx context.Context, files Files) (_ *Facts, err error) {
+	c, err := openContainer(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	f, err := c.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.describe()
+	if err == nil {
+		_, err = bind(c, d, true)
+	}
+	if f.Runnable = err == nil; err != nil {
+		f.Unsupported = err.Error()
+	}
+	return f, nil
+}
+
+// facts collects everything but what running would say.
+func (c *container) facts(ctx context.Context) (*Facts, error) {
+	f := &Facts{Format: "safetensors", Tensors: []TensorFact{}}
+	f.Architecture, f.ArchitectureName = c.architecture()
+	if err := f.count(c.tensors); err != nil {
+		return nil, err
+	}
+	if c.gguf != nil {
+		f.fromGGUF(c)
+		return f, nil
+	}
+	return f, f.fromFolder(ctx, c)
+}
+
+func (f *Facts) count(tensors []storedTensor) error {
+	census := map[tensor.Type]*DTypeCount{}
+	for _, t := range tensors {
+		n, _ := tensor.Elements(t.shape) // the readers have checked it
+		d := census[t.typ]
+		if d == nil {
+			d = &DTypeCount{DType: t.typ.String()}
+			census[t.typ] = d
+		}
+		if n > math.MaxInt64-f.Parameters {
+			return &fault.Malformed{Format: f.Format, Where: t.name, Offset: -1, Reason: "the number of parameters does not fit 63 bits"}
+		}
+		d.Tensors++
+		d.Elements += n
+		d.Bytes += t.size
+		f.Parameters += n
+		f.Bytes += t.size
+		f.Tensors = append(f.Tensors, TensorFact{Name: t.name, DType: t.typ.String(), Shape: slices.Clone(t.shape), Bytes: t.size, File: t.file})
+	}
+	for _, d := range census {
+		f.DTypes = append(f.DTypes, *d)
+	}
+	slices.SortFunc(f.DTypes, func(a, b DTypeCount) int {
+		return cmp.Or(cmp.Compare(b.Elements, a.Elements), strings.Compare(a.DType, b.DType))
+	})
+	return nil
+}
+
+func (f *Facts) fromGGUF(c *container) {
+	g := c.gguf
+	f.Format = "gguf"
+	f.Name = g.Text("general.name", "")
+	f.License = g.Text("general.license", "")
+	f.Quantization = g.Quantization()
+	integer := func(key string) int {
+		return int(min(max(g.Int(f.ArchitectureName+"."+key, 0), 0), math.MaxInt32))
+	}
+	f.ContextLength = integer("context_length")
+	f.HiddenSize = integer("embedding_length")
+	f.FeedForwardSize = integer("feed_forward_length")
+	f.Layers = integer("block_count")
+	f.Heads = integer("attention.head_count")
+	f.KVHeads = cmp.Or(integer("attention.head_count_kv"), f.Heads)
+	if v, ok := g.Value("tokenizer.ggml.tokens"); ok {
+		f.VocabularySize = int(v.Len)
+	}
+	if f.VocabularySize == 0 {
+		f.VocabularySize = integer("vocab_size")
+	}
+	f.Tokenizer = tokenizer.GGUFKind(g.Text("tokenizer.ggml.model", ""))
+	f.ChatTemplate = g.Text("tokenizer.chat_template", "") != ""
+}
+
+func (f *Facts) fromFolder(ctx context.Context, c *container) error {
+	lang := c.config.language()
+	positive := func(keys ...string) int {
+		for _, k := range keys {
+			if n := lang.integer(k, 0); n > 0 {
+				return n
+			}
+		}
+		return 0
+	}
+	f.ContextLength = positive("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+	f.VocabularySize = positive("vocab_size")
+	f.HiddenSize = positive("hidden_size", "n_embd", "d_model", "dim")
+	f.FeedForwardSize = positive("intermediate_size", "n_inner", "ffn_dim", "hidden_dim")
+	f.Layers = positive("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+	f.Heads = positive("num_attention_heads", "n_head", "n_heads")
+	f.KVHeads = cmp.Or(positive("num_key_value_heads"), f.Heads)
+	if len(f.DTypes) > 0 {
+		f.Quantization = f.DTypes[0].DType
+	}
+	if q := c.config.object("quantization_config"); q != nil {
+		f.Quantization = cmp.Or(q.text("quant_method", ""), f.Quantization)
+	}
+	f.RemoteCode = remoteCode(c.config, "")
+	extra, err := c.readExtras(ctx)
+	if err != nil {
+		return err
+	}
+	f.ChatTemplate = extra.chatTemplate != ""
+	b, err := readAll(ctx, c.files, tokenizerName, tokenizer.MaxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f.Tokenizer, err = tokenizer.JSONKind(b)
+	return err
+}
+
+// remoteCode lists the keys of a configuration that name code: auto_map, private attention switches, references to other
+// repositories.
+func remoteCode(c config, prefix string) []string {
+	var found []string
+	for _, key := range sortedKeys(c) {
+		switch v := c[key].(type) {
+		case map[string]any:
+			if key == "auto_map" {
+				found = append(found, prefix+key)
+			} else if strings.Count(prefix, ".") < 8 {
+				found = append(found, remoteCode(v, prefix+key+".")...)
+			}
+		case string:
+			if strings.HasSuffix(key, "_internal") || strings.Contains(v, "--") && strings.Contains(v, "/") && strings.Contains(v, ".") {
+				found = append(found, prefix+key)
+			}
+		}
+	}
+	return found
+}
+
+// String gives the facts in one line.
+func (f *Facts) String() string {
+	return fmt.Sprintf("%s %s, %d parameters, %s", f.Format, cmp.Or(f.Architecture, "unknown architecture"), f.Parameters, cmp.Or(f.Quantization, "unknown type"))
+}

@@ -1,0 +1,189 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/carat-hub/carat/inference/fault"
+)
+
+// File is one open file of a model. Its ReadAt may be called from several goroutines at once.
+type File interface {
+	io.ReaderAt
+	// Size returns the file's length in bytes.
+	Size() int64
+	Close() error
+}
+
+// Mapped is what a File has in addition when its content is in memory or mapped into it.
+type Mapped interface {
+	// Bytes returns the whole content, valid until Close and never to be written to.
+	Bytes() []byte
+}
+
+// Files is a set of named files that make up a model.
+type Files interface {
+	// Names returns the file names, without folders, in any order.
+	Names() []string
+	// Open opens a file by name; the caller closes it. An unknown name gives an error that is fs.ErrNotExist.
+	Open(name string) (File, error)
+}
+
+// maxFiles bounds how many files of a folder are looked at.
+const maxFiles = 10_000
+
+// OpenPath returns the files of a folder, subfolders left out, or a single file. Files it opens are memory-mapped where the
+// operating system allows it. The error is fs.ErrNotExist when nothing is at path.
+func OpenPath(path string) (Files, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
+	if !info.IsDir() {
+		return &folder{dir: filepath.Dir(path), names: []string{filepath.Base(path)}}, nil
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open model: %w", err)
+	}
+	defer dir.Close()
+	entries, err := dir.ReadDir(maxFiles + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("list model folder: %w", err)
+	}
+	if len(entries) > maxFiles {
+		return nil, fault.NewUnsupported("model folder", "more than %d files", maxFiles)
+	}
+	f := &folder{dir: path}
+	for _, e := range entries {
+		// Caches link to their files, so the target decides.
+		if info, err := os.Stat(filepath.Join(path, e.Name())); err == nil && info.Mode().IsRegular() {
+			f.names = append(f.names, e.Name())
+		}
+	}
+	slices.Sort(f.names)
+	return f, nil
+}
+
+type folder struct {
+	dir   string
+	names []string
+}
+
+func (f *folder) Names() []string { return slices.Clone(f.names) }
+
+func (f *folder) Open(name string) (File, error) {
+	if !slices.Contains(f.names, name) {
+		return nil, fmt.Errorf("open %s: %w", name, fs.ErrNotExist)
+	}
+	file, err := os.Open(filepath.Join(f.dir, name))
+	if err != nil {
+		return nil, err
+	}
+	return mapFile(file)
+}
+
+// Source is the content of one file for FromSources.
+type Source struct {
+	io.ReaderAt
+	Size int64
+}
+
+// FromSources returns Files over readers, such as ranged reads of a remote store. Closing a file leaves its reader alone.
+func FromSources(sources map[string]Source) Files { return sourceFiles(sources) }
+
+type sourceFiles map[string]Source
+
+func (s sourceFiles) Names() []string { return sortedKeys(s) }
+
+func (s sourceFiles) Open(name string) (File, error) {
+	src, ok := s[name]
+	if !ok {
+		return nil, fmt.Errorf("open %s: %w", name, fs.ErrNotExist)
+	}
+	return readerFile{src}, nil
+}
+
+type readerFile struct{ src Source }
+
+func (r readerFile) ReadAt(b []byte, off int64) (int, error) { return r.src.ReadAt(b, off) }
+func (r readerFile) Size() int64                             { return r.src.Size }
+func (r readerFile) Close() error                            { return nil }
+
+// FromOpen returns Files over files that are open already, so that a process without access to the file system can use them.
+// They are memory-mapped where the operating system allows it. The
+// descriptors stay open and belong to the caller, who may close them once the model is closed.
+func FromOpen(files map[string]*os.File) Files { return openFiles(files) }
+
+type openFiles map[string]*os.File
+
+func (o openFiles) Names() []string { return sortedKeys(o) }
+
+func (o openFiles) Open(name string) (File, error) {
+	f, ok := o[name]
+	if !ok {
+		return nil, fmt.Errorf("open %s: %w", name, fs.ErrNotExist)
+	}
+	return mapFile(keepOpen{f})
+}
+
+// keepOpen lends a descriptor to a mapping without giving it away.
+type keepOpen struct{ *os.File }
+
+func (keepOpen) Close() error { return nil }
+
+// osFile is what mapping needs of an *os.File.
+type osFile interface {
+	io.ReaderAt
+	io.Closer
+	Stat() (fs.FileInfo, error)
+	Fd() uintptr
+}
+
+// plainFile reads through the descriptor.
+type plainFile struct {
+	osFile
+	size int64
+}
+
+func (p plainFile) Size() int64 { return p.size }
+
+func sortedKeys[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for n := range m {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// readAll reads a whole file of at most limit bytes into memory.
+func readAll(ctx context.Context, files Files, name string, limit int64) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if f.Size() > limit {
+		return nil, &fault.Malformed{
+			Format: name, Offset: -1, Reason: fmt.Sprintf("%d bytes exceed the limit of %d", f.Size(), limit),
+		}
+	}
+	b := make([]byte, f.Size())
+	if n, err := f.ReadAt(b, 0); n < len(b) {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return b, nil
+}

@@ -1,0 +1,135 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/carat-hub/carat/inference/tensor"
+)
+
+// Dot returns the sum of the products of a and b, which have the same length, with eight partial sums that are added in a
+// fixed order. Every other dot product of this package adds in the same order.
+func Dot(a, b []float32) float32 {
+	b = b[:len(a)]
+	var s0, s1, s2, s3, s4, s5, s6, s7 float32
+	for len(a) >= 8 && len(b) >= 8 {
+		s0 += a[0] * b[0]
+		s1 += a[1] * b[1]
+		s2 += a[2] * b[2]
+		s3 += a[3] * b[3]
+		s4 += a[4] * b[4]
+		s5 += a[5] * b[5]
+		s6 += a[6] * b[6]
+		s7 += a[7] * b[7]
+		a, b = a[8:], b[8:]
+	}
+	sum := ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
+	for i, x := range a {
+		sum += x * b[i]
+	}
+	return sum
+}
+
+// dotBytes multiplies one row of encoded weights with x without decoding it to memory. ok is false for types that have no such
+// path; src holds exactly the encoding of len(x) elements.
+func dotBytes(t tensor.Type, src []byte, x []float32) (sum float32, ok bool) {
+	switch t {
+	case tensor.F32:
+		return dotF32(src, x), true
+	case tensor.F16:
+		return dotF16(src, x), true
+	case tensor.BF16:
+		return dotBF16(src, x), true
+	case tensor.Q8_0:
+		return dotQ8(src, x), true
+	}
+	return 0, false
+}
+
+func f32At(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }
+func bf16At(b []byte) float32 {
+	return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16)
+}
+
+func dotF32(src []byte, x []float32) float32 {
+	var s0, s1, s2, s3, s4, s5, s6, s7 float32
+	for len(x) >= 8 && len(src) >= 32 {
+		s0 += f32At(src) * x[0]
+		s1 += f32At(src[4:]) * x[1]
+		s2 += f32At(src[8:]) * x[2]
+		s3 += f32At(src[12:]) * x[3]
+		s4 += f32At(src[16:]) * x[4]
+		s5 += f32At(src[20:]) * x[5]
+		s6 += f32At(src[24:]) * x[6]
+		s7 += f32At(src[28:]) * x[7]
+		x, src = x[8:], src[32:]
+	}
+	sum := ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
+	for i, v := range x {
+		sum += f32At(src[4*i:]) * v
+	}
+	return sum
+}
+
+func dotF16(src []byte, x []float32) float32 {
+	table := tensor.HalfTable()
+	var s0, s1, s2, s3, s4, s5, s6, s7 float32
+	for len(x) >= 8 && len(src) >= 16 {
+		s0 += table[binary.LittleEndian.Uint16(src)] * x[0]
+		s1 += table[binary.LittleEndian.Uint16(src[2:])] * x[1]
+		s2 += table[binary.LittleEndian.Uint16(src[4:])] * x[2]
+		s3 += table[binary.LittleEndian.Uint16(src[6:])] * x[3]
+		s4 += table[binary.LittleEndian.Uint16(src[8:])] * x[4]
+		s5 += table[binary.LittleEndian.Uint16(src[10:])] * x[5]
+		s6 += table[binary.LittleEndian.Uint16(src[12:])] * x[6]
+		s7 += table[binary.LittleEndian.Uint16(src[14:])] * x[7]
+		x, src = x[8:], src[16:]
+	}
+	sum := ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
+	for i, v := range x {
+		sum += table[binary.LittleEndian.Uint16(src[2*i:])] * v
+	}
+	return sum
+}
+
+func dotBF16(src []byte, x []float32) float32 {
+	var s0, s1, s2, s3, s4, s5, s6, s7 float32
+	for len(x) >= 8 && len(src) >= 16 {
+		s0 += bf16At(src) * x[0]
+		s1 += bf16At(src[2:]) * x[1]
+		s2 += bf16At(src[4:]) * x[2]
+		s3 += bf16At(src[6:]) * x[3]
+		s4 += bf16At(src[8:]) * x[4]
+		s5 += bf16At(src[10:]) * x[5]
+		s6 += bf16At(src[12:]) * x[6]
+		s7 += bf16At(src[14:]) * x[7]
+		x, src = x[8:], src[16:]
+	}
+	sum := ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
+	for i, v := range x {
+		sum += bf16At(src[2*i:]) * v
+	}
+	return sum
+}
+
+func dotQ8(src []byte, x []float32) float32 {
+	table := tensor.HalfTable()
+	var s0, s1, s2, s3, s4, s5, s6, s7 float32
+	for len(x) >= 32 && len(src) >= 34 {
+		d := table[binary.LittleEndian.Uint16(src)]
+		q, y := src[2:34], x[:32]
+		for len(q) >= 8 && len(y) >= 8 {
+			s0 += d * float32(int8(q[0])) * y[0]
+			s1 += d * float32(int8(q[1])) * y[1]
+			s2 += d * float32(int8(q[2])) * y[2]
+			s3 += d * float32(int8(q[3])) * y[3]
+			s4 += d * float32(int8(q[4])) * y[4]
+			s5 += d * float32(int8(q[5])) * y[5]
+			s6 += d * float32(int8(q[6])) * y[6]
+			s7 += d * float32(int8(q[7])) * y[7]
+			q, y = q[8:], y[8:]
+		}
+		x, src = x[32:], src[34:]
+	}
+	return ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
+}

@@ -1,0 +1,96 @@
+package kernel
+
+import "math"
+
+// RMSNorm sets y to x divided by its root mean square (with eps added to the mean square) and multiplied by weight.
+func RMSNorm(y, x, weight []float32, eps float32) {
+	var sum float64
+	for _, v := range x {
+		sum += float64(v) * float64(v)
+	}
+	scale := float32(1 / math.Sqrt(sum/float64(len(x))+float64(eps)))
+	for i, v := range x {
+		y[i] = v * scale * weight[i]
+	}
+}
+
+// Add adds b to a, element by element.
+func Add(a, b []float32) {
+	b = b[:len(a)]
+	for i := range a {
+		a[i] += b[i]
+	}
+}
+
+// SwiGLU sets gate to silu(gate) * up, element by element.
+func SwiGLU(gate, up []float32) {
+	up = up[:len(gate)]
+	for i, g := range gate {
+		gate[i] = g / (1 + float32(math.Exp(-float64(g)))) * up[i]
+	}
+}
+
+// Softmax turns x into probabilities in place.
+func Softmax(x []float32) {
+	largest := float32(math.Inf(-1))
+	for _, v := range x {
+		largest = max(largest, v)
+	}
+	var sum float64
+	for i, v := range x {
+		e := math.Exp(float64(v - largest))
+		x[i] = float32(e)
+		sum += e
+	}
+	scale := float32(1 / sum)
+	for i := range x {
+		x[i] *= scale
+	}
+}
+
+// Rope rotates pairs of elements of each head by angles that grow with the position.
+type Rope struct {
+	// Adjacent pairs element 2i with 2i+1 (ggml's NORM); otherwise element i is paired with i+dim/2 (NEOX).
+	Adjacent bool
+	// Frequencies has one angle per position for each pair; its length is half of the rotated dimensions.
+	Frequencies []float64
+
+	cos, sin []float32 // {positions, pairs}
+}
+
+// RopeFrequencies returns base^(-2i/dim) for each of the dim/2 pairs.
+func RopeFrequencies(base float64, dim int) []float64 {
+	f := make([]float64, dim/2)
+	for i := range f {
+		f[i] = math.Pow(base, -2*float64(i)/float64(dim))
+	}
+	return f
+}
+
+// Prepare computes the angles of n positions from first on for Apply.
+func (r *Rope) Prepare(first, n int) {
+	r.cos, r.sin = r.cos[:0], r.sin[:0]
+	for i := range n {
+		for _, f := range r.Frequencies {
+			sin, cos := math.Sincos(float64(first+i) * f)
+			r.sin, r.cos = append(r.sin, float32(sin)), append(r.cos, float32(cos))
+		}
+	}
+}
+
+// Apply rotates each head of x, whose length is a multiple of headDim, for the i-th of the prepared positions.
+func (r *Rope) Apply(x []float32, headDim, i int) {
+	half := len(r.Frequencies)
+	cos, sin := r.cos[i*half:(i+1)*half], r.sin[i*half:(i+1)*half]
+	for ; len(x) >= headDim; x = x[headDim:] {
+		for i := range half {
+			a, b := i, i+half
+			if r.Adjacent {
+				a, b = 2*i, 2*i+1
+			}
+			xa, xb := x[a], x[b]
+			x[a] = xa*cos[i] - xb*sin[i]
+			x[b] = xa*sin[i] + xb*cos[i]
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/carat-hub/carat/inference/tokenizer"
+)
+
+// ErrClosed is returned by the methods of a Model, and of its sessions, after Close.
+var ErrClosed = errors.New("model is closed")
+
+// Model is an open model that can be run. Its weights stay in their files or mappings. Its methods may be called from several
+// goroutines at once.
+type Model struct {
+	facts        *Facts
+	desc         *Description
+	weights      *weights
+	tok          *tokenizer.Tokenizer
+	tokErr       error
+	eos          []int
+	chatTemplate string
+
+	mu   sync.RWMutex // held for reading while the weights are in use
+	c    *container
+	done bool
+}
+
+// Open opens a model to run it; Close frees it. It returns an *UnsupportedError for an architecture, tensor type or feature
+// that cannot be run, a *MalformedError for a damaged file, ctx's error, and the errors of files. A missing or unsupported
+// tokenizer is no error here: Tokenizer tells it.
+func Open(ctx context.Context, files Files) (_ *Model, err error) {
+	c, err := openContainer(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	m := &Model{c: c}
+	if m.desc, err = c.describe(); err != nil {
+		return nil, err
+	}
+	if m.weights, err = bind(c, m.desc, false); err != nil {
+		return nil, err
+	}
+	if m.facts, err = c.facts(ctx); err != nil {
+		return nil, err
+	}
+	m.facts.Runnable = true
+	extra, err := c.readExtras(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.chatTemplate = extra.chatTemplate
+	if m.tok, m.tokErr = c.tokenizer(ctx, extra); m.tokErr != nil {
+		m.tok = nil
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	m.eos = c.endTokens(extra, m.tok)
+	return m, nil
+}
+
+// Close unmaps and closes the files, after waiting for calls under way. It does not close sessions.
+func (m *Model) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.done {
+		return nil
+	}
+	m.done = true
+	return m.c.close()
+}
+
+// Facts returns what Inspect returns for the same files.
+func (m *Model) Facts() *Facts { return m.facts }
+
+// Description returns what the decoder was built from. It must not be changed.
+func (m *Model) Description() *Description { return m.desc }
+
+// Vocabulary returns the number of logits: the rows of the output layer.
+func (m *Model) Vocabulary() int { return m.weights.output.Rows }
+
+// Tokenizer returns the model's tokenizer, or why there is none: fs.ErrNotExist, an *UnsupportedError or a *MalformedError.
+func (m *Model) Tokenizer() (*tokenizer.Tokenizer, error) { return m.tok, m.tokErr }
+
+// ChatTemplate returns the source of the model's chat template, empty when it has none.
+func (m *Model) ChatTemplate() string { return m.chatTemplate }
+
+// EndTokens returns the ids that end a generation.
+func (m *Model) EndTokens() []int { return slices.Clone(m.eos) }

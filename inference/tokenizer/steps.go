@@ -1,0 +1,371 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// steps reads the normalizers, pre-tokenizers, decoders and post-processors of a tokenizer.json.
+type steps struct {
+	t     *Tokenizer
+	count int
+	// contentNormalizers are the normalizers that do not add text, which is all that applies to added tokens.
+	contentNormalizers []func(string) string
+}
+
+// step is the union of the fields that the steps have.
+type step struct {
+	Type           string            `json:"type"`
+	Normalizers    []json.RawMessage `json:"normalizers"`
+	PreTokenizers  []json.RawMessage `json:"pretokenizers"`
+	Processors     []json.RawMessage `json:"processors"`
+	Decoders       []json.RawMessage `json:"decoders"`
+	Prepend        string            `json:"prepend"`
+	Pattern        pattern           `json:"pattern"`
+	Content        string            `json:"content"`
+	Behavior       string            `json:"behavior"`
+	Invert         bool              `json:"invert"`
+	AddPrefixSpace *bool             `json:"add_prefix_space"`
+	UseRegex       *bool             `json:"use_regex"`
+	Replacement    string            `json:"replacement"`
+	PrependScheme  string            `json:"prepend_scheme"`
+	Split          *bool             `json:"split"`
+	Individual     bool              `json:"individual_digits"`
+	Left           bool              `json:"strip_left"`
+	Right          bool              `json:"strip_right"`
+	Start          int               `json:"start"`
+	Stop           int               `json:"stop"`
+	Single         []templatePart    `json:"single"`
+	SpecialTokens  map[string]struct {
+		IDs []int `json:"ids"`
+	} `json:"special_tokens"`
+}
+
+type pattern struct {
+	String *string
+	Regex  *string
+}
+
+type templatePart struct {
+	SpecialToken *struct {
+		ID string `json:"id"`
+	}
+	Sequence *struct {
+		ID string `json:"id"`
+	}
+}
+
+// read parses a step; ok is false for none.
+func (r *steps) read(what string, raw json.RawMessage, depth int) (s step, ok bool, err error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return s, false, nil
+	}
+	if r.count++; r.count > maxSteps || depth > maxDepth {
+		return s, false, malformed(what, "more than %d steps, or nested deeper than %d", maxSteps, maxDepth)
+	}
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return s, false, malformed(what, "%v", err)
+	}
+	return s, true, nil
+}
+
+func isTrue(b *bool) bool { return b == nil || *b }
+
+func (r *steps) normalizer(raw json.RawMessage, depth int) error {
+	s, ok, err := r.read("normalizer", raw, depth)
+	if !ok || err != nil {
+		return err
+	}
+	add := func(f func(string) string) {
+		r.t.normalizers = append(r.t.normalizers, f)
+		r.contentNormalizers = append(r.contentNormalizers, f)
+	}
+	switch s.Type {
+	case "Sequence":
+		for _, n := range s.Normalizers {
+			if err := r.normalizer(n, depth+1); err != nil {
+				return err
+			}
+		}
+	case "NFC":
+		add(norm.NFC.String)
+	case "NFD":
+		add(norm.NFD.String)
+	case "NFKC":
+		add(norm.NFKC.String)
+	case "NFKD":
+		add(norm.NFKD.String)
+	case "Lowercase":
+		add(strings.ToLower)
+	case "StripAccents":
+		add(func(s string) string {
+			return strings.Map(func(c rune) rune {
+				if unicode.Is(unicode.Mn, c) {
+					return -1
+				}
+				return c
+			}, s)
+		})
+	case "Strip":
+		add(func(text string) string {
+			if s.Left {
+				text = strings.TrimLeftFunc(text, unicode.IsSpace)
+			}
+			if s.Right {
+				text = strings.TrimRightFunc(text, unicode.IsSpace)
+			}
+			return text
+		})
+	case "Prepend":
+		r.t.normalizers = append(r.t.normalizers, func(text string) string {
+			if text == "" {
+				return text
+			}
+			return s.Prepend + text
+		})
+	case "Replace":
+		f, err := s.replace()
+		if err != nil {
+			return err
+		}
+		add(f)
+	default:
+		return unsupported("normalizer %.40q", s.Type)
+	}
+	return nil
+}
+
+// replace returns the function of a Replace step.
+func (s *step) replace() (func(string) string, error) {
+	switch {
+	case s.Pattern.String != nil && *s.Pattern.String != "":
+		from := *s.Pattern.String
+		return func(text string) string { return strings.ReplaceAll(text, from, s.Content) }, nil
+	case s.Pattern.Regex != nil && len(*s.Pattern.Regex) <= maxPattern:
+		p, err := translate(*s.Pattern.Regex)
+		if err != nil {
+			return nil, err
+		}
+		re, err := regexp.Compile(p)
+		if err != nil {
+			return nil, unsupported("pattern %.200q: %v", *s.Pattern.Regex, err)
+		}
+		return func(text string) string { return re.ReplaceAllLiteralString(text, s.Content) }, nil
+	}
+	return nil, malformed("Replace", "no pattern of at most %d bytes", maxPattern)
+}
+
+func (r *steps) preTokenizer(raw json.RawMessage, depth int) error {
+	s, ok, err := r.read("pre_tokenizer", raw, depth)
+	if !ok || err != nil {
+		return err
+	}
+	add := func(f splitter) { r.t.splitters = append(r.t.splitters, f) }
+	addPattern := func(pattern string, keepMatch, keepRest bool) error {
+		f, err := compileSplit(pattern, keepMatch, keepRest)
+		if err == nil {
+			add(f)
+		}
+		return err
+	}
+	switch s.Type {
+	case "Sequence":
+		for _, p := range s.PreTokenizers {
+			if err := r.preTokenizer(p, depth+1); err != nil {
+				return err
+			}
+		}
+	case "ByteLevel":
+		if isTrue(s.AddPrefixSpace) {
+			add(prefixSpace)
+		}
+		if isTrue(s.UseRegex) {
+			add(gpt2Split)
+		}
+		add(byteLevel)
+	case "Split":
+		p, err := s.splitPattern()
+		if err != nil {
+			return err
+		}
+		switch s.Behavior {
+		case "Isolated":
+			return addPattern(p, true, true)
+		case "Removed":
+			return addPattern(p, s.Invert, !s.Invert)
+		}
+		return unsupported("split behavior %.40q", s.Behavior)
+	case "Digits":
+		if s.Individual {
+			return addPattern(`\p{N}`, true, true)
+		}
+		return addPattern(`\p{N}+`, true, true)
+	case "WhitespaceSplit":
+		return addPattern(`\s+`, false, true)
+	case "Whitespace":
+		return addPattern(`\w+|[^\w\s]+`, true, false)
+	case "Metaspace":
+		f, err := s.metaspace()
+		if err != nil {
+			return err
+		}
+		add(f)
+	default:
+		return unsupported("pre-tokenizer %.40q", s.Type)
+	}
+	return nil
+}
+
+func (s *step) splitPattern() (string, error) {
+	switch {
+	case s.Pattern.Regex != nil:
+		return *s.Pattern.Regex, nil
+	case s.Pattern.String != nil:
+		return regexp.QuoteMeta(*s.Pattern.String), nil
+	}
+	return "", malformed("pre_tokenizer", "split without a pattern")
+}
+
+func prefixSpace(out []string, s string, _ bool) []string {
+	if s != "" && s[0] != ' ' {
+		s = " " + s
+	}
+	return append(out, s)
+}
+
+// metaspace replaces spaces by a visible character, puts one before the text, and cuts before each.
+func (s *step) metaspace() (splitter, error) {
+	mark, scheme, cut := s.Replacement, s.PrependScheme, isTrue(s.Split)
+	if scheme == "" {
+		scheme = map[bool]string{true: "always", false: "never"}[isTrue(s.AddPrefixSpace)]
+	}
+	if mark == "" || scheme != "always" && scheme != "never" && scheme != "first" {
+		return nil, malformed("pre_tokenizer", "Metaspace with replacement %.40q and scheme %.40q", mark, scheme)
+	}
+	return func(out []string, text string, first bool) []string {
+		text = strings.ReplaceAll(text, " ", mark)
+		if (scheme == "always" || scheme == "first" && first) && !strings.HasPrefix(text, mark) {
+			text = mark + text
+		}
+		if !cut {
+			return append(out, text)
+		}
+		for {
+			next := -1
+			if len(text) > len(mark) {
+				from := 0
+				if strings.HasPrefix(text, mark) {
+					from = len(mark)
+				}
+				if next = strings.Index(text[from:], mark); next >= 0 {
+					next += from
+				}
+			}
+			if next < 0 {
+				return append(out, text)
+			}
+			out = append(out, text[:next])
+			text = text[next:]
+		}
+	}, nil
+}
+
+func (r *steps) decoder(raw json.RawMessage, depth int) error {
+	s, ok, err := r.read("decoder", raw, depth)
+	if !ok || err != nil {
+		return err
+	}
+	add := func(d decoder) { r.t.decoders = append(r.t.decoders, d) }
+	switch s.Type {
+	case "Sequence":
+		for _, d := range s.Decoders {
+			if err := r.decoder(d, depth+1); err != nil {
+				return err
+			}
+		}
+	case "ByteLevel":
+		add(decodeByteLevel)
+	case "ByteFallback":
+		add(decodeBytes)
+	case "Fuse":
+		add(fuse)
+	case "Strip":
+		if s.Start < 0 || s.Stop < 0 || s.Start > maxPiece || s.Stop > maxPiece {
+			return malformed("decoder", "Strip of %d and %d", s.Start, s.Stop)
+		}
+		add(strip(s.Content, s.Start, s.Stop))
+	case "Replace":
+		f, err := s.replace()
+		if err != nil {
+			return err
+		}
+		add(each(f))
+	case "Metaspace":
+		if s.Replacement == "" {
+			return malformed("decoder", "Metaspace without a replacement")
+		}
+		add(decodeMetaspace(s.Replacement, s.PrependScheme != "never" && isTrue(s.AddPrefixSpace)))
+	default:
+		return unsupported("decoder %.40q", s.Type)
+	}
+	return nil
+}
+
+func (r *steps) postProcessor(raw json.RawMessage, depth int) error {
+	s, ok, err := r.read("post_processor", raw, depth)
+	if !ok || err != nil {
+		return err
+	}
+	switch s.Type {
+	case "Sequence":
+		for _, p := range s.Processors {
+			if err := r.postProcessor(p, depth+1); err != nil {
+				return err
+			}
+		}
+	case "ByteLevel": // trims offsets, which are not kept here
+	case "TemplateProcessing":
+		return r.template(s)
+	default:
+		return unsupported("post-processor %.40q", s.Type)
+	}
+	return nil
+}
+
+func (r *steps) template(s step) error {
+	var before, after []int
+	seen := false
+	for _, p := range s.Single {
+		switch {
+		case p.Sequence != nil && p.Sequence.ID == "A" && !seen:
+			seen = true
+		case p.SpecialToken != nil:
+			ids := s.SpecialTokens[p.SpecialToken.ID].IDs
+			if len(ids) == 0 || len(ids) > maxSteps || len(before)+len(after) > maxSteps {
+				return malformed("post_processor", "special token %.80q has %d ids", p.SpecialToken.ID, len(ids))
+			}
+			for _, id := range ids {
+				if _, ok := r.t.Piece(id); !ok {
+					return malformed("post_processor", "id %d is not in the vocabulary", id)
+				}
+			}
+			if seen {
+				after = append(after, ids...)
+			} else {
+				before = append(before, ids...)
+			}
+		default:
+			return unsupported("post-processor template without exactly one sequence A")
+		}
+	}
+	if !seen {
+		return malformed("post_processor", "template without a sequence")
+	}
+	r.t.prefix = append(r.t.prefix, before...)
+	r.t.suffix = append(r.t.suffix, after...)
+	return nil
+}
