@@ -3,18 +3,21 @@ package jobs_test
 import (
 	"bytes"
 	"encoding/json"
+	"io/fs"
+	"os"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
-	godigest "github.com/opencontainers/go-digest"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/internal/pgtest"
 	"github.com/carat-hub/carat/jobs"
 	"github.com/carat-hub/carat/registry"
-	"github.com/carat-hub/carat/storage/fs"
+	blobfs "github.com/carat-hub/carat/storage/fs"
 	"github.com/carat-hub/carat/storage/sqlstore"
 	"github.com/carat-hub/carat/verify"
 )
@@ -91,22 +94,32 @@ func TestTwoNodesShareTheJobs(t *testing.T) {
 	}
 }
 
-// push puts a model of one file into the registry and returns its digest.
-func push(t *testing.T, r *registry.Registry, name registry.Name, file string, content []byte) registry.Digest {
+// push puts a model into the registry and returns its digest.
+func push(t *testing.T, r *registry.Registry, name registry.Name, files fs.FS) registry.Digest {
 	t.Helper()
 	g := auth.System(string(name), auth.Push)
-	put := func(p []byte) ocispec.Descriptor {
+	put := func(mediaType string, p []byte) ocispec.Descriptor {
 		d := registry.DigestOf(registry.SHA256, p)
 		if _, err := r.PutBlob(t.Context(), g, d, int64(len(p)), bytes.NewReader(p)); err != nil {
 			t.Fatal(err)
 		}
-		return ocispec.Descriptor{MediaType: registry.ModelPackWeight, Digest: godigest.Digest(d.String()), Size: int64(len(p))}
+		return ocispec.Descriptor{MediaType: mediaType, Digest: digest.Digest(d.String()), Size: int64(len(p))}
 	}
-	layer, config := put(content), put([]byte("{}"))
-	layer.Annotations = map[string]string{registry.AnnotationModelPackPath: file}
-	config.MediaType = registry.ModelPackConfig
-	m := ocispec.Manifest{MediaType: registry.MediaTypeOCIManifest, ArtifactType: registry.ModelPackArtifact, Config: config, Layers: []ocispec.Descriptor{layer}}
+	m := ocispec.Manifest{MediaType: registry.MediaTypeOCIManifest, ArtifactType: registry.ModelPackArtifact, Config: put(registry.ModelPackConfig, []byte("{}"))}
 	m.SchemaVersion = 2
+	list, err := fs.ReadDir(files, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		p, err := fs.ReadFile(files, e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		layer := put(registry.ModelPackWeight, p)
+		layer.Annotations = map[string]string{registry.AnnotationModelPackPath: e.Name()}
+		m.Layers = append(m.Layers, layer)
+	}
 	body, err := json.Marshal(m)
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +141,7 @@ func TestPushLeadsToAReport(t *testing.T) {
 		db := openDB(t, url)
 		q := newQueue(t, options(db))
 		store := sqlstore.New(db, sqlstore.Options{Outbox: q})
-		blobs, err := fs.New(fs.Options{Dir: t.TempDir()})
+		blobs, err := blobfs.New(blobfs.Options{Dir: t.TempDir()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,32 +151,51 @@ func TestPushLeadsToAReport(t *testing.T) {
 		})
 		start(t, q, jobs.Services{Worker: service, Backlog: store, Store: store, Collector: store, Blobs: blobs})
 
-		d := push(t, r, "org/broken", "model.safetensors", []byte("this is no model"))
-		g := auth.System("org/broken", auth.Pull)
-		poll := time.NewTicker(10 * time.Millisecond)
-		defer poll.Stop()
-		var v verify.Verification
-		var record registry.Version
-		for end := time.Now().Add(deadline); !v.State.Done() || record.FactsError == ""; <-poll.C {
-			if v, err = store.Verification(t.Context(), "org/broken", d); err != nil {
-				t.Fatal(err)
-			}
-			if record, err = r.Version(t.Context(), g, registry.Reference{Digest: d}); err != nil {
-				t.Fatal(err)
-			}
-			if time.Now().After(end) {
-				t.Fatalf("after %s: state %s, facts error %q", deadline, v.State, record.FactsError)
-			}
+		broken := push(t, r, "org/broken", fstest.MapFS{"model.safetensors": {Data: []byte("this is no model")}})
+		whole := push(t, r, "org/whole", os.DirFS("../examples/tiny-llama"))
+
+		v, record := awaitReport(t, store, r, "org/broken", broken)
+		if v.State != verify.StateFailed || len(v.Report.Failed()) == 0 || record.FactsError == "" {
+			t.Errorf("%s: %s, facts error %q", v.State, v.Report.Summary, record.FactsError)
 		}
-		if v.State != verify.StateFailed || len(v.Report.Failed()) == 0 {
+		v, record = awaitReport(t, store, r, "org/whole", whole)
+		if v.State != verify.StatePassed || v.Report.Summary != "all 6 checks passed" {
 			t.Errorf("%s: %s", v.State, v.Report.Summary)
 		}
-		referrers, _, err := r.Referrers(t.Context(), g, d, registry.ArtifactVerification, registry.Digest{})
-		if err != nil || len(referrers) != 1 || referrers[0].Digest != v.Referrer {
-			t.Errorf("referrers %+v, %v; want %s", referrers, err, v.Referrer)
-		}
-		if got := referrers[0].Annotations[verify.AnnotationState]; got != "failed" {
-			t.Errorf("the referrer says %q", got)
+		if record.FactsError != "" || record.Facts.Parameters != 2885888 || record.Facts.License.Declared != "Apache-2.0" {
+			t.Errorf("facts error %q, facts %+v", record.FactsError, record.Facts)
 		}
 	})
+}
+
+// awaitReport waits for facts and final report of a version and checks that
+// the report is its referrer.
+func awaitReport(t *testing.T, store *sqlstore.Store, r *registry.Registry, n registry.Name, d registry.Digest) (verify.Verification, registry.Version) {
+	t.Helper()
+	g := auth.System(string(n), auth.Pull)
+	poll := time.NewTicker(10 * time.Millisecond)
+	defer poll.Stop()
+	for end := time.Now().Add(4 * deadline); time.Now().Before(end); <-poll.C {
+		v, err := store.Verification(t.Context(), n, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		record, err := r.Version(t.Context(), g, registry.Reference{Digest: d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !v.State.Done() || record.Facts == nil {
+			continue
+		}
+		referrers, _, err := r.Referrers(t.Context(), g, d, registry.ArtifactVerification, registry.Digest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(referrers) != 1 || referrers[0].Digest != v.Referrer || referrers[0].Annotations[verify.AnnotationState] != string(v.State) {
+			t.Errorf("%s has referrers %+v, not %s", n, referrers, v.Referrer)
+		}
+		return v, record
+	}
+	t.Fatalf("there is no report about %s", n)
+	panic("unreachable")
 }

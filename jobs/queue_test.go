@@ -20,7 +20,7 @@ import (
 
 const deadline = 30 * time.Second
 
-var digest = registry.DigestOf(registry.SHA256, []byte("manifest"))
+var someDigest = registry.DigestOf(registry.SHA256, []byte("manifest"))
 
 // openSQLite opens a writer pool as the hub does: one connection.
 func openSQLite(t *testing.T) *sql.DB {
@@ -65,7 +65,7 @@ func enqueue(t *testing.T, db *sql.DB, q *jobs.Queue, id int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := q.EnqueueVersion(t.Context(), tx, "org/m", digest, id); err != nil {
+	if err := q.EnqueueVersion(t.Context(), tx, "org/m", someDigest, id); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -143,7 +143,7 @@ func TestEnqueueVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := q.EnqueueVersion(t.Context(), tx, "org/rolled-back", digest, 1); err != nil {
+	if err := q.EnqueueVersion(t.Context(), tx, "org/rolled-back", someDigest, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Rollback(); err != nil {
@@ -293,7 +293,7 @@ func TestRestart(t *testing.T) {
 				}
 			}
 			m := &memory{finished: make(chan *verify.Report, 1)}
-			m.unfinished = []verify.Verification{{ID: 7, Name: "org/m", Digest: digest, State: verify.StateRunning}}
+			m.unfinished = []verify.Verification{{ID: 7, Name: "org/m", Digest: someDigest, State: verify.StateRunning}}
 			w := newRecorder()
 			start(t, q, jobs.Services{Worker: w, Backlog: m, Store: m})
 			if !tt.worked {

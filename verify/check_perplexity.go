@@ -80,17 +80,18 @@ func surprise(ctx context.Context, m *model, ids []int) (sum float64, vocabulary
 	if err != nil {
 		return 0, 0, err
 	}
-	for i, id := range ids[:len(ids)-1] {
-		logits, err := s.feed(ctx, []int{id})
-		if err != nil {
-			return 0, 0, fmt.Errorf("run token %d of the text: %w", i, err)
-		}
+	defer s.close()
+	err = s.feed(ctx, ids[:len(ids)-1], func(i int, logits []float32) error {
 		vocabulary = len(logits)
 		if next := ids[i+1]; next < len(logits) {
 			sum += logSum(logits) - float64(logits[next])
 		} else {
 			sum = math.Inf(1)
 		}
+		return nil
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("run the text: %w", err)
 	}
 	return sum, vocabulary, nil
 }

@@ -89,20 +89,29 @@ func greedy(ctx context.Context, m *model, ids []int) (g generation, bad string,
 	if err != nil {
 		return g, "", err
 	}
+	defer s.close()
 	next := ids
 	for step := range generated {
-		logits, err := s.feed(ctx, next)
+		fed := len(ids) + step - len(next) // tokens before next
+		err := s.feed(ctx, next, func(i int, logits []float32) error {
+			if bad == "" {
+				if bad = judgeLogits(logits); bad != "" {
+					bad = fmt.Sprintf("%s after %d tokens", bad, fed+i+1)
+				}
+			}
+			g.last = append(g.last[:0], logits...)
+			return nil
+		})
 		if err != nil {
 			return g, "", fmt.Errorf("run token %d: %w", step, err)
 		}
-		if bad := judgeLogits(logits); bad != "" {
-			return g, fmt.Sprintf("%s after %d tokens", bad, len(ids)+step), nil
+		if bad != "" {
+			return g, bad, nil
 		}
 		if step == 0 {
-			g.top = largest(logits, topLogits)
+			g.top = largest(g.last, topLogits)
 		}
-		g.last = append(g.last[:0], logits...)
-		best := argmax(logits)
+		best := argmax(g.last)
 		g.ids = append(g.ids, best)
 		next = []int{best}
 	}

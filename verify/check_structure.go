@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
 )
@@ -57,6 +58,14 @@ func (structureCheck) run(ctx context.Context, m *model) (finding, error) {
 	}
 	if wrong := append(d.missingLayers(), d.wrongShapes()...); len(wrong) > 0 {
 		return failed(ev, "%s", listed(wrong)), nil
+	}
+	// Loading compares names and shapes with what the architecture needs. That
+	// it cannot be run, or not be prompted, is for later checks to say.
+	var malformed *fault.Malformed
+	err = m.load(ctx)
+	later := errors.As(err, &unsupported) || errors.As(err, &malformed) && strings.HasPrefix(malformed.Format, "tokenizer")
+	if err != nil && !later {
+		return finding{evidence: ev}, err
 	}
 	if ev.Tokens > 0 && int64(ev.Tokens) < ev.EmbeddingRows/2 {
 		return finding{outcome: OutcomeWarned, evidence: ev, reason: fmt.Sprintf(

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"slices"
 	"strings"
 
+	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/gguf"
 	"github.com/carat-hub/carat/inference/safetensors"
@@ -161,16 +163,17 @@ func (d *description) readGGUF(file *File) error {
 		d.weights = append(d.weights, weight{name: t.Name, typ: t.Type, shape: t.Shape, file: file, offset: t.Offset})
 	}
 	arch := f.Text("general.architecture", "")
+	size := func(key string, def int64) int64 { return max(0, f.Int(arch+"."+key, def)) }
 	d.facts = registry.Facts{
 		Format: "gguf", Architecture: storable(arch), Quantization: f.Quantization(),
-		ContextLength: f.Int(arch+".context_length", 0), HiddenSize: f.Int(arch+".embedding_length", 0),
-		Layers: f.Int(arch+".block_count", 0), VocabSize: f.Int(arch+".vocab_size", 0),
+		ContextLength: size("context_length", 0), HiddenSize: size("embedding_length", 0),
+		Layers: size("block_count", 0), VocabSize: size("vocab_size", 0),
 		Tokenizer: storable(f.Text("tokenizer.ggml.model", "")), ChatTemplate: f.Text("tokenizer.chat_template", "") != "",
 	}
-	heads := f.Int(arch+".attention.head_count", 0)
+	heads := size("attention.head_count", 0)
 	d.dims = dimensions{
-		hidden: d.facts.HiddenSize, heads: heads, kvHeads: f.Int(arch+".attention.head_count_kv", heads),
-		headDim: f.Int(arch+".attention.key_length", 0), inner: f.Int(arch+".feed_forward_length", 0), vocab: d.facts.VocabSize,
+		hidden: d.facts.HiddenSize, heads: heads, kvHeads: size("attention.head_count_kv", heads),
+		headDim: size("attention.key_length", 0), inner: size("feed_forward_length", 0), vocab: d.facts.VocabSize,
 	}
 	return nil
 }
@@ -214,6 +217,49 @@ func (d *description) finish() {
 	}
 }
 
-func (core) load(context.Context, Files, int) (decoder, error) {
-	return nil, fault.NewUnsupported("architecture", "none can be run here")
+func (core) load(ctx context.Context, files Files, threads int) (decoder, error) {
+	m, err := inference.Open(ctx, opened(files))
+	if err != nil {
+		return nil, err
+	}
+	return &runnable{m: m, threads: threads}, nil
 }
+
+// opened gives files to package inference, as descriptors where all of them
+// are files of this machine, so that it can map them.
+func opened(files Files) inference.Files {
+	disk, sources := map[string]*os.File{}, map[string]inference.Source{}
+	for _, f := range files {
+		if f.Packed {
+			continue
+		}
+		sources[f.Path] = inference.Source{ReaderAt: f, Size: f.Size}
+		if f.disk != nil {
+			disk[f.Path] = f.disk
+		}
+	}
+	if len(disk) == len(sources) {
+		return inference.FromOpen(disk)
+	}
+	return inference.FromSources(sources)
+}
+
+// runnable is a model of package inference as the checks see it.
+type runnable struct {
+	m       *inference.Model
+	threads int
+}
+
+func (r *runnable) session(capacity int) session {
+	return growing{r.m.NewSession(inference.SessionOptions{Threads: r.threads, Context: capacity})}
+}
+
+func (r *runnable) close() error { return r.m.Close() }
+
+type growing struct{ s *inference.Session }
+
+func (g growing) feed(ctx context.Context, ids []int, each func(i int, logits []float32) error) error {
+	return g.s.EvalEach(ctx, ids, 0, each)
+}
+
+func (g growing) close() { g.s.Close() }

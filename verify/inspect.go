@@ -105,12 +105,12 @@ func findFile(files Files, names []string) *File {
 	return best
 }
 
-// storable makes a word out of a model's header fit for every database: valid
-// UTF-8 without control characters, and short.
+// storable makes words out of a model fit for every database: valid UTF-8
+// without control characters but line ends and tabs, and short.
 func storable(s string) string {
 	const most = 200
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
 			return utf8.RuneError
 		}
 		return r

@@ -13,7 +13,7 @@ import (
 type engine interface {
 	// describe reads the headers.
 	describe(ctx context.Context, files Files) (*description, error)
-	// tokenizer reads the model's tokenizer.
+	// tokenizer reads the tokenizer of a model that cannot be loaded.
 	tokenizer(ctx context.Context, files Files) (lexer, error)
 	// load makes the model ready to run.
 	load(ctx context.Context, files Files, threads int) (decoder, error)
@@ -49,16 +49,19 @@ type lexer interface {
 
 // decoder is a model that is ready to run.
 type decoder interface {
+	// lexer returns the model's tokenizer.
+	lexer() (lexer, error)
 	// session begins a text of at most capacity tokens.
-	session(capacity int) (session, error)
+	session(capacity int) session
 	close() error
 }
 
 // session is a text that grows.
 type session interface {
-	// feed appends tokens and returns the scores of the next one, which hold
-	// until the next call.
-	feed(ctx context.Context, ids []int) ([]float32, error)
+	// feed appends tokens and calls each with the scores of what follows each
+	// of them, which hold until it returns.
+	feed(ctx context.Context, ids []int, each func(i int, logits []float32) error) error
+	close()
 }
 
 // model is the subject of a verification: what checks share.
@@ -88,23 +91,37 @@ func (m *model) tokenizer(ctx context.Context) (lexer, error) {
 	if m.lexer != nil {
 		return m.lexer, nil
 	}
-	l, err := m.engine.tokenizer(ctx, m.files)
+	var l lexer
+	err := m.load(ctx)
+	if err == nil {
+		l, err = m.decoder.lexer()
+	} else if ctx.Err() == nil {
+		l, err = m.engine.tokenizer(ctx, m.files)
+	}
 	if err == nil {
 		m.lexer = l
 	}
 	return l, err
 }
 
-// session begins a text on the loaded model.
-func (m *model) session(ctx context.Context, capacity int) (session, error) {
-	if m.decoder == nil {
-		d, err := m.engine.load(ctx, m.files, m.opts.Threads)
-		if err != nil {
-			return nil, err
-		}
+// load makes the model ready to run.
+func (m *model) load(ctx context.Context) error {
+	if m.decoder != nil {
+		return nil
+	}
+	d, err := m.engine.load(ctx, m.files, m.opts.Threads)
+	if err == nil {
 		m.decoder = d
 	}
-	return m.decoder.session(capacity)
+	return err
+}
+
+// session begins a text on the loaded model.
+func (m *model) session(ctx context.Context, capacity int) (session, error) {
+	if err := m.load(ctx); err != nil {
+		return nil, err
+	}
+	return m.decoder.session(capacity), nil
 }
 
 // contextLength is how many tokens the model sees at once, 0 when it does not say.

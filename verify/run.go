@@ -139,7 +139,7 @@ func (r *runner) one(ctx context.Context, c check) {
 	case errors.As(err, &cannot):
 		f = r.cannotRun(f, cannot.reason)
 	case errors.As(err, &malformed):
-		f = failed(nil, "%s", storable(malformed.Error()))
+		f = failed(f.evidence, "%s", storable(malformed.Error()))
 	case err != nil:
 		r.broken = fmt.Sprintf("%s: %v", c.id(), err)
 		f = skipped("could not run: %v", err)

@@ -204,13 +204,23 @@ type fakeEngine struct {
 func (e *fakeEngine) describe(context.Context, Files) (*description, error) { return &e.d, nil }
 func (e *fakeEngine) tokenizer(context.Context, Files) (lexer, error)       { return e, nil }
 func (e *fakeEngine) load(context.Context, Files, int) (decoder, error)     { return e, nil }
-func (e *fakeEngine) session(int) (session, error)                          { return e, nil }
+func (e *fakeEngine) lexer() (lexer, error)                                 { return e, nil }
+func (e *fakeEngine) session(int) session                                   { return fakeSession{e} }
 func (e *fakeEngine) close() error                                          { return nil }
 func (e *fakeEngine) size() int                                             { return 4 }
 
-func (e *fakeEngine) feed(_ context.Context, ids []int) ([]float32, error) {
-	e.calls++
-	return e.logits(e.calls), nil
+type fakeSession struct{ e *fakeEngine }
+
+func (fakeSession) close() {}
+
+func (s fakeSession) feed(_ context.Context, ids []int, each func(int, []float32) error) error {
+	for i := range ids {
+		s.e.calls++
+		if err := each(i, s.e.logits(s.e.calls)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *fakeEngine) encode(text string, _ bool) []int {
@@ -240,24 +250,24 @@ func TestRunCheckJudgesOutputs(t *testing.T) {
 		reason  string
 	}{
 		"good":              {func(int) []float32 { return good }, OutcomePassed, ""},
-		"NaN at the prompt": {func(int) []float32 { return []float32{1, nan, 2, 3} }, OutcomeFailed, "output 1 is NaN after 40 tokens"},
+		"NaN at the prompt": {func(int) []float32 { return []float32{1, nan, 2, 3} }, OutcomeFailed, "output 1 is NaN after 1 tokens"},
 		"NaN later": {func(c int) []float32 {
-			if c == 3 {
+			if c == 42 {
 				return []float32{nan, 1, 2, 3}
 			}
 			return good
 		}, OutcomeFailed, "output 0 is NaN after 42 tokens"},
-		"infinite":   {func(int) []float32 { return []float32{1, 2, inf, 3} }, OutcomeFailed, "output 2 is +Inf after 40 tokens"},
-		"all equal":  {func(int) []float32 { return []float32{7, 7, 7, 7} }, OutcomeFailed, "all outputs are equal after 40 tokens"},
-		"no outputs": {func(int) []float32 { return nil }, OutcomeFailed, "there are no outputs after 40 tokens"},
+		"infinite":   {func(int) []float32 { return []float32{1, 2, inf, 3} }, OutcomeFailed, "output 2 is +Inf after 1 tokens"},
+		"all equal":  {func(int) []float32 { return []float32{7, 7, 7, 7} }, OutcomeFailed, "all outputs are equal after 1 tokens"},
+		"no outputs": {func(int) []float32 { return nil }, OutcomeFailed, "there are no outputs after 1 tokens"},
 		"other tokens the second time": {func(c int) []float32 {
-			if c > generated {
+			if c > 40+generated-1 {
 				return []float32{9, 2, 3, 0}
 			}
 			return good
 		}, OutcomeFailed, "two runs on the same prompt differ"},
 		"other values the second time": {func(c int) []float32 {
-			if c > generated {
+			if c > 40+generated-1 {
 				return []float32{1, 2, 3.5, 0}
 			}
 			return good
