@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"net/http"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,12 +107,14 @@ func TestEndToEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			head.Body.Close()
-			resp, err := c.Get(url + "/v2/demo/tiny-llama/referrers/" + head.Header.Get("Docker-Content-Digest") + "?artifactType=" + registry.ArtifactVerification)
+			resp, err := c.Get(url + "/v2/demo/tiny-llama/referrers/" + head.Header.Get("Docker-Content-Digest") + "?artifactType=" + neturl.QueryEscape(registry.ArtifactVerification))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer resp.Body.Close()
-			var index struct{ Manifests []struct{ Digest, ArtifactType string } }
+			var index struct {
+				Manifests []struct{ Digest, ArtifactType string }
+			}
 			if err := json.NewDecoder(resp.Body).Decode(&index); err != nil || len(index.Manifests) != 1 || index.Manifests[0].ArtifactType != registry.ArtifactVerification {
 				t.Errorf("%v %+v", err, index)
 			}

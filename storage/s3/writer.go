@@ -2,6 +2,8 @@ package s3
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -251,11 +253,12 @@ func (w *writer) settlePart(ctx context.Context, index int, buf *buffer) error {
 }
 
 func (s *Store) putPart(ctx context.Context, key storage.Key, upload string, number int, buf *buffer) (etag string, err error) {
+	sum := s.checksum(buf)
 	err = s.retry(ctx, s.opts.Timeout, func(ctx context.Context, touch func()) error {
 		body := buf.body(touch)
 		defer body.stop()
 		done, err := s.core.PutObjectPart(ctx, s.opts.Bucket, s.path(string(key)), upload, number,
-			body, buf.size, minio.PutObjectPartOptions{})
+			body, buf.size, minio.PutObjectPartOptions{Sha256Hex: sum, DisableContentSha256: true})
 		etag = done.ETag
 		if err == nil && (etag == "" || len(etag) > maxETag) {
 			err = errNoETag
@@ -266,15 +269,34 @@ func (s *Store) putPart(ctx context.Context, key storage.Key, upload string, num
 }
 
 func (s *Store) putObject(ctx context.Context, name string, buf *buffer) error {
+	sum := s.checksum(buf)
 	return s.retry(ctx, s.opts.Timeout, func(ctx context.Context, touch func()) error {
 		body := buf.body(touch)
 		defer body.stop()
-		done, err := s.core.PutObject(ctx, s.opts.Bucket, name, body, buf.size, "", "", minio.PutObjectOptions{})
+		done, err := s.core.PutObject(ctx, s.opts.Bucket, name, body, buf.size, "", sum,
+			minio.PutObjectOptions{DisableContentSha256: true})
 		if err == nil && done.ETag == "" {
 			err = errNoETag
 		}
 		return err
 	})
+}
+
+// checksum returns the SHA-256 that signs a body over plain HTTP, in
+// hexadecimal; over TLS the connection itself protects the body. The library
+// would sign such bodies chunk by chunk, and some servers then keep the
+// encoding of the chunks, "aws-chunked", as that of the object.
+func (s *Store) checksum(buf *buffer) string {
+	if s.core.EndpointURL().Scheme == "https" {
+		return ""
+	}
+	h := sha256.New()
+	left := buf.size
+	for _, chunk := range buf.chunks {
+		h.Write(chunk[:min(left, chunkSize)])
+		left -= min(left, chunkSize)
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // idle waits until no part is under way.
