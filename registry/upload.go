@@ -153,8 +153,11 @@ func (r *Registry) openSession(ctx context.Context, g auth.Grant, id string, at 
 }
 
 func (r *Registry) newSession(ctx context.Context, u Upload) (*session, context.Context) {
-	// The claim outlives the request: what was received is saved after it.
-	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
+	// The claim outlives the request: what was received is saved after it. So
+	// does the writer, or else the last bytes of a client that went away were
+	// dropped with it; the body ends by itself then.
+	ctx = context.WithoutCancel(ctx)
+	beat, stop := context.WithCancel(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &session{Upload: u, r: r, want: -1, stop: stop, cancel: cancel, stopped: make(chan struct{})}
 	go s.heartbeat(beat)
