@@ -3,6 +3,7 @@ package oci
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -73,6 +74,7 @@ type rangeReader struct {
 	blob registry.Blob
 	pos  int64
 	rc   io.ReadCloser
+	err  error // why reading failed
 }
 
 // Read implements io.Reader.
@@ -83,12 +85,16 @@ func (r *rangeReader) Read(p []byte) (int, error) {
 	if r.rc == nil {
 		rc, err := r.reg.Open(r.ctx, r.blob, r.pos, -1)
 		if err != nil {
+			r.err = err
 			return 0, err
 		}
 		r.rc = rc
 	}
 	n, err := r.rc.Read(p)
 	r.pos += int64(n)
+	if err != nil && err != io.EOF {
+		r.err = fmt.Errorf("read blob %s at %d: %w", r.blob.Digest, r.pos, err)
+	}
 	return n, err
 }
 
