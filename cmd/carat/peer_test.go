@@ -210,7 +210,7 @@ func (p *peer) slowly(t *testing.T, method, path string, body []byte) (finish fu
 	}
 	r, w := io.Pipe()
 	answered := make(chan result, 1)
-	idle := p.inFlight(t)
+	p.alone(t)
 	go func() {
 		got, err := p.do(t.Context(), method, path, r)
 		answered <- result{got, err}
@@ -219,7 +219,7 @@ func (p *peer) slowly(t *testing.T, method, path string, body []byte) (finish fu
 	if _, err := w.Write(body[:len(body)/2]); err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
-	eventually(t, "the request is in flight", func() bool { return p.inFlight(t) > idle })
+	p.notAlone(t)
 	return func() (reply, error) {
 		// When the hub has answered already nobody takes the rest.
 		if _, err := w.Write(body[len(body)/2:]); err == nil {
@@ -228,6 +228,17 @@ func (p *peer) slowly(t *testing.T, method, path string, body []byte) (finish fu
 		got := <-answered
 		return got.reply, got.err
 	}
+}
+
+// alone waits until the hub serves nobody else, notAlone until it does.
+func (p *peer) alone(t *testing.T) {
+	t.Helper()
+	eventually(t, "no request is in flight", func() bool { return p.inFlight(t) == 1 })
+}
+
+func (p *peer) notAlone(t *testing.T) {
+	t.Helper()
+	eventually(t, "a request is in flight", func() bool { return p.inFlight(t) > 1 })
 }
 
 // inFlight is how many requests the hub serves, with the one that asks.
