@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -28,7 +29,7 @@ func TestLostS3(t *testing.T) {
 	whole := content("pushed", 2<<20)
 	upload := p.session(t)
 	p.want(t, http.StatusAccepted, "", http.MethodPatch, upload, whole[:1<<20])
-	finish := p.slowly(t, http.MethodPatch, upload, whole[1<<20:])
+	finish := p.slowly(t, 0, http.MethodPatch, upload, whole[1<<20:])
 	pull, err := http.Get(url + "/v2/" + p.repo + "/blobs/" + digestOf(large))
 	if err != nil {
 		t.Fatal(err)
@@ -76,8 +77,8 @@ func TestLostS3(t *testing.T) {
 	wantSound(t, h, s.ObjectFile("hub"))
 }
 
-// TestLostPostgres kills the database in the middle of pushes: of a chunk, of
-// the last request of an upload, and between requests.
+// TestLostPostgres kills the database in the middle of a first and a later
+// chunk, of the last and the only request of an upload, and between requests.
 func TestLostPostgres(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewServer(t)
@@ -86,50 +87,78 @@ func TestLostPostgres(t *testing.T) {
 	var kept ledger
 	kept.push(t, p, "v1", content("kept", 300_000))
 
-	whole := content("pushed", 2<<20)
-	d := digestOf(whole)
-	for _, method := range []string{http.MethodPatch, http.MethodPut} {
-		upload := p.session(t)
-		p.want(t, http.StatusAccepted, "", http.MethodPatch, upload, whole[:1<<20])
-		finish := p.slowly(t, method, upload+"?digest="+d, whole[1<<20:])
-		db.Kill(t)
-		got, err := finish()
+	pushes := []struct {
+		method      string
+		acked       int // bytes before the request
+		whole       []byte
+		upload, put string // paths
+		finish      func() (reply, error)
+	}{
+		{method: http.MethodPatch, acked: 0},
+		{method: http.MethodPatch, acked: 1 << 20},
+		{method: http.MethodPut, acked: 0},
+		{method: http.MethodPut, acked: 1 << 20},
+	}
+	for i := range pushes {
+		x := &pushes[i]
+		x.whole = content(fmt.Sprint("pushed ", i), 2<<20)
+		x.upload = p.session(t)
+		x.put = x.upload + "?digest=" + digestOf(x.whole)
+		if x.acked > 0 {
+			p.want(t, http.StatusAccepted, "", http.MethodPatch, x.upload, x.whole[:x.acked])
+		}
+	}
+	for i := range pushes {
+		x := &pushes[i]
+		path := x.upload
+		if x.method == http.MethodPut {
+			path = x.put
+		}
+		x.finish = p.slowly(t, i, x.method, path, x.whole[x.acked:])
+	}
+	db.Kill(t)
+	for _, x := range pushes {
+		got, err := x.finish()
 		if err != nil {
 			t.Fatal(err)
 		}
-		got.wants(t, method+" in flight", http.StatusServiceUnavailable, registry.CodeUnavailable)
-		for _, request := range [][2]string{
-			{http.MethodGet, "blobs/" + d},
-			{http.MethodGet, "manifests/v1"},
-			{http.MethodPost, "blobs/uploads/"},
-			{http.MethodPut, upload + "?digest=" + d},
-			{http.MethodPut, "manifests/v2"},
-			{http.MethodGet, "/v2/_catalog"},
-			{http.MethodGet, "/api/v1/models"},
-		} {
-			p.want(t, http.StatusServiceUnavailable, registry.CodeUnavailable, request[0], request[1], imageOf(whole))
-		}
-		p.ready(t, http.StatusServiceUnavailable, "database", "unavailable")
+		got.wants(t, x.method+" in flight", http.StatusServiceUnavailable, registry.CodeUnavailable)
+	}
+	for _, request := range [][2]string{
+		{http.MethodGet, "blobs/" + digestOf(imageOf(nil))},
+		{http.MethodGet, "manifests/v1"},
+		{http.MethodPost, "blobs/uploads/"},
+		{http.MethodPost, "blobs/uploads/?digest=" + digestOf(imageOf(nil))},
+		{http.MethodPut, pushes[0].put},
+		{http.MethodPut, "manifests/v2"},
+		{http.MethodGet, "/v2/_catalog"},
+		{http.MethodGet, "/api/v1/models"},
+	} {
+		p.want(t, http.StatusServiceUnavailable, registry.CodeUnavailable, request[0], request[1], imageOf(nil))
+	}
+	p.ready(t, http.StatusServiceUnavailable, "database", "unavailable")
 
-		db.Start(t)
-		p.ready(t, http.StatusOK, "database", "ok")
-		kept.check(t, p)
-		if at := p.want(t, http.StatusNoContent, "", http.MethodGet, upload, nil).header.Get("Range"); at != "0-1048575" {
-			t.Fatalf("the upload stands at %s", at)
+	db.Start(t)
+	p.ready(t, http.StatusOK, "database", "ok")
+	kept.check(t, p)
+	for _, x := range pushes {
+		stands := fmt.Sprintf("0-%d", max(x.acked-1, 0))
+		if at := p.want(t, http.StatusNoContent, "", http.MethodGet, x.upload, nil).header.Get("Range"); at != stands {
+			t.Errorf("%s: the upload stands at %s, want %s", x.method, at, stands)
 		}
 		// The request that lost the database may hold the upload for a moment.
 		eventually(t, "the upload is finished", func() bool {
-			got, err := p.do(t.Context(), http.MethodPut, upload+"?digest="+d, bytes.NewReader(whole[1<<20:]), "Content-Range", "1048576-2097151")
+			got, err := p.do(t.Context(), http.MethodPut, x.put, bytes.NewReader(x.whole[x.acked:]))
 			if err == nil && got.status != http.StatusTooManyRequests {
-				got.wants(t, "finish", http.StatusCreated, "")
+				got.wants(t, fmt.Sprintf("finish after a lost %s at %d", x.method, x.acked), http.StatusCreated, "")
 			}
 			return err == nil && got.status == http.StatusCreated
 		})
-		kept.blobs[d] = whole
+		kept.blobs[digestOf(x.whole)] = x.whole
 	}
 	kept.push(t, p, "v2", content("afterwards", 1000))
 	kept.check(t, p)
-	if got, want := booksOf(t, h), (books{Blobs: 4, Links: 4, Manifests: 2, Tags: 2}); got != want {
+	if got, want := booksOf(t, h), (books{Blobs: 7, Links: 7, Manifests: 2, Tags: 2}); got != want {
 		t.Errorf("the books are %+v, want %+v", got, want)
 	}
 	wantSound(t, h, h.config.Blobs)

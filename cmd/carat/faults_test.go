@@ -173,10 +173,10 @@ func cut(t *testing.T, p *peer, method, path string, body []byte, length int, ha
 	host := strings.TrimPrefix(p.hub, "http://")
 	conn := must(new(net.Dialer).DialContext(t.Context(), "tcp", host))(t).(*net.TCPConn)
 	defer conn.Close()
-	p.alone(t)
+	p.inFlight(t, 0)
 	must(fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", method, path, host, p.token, length, body))(t)
 	if !hang {
-		p.notAlone(t)
+		p.inFlight(t, 1)
 		if err := conn.SetLinger(0); err != nil {
 			t.Fatal(err)
 		}

@@ -201,8 +201,9 @@ func (p *peer) ready(t *testing.T, status int, part, says string) {
 }
 
 // slowly sends a request whose body comes in two halves. It returns when the
-// hub is serving it, with half of the body sent; finish sends the rest.
-func (p *peer) slowly(t *testing.T, method, path string, body []byte) (finish func() (reply, error)) {
+// hub is serving it beside the others, with half of the body sent; finish
+// sends the rest.
+func (p *peer) slowly(t *testing.T, others int, method, path string, body []byte) (finish func() (reply, error)) {
 	t.Helper()
 	type result struct {
 		reply
@@ -210,7 +211,7 @@ func (p *peer) slowly(t *testing.T, method, path string, body []byte) (finish fu
 	}
 	r, w := io.Pipe()
 	answered := make(chan result, 1)
-	p.alone(t)
+	p.inFlight(t, others)
 	go func() {
 		got, err := p.do(t.Context(), method, path, r)
 		answered <- result{got, err}
@@ -219,7 +220,7 @@ func (p *peer) slowly(t *testing.T, method, path string, body []byte) (finish fu
 	if _, err := w.Write(body[:len(body)/2]); err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
-	p.notAlone(t)
+	p.inFlight(t, others+1)
 	return func() (reply, error) {
 		// When the hub has answered already nobody takes the rest.
 		if _, err := w.Write(body[len(body)/2:]); err == nil {
@@ -230,26 +231,11 @@ func (p *peer) slowly(t *testing.T, method, path string, body []byte) (finish fu
 	}
 }
 
-// alone waits until the hub serves nobody else, notAlone until it does.
-func (p *peer) alone(t *testing.T) {
+// inFlight waits until the hub serves n requests beside the one that asks.
+func (p *peer) inFlight(t *testing.T, n int) {
 	t.Helper()
-	eventually(t, "no request is in flight", func() bool { return p.inFlight(t) == 1 })
-}
-
-func (p *peer) notAlone(t *testing.T) {
-	t.Helper()
-	eventually(t, "a request is in flight", func() bool { return p.inFlight(t) > 1 })
-}
-
-// inFlight is how many requests the hub serves, with the one that asks.
-func (p *peer) inFlight(t *testing.T) int {
-	t.Helper()
-	got := p.want(t, http.StatusOK, "", http.MethodGet, "/metrics", nil)
-	const metric = "\ncarat_http_requests_in_flight "
-	_, after, _ := strings.Cut(string(got.body), metric)
-	n := 0
-	if _, err := fmt.Sscan(after, &n); err != nil {
-		t.Fatalf("metrics: %v", err)
-	}
-	return n
+	metric := fmt.Sprintf("\ncarat_http_requests_in_flight %d\n", n+1)
+	eventually(t, fmt.Sprint("requests in flight: ", n), func() bool {
+		return strings.Contains(string(p.want(t, http.StatusOK, "", http.MethodGet, "/metrics", nil).body), metric)
+	})
 }
