@@ -379,3 +379,24 @@ func TestRemoteCode(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+func FuzzOpen(f *testing.F) {
+	b, err := readAll(context.Background(), newToy().gguf(f), "toy.gguf", 1<<20)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := Open(context.Background(), memory(map[string][]byte{"x.gguf": b}))
+		if err != nil {
+			return
+		}
+		defer m.Close()
+		s := m.NewSession(SessionOptions{Threads: 1, Context: 8})
+		defer s.Close()
+		logits, err := s.Eval(context.Background(), []int{0, 0, 0})
+		if err == nil && len(logits) != m.Vocabulary() {
+			t.Fatalf("%d logits for a vocabulary of %d", len(logits), m.Vocabulary())
+		}
+	})
+}
