@@ -13,6 +13,8 @@ import (
 type Matrix struct {
 	Type       tensor.Type
 	Rows, Cols int
+	// Scale multiplies every product with the matrix; NewMatrix and NewFileMatrix set it to 1.
+	Scale float32
 
 	rowBytes int
 	data     []byte // nil when the rows are read from r
@@ -49,7 +51,7 @@ func newMatrix(t tensor.Type, rows, cols int, size int64) (*Matrix, error) {
 	if !ok || rows <= 0 || cols <= 0 || size%rowBytes != 0 || size/rowBytes != int64(rows) {
 		return nil, fmt.Errorf("matrix of %d x %d %s in %d bytes", rows, cols, t, size)
 	}
-	return &Matrix{Type: t, Rows: rows, Cols: cols, rowBytes: int(rowBytes)}, nil
+	return &Matrix{Type: t, Rows: rows, Cols: cols, Scale: 1, rowBytes: int(rowBytes)}, nil
 }
 
 // row returns the encoded row i. buf is used, and grown when it is too small, only if the matrix is not in memory.
@@ -102,7 +104,7 @@ func NewProduct(p *Pool) *Product {
 	return &Product{pool: p, scratch: make([]productScratch, p.Threads())}
 }
 
-// Mul sets y[i*m.Rows+r] to the dot product of row r of m and x[i*m.Cols:(i+1)*m.Cols], plus bias[r] when bias is not nil,
+// Mul sets y[i*m.Rows+r] to the dot product of row r of m and x[i*m.Cols:(i+1)*m.Cols], times m.Scale, plus bias[r] when bias is not nil,
 // for i from 0 to n-1.
 func (p *Product) Mul(m *Matrix, bias, x []float32, n int, y []float32) error {
 	if len(x) < n*m.Cols || len(y) < n*m.Rows || bias != nil && len(bias) != m.Rows {
@@ -126,7 +128,7 @@ func (p *Product) Do(worker, lo, hi int) error {
 		}
 		if p.n == 1 {
 			if sum, ok := dotBytes(m.Type, b, p.x[:m.Cols]); ok {
-				p.y[r] = sum + bias
+				p.y[r] = sum*m.Scale + bias
 				continue
 			}
 		}
@@ -138,7 +140,7 @@ func (p *Product) Do(worker, lo, hi int) error {
 			return err
 		}
 		for i := range p.n {
-			p.y[i*m.Rows+r] = Dot(row, p.x[i*m.Cols:(i+1)*m.Cols]) + bias
+			p.y[i*m.Rows+r] = Dot(row, p.x[i*m.Cols:(i+1)*m.Cols])*m.Scale + bias
 		}
 	}
 	return nil
