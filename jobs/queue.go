@@ -62,8 +62,12 @@ type Options struct {
 
 	CollectEvery time.Duration // default 10 minutes
 	UploadAge    time.Duration // untouched uploads older than this are dropped; default 24 hours
-	BlobAge      time.Duration // unlinked blobs older than this are dropped; default 24 hours
-	ObjectGrace  time.Duration // from tombstone to deletion: longer than any presigned URL; default 24 hours
+	// BlobAge is how long a blob stays in a repository in which no manifest
+	// refers to it, and then how long it stays when no repository links it.
+	// It is generous, because pushing clients leave out what they find there;
+	// pushing or mounting the blob again starts it anew. Default 24 hours.
+	BlobAge     time.Duration
+	ObjectGrace time.Duration // from tombstone to deletion: longer than any presigned URL; default 24 hours
 }
 
 func (o Options) withDefaults() Options {

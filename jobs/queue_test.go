@@ -337,6 +337,11 @@ func (l *litter) ExpireUploads(_ context.Context, before time.Time, _ int) (int,
 	return 1, nil
 }
 
+func (l *litter) DropUnreferencedLinks(_ context.Context, before time.Time, _ int) (int, error) {
+	l.note("unreferenced " + before.Format(time.DateTime))
+	return 1, nil
+}
+
 func (l *litter) UnlinkedBlobs(_ context.Context, before, due time.Time, _ int) (int, error) {
 	l.note("unlinked " + before.Format(time.DateTime) + " due " + due.Format(time.DateTime))
 	return 1, nil
@@ -378,6 +383,7 @@ func TestCollect(t *testing.T) {
 	defer l.mu.Unlock()
 	want := []string{
 		"expire 2030-01-09 12:00:00",
+		"unreferenced 2030-01-09 12:00:00",
 		"unlinked 2030-01-09 12:00:00 due 2030-01-10 14:00:00",
 		"delete objects/free", "bury objects/free", // an object that cannot be deleted keeps its tombstone
 	}

@@ -26,8 +26,8 @@ func periodicJobs(o Options) []*river.PeriodicJob {
 	return []*river.PeriodicJob{collect, rederive}
 }
 
-// CollectArgs asks for a clean-up of abandoned uploads, blobs that nothing
-// links, and objects whose deletion is due.
+// CollectArgs asks for a clean-up of abandoned uploads, links that no
+// manifest needs, blobs that nothing links, and objects whose deletion is due.
 type CollectArgs struct{}
 
 // Kind implements river.JobArgs.
@@ -82,6 +82,10 @@ func (q *Queue) collect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("expire uploads: %w", err)
 	}
+	links, err := repeat(func() (int, error) { return s.DropUnreferencedLinks(ctx, now.Add(-q.opts.BlobAge), collectBatch) })
+	if err != nil {
+		return fmt.Errorf("drop unreferenced links: %w", err)
+	}
 	blobs, err := repeat(func() (int, error) {
 		return s.UnlinkedBlobs(ctx, now.Add(-q.opts.BlobAge), now.Add(q.opts.ObjectGrace), collectBatch)
 	})
@@ -92,9 +96,9 @@ func (q *Queue) collect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("delete objects: %w", err)
 	}
-	if uploads+blobs+objects > 0 {
+	if uploads+links+blobs+objects > 0 {
 		q.opts.Logger.InfoContext(ctx, "cleaned up",
-			slog.Int("uploads", uploads), slog.Int("blobs", blobs), slog.Int("objects", objects))
+			slog.Int("uploads", uploads), slog.Int("links", links), slog.Int("blobs", blobs), slog.Int("objects", objects))
 	}
 	return nil
 }

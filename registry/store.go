@@ -121,7 +121,8 @@ type ManifestStore interface {
 	PutManifest(ctx context.Context, w ManifestWrite) error
 	// Manifest returns a manifest by tag or digest in one query. Errors: CodeManifestUnknown.
 	Manifest(ctx context.Context, n Name, r Reference) (Manifest, error)
-	// DeleteManifest deletes a manifest, its links and all tags on it.
+	// DeleteManifest deletes a manifest and all tags on it. Its blobs stay
+	// linked until the clean-up drops links that no manifest needs.
 	// Errors: CodeManifestUnknown; CodeDenied when an index of the repository refers to it.
 	DeleteManifest(ctx context.Context, n Name, d Digest) error
 	// Tags lists up to limit tags after last in byte order. Errors: CodeNameUnknown.
@@ -162,6 +163,10 @@ type CollectorStore interface {
 	// ExpireUploads replaces up to limit unclaimed uploads not touched since
 	// before by tombstones and returns how many.
 	ExpireUploads(ctx context.Context, before time.Time, limit int) (int, error)
+	// DropUnreferencedLinks drops up to limit links of blobs that no manifest
+	// of their repository refers to, when that has been so since before and the
+	// blobs were not pushed or mounted there again, and returns how many.
+	DropUnreferencedLinks(ctx context.Context, before time.Time, limit int) (int, error)
 	// UnlinkedBlobs replaces up to limit blobs that no repository has linked
 	// since before by tombstones, due at due, and returns how many.
 	UnlinkedBlobs(ctx context.Context, before, due time.Time, limit int) (int, error)

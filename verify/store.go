@@ -28,7 +28,8 @@ type Store interface {
 	Verification(ctx context.Context, n registry.Name, d registry.Digest) (Verification, error)
 	// Verifications returns the history of a version, newest first.
 	Verifications(ctx context.Context, n registry.Name, d registry.Digest, limit int) ([]Verification, error)
-	// RequestVerification inserts a pending verification and its job in one transaction.
+	// RequestVerification returns the version's newest unfinished verification.
+	// When there is none it inserts a pending one and its job in one transaction.
 	// Errors: registry.CodeManifestUnknown.
 	RequestVerification(ctx context.Context, n registry.Name, d registry.Digest) (Verification, error)
 	// SaveProgress stores state and report of a verification that goes on.

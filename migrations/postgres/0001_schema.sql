@@ -21,13 +21,18 @@ CREATE TABLE blobs (
 CREATE UNIQUE INDEX blobs_object_key ON blobs (object_key);
 CREATE INDEX blobs_unlinked_at ON blobs (unlinked_at) WHERE unlinked_at IS NOT NULL;
 
+-- unreferenced_at is when the last manifest of the repository that refers to the
+-- blob went away, or when the blob was last pushed there when none does, NULL
+-- while one does.
 CREATE TABLE blob_links (
-    repository_id BIGINT NOT NULL REFERENCES repositories (id),
-    digest        TEXT COLLATE "C" NOT NULL REFERENCES blobs (digest),
-    created_at    BIGINT NOT NULL,
+    repository_id   BIGINT NOT NULL REFERENCES repositories (id),
+    digest          TEXT COLLATE "C" NOT NULL REFERENCES blobs (digest),
+    created_at      BIGINT NOT NULL,
+    unreferenced_at BIGINT,
     PRIMARY KEY (repository_id, digest)
 );
 CREATE INDEX blob_links_digest ON blob_links (digest);
+CREATE INDEX blob_links_unreferenced_at ON blob_links (unreferenced_at) WHERE unreferenced_at IS NOT NULL;
 
 CREATE TABLE uploads (
     id            TEXT COLLATE "C" NOT NULL PRIMARY KEY,

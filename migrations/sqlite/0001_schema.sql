@@ -21,13 +21,18 @@ CREATE TABLE blobs (
 CREATE UNIQUE INDEX blobs_object_key ON blobs (object_key);
 CREATE INDEX blobs_unlinked_at ON blobs (unlinked_at) WHERE unlinked_at IS NOT NULL;
 
+-- unreferenced_at is when the last manifest of the repository that refers to the
+-- blob went away, or when the blob was last pushed there when none does, NULL
+-- while one does.
 CREATE TABLE blob_links (
-    repository_id INTEGER NOT NULL REFERENCES repositories (id),
-    digest        TEXT NOT NULL REFERENCES blobs (digest),
-    created_at    INTEGER NOT NULL,
+    repository_id   INTEGER NOT NULL REFERENCES repositories (id),
+    digest          TEXT NOT NULL REFERENCES blobs (digest),
+    created_at      INTEGER NOT NULL,
+    unreferenced_at INTEGER,
     PRIMARY KEY (repository_id, digest)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX blob_links_digest ON blob_links (digest);
+CREATE INDEX blob_links_unreferenced_at ON blob_links (unreferenced_at) WHERE unreferenced_at IS NOT NULL;
 
 CREATE TABLE uploads (
     id            TEXT NOT NULL PRIMARY KEY,

@@ -39,7 +39,7 @@ type Models interface {
 type Verifications interface {
 	// Verification returns a version's newest one. Errors: registry.CodeManifestUnknown.
 	Verification(ctx context.Context, n registry.Name, d registry.Digest) (verify.Verification, error)
-	// RequestVerification begins another one. Errors: registry.CodeManifestUnknown.
+	// RequestVerification begins another one, unless one is unfinished. Errors: registry.CodeManifestUnknown.
 	RequestVerification(ctx context.Context, n registry.Name, d registry.Digest) (verify.Verification, error)
 }
 

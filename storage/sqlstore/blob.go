@@ -69,12 +69,14 @@ func (s *Store) MountBlob(ctx context.Context, from, to registry.Name, d registr
 	})
 }
 
-// linkBlob makes a blob visible in a repository. The blob's row must be kept
-// from deletion by a lock or by another link.
+// linkBlob makes a blob visible in a repository; when it is already, and no
+// manifest needs the link yet, its time begins anew. The blob's row must be
+// kept from deletion by a lock or by another link.
 func (s *Store) linkBlob(ctx context.Context, tx *sql.Tx, repositoryID int64, d registry.Digest) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO blob_links (repository_id, digest, created_at) VALUES ($1, $2, $3)
-		ON CONFLICT (repository_id, digest) DO NOTHING`, repositoryID, d, micros(s.now()))
+		INSERT INTO blob_links (repository_id, digest, created_at, unreferenced_at) VALUES ($1, $2, $3, $3)
+		ON CONFLICT (repository_id, digest) DO UPDATE SET unreferenced_at = excluded.unreferenced_at
+		WHERE blob_links.unreferenced_at IS NOT NULL`, repositoryID, d, micros(s.now()))
 	return err
 }
 
@@ -95,20 +97,29 @@ func (s *Store) UnlinkBlob(ctx context.Context, n registry.Name, d registry.Dige
 		if used {
 			return registry.Errorf(registry.CodeDenied, "blob %s is still part of a manifest of %s", d, n)
 		}
-		// The blob's row first: of two that remove the last links, the second must see what the first did.
-		if _, err := tx.ExecContext(ctx, "UPDATE blobs SET unlinked_at = $2 WHERE digest = $1", d, micros(s.now())); err != nil {
-			return err
-		}
-		count, err := change(ctx, tx, "DELETE FROM blob_links WHERE repository_id = $1 AND digest = $2", id, d)
-		if err != nil {
-			return err
-		}
-		if count == 0 {
+		count, err := s.unlinkBlob(ctx, tx, id, d, "")
+		if err == nil && count == 0 {
 			return blobUnknown(n, d)
 		}
-		_, err = tx.ExecContext(ctx, `
-			UPDATE blobs SET unlinked_at = NULL
-			WHERE digest = $1 AND EXISTS (SELECT 1 FROM blob_links l WHERE l.digest = blobs.digest)`, d)
 		return err
 	})
+}
+
+// unlinkBlob removes the link if it is there and the guard holds, a condition
+// on blob_links with $3 and following, and returns how many it removed. The
+// repository must be locked.
+func (s *Store) unlinkBlob(ctx context.Context, tx *sql.Tx, repository int64, d registry.Digest, guard string, args ...any) (int64, error) {
+	// The blob's row first: of two that remove the last links, the second must see what the first did.
+	_, err := tx.ExecContext(ctx, "UPDATE blobs SET unlinked_at = $2 WHERE digest = $1", d, micros(s.now()))
+	if err != nil {
+		return 0, err
+	}
+	count, err := change(ctx, tx, "DELETE FROM blob_links WHERE repository_id = $1 AND digest = $2"+guard, append([]any{repository, d}, args...)...)
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.ExecContext(ctx, `
+		UPDATE blobs SET unlinked_at = NULL
+		WHERE digest = $1 AND EXISTS (SELECT 1 FROM blob_links l WHERE l.digest = blobs.digest)`, d)
+	return count, err
 }

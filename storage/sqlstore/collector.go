@@ -1,8 +1,11 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/carat-hub/carat/registry"
@@ -51,6 +54,56 @@ func (s *Store) ExpireUploads(ctx context.Context, before time.Time, limit int) 
 		return 0, err
 	}
 	return expired, nil
+}
+
+// DropUnreferencedLinks implements registry.CollectorStore. It takes one
+// transaction for each repository, so that pushes to it wait for no other's.
+func (s *Store) DropUnreferencedLinks(ctx context.Context, before time.Time, limit int) (int, error) {
+	type link struct {
+		repository int64
+		digest     registry.Digest
+	}
+	idle, err := list(ctx, s.db.reader, func(r row) (l link, err error) {
+		err = r.Scan(&l.repository, &l.digest)
+		return l, err
+	}, "SELECT repository_id, digest FROM blob_links WHERE unreferenced_at < $1 ORDER BY unreferenced_at LIMIT $2", before.UnixMicro(), max(limit, 0))
+	if err != nil {
+		return 0, fail("list unreferenced links", err)
+	}
+	// Blobs of one repository are locked in the order of their digests.
+	slices.SortFunc(idle, func(a, b link) int {
+		return cmp.Or(cmp.Compare(a.repository, b.repository), strings.Compare(a.digest.String(), b.digest.String()))
+	})
+	total := 0
+	for len(idle) > 0 {
+		repository := idle[0].repository
+		end := slices.IndexFunc(idle, func(l link) bool { return l.repository != repository })
+		if end < 0 {
+			end = len(idle)
+		}
+		var dropped int64
+		err := s.write(ctx, "drop unreferenced links", nil, func(tx *sql.Tx) error {
+			dropped = 0
+			if _, err := exists(ctx, tx, "SELECT 1 FROM repositories WHERE id = $1"+s.db.engine.lock(lockChange), repository); err != nil {
+				return err
+			}
+			for _, l := range idle[:end] {
+				// A manifest or another push may have come since the list was made; now no manifest can.
+				count, err := s.unlinkBlob(ctx, tx, repository, l.digest, " AND unreferenced_at < $3", before.UnixMicro())
+				if err != nil {
+					return err
+				}
+				dropped += count
+			}
+			return nil
+		})
+		if err != nil {
+			return total, err
+		}
+		total += int(dropped)
+		idle = idle[end:]
+	}
+	return total, nil
 }
 
 // UnlinkedBlobs implements registry.CollectorStore.

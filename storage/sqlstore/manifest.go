@@ -136,6 +136,13 @@ func insertReferences(ctx context.Context, tx *sql.Tx, repository int64, d regis
 			return err
 		}
 	}
+	_, err := tx.ExecContext(ctx, `
+		UPDATE blob_links SET unreferenced_at = NULL
+		WHERE repository_id = $1 AND unreferenced_at IS NOT NULL
+			AND digest IN (SELECT blob_digest FROM manifest_blobs WHERE repository_id = $1 AND manifest_digest = $2)`, repository, d)
+	if err != nil {
+		return err
+	}
 	for _, c := range children {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO manifest_children (repository_id, manifest_digest, child_digest) VALUES ($1, $2, $3)", repository, d, c); err != nil {
 			return err
@@ -173,8 +180,9 @@ func (s *Store) Manifest(ctx context.Context, n registry.Name, r registry.Refere
 	return m, nil
 }
 
-// DeleteManifest implements registry.ManifestStore. Referrers of the
-// manifest stay and stay listed; its blobs stay linked.
+// DeleteManifest implements registry.ManifestStore. Referrers of the manifest
+// stay and stay listed; its blobs stay
+// linked, and the time of those that no other manifest refers to begins.
 func (s *Store) DeleteManifest(ctx context.Context, n registry.Name, d registry.Digest) error {
 	return s.write(ctx, "delete manifest "+d.String(), nil, func(tx *sql.Tx) error {
 		repository, err := s.lockRepository(ctx, tx, n)
@@ -194,6 +202,9 @@ func (s *Store) DeleteManifest(ctx context.Context, n registry.Name, d registry.
 		if _, err := tx.ExecContext(ctx, "DELETE FROM tags WHERE repository_id = $1 AND digest = $2", repository, d); err != nil {
 			return err
 		}
+		if err := s.releaseBlobs(ctx, tx, repository, d); err != nil {
+			return err
+		}
 		count, err := change(ctx, tx, "DELETE FROM manifests WHERE repository_id = $1 AND digest = $2", repository, d)
 		if err != nil {
 			return err
@@ -206,4 +217,18 @@ func (s *Store) DeleteManifest(ctx context.Context, n registry.Name, d registry.
 		}
 		return s.touchRepository(ctx, tx, repository)
 	})
+}
+
+// releaseBlobs notes that the blobs which only this manifest of the repository
+// refers to are needed no longer. The repository must be locked.
+func (s *Store) releaseBlobs(ctx context.Context, tx *sql.Tx, repository int64, d registry.Digest) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE blob_links SET unreferenced_at = $3
+		WHERE repository_id = $1
+			AND digest IN (SELECT blob_digest FROM manifest_blobs WHERE repository_id = $1 AND manifest_digest = $2)
+			AND NOT EXISTS (
+				SELECT 1 FROM manifest_blobs o
+				WHERE o.repository_id = $1 AND o.blob_digest = blob_links.digest AND o.manifest_digest <> $2)`,
+		repository, d, micros(s.now()))
+	return err
 }

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
@@ -78,11 +79,18 @@ func (s *Store) RequestVerification(ctx context.Context, n registry.Name, d regi
 		return err == nil, err
 	}
 	err := s.write(ctx, "request a verification of "+d.String(), settled, func(tx *sql.Tx) error {
-		version, err := versionID(ctx, tx, n, d, s.db.engine.lock(lockKey))
+		// Of two requests at once the second waits here, and finds what the first inserted.
+		version, err := versionID(ctx, tx, n, d, s.db.engine.lock(lockChange))
 		if err != nil {
 			return err
 		}
-		if id, err = s.addVerification(ctx, tx, version, n, d); err != nil {
+		err = tx.QueryRowContext(ctx, `
+			SELECT id FROM verifications WHERE version_id = $1 AND state IN ('pending', 'running')
+			ORDER BY id DESC LIMIT 1`, version).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			id, err = s.addVerification(ctx, tx, version, n, d)
+		}
+		if err != nil {
 			return err
 		}
 		return read(ctx, tx)
