@@ -106,6 +106,28 @@ func TestFromOpen(t *testing.T) {
 	}
 }
 
+// TestFileCutShort shortens a file under its mapping: that is an error of the session, not the end of the process.
+func TestFileCutShort(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile(tinyGGUF)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "model.gguf")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := session(t, open(t, path), SessionOptions{Threads: 2})
+	for _, size := range []int64{1 << 20, 1 << 16} {
+		if err := os.Truncate(path, size); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Eval(context.Background(), sequence); err == nil || s.Len() != 0 {
+			t.Errorf("%d bytes left: %v, length %d", size, err, s.Len())
+		}
+	}
+}
+
 func TestSequence(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"io"
+	"runtime/debug"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/tensor"
@@ -69,8 +70,10 @@ func (m *Matrix) row(i int, buf *[]byte) ([]byte, error) {
 	return b, nil
 }
 
-// Row decodes row i into dst, which has Cols elements.
-func (m *Matrix) Row(i int, dst []float32) error {
+// Row decodes row i into dst, which has Cols elements. A fault on a mapped file that was cut short is returned as an error.
+func (m *Matrix) Row(i int, dst []float32) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer guard(&err)
 	if i < 0 || i >= m.Rows || len(dst) != m.Cols {
 		return fmt.Errorf("row %d into %d elements of a %d x %d matrix", i, len(dst), m.Rows, m.Cols)
 	}
