@@ -40,12 +40,14 @@ type family struct {
 	ropeAdjacent bool
 	// window says that config.json's sliding_window applies to every layer.
 	window bool
+	// feedForwardScales says that the feed-forward matrices of GGUF files can have a .scale tensor; elsewhere it has no effect.
+	feedForwardScales bool
 }
 
 // families are the architectures that can be run.
 var families = map[string]family{
-	"llama":   {ropeAdjacent: true},
-	"mistral": {ropeAdjacent: true, window: true},
+	"llama":   {ropeAdjacent: true, feedForwardScales: true},
+	"mistral": {ropeAdjacent: true, window: true, feedForwardScales: true},
 	"qwen2":   {},
 }
 

@@ -169,7 +169,9 @@ func (b *binder) linear(name string, rows, cols int) (linear, error) {
 		return linear{}, err
 	}
 	if b.dry && t.typ.Runnable() {
-		b.used[name+".bias"] = true
+		for _, suffix := range []string{".bias", ".scale", ".input_scale"} {
+			b.used[name+suffix] = true
+		}
 		return linear{Matrix: &kernel.Matrix{Type: t.typ, Rows: t.shape[0], Cols: cols}}, nil
 	}
 	f, err := b.c.file(t.file)
@@ -186,9 +188,35 @@ func (b *binder) linear(name string, rows, cols int) (linear, error) {
 		return linear{}, fmt.Errorf("tensor %s: %w", t.name, err)
 	}
 	if b.byName[name+".bias"] != nil {
-		l.bias, err = b.vector(name+".bias", t.shape[0])
+		if l.bias, err = b.vector(name+".bias", t.shape[0]); err != nil {
+			return linear{}, err
+		}
 	}
-	return l, err
+	return l, b.scale(name, &l)
+}
+
+// scale binds name.scale, one factor for the whole matrix. name.input_scale is for engines that quantize activations to 4 bits.
+func (b *binder) scale(name string, l *linear) error {
+	if b.byName[name+".scale"] == nil {
+		return nil
+	}
+	v, err := b.vector(name+".scale", 1)
+	if err != nil {
+		return err
+	}
+	b.used[name+".input_scale"] = true
+	feedForward := strings.Contains(name, ".ffn_")
+	if feedForward && !families[b.d.Architecture].feedForwardScales {
+		return nil
+	}
+	l.Scale = v[0]
+	if feedForward {
+		// The feed-forward layer adds its biases before it scales.
+		for i := range l.bias {
+			l.bias[i] *= l.Scale
+		}
+	}
+	return nil
 }
 
 // vector reads a tensor of one dimension into memory.
@@ -225,8 +253,8 @@ func (b *binder) ropeFactors(name string) error {
 		return err
 	}
 	for i, f := range factors {
-		if !(f > 0) {
-			return b.malformed(name, "factor %g is not positive", f)
+		if f == 0 || f != f {
+			return b.malformed(name, "factor %g divides no frequency", f)
 		}
 		b.d.RopeFrequencies[i] /= float64(f)
 	}

@@ -134,7 +134,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		},
 		ErrorPage: pages.ErrorPage,
 		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
-		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Logger: h.log,
+		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Grace: h.config.Grace, Logger: h.log,
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 const testPassword = "correct horse battery staple"
 
 // startHub serves a hub on a free port until the test ends.
-func startHub(t *testing.T, c serveConfig, getenv func(string) string) (*theHub, string) {
+func startHub(t testing.TB, c serveConfig, getenv func(string) string) (*theHub, string) {
 	t.Helper()
 	if c.Visibility == "" {
 		c.Visibility = string(auth.Public)

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"io"
+	"runtime/debug"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/tensor"
@@ -13,6 +14,8 @@ import (
 type Matrix struct {
 	Type       tensor.Type
 	Rows, Cols int
+	// Scale multiplies every product with the matrix; NewMatrix and NewFileMatrix set it to 1.
+	Scale float32
 
 	rowBytes int
 	data     []byte // nil when the rows are read from r
@@ -49,7 +52,7 @@ func newMatrix(t tensor.Type, rows, cols int, size int64) (*Matrix, error) {
 	if !ok || rows <= 0 || cols <= 0 || size%rowBytes != 0 || size/rowBytes != int64(rows) {
 		return nil, fmt.Errorf("matrix of %d x %d %s in %d bytes", rows, cols, t, size)
 	}
-	return &Matrix{Type: t, Rows: rows, Cols: cols, rowBytes: int(rowBytes)}, nil
+	return &Matrix{Type: t, Rows: rows, Cols: cols, Scale: 1, rowBytes: int(rowBytes)}, nil
 }
 
 // row returns the encoded row i. buf is used, and grown when it is too small, only if the matrix is not in memory.
@@ -67,8 +70,10 @@ func (m *Matrix) row(i int, buf *[]byte) ([]byte, error) {
 	return b, nil
 }
 
-// Row decodes row i into dst, which has Cols elements.
-func (m *Matrix) Row(i int, dst []float32) error {
+// Row decodes row i into dst, which has Cols elements. A fault on a mapped file that was cut short is returned as an error.
+func (m *Matrix) Row(i int, dst []float32) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer guard(&err)
 	if i < 0 || i >= m.Rows || len(dst) != m.Cols {
 		return fmt.Errorf("row %d into %d elements of a %d x %d matrix", i, len(dst), m.Rows, m.Cols)
 	}
@@ -102,7 +107,7 @@ func NewProduct(p *Pool) *Product {
 	return &Product{pool: p, scratch: make([]productScratch, p.Threads())}
 }
 
-// Mul sets y[i*m.Rows+r] to the dot product of row r of m and x[i*m.Cols:(i+1)*m.Cols], plus bias[r] when bias is not nil,
+// Mul sets y[i*m.Rows+r] to the dot product of row r of m and x[i*m.Cols:(i+1)*m.Cols], times m.Scale, plus bias[r] when bias is not nil,
 // for i from 0 to n-1.
 func (p *Product) Mul(m *Matrix, bias, x []float32, n int, y []float32) error {
 	if len(x) < n*m.Cols || len(y) < n*m.Rows || bias != nil && len(bias) != m.Rows {
@@ -126,7 +131,7 @@ func (p *Product) Do(worker, lo, hi int) error {
 		}
 		if p.n == 1 {
 			if sum, ok := dotBytes(m.Type, b, p.x[:m.Cols]); ok {
-				p.y[r] = sum + bias
+				p.y[r] = sum*m.Scale + bias
 				continue
 			}
 		}
@@ -138,7 +143,7 @@ func (p *Product) Do(worker, lo, hi int) error {
 			return err
 		}
 		for i := range p.n {
-			p.y[i*m.Rows+r] = Dot(row, p.x[i*m.Cols:(i+1)*m.Cols]) + bias
+			p.y[i*m.Rows+r] = Dot(row, p.x[i*m.Cols:(i+1)*m.Cols])*m.Scale + bias
 		}
 	}
 	return nil

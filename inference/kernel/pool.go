@@ -83,11 +83,7 @@ func (p *Pool) Run(t Task, rows int) error {
 
 func (p *Pool) work(worker int) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("compute: %v", r)
-		}
-	}()
+	defer guard(&err)
 	for {
 		hi := int(p.next.Add(int64(p.grain)))
 		lo := hi - p.grain
@@ -97,5 +93,12 @@ func (p *Pool) work(worker int) (err error) {
 		if err := p.task.Do(worker, lo, min(hi, p.rows)); err != nil {
 			return err
 		}
+	}
+}
+
+// guard turns a panic of the function that defers it into an error.
+func guard(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("compute: %v", r)
 	}
 }

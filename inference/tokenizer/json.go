@@ -130,6 +130,7 @@ func (t *Tokenizer) readSteps(f *jsonFile) error {
 	if err := r.preTokenizer(f.PreTokenizer, 0); err != nil {
 		return err
 	}
+	r.growth = 1
 	if err := r.decoder(f.Decoder, 0); err != nil {
 		return err
 	}

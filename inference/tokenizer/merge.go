@@ -165,7 +165,7 @@ func (m *bpe) encode(ids []int, text string) []int {
 				s.id = m.bytes[b]
 				symbols = append(symbols, s)
 			}
-		case m.unk >= 0 && !(m.fuseUnk && unknown):
+		case m.unk >= 0 && (!m.fuseUnk || !unknown):
 			s.id = m.unk
 			symbols = append(symbols, s)
 		}

@@ -163,7 +163,7 @@ var byteRunes, runeBytes = func() (to [256]rune, from map[rune]byte) {
 	next := rune(256)
 	for b := range 256 {
 		r := rune(b)
-		if !(b >= '!' && b <= '~' || b >= 0xa1 && b <= 0xac || b >= 0xae) {
+		if b < '!' || b > '~' && b < 0xa1 || b == 0xad {
 			r = next
 			next++
 		}

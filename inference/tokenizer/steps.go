@@ -11,8 +11,9 @@ import (
 
 // steps reads the normalizers, pre-tokenizers, decoders and post-processors of a tokenizer.json.
 type steps struct {
-	t     *Tokenizer
-	count int
+	t      *Tokenizer
+	count  int
+	growth float64 // how many times longer the steps so far can make a text
 	// contentNormalizers are the normalizers that do not add text, which is all that applies to added tokens.
 	contentNormalizers []func(string) string
 }
@@ -73,6 +74,26 @@ func (r *steps) read(what string, raw json.RawMessage, depth int) (s step, ok bo
 	return s, true, nil
 }
 
+// maxGrowth bounds how many times longer all steps of a kind together can make a text.
+const maxGrowth = 1 << 10
+
+// grow notes that a step can make a text factor times longer.
+func (r *steps) grow(what string, factor int) error {
+	r.growth = max(r.growth, 1) * float64(max(factor, 1))
+	if r.growth > maxGrowth {
+		return malformed(what, "the steps can make a text %g times longer", r.growth)
+	}
+	return nil
+}
+
+// replaceGrowth returns how many times longer a Replace step can make a text.
+func (s *step) replaceGrowth() int {
+	if s.Pattern.String != nil && *s.Pattern.String != "" {
+		return (len(s.Content) + len(*s.Pattern.String) - 1) / len(*s.Pattern.String)
+	}
+	return 2*len(s.Content) + 1 // an expression can match before, at and after each byte
+}
+
 func isTrue(b *bool) bool { return b == nil || *b }
 
 func (r *steps) normalizer(raw json.RawMessage, depth int) error {
@@ -121,6 +142,9 @@ func (r *steps) normalizer(raw json.RawMessage, depth int) error {
 			return text
 		})
 	case "Prepend":
+		if err := r.grow("normalizer", len(s.Prepend)+1); err != nil {
+			return err
+		}
 		r.t.normalizers = append(r.t.normalizers, func(text string) string {
 			if text == "" {
 				return text
@@ -130,6 +154,9 @@ func (r *steps) normalizer(raw json.RawMessage, depth int) error {
 	case "Replace":
 		f, err := s.replace()
 		if err != nil {
+			return err
+		}
+		if err := r.grow("normalizer", s.replaceGrowth()); err != nil {
 			return err
 		}
 		add(f)
@@ -180,6 +207,9 @@ func (r *steps) preTokenizer(raw json.RawMessage, depth int) error {
 			}
 		}
 	case "ByteLevel":
+		if err := r.grow("pre_tokenizer", 2); err != nil {
+			return err
+		}
 		if isTrue(s.AddPrefixSpace) {
 			add(prefixSpace)
 		}
@@ -211,6 +241,9 @@ func (r *steps) preTokenizer(raw json.RawMessage, depth int) error {
 	case "Metaspace":
 		f, err := s.metaspace()
 		if err != nil {
+			return err
+		}
+		if err := r.grow("pre_tokenizer", len(s.Replacement)+1); err != nil {
 			return err
 		}
 		add(f)
@@ -301,6 +334,9 @@ func (r *steps) decoder(raw json.RawMessage, depth int) error {
 	case "Replace":
 		f, err := s.replace()
 		if err != nil {
+			return err
+		}
+		if err := r.grow("decoder", s.replaceGrowth()); err != nil {
 			return err
 		}
 		add(each(f))

@@ -249,6 +249,7 @@ func TestSteps(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	nested := strings.Repeat(`{"type":"Sequence","normalizers":[`, 20) + strings.Repeat(`]}`, 20)
+	double := strings.Repeat(`{"type":"Replace","pattern":{"String":"a"},"content":"aa"},`, 40)
 	many := `{"type":"Sequence","decoders":[` + strings.Repeat(`{"type":"Fuse"},`, 100) + `{"type":"Fuse"}]}`
 	for _, c := range []struct {
 		name        string
@@ -277,6 +278,8 @@ func TestRefused(t *testing.T) {
 		{"empty added token", map[string]string{"added_tokens": `[{"id":9,"content":""}]`}, false},
 		{"template id", map[string]string{"post_processor": `{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<x>"}},{"Sequence":{"id":"A"}}],"special_tokens":{"<x>":{"ids":[77]}}}`}, false},
 		{"deep nesting", map[string]string{"normalizer": nested}, false},
+		{"text that doubles", map[string]string{"normalizer": `{"type":"Sequence","normalizers":[` + strings.TrimSuffix(double, ",") + `]}`}, false},
+		{"long content for no match", map[string]string{"decoder": `{"type":"Replace","pattern":{"Regex":""},"content":"` + strings.Repeat("x", 9999) + `"}`}, false},
 		{"many steps", map[string]string{"decoder": many}, false},
 	} {
 		_, err := FromJSON(small(c.parts), Config{})

@@ -1,0 +1,402 @@
+package inference
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/carat-hub/carat/inference/gguf"
+	"github.com/carat-hub/carat/inference/tensor"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func TestFactsGolden(t *testing.T) {
+	t.Parallel()
+	for name, path := range map[string]string{"tiny-llama-folder": tinyFolder, "tiny-llama-gguf": tinyGGUF} {
+		files, err := OpenPath(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		facts, err := Inspect(context.Background(), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := json.MarshalIndent(facts, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden := filepath.Join("testdata", name+".facts.json")
+		if *update {
+			if err := os.WriteFile(golden, append(got, '\n'), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(strings.TrimSpace(string(want)), string(got)); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+		if d := cmp.Diff(facts, open(t, path).Facts()); d != "" {
+			t.Errorf("%s: the open model tells other facts: %s", name, d)
+		}
+	}
+}
+
+// ranges records what is read of a file.
+type ranges struct {
+	io.ReaderAt
+	reads, bytes int
+	last         int64
+}
+
+func (r *ranges) ReadAt(b []byte, off int64) (int, error) {
+	r.reads++
+	r.bytes += len(b)
+	r.last = max(r.last, off)
+	return r.ReaderAt.ReadAt(b, off)
+}
+
+func TestInspectReadsOnlyHeaders(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile(filepath.Join(tinyFolder, weightsName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &ranges{ReaderAt: bytes.NewReader(b)}
+	facts, err := Inspect(context.Background(), FromSources(map[string]Source{weightsName: {r, int64(len(b))}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.reads != 2 || r.bytes != 4096 || facts.Parameters != 2885888 || facts.Runnable || facts.Unsupported == "" {
+		t.Errorf("%d reads of %d bytes, %v", r.reads, r.bytes, facts)
+	}
+	if b, err = os.ReadFile(tinyGGUF); err != nil {
+		t.Fatal(err)
+	}
+	r = &ranges{ReaderAt: bytes.NewReader(b)}
+	facts, err = Inspect(context.Background(), FromSources(map[string]Source{"x.gguf": {r, int64(len(b))}}))
+	if err != nil || r.reads > 2 || r.last > 64<<10 || facts.Parameters != 2885888 || !facts.Runnable {
+		t.Errorf("%d reads up to %d, %v, %v", r.reads, r.last, facts, err)
+	}
+}
+
+// memory gives files by content.
+func memory(files map[string][]byte) Files {
+	sources := map[string]Source{}
+	for name, b := range files {
+		sources[name] = Source{bytes.NewReader(b), int64(len(b))}
+	}
+	return FromSources(sources)
+}
+
+// toy is a llama model of two layers with values from a fixed sequence, as tensors by their GGUF names.
+type toy struct {
+	keys    map[string]any
+	tensors map[string]toyTensor
+}
+
+type toyTensor struct {
+	shape  []int
+	values []float32
+}
+
+func newToy() *toy {
+	m := &toy{
+		keys: map[string]any{
+			"general.architecture": "llama", "llama.block_count": uint32(2), "llama.embedding_length": uint32(8),
+			"llama.feed_forward_length": uint32(12), "llama.attention.head_count": uint32(2),
+			"llama.attention.head_count_kv": uint32(1), "llama.context_length": uint32(16),
+		},
+		tensors: map[string]toyTensor{},
+	}
+	state := uint32(1)
+	add := func(name string, shape ...int) {
+		n, _ := tensor.Elements(shape)
+		v := make([]float32, n)
+		for i := range v {
+			state = state*1664525 + 1013904223
+			v[i] = float32(state>>8)/(1<<24) - 0.5
+		}
+		m.tensors[name] = toyTensor{shape, v}
+	}
+	add("token_embd.weight", 10, 8)
+	add("output_norm.weight", 8)
+	for l := range 2 {
+		p := fmt.Sprintf("blk.%d.", l)
+		add(p+"attn_norm.weight", 8)
+		add(p+"ffn_norm.weight", 8)
+		add(p+"attn_q.weight", 8, 8)
+		add(p+"attn_k.weight", 4, 8)
+		add(p+"attn_v.weight", 4, 8)
+		add(p+"attn_output.weight", 8, 8)
+		add(p+"ffn_gate.weight", 12, 8)
+		add(p+"ffn_up.weight", 12, 8)
+		add(p+"ffn_down.weight", 8, 12)
+	}
+	return m
+}
+
+func f32Bytes(values []float32) []byte {
+	var b []byte
+	for _, v := range values {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	}
+	return b
+}
+
+func (m *toy) gguf(t testing.TB) Files {
+	t.Helper()
+	var w gguf.Writer
+	for _, k := range sortedKeys(m.keys) {
+		w.Set(k, m.keys[k])
+	}
+	for _, n := range sortedKeys(m.tensors) {
+		w.Add(n, tensor.F32, m.tensors[n].shape, f32Bytes(m.tensors[n].values))
+	}
+	var b bytes.Buffer
+	if err := w.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return memory(map[string][]byte{"toy.gguf": b.Bytes()})
+}
+
+// folder writes the toy as safetensors in the given number of shards, with its names and rotary layout changed to what a folder
+// has.
+func (m *toy) folder(t testing.TB, shards int, config map[string]any) Files {
+	t.Helper()
+	base := map[string]any{
+		"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama", "hidden_size": 8, "intermediate_size": 12,
+		"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 16,
+		"rms_norm_eps": 1e-5, "tie_word_embeddings": true,
+	}
+	maps.Copy(base, config)
+	files := map[string][]byte{}
+	var err error
+	if files[configName], err = json.Marshal(base); err != nil {
+		t.Fatal(err)
+	}
+	headers, data := make([]map[string]any, shards), make([][]byte, shards)
+	weightMap := map[string]string{}
+	for i, n := range sortedKeys(m.tensors) {
+		s := i % shards
+		if headers[s] == nil {
+			headers[s] = map[string]any{}
+		}
+		name := strings.NewReplacer(
+			"token_embd", "model.embed_tokens", "output_norm", "model.norm", "blk.", "model.layers.",
+			"attn_norm", "input_layernorm", "ffn_norm", "post_attention_layernorm", "attn_q", "self_attn.q_proj",
+			"attn_k", "self_attn.k_proj", "attn_v", "self_attn.v_proj", "attn_output", "self_attn.o_proj",
+			"ffn_gate", "mlp.gate_proj", "ffn_up", "mlp.up_proj", "ffn_down", "mlp.down_proj",
+		).Replace(n)
+		ts := m.tensors[n]
+		b := f32Bytes(ts.values)
+		if strings.Contains(n, "attn_q.weight") || strings.Contains(n, "attn_k.weight") {
+			b = unpermute(b, ts.shape[0], 4, 8*4)
+		}
+		headers[s][name] = map[string]any{"dtype": "F32", "shape": ts.shape, "data_offsets": []int{len(data[s]), len(data[s]) + len(b)}}
+		data[s] = append(data[s], b...)
+		weightMap[name] = fmt.Sprintf("model-%05d-of-%05d.safetensors", s+1, shards)
+	}
+	for s := range shards {
+		h, err := json.Marshal(headers[s])
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := append(binary.LittleEndian.AppendUint64(nil, uint64(len(h))), h...)
+		files[fmt.Sprintf("model-%05d-of-%05d.safetensors", s+1, shards)] = append(b, data[s]...)
+	}
+	if shards > 1 {
+		if files["model.safetensors.index.json"], err = json.Marshal(map[string]any{"weight_map": weightMap}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return memory(files)
+}
+
+// unpermute turns rows whose neighbours are rotated together into rows whose halves are, head by head.
+func unpermute(b []byte, rows, headDim, rowBytes int) []byte {
+	out := make([]byte, len(b))
+	for r := range rows {
+		head, i := r/headDim, r%headDim
+		to := head*headDim + i/2 + i%2*headDim/2
+		copy(out[to*rowBytes:(to+1)*rowBytes], b[r*rowBytes:])
+	}
+	return out
+}
+
+func TestFormatsAgree(t *testing.T) {
+	t.Parallel()
+	ids := []int{1, 9, 3, 3, 0}
+	run := func(files Files) [][]float32 {
+		m, err := Open(context.Background(), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		return evalAll(t, session(t, m, SessionOptions{Threads: 2}), ids)
+	}
+	near := cmp.Comparer(func(a, b float32) bool { return math.Abs(float64(a-b)) < 1e-5 })
+	want := run(newToy().gguf(t))
+	for shards := 1; shards <= 3; shards++ {
+		if d := cmp.Diff(want, run(newToy().folder(t, shards, nil)), near); d != "" {
+			t.Errorf("%d shards: %s", shards, d)
+		}
+	}
+	// Rotary scaling of Llama 3: config.json gives the rule, a GGUF file the resulting factors. The pairs' wavelengths are 2π
+	// and 200π, against bounds of 12 and 3 for an original context of 12.
+	scaled := newToy()
+	scaled.tensors["rope_freqs.weight"] = toyTensor{[]int{2}, []float32{float32(1 / ((1-blend)/8 + blend)), 8}}
+	folder := newToy().folder(t, 1, map[string]any{"rope_scaling": map[string]any{
+		"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 12,
+	}})
+	if d := cmp.Diff(run(scaled.gguf(t)), run(folder), near); d != "" {
+		t.Errorf("llama3 scaling: %s", d)
+	}
+	linear := newToy()
+	linear.keys["llama.rope.scaling.type"], linear.keys["llama.rope.scaling.factor"] = "linear", float32(4)
+	folder = newToy().folder(t, 1, map[string]any{"rope_scaling": map[string]any{"type": "linear", "factor": 4}})
+	got := run(linear.gguf(t))
+	if d := cmp.Diff(got, run(folder), near); d != "" || cmp.Equal(got, want, near) {
+		t.Errorf("linear scaling: %s", d)
+	}
+	// A window as long as the text changes nothing, a shorter one does.
+	for window, same := range map[int]bool{5: true, 2: false} {
+		mistral := newToy().folder(t, 1, map[string]any{"model_type": "mistral", "sliding_window": window})
+		if cmp.Equal(want, run(mistral), near) != same {
+			t.Errorf("window of %d: same logits is not %v", window, same)
+		}
+	}
+}
+
+// blend is the share of the unscaled frequency for a wavelength of 2π: 12/2π turns between 1 and 4.
+const blend = (12/(2*math.Pi) - 1) / 3
+
+func TestRefusedModels(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	folder := func(config map[string]any) Files { return newToy().folder(t, 1, config) }
+	change := func(f func(*toy)) Files { m := newToy(); f(m); return m.gguf(t) }
+	for _, c := range []struct {
+		name        string
+		files       Files
+		unsupported bool
+		says        string
+	}{
+		{"nothing", memory(nil), true, "no safetensors or GGUF"},
+		{"two GGUF files", memory(map[string][]byte{"a.gguf": nil, "b.gguf": nil}), true, "2 GGUF files"},
+		{"architecture", folder(map[string]any{"model_type": "falcon", "architectures": []string{"FalconForCausalLM"}}), true, `"FalconForCausalLM" (falcon)`},
+		{"quantization", folder(map[string]any{"quantization_config": map[string]any{"quant_method": "gptq"}}), true, "gptq"},
+		{"activation", folder(map[string]any{"hidden_act": "gelu"}), true, "gelu"},
+		{"rope scaling", folder(map[string]any{"rope_scaling": map[string]any{"rope_type": "yarn"}}), true, "yarn"},
+		{"experts", change(func(m *toy) { m.keys["llama.expert_count"] = uint32(8) }), true, "8 experts"},
+		{"sizes of each layer", change(func(m *toy) { m.keys["llama.attention.head_count"] = []int32{2, 2} }), true, "differs between layers"},
+		{"extra tensor", change(func(m *toy) { m.tensors["blk.0.attn_q_norm.weight"] = toyTensor{[]int{4}, make([]float32, 4)} }), true, "attn_q_norm"},
+		{"split file", change(func(m *toy) { m.keys["split.count"] = uint32(3) }), true, "split over 3"},
+		{"missing tensor", change(func(m *toy) { delete(m.tensors, "blk.1.ffn_up.weight") }), false, "blk.1.ffn_up.weight"},
+		{"shape", change(func(m *toy) { m.keys["llama.feed_forward_length"] = uint32(13) }), false, "[12 8], the configuration wants [13 8]"},
+		{"more layers than tensors", change(func(m *toy) { m.keys["llama.block_count"] = uint32(4000) }), false, "blk.2."},
+		{"huge layer count", change(func(m *toy) { m.keys["llama.block_count"] = uint32(1 << 31) }), false, "layers"},
+		{"no heads", change(func(m *toy) { m.keys["llama.attention.head_count"] = uint32(0) }), false, "heads"},
+		{"heads that cannot be shared", change(func(m *toy) { m.keys["llama.attention.head_count_kv"] = uint32(3) }), false, "cannot share"},
+		{"rotated dimensions", change(func(m *toy) { m.keys["llama.rope.dimension_count"] = uint32(64) }), false, "rotated"},
+		{"epsilon", change(func(m *toy) { m.keys["llama.attention.layer_norm_rms_epsilon"] = float32(math.NaN()) }), false, "epsilon"},
+		{"config that is no object", memory(map[string][]byte{configName: []byte("[1]"), weightsName: nil}), false, "not a JSON object"},
+		{"fractional size", folder(map[string]any{"hidden_size": 8.5}), false, "hidden size"},
+	} {
+		m, err := Open(ctx, c.files)
+		if err == nil {
+			m.Close()
+		}
+		var unsupported *UnsupportedError
+		var bad *MalformedError
+		if c.unsupported && !errors.As(err, &unsupported) || !c.unsupported && !errors.As(err, &bad) || err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: got %v", c.name, err)
+		}
+		if facts, err := Inspect(ctx, c.files); err == nil && (facts.Runnable || facts.Unsupported == "") {
+			t.Errorf("%s: Inspect says it runs", c.name)
+		}
+	}
+}
+
+func TestScanTensors(t *testing.T) {
+	t.Parallel()
+	m := newToy()
+	v := m.tensors["output_norm.weight"].values
+	v[0], v[1], v[2], v[3] = float32(math.NaN()), float32(math.Inf(1)), 0, 7
+	seen := map[string]TensorScan{}
+	err := ScanTensors(context.Background(), m.gguf(t), func(s TensorScan) error {
+		seen[s.Name] = s
+		return nil
+	})
+	if err != nil || len(seen) != len(m.tensors) {
+		t.Fatalf("%d tensors, %v", len(seen), err)
+	}
+	s := seen["output_norm.weight"]
+	if s.NaN != 1 || s.Inf != 1 || s.Zero != 1 || s.Max != 7 || s.Elements != 8 || s.DType != "F32" {
+		t.Errorf("%+v", s)
+	}
+	if s := seen["token_embd.weight"]; s.NaN+s.Inf != 0 || s.Min >= 0 || s.Max <= 0 || s.RMS < 0.2 || s.RMS > 0.4 {
+		t.Errorf("%+v", s)
+	}
+	// NaN weights give an error or NaN, never a made-up token.
+	broken, err := Open(context.Background(), m.gguf(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broken.Close()
+	if out, err := session(t, broken, SessionOptions{}).Generate(context.Background(), []int{1}, GenerateOptions{MaxTokens: 3}); err == nil {
+		t.Errorf("generated %v from NaN weights", out)
+	}
+}
+
+func TestRemoteCode(t *testing.T) {
+	t.Parallel()
+	facts, err := Inspect(context.Background(), newToy().folder(t, 1, map[string]any{
+		"auto_map":    map[string]any{"AutoModel": "modeling.X"},
+		"text_config": map[string]any{"_attn_implementation_internal": "other/repo"},
+		"plain":       "value",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"auto_map", "text_config._attn_implementation_internal"}, facts.RemoteCode); d != "" {
+		t.Error(d)
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	b, err := readAll(context.Background(), newToy().gguf(f), "toy.gguf", 1<<20)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := Open(context.Background(), memory(map[string][]byte{"x.gguf": b}))
+		if err != nil {
+			return
+		}
+		defer m.Close()
+		s := m.NewSession(SessionOptions{Threads: 1, Context: 8})
+		defer s.Close()
+		logits, err := s.Eval(context.Background(), []int{0, 0, 0})
+		if err == nil && len(logits) != m.Vocabulary() {
+			t.Fatalf("%d logits for a vocabulary of %d", len(logits), m.Vocabulary())
+		}
+	})
+}
