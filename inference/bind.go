@@ -87,7 +87,7 @@ func (b *binder) matricesOf(name string, runs []int, cols int) ([]linear, error)
 		return nil, err
 	}
 	if b.dry || !t.typ.Runnable() {
-		return b.cut(name, t, []int{cols}, rows)
+		return b.cut(name, t, runs, cols)
 	}
 	v, err := b.decode(t, rows*cols)
 	if err != nil {
