@@ -37,7 +37,7 @@ func (perplexityCheck) run(ctx context.Context, m *model) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	ids := tok.encode(story, true)
+	ids := tok.Encode(story, true)
 	ids = ids[:min(len(ids), perplexityTokens)]
 	window := min(perplexityWindow, len(ids))
 	n, err := m.contextLength(ctx)
@@ -80,8 +80,8 @@ func surprise(ctx context.Context, m *model, ids []int) (sum float64, vocabulary
 	if err != nil {
 		return 0, 0, err
 	}
-	defer s.close()
-	err = s.feed(ctx, ids[:len(ids)-1], func(i int, logits []float32) error {
+	defer s.Close()
+	err = s.EvalEach(ctx, ids[:len(ids)-1], 0, func(i int, logits []float32) error {
 		vocabulary = len(logits)
 		if next := ids[i+1]; next < len(logits) {
 			sum += logSum(logits) - float64(logits[next])

@@ -27,19 +27,19 @@ func (tokenizerCheck) run(ctx context.Context, m *model) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	ev := tokenizerEvidence{Vocabulary: tok.size()}
+	ev := tokenizerEvidence{Vocabulary: tok.Size()}
 	var wrong, lossy []string
 	for _, s := range specimens {
 		if ctx.Err() != nil {
 			return finding{}, context.Cause(ctx)
 		}
-		ids := tok.encode(s.text, false)
+		ids := tok.Encode(s.text, false)
 		for _, id := range ids {
-			if id < 0 || id >= tok.size() {
-				return failed(ev, "%s gives token %d, but there are only %d", s.name, id, tok.size()), nil
+			if id < 0 || id >= tok.Size() {
+				return failed(ev, "%s gives token %d, but there are only %d", s.name, id, tok.Size()), nil
 			}
 		}
-		same := tok.decode(ids) == s.text
+		same := tok.Decode(ids) == s.text
 		ev.Texts = append(ev.Texts, textRoundTrip{Name: s.name, Tokens: len(ids), Same: same})
 		switch {
 		case same:

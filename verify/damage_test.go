@@ -257,7 +257,7 @@ func TestDamage(t *testing.T) {
 		"scrambled embedding":     {func(f folder) { f.change("model.embed_tokens.weight", scramble) }, "perplexity", `is not below 1024; chance has 2048$`},
 		"weights far too large":   {func(f folder) { f.change("model.norm.weight", huge) }, "run", `after \d+ tokens$`},
 		"tokenizer has too many":  {moreTokens, "structure", `^the tokenizer has \d+ tokens, but the token embedding only 2048 rows$`},
-		"several files, no index": {func(f folder) { f.shard(); f.remove("model.safetensors.index.json") }, "structure", `2 weight files without an index`},
+		"several files, no index": {func(f folder) { f.shard(); f.remove("model.safetensors.index.json") }, "structure", `shards without an index`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -458,7 +458,7 @@ func TestInspectExample(t *testing.T) {
 	facts.License.Text = ""
 	want := &registry.Facts{
 		Format: "safetensors", Architecture: "llama", Parameters: 2885888, Quantization: "BF16", ContextLength: 256, VocabSize: 2048,
-		HiddenSize: 256, Layers: 4, Tensors: 38, Tokenizer: "tokenizer.json", ChatTemplate: true,
+		HiddenSize: 256, Layers: 4, Tensors: 38, Tokenizer: "bpe", ChatTemplate: true,
 		Card: registry.Card{LicenseID: "apache-2.0"}, License: registry.License{Declared: "Apache-2.0", File: "LICENSE"},
 	}
 	if diff := cmp.Diff(want, facts); diff != "" {
