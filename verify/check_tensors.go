@@ -38,7 +38,7 @@ type tensorsEvidence struct {
 func (tensorsCheck) run(ctx context.Context, m *model) (finding, error) {
 	var ev tensorsEvidence
 	var wrong []string
-	err := m.engine.scan(ctx, m.files, func(s inference.TensorScan) error {
+	err := m.engine.scan(ctx, m.part.files, func(s inference.TensorScan) error {
 		wrong = append(wrong, ev.add(s)...)
 		return nil
 	})

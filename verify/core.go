@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"github.com/carat-hub/carat/inference"
-	"github.com/carat-hub/carat/inference/fault"
 )
 
 // core is package inference as the checks see it.
@@ -41,7 +40,7 @@ func (core) load(ctx context.Context, files Files, threads int) (decoder, error)
 // tokenizerError says of a model without a tokenizer that it cannot be run here.
 func tokenizerError(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return fault.NewUnsupported("tokenizer", "the model has none that is known here")
+		return &cannotRunError{"there is no tokenizer of a kind that is known here"}
 	}
 	return fmt.Errorf("read the tokenizer: %w", err)
 }
@@ -52,7 +51,7 @@ func sources(files Files) inference.Files {
 	list := map[string]inference.Source{}
 	for _, f := range files {
 		if !f.Packed {
-			list[f.Path] = inference.Source{ReaderAt: f, Size: f.Size}
+			list[files.nameInPart(f)] = inference.Source{ReaderAt: f, Size: f.Size}
 		}
 	}
 	return inference.FromSources(list)
@@ -68,7 +67,7 @@ func mappable(files Files) inference.Files {
 		case f.disk == nil:
 			return sources(files)
 		default:
-			disk[f.Path] = f.disk
+			disk[files.nameInPart(f)] = f.disk
 		}
 	}
 	return inference.FromOpen(disk)

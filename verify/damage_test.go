@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"flag"
@@ -325,7 +326,11 @@ func TestUnsupported(t *testing.T) {
 		"architecture": {func(f folder) {
 			f.config("model_type", "mamba")
 			f.config("architectures", []string{"MambaForCausalLM"})
-		}, "mamba"},
+		}, `the architecture "mamba" cannot be run here yet`},
+		"architecture and tokenizer": {func(f folder) {
+			f.config("model_type", "mamba")
+			f.remove("tokenizer.json")
+		}, `the architecture "mamba" cannot be run here yet`},
 		"no configuration": {func(f folder) { f.remove("config.json") }, "config.json"},
 		"no tokenizer":     {func(f folder) { f.remove("tokenizer.json") }, "tokenizer"},
 		"only a pickle":    {func(f folder) { f.remove("model.safetensors"); f.write("pytorch_model.bin", []byte("x")) }, ".bin"},
@@ -344,6 +349,11 @@ func TestUnsupported(t *testing.T) {
 			}
 			if result(r, "run").Outcome != verify.OutcomeSkipped {
 				t.Error("the model was run all the same")
+			}
+			for _, id := range []string{"run", "perplexity"} {
+				if strings.Contains(result(r, id).Reason, r.Summary) {
+					t.Errorf("%s says again: %s", id, r.Summary)
+				}
 			}
 		})
 	}
@@ -383,6 +393,43 @@ func TestGGUF(t *testing.T) {
 				t.Errorf("%s: %s", r.State, r.Summary)
 			}
 		})
+	}
+}
+
+// TestSeveralModels verifies a folder with the example in several forms.
+func TestSeveralModels(t *testing.T) {
+	t.Parallel()
+	q8, err := os.ReadFile("../inference/testdata/tiny-llama-q8_0.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := copyExample(t)
+	f.write("tiny-q8_0.gguf", q8)
+	r := f.verify()
+	if r.State != verify.StatePassed || r.Summary != "10 checks passed, 1 skipped on 2 models" {
+		t.Errorf("%s: %s", r.State, r.Summary)
+	}
+	var of []string
+	for _, x := range r.Results {
+		of = append(of, x.ID+" "+x.File)
+	}
+	want := []string{
+		"structure model.safetensors", "digest ", "tensors model.safetensors", "tokenizer model.safetensors", "run model.safetensors", "perplexity model.safetensors",
+		"structure tiny-q8_0.gguf", "tensors tiny-q8_0.gguf", "tokenizer tiny-q8_0.gguf", "run tiny-q8_0.gguf", "perplexity tiny-q8_0.gguf",
+	}
+	if diff := cmp.Diff(want, of); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+
+	f.write("other.gguf", bytes.Replace(q8, []byte("\x05\x00\x00\x00\x00\x00\x00\x00llama"), []byte("\x05\x00\x00\x00\x00\x00\x00\x00xlama"), 1))
+	r = f.verify()
+	if r.State != verify.StateUnsupported || r.Summary != `2 of 3 models run; other.gguf: the architecture "xlama" cannot be run here yet` {
+		t.Errorf("%s: %s", r.State, r.Summary)
+	}
+	f.write("broken.gguf", q8[:5000])
+	r = f.verify()
+	if r.State != verify.StateFailed || !strings.HasPrefix(r.Summary, "broken.gguf: structure: malformed gguf") {
+		t.Errorf("%s: %s", r.State, r.Summary)
 	}
 }
 

@@ -28,7 +28,7 @@ func (e *ContentError) Error() string { return e.Reason }
 // describeModel fills in what the headers of a model say. Its error is a
 // *ContentError when they are no good or in a format that is not known here.
 func describeModel(ctx context.Context, files Files, facts *registry.Facts) error {
-	f, err := core{}.facts(ctx, files)
+	f, err := core{}.facts(ctx, partsOf(files)[0].files)
 	var malformed *fault.Malformed
 	var unsupported *fault.Unsupported
 	switch {
@@ -48,7 +48,8 @@ func describeModel(ctx context.Context, files Files, facts *registry.Facts) erro
 }
 
 // Inspect reads the facts of a version from its headers, its card and its
-// licence text. It reads a bounded part of the files. With a *ContentError,
+// licence text. Of several models among the files, such as quantizations of
+// one, the first is described. It reads a bounded part of the files. With a *ContentError,
 // the facts hold what could be read all the same; any other error is a
 // failure to read.
 func Inspect(ctx context.Context, files Files) (*registry.Facts, error) {

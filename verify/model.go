@@ -50,7 +50,8 @@ type session interface {
 
 // model is the subject of a verification: what checks share.
 type model struct {
-	files  Files
+	files  Files // all of the version
+	part   part  // those of the model
 	report *Report
 	opts   RunOptions
 	engine engine
@@ -58,6 +59,10 @@ type model struct {
 	known   *inference.Facts
 	lexer   lexer
 	decoder decoder
+	// refused says why the model is not looked at, nil when it is.
+	refused error
+	// unrunnable is why loading found that the model cannot be run here.
+	unrunnable error
 }
 
 // facts reads the headers once.
@@ -65,7 +70,10 @@ func (m *model) facts(ctx context.Context) (*inference.Facts, error) {
 	if m.known != nil {
 		return m.known, nil
 	}
-	f, err := m.engine.facts(ctx, m.files)
+	if m.refused != nil {
+		return nil, m.refused
+	}
+	f, err := m.engine.facts(ctx, m.part.files)
 	if err == nil {
 		m.known = f
 	}
@@ -81,7 +89,7 @@ func (m *model) tokenizer(ctx context.Context) (lexer, error) {
 	if err == nil {
 		l, err = m.decoder.lexer()
 	} else if ctx.Err() == nil {
-		l, err = m.engine.tokenizer(ctx, m.files)
+		l, err = m.engine.tokenizer(ctx, m.part.files)
 	}
 	if err == nil {
 		m.lexer = l
@@ -94,10 +102,11 @@ func (m *model) load(ctx context.Context) error {
 	if m.decoder != nil {
 		return nil
 	}
-	d, err := m.engine.load(ctx, m.files, m.opts.Threads)
+	d, err := m.engine.load(ctx, m.part.files, m.opts.Threads)
 	if err == nil {
 		m.decoder = d
 	}
+	m.unrunnable = obstacle(err)
 	return err
 }
 

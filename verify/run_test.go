@@ -14,7 +14,7 @@ import (
 
 	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/inference/fault"
-		"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/registry"
 )
 
 // fakeCheck is a check that does what a test says.
@@ -48,7 +48,7 @@ func runFake(t *testing.T, files Files, o RunOptions, list []check) *Report {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), o.Timeout, errors.New("time limit reached"))
 	defer cancel()
 	r := o.newReport()
-	run := runner{report: r, model: &model{files: files, report: r, opts: o, engine: core{}}, opts: o, outcomes: map[string]Outcome{}}
+	run := runner{report: r, files: files, opts: o, engine: core{}}
 	run.all(ctx, list)
 	return r
 }
@@ -70,7 +70,7 @@ func TestStates(t *testing.T) {
 		"a skip that may be":    {extra: fakeCheck{do: returns(skipped("no manifest"), nil)}, state: StatePassed, summary: "5 checks passed, 1 skipped"},
 		"a failure":             {extra: fakeCheck{do: returns(failed(nil, "it is broken"), nil)}, state: StateFailed, summary: "extra: it is broken"},
 		"malformed":             {extra: fakeCheck{do: returns(finding{}, &fault.Malformed{Format: "gguf", Offset: -1, Reason: "cut off"})}, state: StateFailed, summary: "extra: malformed gguf: cut off"},
-		"unsupported":           {extra: fakeCheck{do: returns(finding{}, fault.NewUnsupported("architecture", "mamba"))}, state: StateUnsupported, summary: "architecture: mamba"},
+		"unsupported":           {extra: fakeCheck{do: returns(finding{}, fault.NewUnsupported("architecture", "mamba"))}, state: StateUnsupported, summary: "unsupported architecture: mamba"},
 		"own failure":           {extra: fakeCheck{do: returns(finding{}, errors.New("disk on fire"))}, state: StateError, summary: "extra: disk on fire"},
 		"panic":                 {extra: fakeCheck{do: func(context.Context) (finding, error) { panic("index out of range") }}, state: StateError, summary: "extra: panic: index out of range at verify.TestStates"},
 		"timeout":               {extra: fakeCheck{do: func(ctx context.Context) (finding, error) { <-ctx.Done(); return finding{}, ctx.Err() }}, opts: RunOptions{Timeout: time.Millisecond}, state: StateError, summary: "extra: time limit reached"},
@@ -202,6 +202,7 @@ type fakeEngine struct {
 }
 
 func (e *fakeEngine) facts(context.Context, Files) (*inference.Facts, error) { return &e.known, nil }
+
 func (e *fakeEngine) scan(_ context.Context, _ Files, each func(inference.TensorScan) error) error {
 	return each(e.tensor)
 }
