@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Bounds of the perplexity check.
@@ -26,10 +27,12 @@ func (perplexityCheck) after() []string { return []string{generateCheck{}.id()} 
 
 type perplexityEvidence struct {
 	Text       string  `json:"text"`       // which one
+	Begins     string  `json:"begins"`     // its first words
 	Tokens     int     `json:"tokens"`     // predicted
 	Window     int     `json:"window"`     // tokens
 	Perplexity float64 `json:"perplexity"` // rounded to 4 digits; 0 when it is not finite
 	Limit      float64 `json:"limit"`      // what it must stay below
+	Chance     int     `json:"chance"`     // what guessing would have: the vocabulary's size
 }
 
 func (perplexityCheck) run(ctx context.Context, m *model) (finding, error) {
@@ -63,6 +66,7 @@ func (perplexityCheck) run(ctx context.Context, m *model) (finding, error) {
 	value := math.Exp(nll / float64(predicted))
 	ev := perplexityEvidence{
 		Text: "story", Tokens: predicted, Window: window, Perplexity: rounded(value), Limit: float64(vocabulary) / perplexityMargin,
+		Begins: story[:strings.IndexByte(story, '.')+1], Chance: vocabulary,
 	}
 	switch {
 	case math.IsNaN(value) || math.IsInf(value, 0):

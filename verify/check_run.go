@@ -29,13 +29,14 @@ func (generateCheck) after() []string {
 type runEvidence struct {
 	Prompt    string       `json:"prompt"`
 	PromptIDs []int        `json:"promptIds"`
-	IDs       []int        `json:"ids"` // greedy
-	Text      string       `json:"text"`
-	Top       []tokenLogit `json:"top"` // after the prompt, largest first
+	Text      string       `json:"text"` // what the model wrote after the prompt
+	IDs       []int        `json:"ids"`  // of that text; greedy
+	Top       []tokenLogit `json:"top"`  // after the prompt, largest first
 }
 
 type tokenLogit struct {
 	ID    int     `json:"id"`
+	Text  string  `json:"text"`
 	Logit float64 `json:"logit"` // rounded to 4 digits
 }
 
@@ -59,7 +60,10 @@ func (generateCheck) run(ctx context.Context, m *model) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	ev := runEvidence{Prompt: prompt, PromptIDs: ids, IDs: first.ids, Text: storable(tok.Decode(first.ids)), Top: first.top}
+	for i, t := range first.top {
+		first.top[i].Text = storable(tok.Decode([]int{t.ID}))
+	}
+	ev := runEvidence{Prompt: prompt, PromptIDs: ids, Text: storable(tok.Decode(first.ids)), IDs: first.ids, Top: first.top}
 	if bad != "" {
 		return failed(ev, "%s", bad), nil
 	}

@@ -23,7 +23,12 @@ type structureEvidence struct {
 	Architecture  string `json:"architecture"`
 	Tensors       int    `json:"tensors"`
 	Parameters    int64  `json:"parameters"`
+	Bytes         int64  `json:"bytes"` // of all tensors
 	Quantization  string `json:"quantization,omitempty"`
+	Layers        int    `json:"layers,omitempty"`
+	HiddenSize    int    `json:"hiddenSize,omitempty"`
+	Heads         int    `json:"heads,omitempty"`
+	ContextLength int    `json:"contextLength,omitempty"`
 	VocabSize     int    `json:"vocabSize,omitempty"`     // declared
 	EmbeddingRows int    `json:"embeddingRows,omitempty"` // measured
 	Tokens        int    `json:"tokens,omitempty"`        // of the tokenizer
@@ -42,7 +47,8 @@ func (structureCheck) run(ctx context.Context, m *model) (finding, error) {
 	}
 	ev := structureEvidence{
 		Format: d.Format, Architecture: storable(d.Architecture), Tensors: len(d.Tensors), Parameters: d.Parameters,
-		Quantization: storable(d.Quantization), VocabSize: d.VocabularySize, EmbeddingRows: d.EmbeddingRows,
+		Bytes: d.Bytes, Quantization: storable(d.Quantization), Layers: d.Layers, HiddenSize: d.HiddenSize, Heads: d.Heads,
+		ContextLength: d.ContextLength, VocabSize: d.VocabularySize, EmbeddingRows: d.EmbeddingRows,
 	}
 	if tok, err := m.tokenizer(ctx); err == nil {
 		ev.Tokens = tok.Size() // what is wrong with a tokenizer is the next check's to say

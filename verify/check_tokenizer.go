@@ -20,6 +20,8 @@ type textRoundTrip struct {
 	Name   string `json:"name"`
 	Tokens int    `json:"tokens"`
 	Same   bool   `json:"same"`
+	Text   string `json:"text"`
+	Back   string `json:"back,omitempty"` // what came back, where that is not the same
 }
 
 func (tokenizerCheck) run(ctx context.Context, m *model) (finding, error) {
@@ -39,10 +41,14 @@ func (tokenizerCheck) run(ctx context.Context, m *model) (finding, error) {
 				return failed(ev, "%s gives token %d, but there are only %d", s.name, id, tok.Size()), nil
 			}
 		}
-		same := tok.Decode(ids) == s.text
-		ev.Texts = append(ev.Texts, textRoundTrip{Name: s.name, Tokens: len(ids), Same: same})
+		back := tok.Decode(ids)
+		trip := textRoundTrip{Name: s.name, Tokens: len(ids), Same: back == s.text, Text: s.text}
+		if !trip.Same {
+			trip.Back = storable(back)
+		}
+		ev.Texts = append(ev.Texts, trip)
 		switch {
-		case same:
+		case trip.Same:
 		case s.basic:
 			wrong = append(wrong, s.name)
 		default:
