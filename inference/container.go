@@ -100,7 +100,7 @@ func (c *container) readGGUF(name string) error {
 		return err
 	}
 	if c.gguf, err = gguf.Read(f, f.Size()); err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
+		return fmt.Errorf("read %s: %w", name, fault.InFile(name, err))
 	}
 	if n := c.gguf.Int("split.count", 1); n > 1 {
 		return fault.NewUnsupported("file format", "GGUF split over %d files", n)
@@ -120,7 +120,7 @@ func (c *container) readSafetensors(names []string) error {
 		}
 		st, err := safetensors.Read(f, f.Size())
 		if err != nil {
-			return fmt.Errorf("read %s: %w", name, err)
+			return fmt.Errorf("read %s: %w", name, fault.InFile(name, err))
 		}
 		for _, t := range st.Tensors {
 			if other, twice := seen[t.Name]; twice {

@@ -250,6 +250,13 @@ func TestDamage(t *testing.T) {
 		"wrong vocabulary":     {func(f folder) { f.config("vocab_size", 2047) }, "structure", `^the token embedding has 2048 rows, but the configuration declares a vocabulary of 2047$`},
 		"config is no JSON":    {func(f folder) { f.write("config.json", []byte("{")) }, "structure", `^malformed config.json`},
 		"a shard missing":      {func(f folder) { f.shard(); f.remove("model-00002-of-00002.safetensors") }, "structure", `model-00002-of-00002.safetensors.*shard is missing`},
+		"a shard cut off": {
+			func(f folder) {
+				f.shard()
+				f.write("model-00002-of-00002.safetensors", f.read("model-00002-of-00002.safetensors")[:100])
+			},
+			"structure", `^malformed safetensors \("model-00002-of-00002.safetensors"\)`,
+		},
 		"index names other file": {func(f folder) {
 			f.shard()
 			f.write("model-00002-of-00002.safetensors", f.read("model-00001-of-00002.safetensors"))
