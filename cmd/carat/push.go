@@ -147,6 +147,9 @@ func (e *env) await(ctx context.Context, c *client.Client, ref client.Reference,
 
 func checkLine(r client.CheckResult) string {
 	line := fmt.Sprintf("  %-8s %s", r.Outcome, plain(r.ID))
+	if r.File != "" {
+		line += " of " + plain(r.File)
+	}
 	if r.Seconds >= 0.05 {
 		line += fmt.Sprintf(" (%.1fs)", r.Seconds)
 	}
