@@ -136,8 +136,8 @@ func inspectArtifact(ctx context.Context, c *client.Client, ref client.Reference
 	if err != nil {
 		i.FactsError = err.Error()
 	}
-	for _, l := range a.Layers {
-		i.Files = append(i.Files, inspectedFile{Path: client.LayerPath(l), Size: l.Size, Digest: &l.Digest, MediaType: l.MediaType})
+	for _, f := range a.Listing() {
+		i.Files = append(i.Files, inspectedFile{Path: f.Path, Size: f.Size, Digest: &f.Digest, MediaType: f.MediaType})
 	}
 	i.Facts = &registry.Facts{
 		Architecture: claims.Architecture, Format: claims.Format, Quantization: claims.Quantization,
@@ -196,11 +196,7 @@ func (i *inspection) print(w io.Writer) error {
 	fmt.Fprintln(w)
 	tw = tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
 	for _, f := range i.Files {
-		name := f.Path
-		if name == "" {
-			name = "(" + f.MediaType + ")"
-		}
-		fmt.Fprintf(tw, "%s\t  %s\n", formatBytes(f.Size), plain(name))
+		fmt.Fprintf(tw, "%s\t  %s\n", formatBytes(f.Size), plain(f.Path))
 	}
 	return tw.Flush()
 }
