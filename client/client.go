@@ -43,7 +43,8 @@ type Options struct {
 	// Jobs is how many files are worked on at once, 4 when 0.
 	Jobs int
 	// Streams is how many pieces of large files are fetched at once, over all
-	// files, each with 16 MiB of memory; 6 when 0. With 1 no file is fetched in pieces.
+	// files, each with 16 MiB of memory. With 1 no file is fetched in pieces.
+	// When 0 it is 6, and 1 for loopback hosts, where one connection gives all there is.
 	Streams int
 	// ChunkSize in bytes is what one request of a resumable upload carries,
 	// and up to which size a blob is sent in one request. 64 MiB when 0.
@@ -72,6 +73,7 @@ type Client struct {
 	buffers buffers
 
 	rangesFrom, pieceSize int64 // see there
+	wholeFromLoopback     bool
 
 	mu      sync.Mutex
 	remotes map[string]*remote // by host
@@ -82,7 +84,8 @@ func New(o Options) *Client {
 	if o.Jobs <= 0 {
 		o.Jobs = defaultJobs
 	}
-	if o.Streams <= 0 {
+	auto := o.Streams <= 0
+	if auto {
 		o.Streams = defaultStreams
 	}
 	if o.ChunkSize <= 0 {
@@ -108,7 +111,7 @@ func New(o Options) *Client {
 	}
 	c := &Client{
 		opts: o, report: reporter{fn: o.Progress}, buffers: newBuffers(o.Streams),
-		rangesFrom: rangesFrom, pieceSize: pieceSize, remotes: make(map[string]*remote),
+		rangesFrom: rangesFrom, pieceSize: pieceSize, wholeFromLoopback: auto, remotes: make(map[string]*remote),
 	}
 	if o.Streams == 1 {
 		c.rangesFrom = math.MaxInt64

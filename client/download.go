@@ -90,7 +90,7 @@ func (d *download) fill(ctx context.Context) error {
 	most := d.offset // a registry that makes us start over makes no progress
 	for failures := 0; d.offset < d.file.Size; {
 		d.asked = true
-		if !d.whole && !d.single && d.file.Size-d.offset >= d.r.c.rangesFrom {
+		if d.inPieces() {
 			err := d.fillRanges(ctx)
 			if err == nil || !errors.Is(err, errNoRanges) {
 				return err
@@ -120,6 +120,11 @@ func (d *download) fill(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (d *download) inPieces() bool {
+	c := d.r.c
+	return !d.whole && !d.single && d.file.Size-d.offset >= c.rangesFrom && !(c.wholeFromLoopback && IsLoopback(d.r.base.Host))
 }
 
 // errWrongRange is an answer whose range is not the one asked for.
@@ -200,11 +205,9 @@ func (d *download) write(ctx context.Context, body io.Reader) error {
 			return fmt.Errorf("%w: %s has more than the %d bytes that its manifest says", ErrDigest, d.file.Path, d.file.Size)
 		}
 		if n > 0 {
-			if _, err := d.part.WriteAt(buf[:n], d.offset); err != nil {
-				return fmt.Errorf("write part file: %w", err)
+			if err := d.append(buf[:n]); err != nil {
+				return err
 			}
-			d.hash.Write(buf[:n])
-			d.offset += int64(n)
 			d.t.set(d.offset)
 		}
 		switch {
@@ -216,4 +219,24 @@ func (d *download) write(ctx context.Context, body io.Reader) error {
 			return redact(err)
 		}
 	}
+}
+
+// append writes and hashes the next bytes of the file, both at once.
+func (d *download) append(p []byte) error {
+	written := make(chan error, 1)
+	go func() {
+		_, err := d.part.WriteAt(p, d.offset)
+		written <- err
+	}()
+	d.hash.Write(p)
+	if err := <-written; err != nil {
+		return fmt.Errorf("write part file: %w", err)
+	}
+	d.offset += int64(len(p))
+	return nil
+}
+
+// digest returns the digest of what is in the part file.
+func (d *download) digest() registry.Digest {
+	return registry.DigestFromHash(d.file.Digest.Algorithm(), d.hash)
 }

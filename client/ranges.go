@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 	"sync"
-
-	"github.com/carat-hub/carat/registry"
 )
 
 // Large files are fetched in pieces, several at once, because many networks
@@ -188,24 +186,4 @@ func (d *download) fetchInto(ctx context.Context, p *piece, count *received) err
 		return fmt.Errorf("%w: more bytes than asked for", errWrongRange)
 	}
 	return nil
-}
-
-// append writes and hashes the next bytes of the file, both at once.
-func (d *download) append(p []byte) error {
-	written := make(chan error, 1)
-	go func() {
-		_, err := d.part.WriteAt(p, d.offset)
-		written <- err
-	}()
-	d.hash.Write(p)
-	if err := <-written; err != nil {
-		return fmt.Errorf("write part file: %w", err)
-	}
-	d.offset += int64(len(p))
-	return nil
-}
-
-// digest returns the digest of what is in the part file.
-func (d *download) digest() registry.Digest {
-	return registry.DigestFromHash(d.file.Digest.Algorithm(), d.hash)
 }

@@ -77,6 +77,7 @@ func newRangeServer(t *testing.T, files map[string][]byte, data []byte) (*rangeS
 func inPieces(t *testing.T, change func(*Options)) (*Client, *recorder) {
 	t.Helper()
 	c, rec := newClient(t, change)
+	c.wholeFromLoopback = false
 	c.rangesFrom, c.pieceSize = 100_000, 10_000
 	return c, rec
 }
@@ -197,11 +198,24 @@ func TestPullInPieces(t *testing.T) {
 			t.Errorf("%d bytes were sent, first %s", sent, ranges[0])
 		}
 	})
+	t.Run("one stream is enough on this machine", func(t *testing.T) {
+		t.Parallel()
+		s, ref := newRangeServer(t, map[string][]byte{"m.gguf": data}, data)
+		c, _ := inPieces(t, nil)
+		c.wholeFromLoopback = New(Options{}).wholeFromLoopback
+		if _, err := c.Pull(t.Context(), ref, t.TempDir()); err != nil {
+			t.Error(err)
+		}
+		if ranges, _ := s.seen(); len(ranges) != 1 {
+			t.Errorf("%d requests", len(ranges))
+		}
+	})
 	t.Run("one stream is wanted", func(t *testing.T) {
 		t.Parallel()
 		files := map[string][]byte{"m.gguf": data}
 		s, ref := newRangeServer(t, files, data)
 		c, _ := newClient(t, func(o *Options) { o.Streams = 1 })
+		c.pieceSize = 10_000
 		if _, err := c.Pull(t.Context(), ref, t.TempDir()); err != nil {
 			t.Error(err)
 		}

@@ -115,7 +115,7 @@ func TestClientAgainstHub(t *testing.T) {
 	}
 
 	text, _ := anonymous.run(0, "", "inspect", ref)
-	for _, want := range []string{"modelpack", strings.TrimSpace(digest), "v1", "5.9 MB in 8 files", "model.safetensors", "verification"} {
+	for _, want := range []string{"modelpack", strings.TrimSpace(digest), "v1", "5.8 MB in 8 files", "model.safetensors", "verification"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("inspect does not print %q:\n%s", want, text)
 		}

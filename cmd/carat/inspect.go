@@ -33,6 +33,8 @@ type inspection struct {
 	ParamSize    string                        `json:"paramSize,omitempty"`
 	FactsError   string                        `json:"factsError,omitempty"`
 	Verification *registry.VerificationSummary `json:"verification,omitempty"`
+	// Problem is why "carat pull" does not take the artifact, as far as its manifest tells.
+	Problem string `json:"problem,omitempty"`
 }
 
 type inspectedFile struct {
@@ -89,7 +91,7 @@ func (e *env) inspect(ctx context.Context, remote *remoteFlags, arg string) (*in
 		// Not a hub, or no model: the manifest still says something, or why there is none.
 		i, err = inspectArtifact(ctx, c, ref)
 	}
-	return i, hint(err, ref.Host)
+	return i, hint(ctx, c, err, ref)
 }
 
 func inspectPath(ctx context.Context, path string) (*inspection, error) {
@@ -135,6 +137,9 @@ func inspectArtifact(ctx context.Context, c *client.Client, ref client.Reference
 	i := &inspection{Reference: ref.String(), Digest: &a.Digest, Kind: a.ArtifactType, Size: a.Size(), ParamSize: claims.ParamSize}
 	if err != nil {
 		i.FactsError = err.Error()
+	}
+	if _, err := a.Files(); err != nil {
+		i.Problem = err.Error()
 	}
 	for _, f := range a.Listing() {
 		i.Files = append(i.Files, inspectedFile{Path: f.Path, Size: f.Size, Digest: &f.Digest, MediaType: f.MediaType})
@@ -189,7 +194,12 @@ func (i *inspection) print(w io.Writer) error {
 	if i.Path == "" {
 		row("verification", i.verification())
 	}
-	row("size", fmt.Sprintf("%s in %d files", formatBytes(i.Size), len(i.Files)))
+	row("problem", i.Problem)
+	noun := "files"
+	if len(i.Files) == 1 {
+		noun = "file"
+	}
+	row("size", fmt.Sprintf("%s in %d %s", formatBytes(i.Size), len(i.Files), noun))
 	if err := tw.Flush(); err != nil {
 		return err
 	}

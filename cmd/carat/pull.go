@@ -43,7 +43,7 @@ OCI registry. The last line on standard output is the manifest's digest.`,
 			result, err := c.Pull(cmd.Context(), ref, dir)
 			show.close()
 			if err != nil {
-				return hint(err, ref.Host)
+				return hint(cmd.Context(), c, err, ref)
 			}
 			fmt.Fprintf(e.stderr, "pulled into %s: %s\n", dir, pulled(result))
 			_, err = fmt.Fprintln(e.stdout, result.Digest)
@@ -53,7 +53,7 @@ OCI registry. The last line on standard output is the manifest's digest.`,
 	remote.register(cmd)
 	cmd.Flags().StringVarP(&dir, "output", "o", "", "folder to write to (default NAME)")
 	cmd.Flags().IntVarP(&jobs, "jobs", "j", 4, "how many files to fetch at once")
-	cmd.Flags().IntVar(&streams, "streams", 6, "how many pieces of large files to fetch at once, 1 for whole files only")
+	cmd.Flags().IntVar(&streams, "streams", 0, "how many pieces of large files to fetch at once, 1 for whole files only (default 6, on loopback 1)")
 	return cmd
 }
 
