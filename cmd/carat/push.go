@@ -57,7 +57,7 @@ a check failed, the hub's verifier broke, or the time is up.`,
 			result, err := e.push(cmd.Context(), c, args[0], ref)
 			show.close()
 			if err != nil {
-				return hint(err, ref.Host)
+				return hint(cmd.Context(), c, err, ref)
 			}
 			fmt.Fprintln(e.stderr, summary(result))
 			if _, err := fmt.Fprintln(e.stdout, ref.Pinned(result.Digest)); err != nil {
