@@ -80,8 +80,14 @@ func TestFolders(t *testing.T) {
 			t.Errorf("pulled (-want +got):\n%s", diff)
 		}
 		var i inspection
-		if err := json.Unmarshal([]byte(u.must(t, "", "inspect", ref, "--json")), &i); err != nil || i.Facts == nil || i.Facts.Parameters != 4 || len(i.Files) != 6 || i.Problem != "" {
-			t.Errorf("inspect: %+v, %v", i, err)
+		eventually(t, "the facts, which a job reads", func() bool {
+			if err := json.Unmarshal([]byte(u.must(t, "", "inspect", ref, "--json")), &i); err != nil {
+				t.Fatal(err)
+			}
+			return i.Facts != nil
+		})
+		if i.Facts.Parameters != 4 || len(i.Files) != 6 || i.Problem != "" {
+			t.Errorf("inspect: %+v", i)
 		}
 		write(t, filepath.Join(dir, "README.md"), []byte("# New\n"))
 		if _, errs, code := u.carat(t, "", "push", dir, ref); code != 0 || !strings.Contains(errs, "5 there already") {
