@@ -124,7 +124,10 @@ func (d *download) fill(ctx context.Context) error {
 
 func (d *download) inPieces() bool {
 	c := d.r.c
-	return !d.whole && !d.single && d.file.Size-d.offset >= c.rangesFrom && !(c.wholeFromLoopback && IsLoopback(d.r.base.Host))
+	if d.whole || d.single || c.wholeFromLoopback && IsLoopback(d.r.base.Host) {
+		return false
+	}
+	return d.file.Size-d.offset >= c.rangesFrom
 }
 
 // errWrongRange is an answer whose range is not the one asked for.

@@ -432,7 +432,7 @@ func TestFilesRefuses(t *testing.T) {
 		{"named by its type", []Descriptor{{MediaType: "application/vnd.ollama.image.model", Digest: d}}, ""},
 		{"without a name", []Descriptor{{MediaType: "application/octet-stream", Digest: d}}, "no file name"},
 		{"name of Windows", []Descriptor{named(registry.ModelPackDoc, "aux.md")}, "a device name"},
-		{"outside", []Descriptor{named(registry.ModelPackDoc, "../a")}, "component . or .."},
+		{"outside", []Descriptor{named(registry.ModelPackDoc, "../a")}, ". or .. as a component"},
 		{"same name", []Descriptor{named(registry.ModelPackDoc, "a"), named(registry.ModelPackDoc, "A")}, "ignore case"},
 	}
 	for _, tt := range tests {

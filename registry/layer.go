@@ -143,7 +143,7 @@ func CheckPath(p string) error {
 		case c == "":
 			return fmt.Errorf("file path %q has an empty component", p)
 		case c == "." || c == "..":
-			return fmt.Errorf("file path %q has a component . or ..", p)
+			return fmt.Errorf("file path %q has . or .. as a component", p)
 		case len(c) > maxComponentLen:
 			return fmt.Errorf("file path %q has a component of more than %d bytes", p, maxComponentLen)
 		}

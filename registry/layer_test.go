@@ -56,7 +56,7 @@ func TestLayerFiles(t *testing.T) {
 		{"named", []Layer{titled("a/b", "1", "x"), titled("a/b", "1", "y")}, []string{"x", "y"}, ""},
 		{"several that only say their type", []Layer{{MediaType: license, Digest: d("1")}, {MediaType: license, Digest: d("2")}, {MediaType: license, Digest: d("2")}}, []string{"LICENSE", "layer-222222222222"}, ""},
 		{"nothing to call it", []Layer{{MediaType: "a/b", Digest: d("1")}}, []string{"layer-111111111111"}, "no file name"},
-		{"refused", []Layer{titled("a/b", "1", "../x")}, []string{"layer-111111111111"}, "component . or .."},
+		{"refused", []Layer{titled("a/b", "1", "../x")}, []string{"layer-111111111111"}, ". or .. as a component"},
 		{"taken", []Layer{titled("a/b", "1", "x"), titled("a/b", "2", "x")}, []string{"x", "layer-222222222222"}, "occurs twice"},
 		{"named like another's fallback", []Layer{titled("a/b", "1", "layer-222222222222"), {MediaType: "a/b", Digest: d("2")}}, []string{"layer-222222222222", "layer-" + strings.Repeat("2", 64)}, "no file name"},
 	} {
