@@ -361,7 +361,7 @@ func TestTensorsCheck(t *testing.T) {
 		"zero matrix":     {values: make([]float32, 4), shape: []int{2, 2}, outcome: OutcomeFailed, reason: `tensor "w" is all zero`},
 		"zero bias":       {values: make([]float32, 4), shape: []int{4}, outcome: OutcomePassed},
 		"many chunks":     {values: append(make([]float32, tensorChunk+5), nan), shape: []int{tensorChunk + 6}, outcome: OutcomeFailed, reason: `tensor "w" has 1 NaN and 0 infinite values`},
-		"type not in use": {values: make([]float32, 64), shape: []int{64}, typ: tensor.Q4K},
+		"type not in use": {values: make([]float32, 64), shape: []int{64}, typ: tensor.Q8_1},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -377,7 +377,7 @@ func TestTensorsCheck(t *testing.T) {
 			f, err := tensorsCheck{}.run(t.Context(), &model{engine: e})
 			var cannot *cannotRunError
 			if tt.outcome == "" {
-				if !errors.As(err, &cannot) || cannot.reason != "tensor type: Q4_K" {
+				if !errors.As(err, &cannot) || cannot.reason != "tensor type: Q8_1" {
 					t.Errorf("error %v", err)
 				}
 				return
