@@ -17,7 +17,8 @@ var decoders = [typeCount]func(dst []float32, src []byte){
 	I8: decodeI8, I16: decodeI16, I32: decodeI32, I64: decodeI64,
 	Q4_0: decodeQ4_0, Q4_1: decodeQ4_1, Q5_0: decodeQ5_0, Q5_1: decodeQ5_1, Q8_0: decodeQ8_0,
 	Q2K: decodeQ2K, Q3K: decodeQ3K, Q4K: decodeQ4K, Q5K: decodeQ5K, Q6K: decodeQ6K, Q8K: decodeQ8K,
-	IQ4NL: decodeIQ4NL, IQ4XS: decodeIQ4XS,
+	IQ1S: decodeIQ1S, IQ1M: decodeIQ1M, IQ2XXS: decodeIQ2XXS, IQ2XS: decodeIQ2XS, IQ2S: decodeIQ2S,
+	IQ3XXS: decodeIQ3XXS, IQ3S: decodeIQ3S, IQ4NL: decodeIQ4NL, IQ4XS: decodeIQ4XS,
 	Q1_0: decodeQ1, Q2_0: decodeQ2, TQ1_0: decodeTQ1, TQ2_0: decodeTQ2, MXFP4: decodeMXFP4, NVFP4: decodeNVFP4,
 }
 
