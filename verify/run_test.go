@@ -361,7 +361,7 @@ func TestTensorsCheck(t *testing.T) {
 		"infinite":    {inference.TensorScan{Shape: []int{4}, Elements: 4, Inf: 2, Max: 3}, OutcomeFailed, `tensor "w" has 0 NaN and 2 infinite values`},
 		"zero matrix": {inference.TensorScan{Shape: []int{2, 2}, Elements: 4, Zero: 4}, OutcomeFailed, `tensor "w" is all zero`},
 		"zero bias":   {inference.TensorScan{Shape: []int{4}, Elements: 4, Zero: 4}, OutcomePassed, ""},
-		"unread type": {inference.TensorScan{Shape: []int{64}, DType: "IQ1_S", Skipped: "not yet"}, "", ""},
+		"unread type": {inference.TensorScan{Shape: []int{64}, DType: "Q8_1", Skipped: "not yet"}, "", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -370,7 +370,7 @@ func TestTensorsCheck(t *testing.T) {
 			f, err := tensorsCheck{}.run(t.Context(), &model{engine: &fakeEngine{tensor: tt.scan}})
 			if tt.outcome == "" {
 				var unsupported *fault.Unsupported
-				if !errors.As(err, &unsupported) || unsupported.Error() != "unsupported tensor type: IQ1_S" {
+				if !errors.As(err, &unsupported) || unsupported.Error() != "unsupported tensor type: Q8_1" {
 					t.Errorf("error %v", err)
 				}
 				return
