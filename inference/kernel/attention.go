@@ -60,7 +60,7 @@ func (a *Attention) Do(worker, lo, hi int) error {
 		for j := range scores {
 			scores[j] *= a.Scale
 		}
-		Softmax(scores)
+		a.engine.softmax(scores)
 		a.engine.mix(scores, a.v[from*kvWidth+kv:], kvWidth, a.out[pair*d:(pair+1)*d])
 	}
 	return nil

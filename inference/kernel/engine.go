@@ -28,6 +28,9 @@ type engine interface {
 	scores(q, k []float32, stride int, out []float32, s *scratch)
 	// mix sets out to the sum of the elements of v from j*stride on, each times weights[j].
 	mix(weights, v []float32, stride int, out []float32)
+	// softmax and swiglu are Softmax and SwiGLU.
+	softmax(x []float32)
+	swiglu(gate, up []float32)
 }
 
 // best is the engine for this processor.

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"iter"
+	"math"
 	"unsafe"
 
 	"golang.org/x/sys/cpu"
@@ -170,13 +171,16 @@ func (e *vector) products(t tensor.Type, w []byte, rows int, x []float32, n int,
 		tail := width % e.lanes
 		for p := range pieces(height, n) {
 			for i := range p.vectors {
-				for r := range p.rows {
-					sum := sums[p.at+i*p.rows+r]
+				to := out[(p.vector+i)*rows+top+p.row:][:p.rows]
+				copy(to, sums[p.at+i*p.rows:])
+				if tail == 0 {
+					continue
+				}
+				for r := range to {
 					weights, v := panel[(p.row+r+1)*width-tail:], x[(p.vector+i+1)*cols-tail:]
 					for c := range tail {
-						sum += weights[c] * v[c]
+						to[r] += weights[c] * v[c]
 					}
-					out[(p.vector+i)*rows+top+p.row+r] = sum
 				}
 			}
 		}
@@ -275,4 +279,47 @@ func (e *vector) mix(weights, v []float32, stride int, out []float32) {
 	if at < len(out) {
 		plain{}.mix(weights, v[at:], stride, out[at:])
 	}
+}
+
+func (e *vector) softmax(x []float32) {
+	steps := len(x) / 8
+	if steps == 0 {
+		plain{}.softmax(x)
+		return
+	}
+	var lanes [8]float32
+	largestAVX2(&x[0], steps, &lanes[0])
+	limit := lanes[0]
+	for _, v := range lanes[1:] {
+		limit = max(limit, v)
+	}
+	tail := x[8*steps:]
+	for _, v := range tail {
+		limit = max(limit, v)
+	}
+	expAVX2(&x[0], steps, limit, &lanes[0])
+	var sum float64
+	for _, v := range lanes {
+		sum += float64(v)
+	}
+	for i, v := range tail {
+		e := math.Exp(float64(v - limit))
+		tail[i] = float32(e)
+		sum += e
+	}
+	scale := float32(1 / sum)
+	for i := range x {
+		x[i] *= scale
+	}
+}
+
+func (e *vector) swiglu(gate, up []float32) {
+	if len(gate) != len(up) {
+		panic("kernel: gates of another length than their values")
+	}
+	steps := len(gate) / 8
+	if steps > 0 {
+		swigluAVX2(&gate[0], &up[0], steps)
+	}
+	plain{}.swiglu(gate[8*steps:], up[8*steps:])
 }

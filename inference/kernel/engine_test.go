@@ -167,6 +167,38 @@ func TestEnginesAgree(t *testing.T) {
 	}
 }
 
+// TestExponentials compares softmax and SwiGLU, whose exponentials are approximated in registers.
+func TestExponentials(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 4))
+	for _, e := range vectorEngines() {
+		for n := 1; n <= 70; n++ {
+			for name, x := range extreme(r, n) {
+				for i := range x {
+					x[i] *= 10 // to the ends of what an exponential can be
+				}
+				up := random(r, n)
+				want, got := unaligned(x), unaligned(x)
+				plain{}.softmax(want)
+				e.softmax(got)
+				for i := range want {
+					if !near(want[i], got[i], 1) {
+						t.Fatalf("%s: softmax of %d, %s: %v is %v, want %v", e.name(), n, name, x[i], got[i], want[i])
+					}
+				}
+				want, got = unaligned(x), unaligned(x)
+				plain{}.swiglu(want, up)
+				e.swiglu(got, up)
+				for i := range want {
+					if !near(want[i], got[i], math.Abs(float64(want[i]))+1e-30) {
+						t.Fatalf("%s: SwiGLU of %d, %s: %v is %v, want %v", e.name(), n, name, x[i], got[i], want[i])
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestDecodeIsExact compares decoding in registers with the reference, for every half-precision value.
 func TestDecodeIsExact(t *testing.T) {
 	t.Parallel()
@@ -222,6 +254,7 @@ func TestEnginesCheckLengths(t *testing.T) {
 			func() { e.quantize(x, newActivations(32)) },
 			func() { e.scores(x[:32], x, 33, x[:2], &scratch{}) },
 			func() { e.mix(x[:2], x, 33, x[:32]) },
+			func() { e.swiglu(x[:32], x[:31]) },
 			func() {
 				if err := e.products(tensor.F32, make([]byte, 255), 1, x, 1, x, &scratch{}); err != nil {
 					t.Error(err)

@@ -143,8 +143,8 @@ func (p *Product) Do(worker, lo, hi int) error {
 			return err
 		}
 		for i := range p.n {
-			y := p.y[i*m.Rows+top:][:rows]
-			for r, sum := range out[i*rows : (i+1)*rows] {
+			y, sums := p.y[i*m.Rows+top:][:rows], out[i*rows:][:rows]
+			for r, sum := range sums {
 				y[r] = sum * m.Scale
 			}
 			if p.bias != nil {

@@ -173,3 +173,18 @@ func mixx8AVX2(weights *float32, n int, v *float32, stride int, out *float32)
 //
 //go:noescape
 func mixx1AVX2(weights *float32, n int, v *float32, stride int, out *float32)
+
+// largestAVX2 sets lanes to the largest of every eighth value. A NaN may be passed over. steps is not 0.
+//
+//go:noescape
+func largestAVX2(x *float32, steps int, lanes *float32)
+
+// expAVX2 sets each x to the exponential of x - shift and lanes to the sums of every eighth. steps is not 0.
+//
+//go:noescape
+func expAVX2(x *float32, steps int, shift float32, lanes *float32)
+
+// swigluAVX2 sets gate to silu(gate) * up. steps is not 0.
+//
+//go:noescape
+func swigluAVX2(gate *float32, up *float32, steps int)

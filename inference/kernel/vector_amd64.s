@@ -116,61 +116,71 @@ next:
 	RET
 
 // func tileF32x4x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tileF32x4x1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), SI
-	MOVQ    acc+40(FP), DI
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	VMOVUPS 64(DI), Y2
-	VMOVUPS 96(DI), Y3
+	LEAQ    (AX)(CX*4), BX
+	LEAQ    (CX)(CX*2), SI
+	MOVQ    x+16(FP), DI
+	MOVQ    xStride+24(FP), R8
+	MOVQ    steps+32(FP), R8
+	MOVQ    acc+40(FP), R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS 64(R9), Y2
+	VMOVUPS 96(R9), Y3
 
 next:
-	VMOVUPS     (BX), Y4
+	VMOVUPS     (DI), Y4
+	PREFETCHT0  (BX)
 	VMOVUPS     (AX), Y5
 	VFMADD231PS Y4, Y5, Y0
+	PREFETCHT0  (BX)(CX*1)
 	VMOVUPS     (AX)(CX*1), Y5
 	VFMADD231PS Y4, Y5, Y1
+	PREFETCHT0  (BX)(CX*2)
 	VMOVUPS     (AX)(CX*2), Y5
 	VFMADD231PS Y4, Y5, Y2
+	PREFETCHT0  (BX)(SI*1)
 	VMOVUPS     (AX)(DX*1), Y5
 	VFMADD231PS Y4, Y5, Y3
 	ADDQ        $0x20, AX
 	ADDQ        $0x20, BX
-	DECQ        SI
+	ADDQ        $0x20, DI
+	DECQ        R8
 	JNZ         next
-	VMOVUPS     Y0, (DI)
-	VMOVUPS     Y1, 32(DI)
-	VMOVUPS     Y2, 64(DI)
-	VMOVUPS     Y3, 96(DI)
+	VMOVUPS     Y0, (R9)
+	VMOVUPS     Y1, 32(R9)
+	VMOVUPS     Y2, 64(R9)
+	VMOVUPS     Y3, 96(R9)
 	VZEROUPPER
 	RET
 
 // func tileF32x1x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tileF32x1x1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
-	MOVQ    x+16(FP), CX
-	MOVQ    xStride+24(FP), DX
-	MOVQ    steps+32(FP), DX
-	MOVQ    acc+40(FP), BX
-	VMOVUPS (BX), Y0
+	LEAQ    (AX)(CX*4), CX
+	MOVQ    x+16(FP), DX
+	MOVQ    xStride+24(FP), BX
+	MOVQ    steps+32(FP), BX
+	MOVQ    acc+40(FP), SI
+	VMOVUPS (SI), Y0
 
 next:
-	VMOVUPS     (CX), Y1
+	VMOVUPS     (DX), Y1
+	PREFETCHT0  (CX)
 	VMOVUPS     (AX), Y2
 	VFMADD231PS Y1, Y2, Y0
 	ADDQ        $0x20, AX
 	ADDQ        $0x20, CX
-	DECQ        DX
+	ADDQ        $0x20, DX
+	DECQ        BX
 	JNZ         next
-	VMOVUPS     Y0, (BX)
+	VMOVUPS     Y0, (SI)
 	VZEROUPPER
 	RET
 
@@ -286,61 +296,71 @@ next:
 	RET
 
 // func tileF16x4x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, F16C, FMA3
+// Requires: AVX, F16C, FMA3, MMX+
 TEXT ·tileF16x4x1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), SI
-	MOVQ    acc+40(FP), DI
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	VMOVUPS 64(DI), Y2
-	VMOVUPS 96(DI), Y3
+	LEAQ    (AX)(CX*4), BX
+	LEAQ    (CX)(CX*2), SI
+	MOVQ    x+16(FP), DI
+	MOVQ    xStride+24(FP), R8
+	MOVQ    steps+32(FP), R8
+	MOVQ    acc+40(FP), R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS 64(R9), Y2
+	VMOVUPS 96(R9), Y3
 
 next:
-	VMOVUPS     (BX), Y4
+	VMOVUPS     (DI), Y4
+	PREFETCHT0  (BX)
 	VCVTPH2PS   (AX), Y5
 	VFMADD231PS Y4, Y5, Y0
+	PREFETCHT0  (BX)(CX*1)
 	VCVTPH2PS   (AX)(CX*1), Y5
 	VFMADD231PS Y4, Y5, Y1
+	PREFETCHT0  (BX)(CX*2)
 	VCVTPH2PS   (AX)(CX*2), Y5
 	VFMADD231PS Y4, Y5, Y2
+	PREFETCHT0  (BX)(SI*1)
 	VCVTPH2PS   (AX)(DX*1), Y5
 	VFMADD231PS Y4, Y5, Y3
 	ADDQ        $0x10, AX
-	ADDQ        $0x20, BX
-	DECQ        SI
+	ADDQ        $0x10, BX
+	ADDQ        $0x20, DI
+	DECQ        R8
 	JNZ         next
-	VMOVUPS     Y0, (DI)
-	VMOVUPS     Y1, 32(DI)
-	VMOVUPS     Y2, 64(DI)
-	VMOVUPS     Y3, 96(DI)
+	VMOVUPS     Y0, (R9)
+	VMOVUPS     Y1, 32(R9)
+	VMOVUPS     Y2, 64(R9)
+	VMOVUPS     Y3, 96(R9)
 	VZEROUPPER
 	RET
 
 // func tileF16x1x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, F16C, FMA3
+// Requires: AVX, F16C, FMA3, MMX+
 TEXT ·tileF16x1x1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
-	MOVQ    x+16(FP), CX
-	MOVQ    xStride+24(FP), DX
-	MOVQ    steps+32(FP), DX
-	MOVQ    acc+40(FP), BX
-	VMOVUPS (BX), Y0
+	LEAQ    (AX)(CX*4), CX
+	MOVQ    x+16(FP), DX
+	MOVQ    xStride+24(FP), BX
+	MOVQ    steps+32(FP), BX
+	MOVQ    acc+40(FP), SI
+	VMOVUPS (SI), Y0
 
 next:
-	VMOVUPS     (CX), Y1
+	VMOVUPS     (DX), Y1
+	PREFETCHT0  (CX)
 	VCVTPH2PS   (AX), Y2
 	VFMADD231PS Y1, Y2, Y0
 	ADDQ        $0x10, AX
-	ADDQ        $0x20, CX
-	DECQ        DX
+	ADDQ        $0x10, CX
+	ADDQ        $0x20, DX
+	DECQ        BX
 	JNZ         next
-	VMOVUPS     Y0, (BX)
+	VMOVUPS     Y0, (SI)
 	VZEROUPPER
 	RET
 
@@ -464,66 +484,76 @@ next:
 	RET
 
 // func tileBF16x4x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileBF16x4x1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), SI
-	MOVQ    acc+40(FP), DI
-	VMOVUPS (DI), Y0
-	VMOVUPS 32(DI), Y1
-	VMOVUPS 64(DI), Y2
-	VMOVUPS 96(DI), Y3
+	LEAQ    (AX)(CX*4), BX
+	LEAQ    (CX)(CX*2), SI
+	MOVQ    x+16(FP), DI
+	MOVQ    xStride+24(FP), R8
+	MOVQ    steps+32(FP), R8
+	MOVQ    acc+40(FP), R9
+	VMOVUPS (R9), Y0
+	VMOVUPS 32(R9), Y1
+	VMOVUPS 64(R9), Y2
+	VMOVUPS 96(R9), Y3
 
 next:
-	VMOVUPS     (BX), Y4
+	VMOVUPS     (DI), Y4
+	PREFETCHT0  (BX)
 	VPMOVZXWD   (AX), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y4, Y5, Y0
+	PREFETCHT0  (BX)(CX*1)
 	VPMOVZXWD   (AX)(CX*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y4, Y5, Y1
+	PREFETCHT0  (BX)(CX*2)
 	VPMOVZXWD   (AX)(CX*2), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y4, Y5, Y2
+	PREFETCHT0  (BX)(SI*1)
 	VPMOVZXWD   (AX)(DX*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y4, Y5, Y3
 	ADDQ        $0x10, AX
-	ADDQ        $0x20, BX
-	DECQ        SI
+	ADDQ        $0x10, BX
+	ADDQ        $0x20, DI
+	DECQ        R8
 	JNZ         next
-	VMOVUPS     Y0, (DI)
-	VMOVUPS     Y1, 32(DI)
-	VMOVUPS     Y2, 64(DI)
-	VMOVUPS     Y3, 96(DI)
+	VMOVUPS     Y0, (R9)
+	VMOVUPS     Y1, 32(R9)
+	VMOVUPS     Y2, 64(R9)
+	VMOVUPS     Y3, 96(R9)
 	VZEROUPPER
 	RET
 
 // func tileBF16x1x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileBF16x1x1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
-	MOVQ    x+16(FP), CX
-	MOVQ    xStride+24(FP), DX
-	MOVQ    steps+32(FP), DX
-	MOVQ    acc+40(FP), BX
-	VMOVUPS (BX), Y0
+	LEAQ    (AX)(CX*4), CX
+	MOVQ    x+16(FP), DX
+	MOVQ    xStride+24(FP), BX
+	MOVQ    steps+32(FP), BX
+	MOVQ    acc+40(FP), SI
+	VMOVUPS (SI), Y0
 
 next:
-	VMOVUPS     (CX), Y1
+	VMOVUPS     (DX), Y1
+	PREFETCHT0  (CX)
 	VPMOVZXWD   (AX), Y2
 	VPSLLD      $0x10, Y2, Y2
 	VFMADD231PS Y1, Y2, Y0
 	ADDQ        $0x10, AX
-	ADDQ        $0x20, CX
-	DECQ        DX
+	ADDQ        $0x10, CX
+	ADDQ        $0x20, DX
+	DECQ        BX
 	JNZ         next
-	VMOVUPS     Y0, (BX)
+	VMOVUPS     Y0, (SI)
 	VZEROUPPER
 	RET
 
@@ -660,61 +690,71 @@ next:
 	RET
 
 // func tileF32x4x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tileF32x4x1AVX512(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), SI
-	MOVQ    acc+40(FP), DI
-	VMOVUPS (DI), Z0
-	VMOVUPS 64(DI), Z1
-	VMOVUPS 128(DI), Z2
-	VMOVUPS 192(DI), Z3
+	LEAQ    (AX)(CX*4), BX
+	LEAQ    (CX)(CX*2), SI
+	MOVQ    x+16(FP), DI
+	MOVQ    xStride+24(FP), R8
+	MOVQ    steps+32(FP), R8
+	MOVQ    acc+40(FP), R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVUPS 128(R9), Z2
+	VMOVUPS 192(R9), Z3
 
 next:
-	VMOVUPS     (BX), Z4
+	VMOVUPS     (DI), Z4
+	PREFETCHT0  (BX)
 	VMOVUPS     (AX), Z5
 	VFMADD231PS Z4, Z5, Z0
+	PREFETCHT0  (BX)(CX*1)
 	VMOVUPS     (AX)(CX*1), Z5
 	VFMADD231PS Z4, Z5, Z1
+	PREFETCHT0  (BX)(CX*2)
 	VMOVUPS     (AX)(CX*2), Z5
 	VFMADD231PS Z4, Z5, Z2
+	PREFETCHT0  (BX)(SI*1)
 	VMOVUPS     (AX)(DX*1), Z5
 	VFMADD231PS Z4, Z5, Z3
 	ADDQ        $0x40, AX
 	ADDQ        $0x40, BX
-	DECQ        SI
+	ADDQ        $0x40, DI
+	DECQ        R8
 	JNZ         next
-	VMOVUPS     Z0, (DI)
-	VMOVUPS     Z1, 64(DI)
-	VMOVUPS     Z2, 128(DI)
-	VMOVUPS     Z3, 192(DI)
+	VMOVUPS     Z0, (R9)
+	VMOVUPS     Z1, 64(R9)
+	VMOVUPS     Z2, 128(R9)
+	VMOVUPS     Z3, 192(R9)
 	VZEROUPPER
 	RET
 
 // func tileF32x1x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tileF32x1x1AVX512(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
-	MOVQ    x+16(FP), CX
-	MOVQ    xStride+24(FP), DX
-	MOVQ    steps+32(FP), DX
-	MOVQ    acc+40(FP), BX
-	VMOVUPS (BX), Z0
+	LEAQ    (AX)(CX*4), CX
+	MOVQ    x+16(FP), DX
+	MOVQ    xStride+24(FP), BX
+	MOVQ    steps+32(FP), BX
+	MOVQ    acc+40(FP), SI
+	VMOVUPS (SI), Z0
 
 next:
-	VMOVUPS     (CX), Z1
+	VMOVUPS     (DX), Z1
+	PREFETCHT0  (CX)
 	VMOVUPS     (AX), Z2
 	VFMADD231PS Z1, Z2, Z0
 	ADDQ        $0x40, AX
 	ADDQ        $0x40, CX
-	DECQ        DX
+	ADDQ        $0x40, DX
+	DECQ        BX
 	JNZ         next
-	VMOVUPS     Z0, (BX)
+	VMOVUPS     Z0, (SI)
 	VZEROUPPER
 	RET
 
@@ -830,61 +870,71 @@ next:
 	RET
 
 // func tileF16x4x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tileF16x4x1AVX512(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), SI
-	MOVQ    acc+40(FP), DI
-	VMOVUPS (DI), Z0
-	VMOVUPS 64(DI), Z1
-	VMOVUPS 128(DI), Z2
-	VMOVUPS 192(DI), Z3
+	LEAQ    (AX)(CX*4), BX
+	LEAQ    (CX)(CX*2), SI
+	MOVQ    x+16(FP), DI
+	MOVQ    xStride+24(FP), R8
+	MOVQ    steps+32(FP), R8
+	MOVQ    acc+40(FP), R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVUPS 128(R9), Z2
+	VMOVUPS 192(R9), Z3
 
 next:
-	VMOVUPS     (BX), Z4
+	VMOVUPS     (DI), Z4
+	PREFETCHT0  (BX)
 	VCVTPH2PS   (AX), Z5
 	VFMADD231PS Z4, Z5, Z0
+	PREFETCHT0  (BX)(CX*1)
 	VCVTPH2PS   (AX)(CX*1), Z5
 	VFMADD231PS Z4, Z5, Z1
+	PREFETCHT0  (BX)(CX*2)
 	VCVTPH2PS   (AX)(CX*2), Z5
 	VFMADD231PS Z4, Z5, Z2
+	PREFETCHT0  (BX)(SI*1)
 	VCVTPH2PS   (AX)(DX*1), Z5
 	VFMADD231PS Z4, Z5, Z3
 	ADDQ        $0x20, AX
-	ADDQ        $0x40, BX
-	DECQ        SI
+	ADDQ        $0x20, BX
+	ADDQ        $0x40, DI
+	DECQ        R8
 	JNZ         next
-	VMOVUPS     Z0, (DI)
-	VMOVUPS     Z1, 64(DI)
-	VMOVUPS     Z2, 128(DI)
-	VMOVUPS     Z3, 192(DI)
+	VMOVUPS     Z0, (R9)
+	VMOVUPS     Z1, 64(R9)
+	VMOVUPS     Z2, 128(R9)
+	VMOVUPS     Z3, 192(R9)
 	VZEROUPPER
 	RET
 
 // func tileF16x1x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tileF16x1x1AVX512(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
-	MOVQ    x+16(FP), CX
-	MOVQ    xStride+24(FP), DX
-	MOVQ    steps+32(FP), DX
-	MOVQ    acc+40(FP), BX
-	VMOVUPS (BX), Z0
+	LEAQ    (AX)(CX*4), CX
+	MOVQ    x+16(FP), DX
+	MOVQ    xStride+24(FP), BX
+	MOVQ    steps+32(FP), BX
+	MOVQ    acc+40(FP), SI
+	VMOVUPS (SI), Z0
 
 next:
-	VMOVUPS     (CX), Z1
+	VMOVUPS     (DX), Z1
+	PREFETCHT0  (CX)
 	VCVTPH2PS   (AX), Z2
 	VFMADD231PS Z1, Z2, Z0
 	ADDQ        $0x20, AX
-	ADDQ        $0x40, CX
-	DECQ        DX
+	ADDQ        $0x20, CX
+	ADDQ        $0x40, DX
+	DECQ        BX
 	JNZ         next
-	VMOVUPS     Z0, (BX)
+	VMOVUPS     Z0, (SI)
 	VZEROUPPER
 	RET
 
@@ -1008,66 +1058,76 @@ next:
 	RET
 
 // func tileBF16x4x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tileBF16x4x1AVX512(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), SI
-	MOVQ    acc+40(FP), DI
-	VMOVUPS (DI), Z0
-	VMOVUPS 64(DI), Z1
-	VMOVUPS 128(DI), Z2
-	VMOVUPS 192(DI), Z3
+	LEAQ    (AX)(CX*4), BX
+	LEAQ    (CX)(CX*2), SI
+	MOVQ    x+16(FP), DI
+	MOVQ    xStride+24(FP), R8
+	MOVQ    steps+32(FP), R8
+	MOVQ    acc+40(FP), R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 64(R9), Z1
+	VMOVUPS 128(R9), Z2
+	VMOVUPS 192(R9), Z3
 
 next:
-	VMOVUPS     (BX), Z4
+	VMOVUPS     (DI), Z4
+	PREFETCHT0  (BX)
 	VPMOVZXWD   (AX), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z0
+	PREFETCHT0  (BX)(CX*1)
 	VPMOVZXWD   (AX)(CX*1), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z1
+	PREFETCHT0  (BX)(CX*2)
 	VPMOVZXWD   (AX)(CX*2), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z2
+	PREFETCHT0  (BX)(SI*1)
 	VPMOVZXWD   (AX)(DX*1), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z3
 	ADDQ        $0x20, AX
-	ADDQ        $0x40, BX
-	DECQ        SI
+	ADDQ        $0x20, BX
+	ADDQ        $0x40, DI
+	DECQ        R8
 	JNZ         next
-	VMOVUPS     Z0, (DI)
-	VMOVUPS     Z1, 64(DI)
-	VMOVUPS     Z2, 128(DI)
-	VMOVUPS     Z3, 192(DI)
+	VMOVUPS     Z0, (R9)
+	VMOVUPS     Z1, 64(R9)
+	VMOVUPS     Z2, 128(R9)
+	VMOVUPS     Z3, 192(R9)
 	VZEROUPPER
 	RET
 
 // func tileBF16x1x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tileBF16x1x1AVX512(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
-	MOVQ    x+16(FP), CX
-	MOVQ    xStride+24(FP), DX
-	MOVQ    steps+32(FP), DX
-	MOVQ    acc+40(FP), BX
-	VMOVUPS (BX), Z0
+	LEAQ    (AX)(CX*4), CX
+	MOVQ    x+16(FP), DX
+	MOVQ    xStride+24(FP), BX
+	MOVQ    steps+32(FP), BX
+	MOVQ    acc+40(FP), SI
+	VMOVUPS (SI), Z0
 
 next:
-	VMOVUPS     (CX), Z1
+	VMOVUPS     (DX), Z1
+	PREFETCHT0  (CX)
 	VPMOVZXWD   (AX), Z2
 	VPSLLD      $0x10, Z2, Z2
 	VFMADD231PS Z1, Z2, Z0
 	ADDQ        $0x20, AX
-	ADDQ        $0x40, CX
-	DECQ        DX
+	ADDQ        $0x20, CX
+	ADDQ        $0x40, DX
+	DECQ        BX
 	JNZ         next
-	VMOVUPS     Z0, (BX)
+	VMOVUPS     Z0, (SI)
 	VZEROUPPER
 	RET
 
@@ -1095,24 +1155,27 @@ next:
 	RET
 
 // func dotQ8x4AVX2(w *byte, wStride int, q *int16, scale *float32, blocks int, acc *float32)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotQ8x4AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
-	MOVQ    q+16(FP), BX
-	MOVQ    scale+24(FP), SI
-	MOVQ    blocks+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
+	LEAQ    (AX)(CX*4), BX
+	LEAQ    (CX)(CX*2), SI
+	MOVQ    q+16(FP), DI
+	MOVQ    scale+24(FP), R8
+	MOVQ    blocks+32(FP), R9
+	MOVQ    acc+40(FP), R10
+	VMOVUPS (R10), Y0
+	VMOVUPS 32(R10), Y1
+	VMOVUPS 64(R10), Y2
+	VMOVUPS 96(R10), Y3
 
 next:
-	VMOVDQU      (BX), Y4
-	VMOVDQU      32(BX), Y5
-	VBROADCASTSS (SI), Y6
+	VMOVDQU      (DI), Y4
+	VMOVDQU      32(DI), Y5
+	VBROADCASTSS (R8), Y6
+	PREFETCHT0   (BX)
 	VPMOVSXBW    2(AX), Y7
 	VPMOVSXBW    18(AX), Y8
 	VPMADDWD     Y4, Y7, Y7
@@ -1123,6 +1186,7 @@ next:
 	VCVTPH2PS    X8, Y8
 	VMULPS       Y6, Y8, Y8
 	VFMADD231PS  Y7, Y8, Y0
+	PREFETCHT0   (BX)(CX*1)
 	VPMOVSXBW    2(AX)(CX*1), Y7
 	VPMOVSXBW    18(AX)(CX*1), Y8
 	VPMADDWD     Y4, Y7, Y7
@@ -1133,6 +1197,7 @@ next:
 	VCVTPH2PS    X8, Y8
 	VMULPS       Y6, Y8, Y8
 	VFMADD231PS  Y7, Y8, Y1
+	PREFETCHT0   (BX)(CX*2)
 	VPMOVSXBW    2(AX)(CX*2), Y7
 	VPMOVSXBW    18(AX)(CX*2), Y8
 	VPMADDWD     Y4, Y7, Y7
@@ -1143,6 +1208,7 @@ next:
 	VCVTPH2PS    X8, Y8
 	VMULPS       Y6, Y8, Y8
 	VFMADD231PS  Y7, Y8, Y2
+	PREFETCHT0   (BX)(SI*1)
 	VPMOVSXBW    2(AX)(DX*1), Y7
 	VPMOVSXBW    18(AX)(DX*1), Y8
 	VPMADDWD     Y4, Y7, Y7
@@ -1154,32 +1220,35 @@ next:
 	VMULPS       Y6, Y4, Y4
 	VFMADD231PS  Y7, Y4, Y3
 	ADDQ         $0x22, AX
-	ADDQ         $0x40, BX
-	ADDQ         $0x04, SI
-	DECQ         DI
+	ADDQ         $0x22, BX
+	ADDQ         $0x40, DI
+	ADDQ         $0x04, R8
+	DECQ         R9
 	JNZ          next
-	VMOVUPS      Y0, (R8)
-	VMOVUPS      Y1, 32(R8)
-	VMOVUPS      Y2, 64(R8)
-	VMOVUPS      Y3, 96(R8)
+	VMOVUPS      Y0, (R10)
+	VMOVUPS      Y1, 32(R10)
+	VMOVUPS      Y2, 64(R10)
+	VMOVUPS      Y3, 96(R10)
 	VZEROUPPER
 	RET
 
 // func dotQ8x1AVX2(w *byte, wStride int, q *int16, scale *float32, blocks int, acc *float32)
-// Requires: AVX, AVX2, F16C, FMA3
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotQ8x1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
-	MOVQ    q+16(FP), CX
-	MOVQ    scale+24(FP), DX
-	MOVQ    blocks+32(FP), BX
-	MOVQ    acc+40(FP), SI
-	VMOVUPS (SI), Y0
+	LEAQ    (AX)(CX*4), CX
+	MOVQ    q+16(FP), DX
+	MOVQ    scale+24(FP), BX
+	MOVQ    blocks+32(FP), SI
+	MOVQ    acc+40(FP), DI
+	VMOVUPS (DI), Y0
 
 next:
-	VMOVDQU      (CX), Y1
-	VMOVDQU      32(CX), Y2
-	VBROADCASTSS (DX), Y3
+	VMOVDQU      (DX), Y1
+	VMOVDQU      32(DX), Y2
+	VBROADCASTSS (BX), Y3
+	PREFETCHT0   (CX)
 	VPMOVSXBW    2(AX), Y4
 	VPMOVSXBW    18(AX), Y5
 	VPMADDWD     Y1, Y4, Y4
@@ -1191,11 +1260,12 @@ next:
 	VMULPS       Y3, Y1, Y1
 	VFMADD231PS  Y4, Y1, Y0
 	ADDQ         $0x22, AX
-	ADDQ         $0x40, CX
-	ADDQ         $0x04, DX
-	DECQ         BX
+	ADDQ         $0x22, CX
+	ADDQ         $0x40, DX
+	ADDQ         $0x04, BX
+	DECQ         SI
 	JNZ          next
-	VMOVUPS      Y0, (SI)
+	VMOVUPS      Y0, (DI)
 	VZEROUPPER
 	RET
 
@@ -1392,5 +1462,168 @@ next:
 	DECQ         CX
 	JNZ          next
 	VMOVUPS      Y0, (SI)
+	VZEROUPPER
+	RET
+
+// func largestAVX2(x *float32, steps int, lanes *float32)
+// Requires: AVX
+TEXT ·largestAVX2(SB), NOSPLIT, $0-24
+	MOVQ    x+0(FP), AX
+	MOVQ    steps+8(FP), CX
+	MOVQ    lanes+16(FP), DX
+	VMOVUPS (AX), Y0
+
+next:
+	VMAXPS  (AX), Y0, Y0
+	ADDQ    $0x20, AX
+	DECQ    CX
+	JNZ     next
+	VMOVUPS Y0, (DX)
+	VZEROUPPER
+	RET
+
+// func expAVX2(x *float32, steps int, shift float32, lanes *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·expAVX2(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	MOVQ         steps+8(FP), CX
+	MOVQ         lanes+24(FP), DX
+	VBROADCASTSS shift+16(FP), Y0
+	VXORPS       Y1, Y1, Y1
+
+next:
+	VMOVUPS      (AX), Y2
+	VSUBPS       Y0, Y2, Y2
+	VBROADCASTSS expLeast<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS expMost<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS log2E<>+0(SB), Y3
+	VMULPS       Y3, Y2, Y3
+	VCVTPS2DQ    Y3, Y4
+	VCVTDQ2PS    Y4, Y3
+	VBROADCASTSS ln2High<>+0(SB), Y5
+	VFNMADD231PS Y5, Y3, Y2
+	VBROADCASTSS ln2Low<>+0(SB), Y5
+	VFNMADD231PS Y5, Y3, Y2
+	VBROADCASTSS term7<>+0(SB), Y3
+	VBROADCASTSS term6<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y3
+	VBROADCASTSS term5<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y3
+	VBROADCASTSS term4<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y3
+	VBROADCASTSS term3<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y3
+	VBROADCASTSS term2<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y3
+	VBROADCASTSS term1<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y3
+	VBROADCASTSS term0<>+0(SB), Y5
+	VFMADD213PS  Y5, Y2, Y3
+	VPSLLD       $0x17, Y4, Y4
+	VBROADCASTSS term0<>+0(SB), Y2
+	VPADDD       Y2, Y4, Y4
+	VMULPS       Y4, Y3, Y2
+	VADDPS       Y2, Y1, Y1
+	VMOVUPS      Y2, (AX)
+	ADDQ         $0x20, AX
+	DECQ         CX
+	JNZ          next
+	VMOVUPS      Y1, (DX)
+	VZEROUPPER
+	RET
+
+DATA expLeast<>+0(SB)/4, $(-87.3)
+GLOBL expLeast<>(SB), RODATA|NOPTR, $4
+
+DATA expMost<>+0(SB)/4, $(88.3)
+GLOBL expMost<>(SB), RODATA|NOPTR, $4
+
+DATA log2E<>+0(SB)/4, $(1.442695)
+GLOBL log2E<>(SB), RODATA|NOPTR, $4
+
+DATA ln2High<>+0(SB)/4, $(0.6933594)
+GLOBL ln2High<>(SB), RODATA|NOPTR, $4
+
+DATA ln2Low<>+0(SB)/4, $(-0.00021219444)
+GLOBL ln2Low<>(SB), RODATA|NOPTR, $4
+
+DATA term7<>+0(SB)/4, $(0.0001984127)
+GLOBL term7<>(SB), RODATA|NOPTR, $4
+
+DATA term6<>+0(SB)/4, $(0.0013888889)
+GLOBL term6<>(SB), RODATA|NOPTR, $4
+
+DATA term5<>+0(SB)/4, $(0.008333334)
+GLOBL term5<>(SB), RODATA|NOPTR, $4
+
+DATA term4<>+0(SB)/4, $(0.041666668)
+GLOBL term4<>(SB), RODATA|NOPTR, $4
+
+DATA term3<>+0(SB)/4, $(0.16666667)
+GLOBL term3<>(SB), RODATA|NOPTR, $4
+
+DATA term2<>+0(SB)/4, $(0.5)
+GLOBL term2<>(SB), RODATA|NOPTR, $4
+
+DATA term1<>+0(SB)/4, $(1.0)
+GLOBL term1<>(SB), RODATA|NOPTR, $4
+
+DATA term0<>+0(SB)/4, $(1.0)
+GLOBL term0<>(SB), RODATA|NOPTR, $4
+
+// func swigluAVX2(gate *float32, up *float32, steps int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swigluAVX2(SB), NOSPLIT, $0-24
+	MOVQ         gate+0(FP), AX
+	MOVQ         up+8(FP), CX
+	MOVQ         steps+16(FP), DX
+	VBROADCASTSS term0<>+0(SB), Y1
+	VPCMPEQD     Y0, Y0, Y0
+	VPSLLD       $0x1f, Y0, Y0
+
+next:
+	VMOVUPS      (AX), Y2
+	VXORPS       Y0, Y2, Y3
+	VBROADCASTSS expLeast<>+0(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS expMost<>+0(SB), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS log2E<>+0(SB), Y4
+	VMULPS       Y4, Y3, Y4
+	VCVTPS2DQ    Y4, Y5
+	VCVTDQ2PS    Y5, Y4
+	VBROADCASTSS ln2High<>+0(SB), Y6
+	VFNMADD231PS Y6, Y4, Y3
+	VBROADCASTSS ln2Low<>+0(SB), Y6
+	VFNMADD231PS Y6, Y4, Y3
+	VBROADCASTSS term7<>+0(SB), Y4
+	VBROADCASTSS term6<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y4
+	VBROADCASTSS term5<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y4
+	VBROADCASTSS term4<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y4
+	VBROADCASTSS term3<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y4
+	VBROADCASTSS term2<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y4
+	VBROADCASTSS term1<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y4
+	VBROADCASTSS term0<>+0(SB), Y6
+	VFMADD213PS  Y6, Y3, Y4
+	VPSLLD       $0x17, Y5, Y5
+	VBROADCASTSS term0<>+0(SB), Y3
+	VPADDD       Y3, Y5, Y5
+	VMULPS       Y5, Y4, Y3
+	VADDPS       Y1, Y3, Y3
+	VDIVPS       Y3, Y2, Y3
+	VMULPS       (CX), Y3, Y3
+	VMOVUPS      Y3, (AX)
+	ADDQ         $0x20, AX
+	ADDQ         $0x20, CX
+	DECQ         DX
+	JNZ          next
 	VZEROUPPER
 	RET

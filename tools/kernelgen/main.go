@@ -24,6 +24,8 @@ func main() {
 	decode(bf16)
 	decodeQ8()
 	mix()
+	largest()
+	exponentials()
 	Generate()
 }
 
@@ -82,8 +84,14 @@ func tile(w width, f format, rows, cols int) {
 	TEXT(name, NOSPLIT, "func(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)")
 	Pragma("noescape")
 	Doc(name + " adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.")
-	weights := param("w")
-	wAt := rowAddresses(weights, param("wStride"), rows)
+	weights, stride := param("w"), param("wStride")
+	wAt := rowAddresses(weights, stride, rows)
+	var nextAt []Mem // with one vector the weights come from memory, as in dotQ8
+	next := GP64()
+	if cols == 1 {
+		LEAQ(Mem{Base: weights, Index: stride, Scale: 4}, next)
+		nextAt = rowAddresses(next, stride, rows)
+	}
 	x := param("x")
 	xStride := param("xStride")
 	xAt := rowAddresses(x, xStride, cols)
@@ -101,12 +109,18 @@ func tile(w width, f format, rows, cols int) {
 		}
 		for r := range rows {
 			v := w.vec()
+			if cols == 1 {
+				PREFETCHT0(nextAt[r])
+			}
 			f.load(wAt[r], v)
 			for c := range cols {
 				VFMADD231PS(xs[c], v, sums[c*rows+r])
 			}
 		}
 		ADDQ(Imm(uint64(w.lanes*f.bytes)), weights)
+		if cols == 1 {
+			ADDQ(Imm(uint64(w.lanes*f.bytes)), next)
+		}
 		ADDQ(Imm(uint64(w.lanes*4)), x)
 	})
 	for i := range sums {
@@ -157,8 +171,13 @@ func dotQ8() {
 		TEXT(name, NOSPLIT, "func(w *byte, wStride int, q *int16, scale *float32, blocks int, acc *float32)")
 		Pragma("noescape")
 		Doc(name + " adds the products of blocks of 32 to the eight lanes of each row in acc. blocks is not 0.")
-		weights := param("w")
-		wAt := rowAddresses(weights, param("wStride"), rows)
+		weights, stride := param("w"), param("wStride")
+		wAt := rowAddresses(weights, stride, rows)
+		// What the next call reads follows in memory: fetching it while this one computes is what makes the kernel as fast as
+		// memory. An address beyond the weights is harmless.
+		next := GP64()
+		LEAQ(Mem{Base: weights, Index: stride, Scale: 4}, next)
+		nextAt := rowAddresses(next, stride, rows)
 		q, scale, blocks, acc := param("q"), param("scale"), param("blocks"), param("acc")
 		sums := make([]reg.VecVirtual, rows)
 		for i := range sums {
@@ -172,6 +191,7 @@ func dotQ8() {
 			VBROADCASTSS(Mem{Base: scale}, xScale)
 			for r := range rows {
 				v, other, s := YMM(), YMM(), YMM()
+				PREFETCHT0(nextAt[r])
 				VPMOVSXBW(wAt[r].Offset(2), v)
 				VPMOVSXBW(wAt[r].Offset(18), other)
 				VPMADDWD(low, v, v)
@@ -184,6 +204,7 @@ func dotQ8() {
 				VFMADD231PS(v, s, sums[r])
 			}
 			ADDQ(Imm(34), weights)
+			ADDQ(Imm(34), next)
 			ADDQ(Imm(64), q)
 			ADDQ(Imm(4), scale)
 		})
@@ -300,7 +321,7 @@ func mix() {
 		name := "mixx" + string(rune('0'+vectors)) + "AVX2"
 		TEXT(name, NOSPLIT, "func(weights *float32, n int, v *float32, stride int, out *float32)")
 		Pragma("noescape")
-	Doc(name + " sets 8 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.")
+		Doc(name + " sets 8 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.")
 		weights, n, v, stride, out := param("weights"), param("n"), param("v"), param("stride"), param("out")
 		sums := make([]reg.VecVirtual, vectors)
 		for i := range sums {
@@ -322,4 +343,107 @@ func mix() {
 		VZEROUPPER()
 		RET()
 	}
+}
+
+func largest() {
+	TEXT("largestAVX2", NOSPLIT, "func(x *float32, steps int, lanes *float32)")
+	Pragma("noescape")
+	Doc("largestAVX2 sets lanes to the largest of every eighth value. A NaN may be passed over. steps is not 0.")
+	x, steps, lanes := param("x"), param("steps"), param("lanes")
+	v := YMM()
+	VMOVUPS(Mem{Base: x}, v)
+	loop("next", steps, func() {
+		VMAXPS(Mem{Base: x}, v, v)
+		ADDQ(Imm(32), x)
+	})
+	VMOVUPS(v, Mem{Base: lanes})
+	VZEROUPPER()
+	RET()
+}
+
+var constants = map[string]Mem{}
+
+// constant returns a register full of value, which the file holds once under the name.
+func constant(name string, value float32) reg.VecVirtual {
+	if _, ok := constants[name]; !ok {
+		constants[name] = ConstData(name, F32(value))
+	}
+	v := YMM()
+	VBROADCASTSS(constants[name], v)
+	return v
+}
+
+// exp replaces x by its exponential, accurate to about 2 units in the last place between -87.3 and 88.3; what is outside is
+// taken as the nearer of these, and NaN stays NaN.
+//
+// With n the integer nearest to x/ln 2, it is 2^n times the exponential of the small rest, for which eight terms of the series do.
+func exp(x reg.VecVirtual) {
+	// Of two operands with a NaN the second is the result, which is x.
+	VMAXPS(x, constant("expLeast", -87.3), x)
+	VMINPS(x, constant("expMost", 88.3), x)
+	n, whole := YMM(), YMM()
+	VMULPS(constant("log2E", 1.44269504), x, n)
+	VCVTPS2DQ(n, whole)
+	VCVTDQ2PS(whole, n)
+	VFNMADD231PS(constant("ln2High", 0.693359375), n, x)
+	VFNMADD231PS(constant("ln2Low", -2.12194440e-4), n, x)
+	sum := constant("term7", 1.0/5040)
+	for _, t := range []struct {
+		name  string
+		value float32
+	}{{"term6", 1.0 / 720}, {"term5", 1.0 / 120}, {"term4", 1.0 / 24}, {"term3", 1.0 / 6}, {"term2", 0.5}, {"term1", 1}, {"term0", 1}} {
+		VFMADD213PS(constant(t.name, t.value), x, sum)
+	}
+	// The bits of 1 are those of 2^0: adding n to the exponent makes 2^n.
+	VPSLLD(Imm(23), whole, whole)
+	VPADDD(constant("term0", 1), whole, whole)
+	VMULPS(whole, sum, x)
+}
+
+func exponentials() {
+	TEXT("expAVX2", NOSPLIT, "func(x *float32, steps int, shift float32, lanes *float32)")
+	Pragma("noescape")
+	Doc("expAVX2 sets each x to the exponential of x - shift and lanes to the sums of every eighth. steps is not 0.")
+	x, steps, lanes := param("x"), param("steps"), param("lanes")
+	shift, sums := YMM(), YMM()
+	shiftAt, err := Param("shift").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VBROADCASTSS(shiftAt.Addr, shift)
+	VXORPS(sums, sums, sums)
+	loop("next", steps, func() {
+		v := YMM()
+		VMOVUPS(Mem{Base: x}, v)
+		VSUBPS(shift, v, v)
+		exp(v)
+		VADDPS(v, sums, sums)
+		VMOVUPS(v, Mem{Base: x})
+		ADDQ(Imm(32), x)
+	})
+	VMOVUPS(sums, Mem{Base: lanes})
+	VZEROUPPER()
+	RET()
+
+	TEXT("swigluAVX2", NOSPLIT, "func(gate *float32, up *float32, steps int)")
+	Pragma("noescape")
+	Doc("swigluAVX2 sets gate to silu(gate) * up. steps is not 0.")
+	gate, up, steps := param("gate"), param("up"), param("steps")
+	sign, one := YMM(), constant("term0", 1)
+	VPCMPEQD(sign, sign, sign)
+	VPSLLD(Imm(31), sign, sign)
+	loop("next", steps, func() {
+		g, v := YMM(), YMM()
+		VMOVUPS(Mem{Base: gate}, g)
+		VXORPS(sign, g, v)
+		exp(v)
+		VADDPS(one, v, v)
+		VDIVPS(v, g, v)
+		VMULPS(Mem{Base: up}, v, v)
+		VMOVUPS(v, Mem{Base: gate})
+		ADDQ(Imm(32), gate)
+		ADDQ(Imm(32), up)
+	})
+	VZEROUPPER()
+	RET()
 }
