@@ -453,6 +453,7 @@ func (b *binder) unabsorbed(a *latent, name string) error {
 }
 
 // rope binds the tensors of GGUF files that change the rotary frequencies: factors for all sessions, or for long and short ones.
+// A factor that divides nothing is not looked for, as no weight's value is: the outputs then are no numbers.
 func (b *binder) rope() error {
 	r, names := &b.d.Rope, b.names
 	read := func(name string) ([]float64, error) {
@@ -465,12 +466,8 @@ func (b *binder) rope() error {
 		}
 		factors := make([]float64, len(r.Frequencies))
 		for i := range factors {
-			factors[i] = 1
-			if b.dry {
-				continue
-			}
-			if factors[i] = float64(v[i]); v[i] == 0 || v[i] != v[i] {
-				return nil, b.malformed(name, "factor %g divides no frequency", v[i])
+			if factors[i] = 1; !b.dry {
+				factors[i] = float64(v[i])
 			}
 		}
 		return factors, nil

@@ -24,8 +24,10 @@ type Attention struct {
 	// Sinks is a score of each head that takes part in the softmax and has no value; nil means none. It may change between runs.
 	Sinks []float32
 
-	pool   *Pool
-	scores [][]float32 // of each worker
+	pool    *Pool
+	engine  engine
+	scores  [][]float32 // of each worker
+	scratch []scratch   // of each worker
 
 	q, k, v, out []float32
 	first, n     int
@@ -33,10 +35,11 @@ type Attention struct {
 
 // NewAttention returns an Attention for sequences of up to context positions that runs on p.
 func NewAttention(p *Pool, a Attention, context int) *Attention {
-	a.pool = p
+	a.pool, a.engine = p, best
 	if a.ValueDim == 0 {
 		a.ValueDim = a.HeadDim
 	}
+	a.scratch = make([]scratch, p.Threads())
 	a.scores = make([][]float32, p.Threads())
 	for i := range a.scores {
 		a.scores[i] = make([]float32, context)
@@ -69,19 +72,14 @@ func (a *Attention) Do(worker, lo, hi int) error {
 		q := a.q[pair*d : (pair+1)*d]
 		kv := head / (a.Heads / a.KVHeads)
 		scores := a.scores[worker][:position-from+1]
+		at, stride := (from*a.KVHeads+kv)*d, a.KVHeads*d
+		a.engine.scores(q, a.k[at:], stride, scores, &a.scratch[worker])
 		for j := range scores {
-			at := ((from+j)*a.KVHeads + kv) * d
-			scores[j] = Dot(q, a.k[at:at+d]) * a.Scale
+			scores[j] *= a.Scale
 		}
 		a.adjust(scores, head)
-		out := a.out[pair*dv : (pair+1)*dv]
-		clear(out)
-		for j, w := range scores {
-			at := ((from+j)*a.KVHeads + kv) * dv
-			for c, x := range a.v[at : at+dv] {
-				out[c] += w * x
-			}
-		}
+		at, stride = (from*a.KVHeads+kv)*dv, a.KVHeads*dv
+		a.engine.mix(scores, a.v[at:], stride, a.out[pair*dv:(pair+1)*dv])
 	}
 	return nil
 }
@@ -97,7 +95,7 @@ func (a *Attention) adjust(scores []float32, head int) {
 		}
 	}
 	if a.Sinks == nil {
-		Softmax(scores)
+		a.engine.softmax(scores)
 		return
 	}
 	// With the sink's score s beside them, the probabilities shrink by 1 / (1 + exp(s - log(sum(exp(scores))))).
@@ -106,6 +104,6 @@ func (a *Attention) adjust(scores []float32, head int) {
 		sum += math.Exp(float64(v) - largest)
 	}
 	keep := float32(1 / (1 + math.Exp(float64(a.Sinks[head])-largest-math.Log(sum))))
-	Softmax(scores)
+	a.engine.softmax(scores)
 	Scale(scores, keep)
 }
