@@ -20,7 +20,7 @@ var (
 	headKeys    = []string{"num_attention_heads", "n_head", "n_heads"}
 	kvKeys      = []string{"num_key_value_heads", "num_kv_heads", "n_head_kv"}
 	contextKeys = []string{"max_position_embeddings", "n_positions", "max_seq_len", "seq_length"}
-	epsilonKeys = []string{"rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"}
+	epsilonKeys = []string{"rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"}
 	actKeys     = []string{"hidden_activation", "hidden_act", "activation_function", "activation"}
 )
 
@@ -114,6 +114,10 @@ func (d *Description) peculiar(c config) error {
 		if attention.text("attn_type", "multihead_attention") == "multiquery_attention" {
 			d.KVHeads = 1
 		}
+	case "starcoder":
+		if d.KVHeads = d.Heads; c.boolean("multi_query", true) {
+			d.KVHeads = 1
+		}
 	case "minicpm":
 		if c.integer("num_experts", 0) > 0 {
 			return fault.NewUnsupported("architecture", "MiniCPM with experts")
@@ -187,7 +191,7 @@ func (d *Description) expertsFromConfig(c config) error {
 	case d.family.folder.router == "" || len(c.integers("mlp_only_layers")) > 0 || c.integer("decoder_sparse_step", 1) != 1 ||
 		c.integer("moe_layer_freq", 1) != 1:
 		return fault.NewUnsupported("architecture", "experts in some layers only")
-	case d.Architecture == "qwen2moe" || d.Architecture == "qwen3moe" || d.family.latent:
+	case d.Architecture == "qwen2moe" || d.Architecture == "qwen3moe" || d.Architecture == "olmoe" || d.family.latent:
 		e.Normalised = c.boolean("norm_topk_prob", false)
 	}
 	if !d.family.latent {
@@ -236,7 +240,7 @@ func (d *Description) ropeFromConfig(c config) error {
 	base := rope.float("rope_theta", c.float(c.firstOf("rope_theta", "rotary_emb_base"), 10000))
 	def := 1.0
 	switch d.Architecture {
-	case "phi2", "glm4":
+	case "phi2", "glm4", "nemotron":
 		def = 0.5
 	case "stablelm", "gptneox":
 		def = 0.25

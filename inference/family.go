@@ -40,7 +40,6 @@ type family struct {
 	clampQKV      bool
 	// experts
 	normalised bool // expert weights are scaled to sum to one
-	sigmoid    bool // what a folder's experts are chosen by when it does not say
 	latent     bool // keys and values are compressed (MLA)
 	tied       bool // config.json's default of tie_word_embeddings
 }
@@ -106,12 +105,19 @@ var families = func() map[string]family {
 		"minicpm": with(llama, func(f *family) {
 			f.scaled, f.feedForwardScales, f.expertScales, f.tied = minicpmScales, false, false, true
 		}),
+		"granitemoe": with(llama, func(f *family) {
+			f.folder, f.scaled, f.feedForwardScales, f.expertScales = nil, graniteScales, false, false
+		}),
+		"arcee": with(llama, func(f *family) {
+			f.ungated, f.activation, f.feedForwardScales, f.expertScales = true, kernel.ReLUSquared, false, false
+		}),
 		"internlm2": with(llama, func(f *family) {
 			f.folder, f.feedForwardScales, f.expertScales = folderNames(internlm2Names), false, false
 		}),
 		"qwen2":    qwen,
 		"qwen2moe": qwen,
 		"qwen3":    with(qwen, func(f *family) { f.qkNorm, f.feedForwardScales = headQKNorm, true }),
+		"olmoe":    with(qwen, func(f *family) { f.qkNorm, f.window, f.windowSwitch = wholeQKNorm, 0, false }),
 		"qwen3moe": with(qwen, func(f *family) { f.qkNorm, f.expertScales, f.normalised = headQKNorm, true, true }),
 		"gemma":    gemma,
 		"gemma2": with(gemma, func(f *family) {
@@ -130,7 +136,11 @@ var families = func() map[string]family {
 		"gptj": with(gelu, func(f *family) {
 			f.gguf, f.folder, f.parallel, f.ropeAdjacent, f.folderAdjacent = parallelGGUF, folderNames(gptjNames), true, true, true
 		}),
-		"gptneox": with(gelu, func(f *family) { f.folder, f.parallelKey = folderNames(gptneoxNames), true }),
+		"gptneox":   with(gelu, func(f *family) { f.folder, f.parallelKey = folderNames(gptneoxNames), true }),
+		"starcoder": with(gelu, func(f *family) { f.folder, f.unrotated, f.tied = folderNames(starcoderNames), true, true }),
+		"nemotron": {
+			gguf: gguf, folder: folder, layerNorm: true, onePlus: true, ungated: true, activation: kernel.ReLUSquared,
+		},
 		"starcoder2": with(gelu, func(f *family) {
 			f.folder, f.window, f.tied = folderNames(starcoder2Names), 1, true
 		}),
@@ -178,6 +188,7 @@ var families = func() map[string]family {
 // architectureNames turns config.json's model_type into the name that GGUF files use where the two differ.
 var architectureNames = map[string]string{
 	"cohere": "command-r", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "gemma3_text": "gemma3",
-	"gpt_bigcode": "starcoder", "gpt_neox": "gptneox", "gpt_oss": "gpt-oss", "granitemoe": "granitemoe", "olmo3": "olmo2", "phi": "phi2",
+	"gpt_bigcode": "starcoder",
+	"gpt_neox":    "gptneox", "gpt_oss": "gpt-oss", "granitemoe": "granitemoe", "olmo3": "olmo2", "phi": "phi2",
 	"qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe", "xlm-roberta": "xlm-roberta",
 }

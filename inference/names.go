@@ -123,6 +123,12 @@ func gpt2Names(n *tensorNames) {
 	n.qkv = "transformer.h.%d.attn.c_attn"
 }
 
+// starcoderNames are GPT-2's names for matrices stored with their outputs first.
+func starcoderNames(n *tensorNames) {
+	gpt2Names(n)
+	n.transposed = false
+}
+
 func gptjNames(n *tensorNames) {
 	plainNames(n, "transformer.h.%d.", "ln_1", "ln_2", "attn.out_proj", "mlp.fc_in", "mlp.fc_out")
 	n.prefix, n.feedForwardNorm = "transformer.", ""
