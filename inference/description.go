@@ -193,6 +193,8 @@ const (
 	maxHeads   = 1 << 12
 	maxHeadDim = 1 << 14
 	maxExperts = 1 << 12
+	// maxAllExperts is how many experts all layers have together, each of which takes memory however small it is.
+	maxAllExperts = 1 << 16
 )
 
 type bound struct {
@@ -220,6 +222,7 @@ func (d *Description) check(c *container) error {
 	}
 	if e := d.Experts; e != nil {
 		bounds = append(bounds, bound{"experts", e.Count, 1, maxExperts}, bound{"used experts", e.Used, 1, e.Count},
+			bound{"experts of all layers", e.Count * d.Layers, 0, maxAllExperts},
 			bound{"expert size", e.FeedForward, 1, maxFeed}, bound{"shared expert size", e.Shared, 0, maxFeed},
 			bound{"expert groups", e.Groups, 0, e.Count}, bound{"used expert groups", e.UsedGroups, min(e.Groups, 1), max(e.Groups, 0)})
 		if e.Groups > 0 {

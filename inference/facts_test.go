@@ -394,6 +394,15 @@ func FuzzOpen(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
+	for _, g := range generatedArchitectures {
+		switch g.name {
+		case "deepseek3", "deepseek2-absorbed", "falcon-40b", "gemma3", "gpt-oss", "mpt", "olmo3", "phi3-longrope", "qwen2moe":
+			if b, err = readAll(context.Background(), g.toy().gguf(f), "toy.gguf", 1<<20); err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Open(context.Background(), memory(map[string][]byte{"x.gguf": b}))
 		if err != nil {
