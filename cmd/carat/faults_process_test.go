@@ -306,7 +306,10 @@ func killedWhilePushing(t *testing.T, bin program) {
 	if err := s.Stop(syscall.SIGTERM, time.Minute); err != nil || s.Err() != nil {
 		t.Errorf("stop: %v, %v", err, s.Err())
 	}
-	h, _ := startHub(t, serveConfig{Data: bin.data}, nil)
+	h, url := startHub(t, serveConfig{Data: bin.data}, nil)
 	wantSound(t, h, h.config.Blobs)
+	for _, u := range pushers {
+		u.check(t, newPeer(t, url, p.repo))
+	}
 	t.Logf("%d blobs were acknowledged", blobs)
 }

@@ -165,6 +165,9 @@ func (h *theHub) ensureAdmin(ctx context.Context, given string) (made string, er
 // what is in flight is done.
 func (h *theHub) run(ctx context.Context, l net.Listener) error {
 	if err := h.startJobs(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = nil // told to stop before it had begun
+		}
 		return errors.Join(err, l.Close())
 	}
 	err := h.server.Serve(ctx, l)

@@ -102,8 +102,8 @@ func (h *Handler) serveRanges(c echo.Context, b registry.Blob, ranges int) error
 	}
 	w := &lateHeader{ResponseWriter: c.Response().Writer}
 	http.ServeContent(w, c.Request(), "", time.Time{}, content)
-	if content.err != nil {
-		return content.err
+	if err := content.failure(); err != nil {
+		return err
 	}
 	w.begin()
 	return nil
