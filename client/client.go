@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,6 +19,7 @@ import (
 // Defaults of Options.
 const (
 	defaultJobs      = 4
+	defaultStreams   = 6 // with pieceSize, 96 MiB of memory
 	defaultChunkSize = 64 << 20
 	defaultAttempts  = 9 // with the growing waits between them about a minute: a server may restart meanwhile
 	defaultStall     = 2 * time.Minute
@@ -40,6 +42,10 @@ type Options struct {
 	TokenHosts []string
 	// Jobs is how many files are worked on at once, 4 when 0.
 	Jobs int
+	// Streams is how many pieces of large files are fetched at once, over all
+	// files, each with 16 MiB of memory. With 1 no file is fetched in pieces.
+	// When 0 it is 6, and 1 for loopback hosts, where one connection gives all there is.
+	Streams int
 	// ChunkSize in bytes is what one request of a resumable upload carries,
 	// and up to which size a blob is sent in one request. 64 MiB when 0.
 	ChunkSize int64
@@ -62,8 +68,12 @@ type Options struct {
 
 // Client pushes and pulls models. It is safe for concurrent use.
 type Client struct {
-	opts   Options
-	report reporter
+	opts    Options
+	report  reporter
+	buffers buffers
+
+	rangesFrom, pieceSize int64 // see there
+	wholeFromLoopback     bool
 
 	mu      sync.Mutex
 	remotes map[string]*remote // by host
@@ -73,6 +83,10 @@ type Client struct {
 func New(o Options) *Client {
 	if o.Jobs <= 0 {
 		o.Jobs = defaultJobs
+	}
+	auto := o.Streams <= 0
+	if auto {
+		o.Streams = defaultStreams
 	}
 	if o.ChunkSize <= 0 {
 		o.ChunkSize = defaultChunkSize
@@ -87,7 +101,7 @@ func New(o Options) *Client {
 		o.UserAgent = defaultAgent
 	}
 	if o.Transport == nil {
-		o.Transport = transport(o.Jobs)
+		o.Transport = transport(o.Jobs + o.Streams)
 	}
 	if o.Sleep == nil {
 		o.Sleep = sleep
@@ -95,16 +109,23 @@ func New(o Options) *Client {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Client{opts: o, report: reporter{fn: o.Progress}, remotes: make(map[string]*remote)}
+	c := &Client{
+		opts: o, report: reporter{fn: o.Progress}, buffers: newBuffers(o.Streams),
+		rangesFrom: rangesFrom, pieceSize: pieceSize, wholeFromLoopback: auto, remotes: make(map[string]*remote),
+	}
+	if o.Streams == 1 {
+		c.rangesFrom = math.MaxInt64
+	}
+	return c
 }
 
 // transport returns the standard transport made fit for large blobs: bytes
 // exactly as stored, and a connection for each transfer instead of streams
 // that share the flow control of one.
-func transport(jobs int) http.RoundTripper {
+func transport(connections int) http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableCompression = true
-	t.MaxIdleConnsPerHost = jobs + 2
+	t.MaxIdleConnsPerHost = connections + 2
 	t.ForceAttemptHTTP2 = false
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)

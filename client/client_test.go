@@ -217,10 +217,8 @@ func TestPushAndPull(t *testing.T) {
 	if pulled.Digest != p.Digest {
 		t.Errorf("pulled %s, want %s", pulled.Digest, p.Digest)
 	}
-	for _, f := range pulled.Files {
-		if !f.Fetched {
-			t.Errorf("%s was not fetched", f.Path)
-		}
+	if fetched, copied := arrived(pulled); len(fetched) != len(model)-1 || !slices.Equal(copied, []string{"model.safetensors"}) {
+		t.Errorf("fetched %q, copied %q: equal files should be fetched once", fetched, copied)
 	}
 
 	// One file is damaged without a change of size, one is gone; the others stay.
@@ -237,15 +235,23 @@ func TestPushAndPull(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameFiles(t, model, readModel(t, out))
-	var fetched []string
-	for _, f := range pulled.Files {
-		if f.Fetched {
+	fetched, copied := arrived(pulled)
+	if !slices.Equal(fetched, []string{"README.md"}) || !slices.Equal(copied, []string{"model.safetensors"}) {
+		t.Errorf("fetched %q and copied %q again", fetched, copied)
+	}
+}
+
+// arrived returns the files that were fetched and copied.
+func arrived(r *PullResult) (fetched, copied []string) {
+	for _, f := range r.Files {
+		switch {
+		case f.Fetched:
 			fetched = append(fetched, f.Path)
+		case f.Copied:
+			copied = append(copied, f.Path)
 		}
 	}
-	if want := []string{"README.md", "model.safetensors"}; !slices.Equal(fetched, want) {
-		t.Errorf("fetched %q again, want %q", fetched, want)
-	}
+	return fetched, copied
 }
 
 func TestPushNeedsTag(t *testing.T) {

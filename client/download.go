@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
 	"strconv"
@@ -27,6 +26,8 @@ type download struct {
 	offset int64     // bytes in the part file
 	reused bool      // some of them come from an earlier pull, or from more than one answer
 	whole  bool      // ranges are of no use with this registry
+	single bool      // it does not serve pieces
+	asked  bool      // the registry was asked for bytes
 }
 
 // run fills the part file until it has the whole file with the right digest.
@@ -39,7 +40,7 @@ func (d *download) run(ctx context.Context) error {
 		if err := d.fill(ctx); err != nil {
 			return err
 		}
-		got := registry.DigestFromHash(d.file.Digest.Algorithm(), d.hash)
+		got := d.digest()
 		if got == d.file.Digest {
 			return nil
 		}
@@ -88,6 +89,15 @@ func (d *download) reset() error {
 func (d *download) fill(ctx context.Context) error {
 	most := d.offset // a registry that makes us start over makes no progress
 	for failures := 0; d.offset < d.file.Size; {
+		d.asked = true
+		if d.inPieces() {
+			err := d.fillRanges(ctx)
+			if err == nil || !errors.Is(err, errNoRanges) {
+				return err
+			}
+			d.single = true
+			continue
+		}
 		err := d.fetch(ctx)
 		if d.offset > most {
 			failures, most = 0, d.offset
@@ -112,6 +122,14 @@ func (d *download) fill(ctx context.Context) error {
 	return nil
 }
 
+func (d *download) inPieces() bool {
+	c := d.r.c
+	if d.whole || d.single || c.wholeFromLoopback && IsLoopback(d.r.base.Host) {
+		return false
+	}
+	return d.file.Size-d.offset >= c.rangesFrom
+}
+
 // errWrongRange is an answer whose range is not the one asked for.
 var errWrongRange = errors.New("the registry answered with another range than the one asked for")
 
@@ -122,33 +140,47 @@ func (d *download) fetch(ctx context.Context) error {
 			return err
 		}
 	}
-	q := request{method: http.MethodGet, url: d.r.url(d.name, "blobs", d.file.Digest.String()), header: http.Header{"Accept-Encoding": {"identity"}}}
+	var span string
 	if d.offset > 0 {
-		q.header.Set("Range", fmt.Sprintf("bytes=%d-", d.offset))
+		span = fmt.Sprintf("bytes=%d-", d.offset)
 	}
-	resp, err := d.r.send(ctx, q, http.StatusOK, http.StatusPartialContent)
+	resp, err := d.get(ctx, span)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return fmt.Errorf("GET %s: the answer is encoded as %q, not the file's own bytes", bareURL(resp.Request.URL), printable(encoding))
-	}
 	if resp.StatusCode == http.StatusOK {
 		if d.offset > 0 {
 			if err := d.reset(); err != nil {
 				return err
 			}
 		}
-	} else if d.offset == 0 || !d.continues(resp.Header.Get("Content-Range")) {
+	} else if d.offset == 0 || !d.within(resp.Header.Get("Content-Range"), d.offset, d.file.Size-1) {
 		return fmt.Errorf("%w: %q after %d of %d bytes", errWrongRange, printable(resp.Header.Get("Content-Range")), d.offset, d.file.Size)
 	}
 	return d.write(ctx, resp.Body)
 }
 
-// continues reports whether a Content-Range is the rest of the file, or a
-// shorter piece that begins where it should.
-func (d *download) continues(contentRange string) bool {
+// get asks for the blob, or for the part of it that a Range header names.
+func (d *download) get(ctx context.Context, span string) (*http.Response, error) {
+	q := request{method: http.MethodGet, url: d.r.url(d.name, "blobs", d.file.Digest.String()), header: http.Header{"Accept-Encoding": {"identity"}}}
+	if span != "" {
+		q.header.Set("Range", span)
+	}
+	resp, err := d.r.send(ctx, q, http.StatusOK, http.StatusPartialContent)
+	if err != nil {
+		return nil, err
+	}
+	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		_ = resp.Body.Close() // its bytes are of no use
+		return nil, fmt.Errorf("GET %s: the answer is encoded as %q, not the file's own bytes", bareURL(resp.Request.URL), printable(encoding))
+	}
+	return resp, nil
+}
+
+// within reports whether a Content-Range is of this file, begins at first
+// and does not go beyond last.
+func (d *download) within(contentRange string, first, last int64) bool {
 	v, ok := strings.CutPrefix(contentRange, "bytes ")
 	if !ok {
 		return false
@@ -157,12 +189,12 @@ func (d *download) continues(contentRange string) bool {
 	if !ok || total != "*" && total != strconv.FormatInt(d.file.Size, 10) {
 		return false
 	}
-	first, last, ok := strings.Cut(span, "-")
-	if !ok || first != strconv.FormatInt(d.offset, 10) {
+	from, to, ok := strings.Cut(span, "-")
+	if !ok || from != strconv.FormatInt(first, 10) {
 		return false
 	}
-	end, err := strconv.ParseInt(last, 10, 64)
-	return err == nil && end >= d.offset && end < d.file.Size
+	end, err := strconv.ParseInt(to, 10, 64)
+	return err == nil && end >= first && end <= last
 }
 
 func (d *download) write(ctx context.Context, body io.Reader) error {
@@ -176,11 +208,9 @@ func (d *download) write(ctx context.Context, body io.Reader) error {
 			return fmt.Errorf("%w: %s has more than the %d bytes that its manifest says", ErrDigest, d.file.Path, d.file.Size)
 		}
 		if n > 0 {
-			if _, err := d.part.WriteAt(buf[:n], d.offset); err != nil {
-				return fmt.Errorf("write part file: %w", err)
+			if err := d.append(buf[:n]); err != nil {
+				return err
 			}
-			d.hash.Write(buf[:n])
-			d.offset += int64(n)
 			d.t.set(d.offset)
 		}
 		switch {
@@ -194,12 +224,22 @@ func (d *download) write(ctx context.Context, body io.Reader) error {
 	}
 }
 
-// openPart opens the part file, which must be a regular file if it is there.
-func openPart(root *os.Root, name string) (*os.File, error) {
-	if info, err := root.Lstat(name); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is in the way: it is not a regular file", name)
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+// append writes and hashes the next bytes of the file, both at once.
+func (d *download) append(p []byte) error {
+	written := make(chan error, 1)
+	go func() {
+		_, err := d.part.WriteAt(p, d.offset)
+		written <- err
+	}()
+	d.hash.Write(p)
+	if err := <-written; err != nil {
+		return fmt.Errorf("write part file: %w", err)
 	}
-	return root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	d.offset += int64(len(p))
+	return nil
+}
+
+// digest returns the digest of what is in the part file.
+func (d *download) digest() registry.Digest {
+	return registry.DigestFromHash(d.file.Digest.Algorithm(), d.hash)
 }

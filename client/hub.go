@@ -70,6 +70,7 @@ type Report struct {
 // CheckResult is the outcome of one check.
 type CheckResult struct {
 	ID      string  `json:"id"`
+	File    string  `json:"file,omitempty"` // the model that is meant, where a version holds several
 	Proves  string  `json:"proves"`
 	Outcome string  `json:"outcome"` // "passed", "warned", "failed", "skipped"
 	Reason  string  `json:"reason,omitempty"`

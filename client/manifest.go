@@ -150,65 +150,46 @@ func (a *Artifact) Size() int64 {
 	return n
 }
 
-// LayerPath returns the file name of a layer: the ModelPack path, the one of
-// its name before v0.0.7, or the title; "" when there is none.
-func LayerPath(d Descriptor) string {
-	for _, key := range []string{registry.AnnotationModelPackPath, registry.AnnotationCNAIPath, registry.AnnotationTitle} {
-		if p := d.Annotations[key]; p != "" {
-			return p
-		}
-	}
-	return ""
-}
-
-// ociDefaultLayer is what oras calls a plain file for which no type was given.
-const ociDefaultLayer = "application/vnd.oci.image.layer.v1.tar"
-
-// Packing says in words how a layer's bytes differ from those of its file,
-// "" when they are the same.
-func Packing(d Descriptor) string {
-	mediaType := d.MediaType
-	var compression string
-	for _, suffix := range []string{"gzip", "zstd"} {
-		if strings.HasSuffix(mediaType, "+"+suffix) || strings.HasSuffix(mediaType, "."+suffix) {
-			mediaType, compression = mediaType[:len(mediaType)-len(suffix)-1], suffix
-		}
-	}
-	archive := strings.HasSuffix(mediaType, ".tar") && (mediaType != ociDefaultLayer || d.Annotations["io.deis.oras.content.unpack"] == "true")
-	switch {
-	case archive && compression != "":
-		return "a tar archive compressed by " + compression
-	case archive:
-		return "a tar archive"
-	case compression != "":
-		return "compressed by " + compression
-	}
-	return ""
-}
-
-// Files returns the layers as files under checked, distinct paths. It fails
-// when a layer has no file name, one that CheckPath refuses, or is packed.
+// Files returns the layers as files under checked, distinct paths, named as a
+// hub names them. It fails when a layer has no name, one that cannot be
+// written on every system, or bytes that are not those of its file.
 func (a *Artifact) Files() ([]registry.File, error) {
 	if len(a.Layers) == 0 {
 		return nil, fmt.Errorf("the artifact (%s) has no files", printable(a.ArtifactType))
 	}
+	layers := a.layers()
+	for i, l := range layers {
+		if p := registry.Packing(l); p != "" {
+			return nil, fmt.Errorf("layer %d of the artifact (%s) is %s (%s); only layers that are the files themselves can be pulled",
+				i, printable(a.ArtifactType), p, printable(l.MediaType))
+		}
+	}
+	files, err := registry.LayerFiles(layers)
+	if err != nil {
+		return nil, fmt.Errorf("the artifact (%s) is no set of named files: %w", printable(a.ArtifactType), err)
+	}
 	paths := newPathSet()
-	files := make([]registry.File, 0, len(a.Layers))
-	for i, l := range a.Layers {
-		name := LayerPath(l)
-		if name == "" {
-			return nil, fmt.Errorf("layer %d of the artifact (%s, %s) has no file name; only artifacts whose layers are named files can be pulled",
-				i, printable(a.ArtifactType), printable(l.MediaType))
+	for _, f := range files {
+		if err := paths.add(f.Path); err != nil {
+			return nil, err
 		}
-		if err := paths.add(name); err != nil {
-			return nil, fmt.Errorf("layer %d: %w", i, err)
-		}
-		if p := Packing(l); p != "" {
-			return nil, fmt.Errorf("layer %d (%s) is %s (%s); only layers that are the files themselves can be pulled", i, name, p, printable(l.MediaType))
-		}
-		files = append(files, registry.File{Path: name, Digest: l.Digest, Size: l.Size, MediaType: l.MediaType})
 	}
 	return files, nil
+}
+
+// Listing returns the files of the layers for display: those that have no
+// usable name are called after their digest, packed ones are marked.
+func (a *Artifact) Listing() []registry.File {
+	files, _ := registry.LayerFiles(a.layers()) // what is wrong with a name matters when it is written
+	return files
+}
+
+func (a *Artifact) layers() []registry.Layer {
+	list := make([]registry.Layer, len(a.Layers))
+	for i, l := range a.Layers {
+		list[i] = registry.Layer{MediaType: l.MediaType, Digest: l.Digest, Size: l.Size, Annotations: l.Annotations}
+	}
+	return list
 }
 
 // Blob reads a small blob of the artifact whole, at most limit bytes.

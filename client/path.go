@@ -2,56 +2,35 @@ package client
 
 import (
 	"fmt"
-	"io/fs"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/carat-hub/carat/registry"
 )
 
-// Limits of a file's path in bytes. A component leaves no room for less: 255
-// is what common file systems take.
-const (
-	maxPathLen      = 1024
-	maxComponentLen = 255
-)
+// maxComponentLen is what common file systems take for a file's name, in bytes.
+const maxComponentLen = 255
 
-// CheckPath reports why a file of that name is neither packed nor written. A
-// path is slash-separated, relative and clean, and every component is a plain
-// file name on Linux, macOS and Windows alike, so that whatever was pushed on
-// one can be pulled on all and never leaves the folder it is pulled into.
-func CheckPath(p string) error {
-	switch {
-	case p == "":
-		return fmt.Errorf("file path is empty")
-	case len(p) > maxPathLen:
-		return fmt.Errorf("file path has %d bytes; at most %d are allowed", len(p), maxPathLen)
-	case !utf8.ValidString(p):
-		return fmt.Errorf("file path %q is not UTF-8", p)
-	case strings.HasPrefix(p, "/"):
-		return fmt.Errorf("file path %q is absolute", p)
+// CheckPortable reports why a file of that name is neither packed nor written: it
+// is no path within a model (registry.CheckPath), or a component is not a
+// plain file name on Linux, macOS and Windows alike. So whatever was pushed
+// on one can be pulled on all and never leaves the folder it is pulled into.
+func CheckPortable(p string) error {
+	if err := registry.CheckPath(p); err != nil {
+		return err
 	}
 	for c := range strings.SplitSeq(p, "/") {
 		if problem := checkComponent(c); problem != "" {
 			return fmt.Errorf("file path %q %s", p, problem)
 		}
 	}
-	if !fs.ValidPath(p) {
-		return fmt.Errorf("file path %q is not clean", p)
-	}
 	return nil
 }
 
 func checkComponent(c string) string {
 	switch {
-	case c == "":
-		return "has an empty component"
-	case c == "." || c == "..":
-		return "has a component . or .."
-	case len(c) > maxComponentLen:
-		return fmt.Sprintf("has a component of more than %d bytes", maxComponentLen)
 	case strings.HasSuffix(c, ".") || strings.HasSuffix(c, " ") || strings.HasPrefix(c, " "):
 		return "has a component that begins or ends with a space or ends with a dot"
 	case strings.EqualFold(c, ".git"):
@@ -59,13 +38,8 @@ func checkComponent(c string) string {
 	case strings.HasPrefix(c, ".") && strings.HasSuffix(c, partSuffix):
 		return "is named like an unfinished download"
 	}
-	for _, r := range c {
-		if r == '\\' || strings.ContainsRune(`<>:"|?*`, r) {
-			return fmt.Sprintf("has the character %q, which not every system allows in a file name", r)
-		}
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return fmt.Sprintf("has the control character %U", r)
-		}
+	if i := strings.IndexAny(c, `<>"|?*`); i >= 0 {
+		return fmt.Sprintf("has the character %q, which not every system allows in a file name", c[i])
 	}
 	base, _, _ := strings.Cut(c, ".")
 	if reservedNames[strings.ToUpper(strings.TrimRight(base, " "))] {
@@ -95,9 +69,9 @@ func newPathSet() *pathSet {
 	return &pathSet{files: make(map[string]string), folders: make(map[string]string), fold: cases.Fold()}
 }
 
-// add checks a path against CheckPath and against those added before.
+// add checks a path against CheckPortable and against those added before.
 func (s *pathSet) add(p string) error {
-	if err := CheckPath(p); err != nil {
+	if err := CheckPortable(p); err != nil {
 		return err
 	}
 	key := norm.NFC.String(s.fold.String(norm.NFD.String(p)))

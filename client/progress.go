@@ -21,6 +21,8 @@ const (
 	Downloading Action = "downloading"
 	Downloaded  Action = "downloaded"
 	UpToDate    Action = "up to date" // the file on disk is right already
+	Copied      Action = "copied"     // from a file of the model with the same bytes
+	Waiting     Action = "waiting"    // for another pull that works on the same file
 	Retrying    Action = "retrying"   // after Err, in Delay
 )
 
@@ -49,9 +51,11 @@ func (r *reporter) send(e Event) {
 	r.fn(e)
 }
 
-// transfer is the progress of one file.
+// transfer is the progress of one file. It is safe for concurrent use.
 type transfer struct {
-	r    *reporter
+	r *reporter
+
+	mu   sync.Mutex
 	e    Event
 	last int64
 }
@@ -66,6 +70,8 @@ func (c *Client) track(e Event) *transfer {
 
 // set says how many bytes are through, which may go back after a failure.
 func (t *transfer) set(done int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.e.Done = done
 	if done-t.last >= reportEvery || done < t.last || done == t.e.Size {
 		t.last = done
@@ -74,13 +80,25 @@ func (t *transfer) set(done int64) {
 }
 
 func (t *transfer) end(a Action) {
-	e := t.e
+	e := t.event()
 	e.Action, e.Done = a, e.Size
 	t.r.send(e)
 }
 
+func (t *transfer) wait() {
+	e := t.event()
+	e.Action = Waiting
+	t.r.send(e)
+}
+
+func (t *transfer) event() Event {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.e
+}
+
 func (t *transfer) retry(err error, delay time.Duration) {
-	e := t.e
+	e := t.event()
 	e.Action, e.Err, e.Delay = Retrying, err, delay
 	t.r.send(e)
 }

@@ -7,18 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/carat-hub/carat/registry"
 )
-
-// partSuffix ends the names of unfinished downloads, ".NAME.DIGEST12.part".
-const partSuffix = ".part"
 
 // PullResult says what a pull did.
 type PullResult struct {
@@ -29,7 +24,8 @@ type PullResult struct {
 // PulledFile is one file of a pull.
 type PulledFile struct {
 	registry.File
-	Fetched bool // false: it was right already
+	Fetched bool // over the network
+	Copied  bool // from a file of the model with the same bytes; neither: it was right already
 }
 
 // Pull writes the files of the model that ref names into dir, several at
@@ -37,7 +33,8 @@ type PulledFile struct {
 // fetched into a part file beside it, which a later pull takes up where it was
 // left, and gets its name when all its bytes are synced and have the right
 // digest. Files that are right already are not touched, files that the
-// manifest does not name neither.
+// manifest does not name neither. Bytes that several files have are fetched
+// once. Pulls into one folder at the same time wait for each other's files.
 // Errors: ErrIndex, ErrDigest, ErrForeignCredentials, ErrDowngrade, *ResponseError.
 func (c *Client) Pull(ctx context.Context, ref Reference, dir string) (*PullResult, error) {
 	a, err := c.Artifact(ctx, ref)
@@ -57,20 +54,16 @@ func (c *Client) Pull(ctx context.Context, ref Reference, dir string) (*PullResu
 	}
 	defer root.Close()
 
-	r := c.remote(ref.Host)
-	ctx = r.scoped(ctx, ref.Name, "pull")
+	p := &pull{c: c, r: c.remote(ref.Host), name: ref.Name, root: root}
+	ctx = p.r.scoped(ctx, ref.Name, "pull")
 	result := &PullResult{Digest: a.Digest, Files: make([]PulledFile, len(files))}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.opts.Jobs)
 	for i, f := range files {
-		g.Go(func() error {
-			fetched, err := c.pullFile(gctx, r, ref.Name, root, f)
-			if err != nil {
-				return fmt.Errorf("pull %s: %w", f.Path, err)
-			}
-			result.Files[i] = PulledFile{File: f, Fetched: fetched}
-			return nil
-		})
+		result.Files[i].File = f
+	}
+	for _, twins := range byContent(result.Files) {
+		g.Go(func() error { return p.files(gctx, twins) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -78,63 +71,154 @@ func (c *Client) Pull(ctx context.Context, ref Reference, dir string) (*PullResu
 	return result, nil
 }
 
-func (c *Client) pullFile(ctx context.Context, r *remote, n registry.Name, root *os.Root, f registry.File) (fetched bool, err error) {
-	t := c.track(Event{Action: Downloading, Path: f.Path, Size: f.Size})
-	target := filepath.FromSlash(f.Path)
-	right, err := c.isRight(ctx, root, target, f, t)
-	if err != nil {
-		return false, err
+// byContent groups files of the same bytes, in the order of the first of each.
+func byContent(files []PulledFile) [][]*PulledFile {
+	type content struct {
+		digest registry.Digest
+		size   int64
 	}
-	if right {
-		t.end(UpToDate)
-		return false, nil
-	}
-	if err := root.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-		return false, err
-	}
-	partName := filepath.FromSlash(partName(f))
-	part, err := openPart(root, partName)
-	if err != nil {
-		return false, err
-	}
-	defer func() {
-		if cerr := part.Close(); err == nil && cerr != nil && !errors.Is(cerr, fs.ErrClosed) {
-			err = cerr
+	index := make(map[content]int)
+	var groups [][]*PulledFile
+	for i := range files {
+		f := &files[i]
+		key := content{f.Digest, f.Size}
+		n, ok := index[key]
+		if !ok {
+			n = len(groups)
+			index[key] = n
+			groups = append(groups, nil)
 		}
-	}()
-	d := &download{r: r, name: n, file: f, part: part, t: t}
-	if err := d.run(ctx); err != nil {
-		if d.offset == 0 {
-			// Nothing in it is worth resuming; that it could not be removed adds nothing to err.
-			_ = root.Remove(partName)
-		}
-		return false, err
+		groups[n] = append(groups[n], f)
 	}
-	if err := part.Sync(); err != nil {
-		return false, fmt.Errorf("sync file: %w", err)
-	}
-	if err := part.Close(); err != nil {
-		return false, fmt.Errorf("close file: %w", err)
-	}
-	if err := root.Rename(partName, target); err != nil {
-		// Another pull into the same folder may have finished the same part file first.
-		if right, rerr := c.isRight(ctx, root, target, f, t); errors.Is(err, fs.ErrNotExist) && rerr == nil && right {
+	return groups
+}
+
+// pull is one call of Pull.
+type pull struct {
+	c    *Client
+	r    *remote
+	name registry.Name
+	root *os.Root
+}
+
+// files puts files of the same bytes in place. The first that is right or
+// was fetched is what the others are copied from.
+func (p *pull) files(ctx context.Context, twins []*PulledFile) error {
+	var source string
+	var missing []*PulledFile
+	transfers := make(map[*PulledFile]*transfer, len(twins))
+	for _, f := range twins {
+		t := p.c.track(Event{Action: Downloading, Path: f.Path, Size: f.Size})
+		right, err := p.isRight(ctx, f.File, t)
+		switch {
+		case err != nil:
+			return fmt.Errorf("pull %s: %w", f.Path, err)
+		case right:
+			source = f.Path
 			t.end(UpToDate)
-			return false, nil
+		default:
+			transfers[f] = t
+			missing = append(missing, f)
 		}
-		return false, fmt.Errorf("name file: %w", err)
 	}
-	if err := syncFolder(root, filepath.Dir(target)); err != nil {
-		return false, err
+	for _, f := range missing {
+		done, err := p.file(ctx, f.File, source, transfers[f])
+		if err != nil {
+			return fmt.Errorf("pull %s: %w", f.Path, err)
+		}
+		f.Fetched, f.Copied = done == Downloaded, done == Copied
+		transfers[f].end(done)
+		source = f.Path
 	}
-	t.end(Downloaded)
-	return true, nil
+	return nil
+}
+
+// file puts one file in place, copied from source unless that is "", and
+// says how: Downloaded, Copied, or UpToDate when another pull was faster.
+func (p *pull) file(ctx context.Context, f registry.File, source string, t *transfer) (Action, error) {
+	target, name := filepath.FromSlash(f.Path), filepath.FromSlash(partName(f))
+	if err := p.root.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return "", err
+	}
+	for {
+		part, err := p.c.holdPart(ctx, p.root, name, t)
+		if err == nil {
+			var done Action
+			if done, err = p.fill(ctx, f, part, source, t); err == nil {
+				return done, publish(p.root, part, name, target)
+			}
+			if info, serr := part.Stat(); serr == nil && info.Size() == 0 {
+				// Nothing in it is worth resuming; that it could not be removed adds nothing to err.
+				_ = p.root.Remove(name)
+			}
+			return "", errors.Join(err, part.Close())
+		}
+		if !errors.Is(err, errReplaced) {
+			return "", err
+		}
+		if right, err := p.isRight(ctx, f, t); err != nil || right {
+			return UpToDate, err
+		}
+	}
+}
+
+// fill makes the part file right.
+func (p *pull) fill(ctx context.Context, f registry.File, part *os.File, source string, t *transfer) (Action, error) {
+	if source != "" {
+		if err := p.copy(part, source); err != nil {
+			return "", err
+		}
+	}
+	d := &download{r: p.r, name: p.name, file: f, part: part, t: t}
+	if err := d.run(ctx); err != nil {
+		return "", err
+	}
+	if source != "" && !d.asked {
+		return Copied, nil
+	}
+	return Downloaded, nil
+}
+
+// copy fills the part file from another file of the folder. What it copies
+// is not trusted: the part file is checked like any that was found.
+func (p *pull) copy(part *os.File, source string) error {
+	file, err := p.root.Open(filepath.FromSlash(source))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := part.Truncate(0); err != nil {
+		return fmt.Errorf("empty part file: %w", err)
+	}
+	if _, err := io.Copy(part, file); err != nil {
+		return fmt.Errorf("copy %s: %w", source, err)
+	}
+	return nil
+}
+
+// publish syncs the part file and gives it its name. The lock is held until
+// it has it, but for Windows, where an open file cannot be renamed.
+func publish(root *os.Root, part *os.File, name, target string) error {
+	err := part.Sync()
+	if runtime.GOOS == "windows" {
+		err = errors.Join(err, part.Close())
+	} else {
+		defer part.Close() // it is synced: closing can only end the lock
+	}
+	if err != nil {
+		return fmt.Errorf("sync file: %w", err)
+	}
+	if err := root.Rename(name, target); err != nil {
+		return fmt.Errorf("name file: %w", err)
+	}
+	return syncFolder(root, filepath.Dir(target))
 }
 
 // isRight reports whether the file is on disk with the right bytes. A folder
 // in its place is an error; a symbolic link is replaced.
-func (c *Client) isRight(ctx context.Context, root *os.Root, target string, f registry.File, t *transfer) (bool, error) {
-	info, err := root.Lstat(target)
+func (p *pull) isRight(ctx context.Context, f registry.File, t *transfer) (bool, error) {
+	target := filepath.FromSlash(f.Path)
+	info, err := p.root.Lstat(target)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
@@ -145,30 +229,18 @@ func (c *Client) isRight(ctx context.Context, root *os.Root, target string, f re
 	case !info.Mode().IsRegular() || info.Size() != f.Size:
 		return false, nil
 	}
-	file, err := root.Open(target)
+	file, err := p.root.Open(target)
 	if err != nil {
 		return false, err
 	}
 	defer file.Close()
 	h := f.Digest.Algorithm().New()
-	check := &transfer{r: t.r, e: t.e}
+	check := &transfer{r: t.r, e: t.event()}
 	check.e.Action = Hashing
 	if _, err := io.CopyBuffer(h, check.reading(ctx, file, 0), make([]byte, copyBuffer)); err != nil {
 		return false, fmt.Errorf("read the file on disk: %w", err)
 	}
 	return registry.DigestFromHash(f.Digest.Algorithm(), h) == f.Digest, nil
-}
-
-// partName returns the slash-separated path of the part file, which is bound
-// to the digest: what was fetched for another version is never continued.
-func partName(f registry.File) string {
-	const digits = 12
-	dir, base := path.Split(f.Path)
-	most := maxComponentLen - len(partSuffix) - digits - 2
-	if len(base) > most {
-		base = strings.ToValidUTF8(base[:most], "")
-	}
-	return dir + "." + base + "." + f.Digest.Hex()[:digits] + partSuffix
 }
 
 // syncFolder makes a rename in the folder durable. Windows has no such call.

@@ -429,7 +429,10 @@ func TestFilesRefuses(t *testing.T) {
 		{"compressed tar", []Descriptor{named("application/vnd.cncf.model.weight.v1.tar+gzip", "a")}, "a tar archive compressed by gzip"},
 		{"compressed", []Descriptor{named("application/vnd.kitops.modelkit.model.v1.raw+zstd", "a")}, "compressed by zstd"},
 		{"docker layer", []Descriptor{named("application/vnd.docker.image.rootfs.diff.tar.gzip", "a")}, "a tar archive compressed by gzip"},
-		{"without a name", []Descriptor{{MediaType: "application/vnd.ollama.image.model", Digest: d}}, "no file name"},
+		{"named by its type", []Descriptor{{MediaType: "application/vnd.ollama.image.model", Digest: d}}, ""},
+		{"without a name", []Descriptor{{MediaType: "application/octet-stream", Digest: d}}, "no file name"},
+		{"name of Windows", []Descriptor{named(registry.ModelPackDoc, "aux.md")}, "a device name"},
+		{"outside", []Descriptor{named(registry.ModelPackDoc, "../a")}, ". or .. as a component"},
 		{"same name", []Descriptor{named(registry.ModelPackDoc, "a"), named(registry.ModelPackDoc, "A")}, "ignore case"},
 	}
 	for _, tt := range tests {
@@ -502,7 +505,7 @@ func FuzzParseManifest(f *testing.F) {
 			return
 		}
 		for _, file := range files {
-			if err := CheckPath(file.Path); err != nil {
+			if err := CheckPortable(file.Path); err != nil {
 				t.Error(err)
 			}
 			if !filepath.IsLocal(filepath.FromSlash(partName(file))) {

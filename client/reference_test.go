@@ -77,7 +77,7 @@ func FuzzParseReference(f *testing.F) {
 		if strings.ContainsAny(ref.Host, "/@?#%\\ ") {
 			t.Errorf("host of %q is %q", s, ref.Host)
 		}
-		if err := CheckPath(ref.Folder()); err != nil && !strings.Contains(err.Error(), "device name") {
+		if err := CheckPortable(ref.Folder()); err != nil && !strings.Contains(err.Error(), "device name") {
 			t.Errorf("folder of %q: %v", s, err)
 		}
 	})

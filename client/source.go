@@ -20,7 +20,7 @@ const maxFiles = 4000
 
 // SourceFile is one file that a push would send.
 type SourceFile struct {
-	Path      string // slash-separated, checked by CheckPath
+	Path      string // slash-separated, checked by CheckPortable
 	Size      int64  // bytes
 	MediaType string // ModelPack media type of its layer
 	Guessed   bool   // the media type comes from the size, because the name says nothing
@@ -44,7 +44,7 @@ var ErrNoModel = errors.New("no model found")
 // takes a single GGUF file. Hidden files and folders (.git, .cache, …) are
 // left out. Symbolic links to files inside the folder are followed; links
 // that leave it, links to folders, and files that are not regular are errors,
-// as are paths that CheckPath refuses. Errors: ErrNoModel.
+// as are paths that CheckPortable refuses. Errors: ErrNoModel.
 func OpenSource(name string) (*Source, error) {
 	info, err := os.Stat(name)
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
-	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/gguf"
@@ -51,34 +51,22 @@ func openContainer(ctx context.Context, files Files) (_ *container, err error) {
 		}
 	}()
 	names := files.Names()
-	var ggufs, tensors []string
-	for _, n := range names {
-		switch {
-		case strings.HasSuffix(strings.ToLower(n), ".gguf"):
-			ggufs = append(ggufs, n)
-		case strings.HasSuffix(n, ".safetensors"):
-			tensors = append(tensors, n)
-		}
+	chosen, err := chooseWeights(names)
+	if err != nil {
+		return nil, err
 	}
-	slices.Sort(tensors)
 	if slices.Contains(names, configName) {
 		if c.config, err = readConfig(ctx, files); err != nil {
 			return nil, err
 		}
 	}
 	switch {
-	case slices.Contains(names, safetensors.IndexName):
+	case chosen.index:
 		err = c.readShards(ctx)
-	case slices.Contains(names, weightsName):
-		err = c.readSafetensors([]string{weightsName})
-	case len(tensors) > 0:
-		err = c.readSafetensors(tensors)
-	case len(ggufs) == 1:
-		err = c.readGGUF(ggufs[0])
-	case len(ggufs) > 1:
-		err = fault.NewUnsupported("model folder", "%d GGUF files; open one of them by its name", len(ggufs))
+	case chosen.gguf != "":
+		err = c.readGGUF(chosen.gguf)
 	default:
-		err = fault.NewUnsupported("file format", "no safetensors or GGUF file among %d files", len(names))
+		err = c.readSafetensors(chosen.safetensors)
 	}
 	if err != nil {
 		return nil, err
@@ -112,7 +100,7 @@ func (c *container) readGGUF(name string) error {
 		return err
 	}
 	if c.gguf, err = gguf.Read(f, f.Size()); err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
+		return fmt.Errorf("read %s: %w", name, fault.InFile(name, err))
 	}
 	if n := c.gguf.Int("split.count", 1); n > 1 {
 		return fault.NewUnsupported("file format", "GGUF split over %d files", n)
@@ -132,7 +120,7 @@ func (c *container) readSafetensors(names []string) error {
 		}
 		st, err := safetensors.Read(f, f.Size())
 		if err != nil {
-			return fmt.Errorf("read %s: %w", name, err)
+			return fmt.Errorf("read %s: %w", name, fault.InFile(name, err))
 		}
 		for _, t := range st.Tensors {
 			if other, twice := seen[t.Name]; twice {
@@ -159,6 +147,9 @@ func (c *container) readShards(ctx context.Context) error {
 			return nil, 0, err
 		}
 		f, err := c.file(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, 0, &fault.Malformed{Format: "safetensors index", Where: name, Offset: -1, Reason: "shard is missing"}
+		}
 		if err != nil {
 			return nil, 0, err
 		}

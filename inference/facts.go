@@ -40,8 +40,13 @@ type Facts struct {
 	Layers          int `json:"layers,omitempty"`
 	Heads           int `json:"heads,omitempty"`
 	KVHeads         int `json:"kvHeads,omitempty"`
+	// HeadDim is the size of one head where the files give it.
+	HeadDim int `json:"headDim,omitempty"`
+	// EmbeddingRows is how many rows the matrix of token embeddings has.
+	EmbeddingRows int `json:"embeddingRows,omitempty"`
 
-	// Tokenizer is the kind of tokenizer: "bpe", "unigram", "wordpiece", "spm", …; empty when there is none.
+	// Tokenizer is the kind of tokenizer: "bpe", "unigram", "wordpiece", "spm", …; empty when there is none, or none that can be
+	// read.
 	Tokenizer    string `json:"tokenizer,omitempty"`
 	ChatTemplate bool   `json:"chatTemplate"`
 	// RemoteCode lists the settings of config.json that would make some programs run code from the model's folder.
@@ -103,9 +108,27 @@ func (c *container) facts(ctx context.Context) (*Facts, error) {
 	}
 	if c.gguf != nil {
 		f.fromGGUF(c)
-		return f, nil
+	} else if err := f.fromFolder(ctx, c); err != nil {
+		return nil, err
 	}
-	return f, f.fromFolder(ctx, c)
+	f.EmbeddingRows = embeddingRows(c.tensors)
+	f.VocabularySize = cmp.Or(f.VocabularySize, f.EmbeddingRows)
+	return f, nil
+}
+
+// embeddingNames are what the matrix of token embeddings is called, in GGUF files and by Hugging Face's libraries.
+var embeddingNames = []string{
+	"token_embd.weight", "model.embed_tokens.weight", "embed_tokens.weight", "transformer.wte.weight", "wte.weight",
+	"gpt_neox.embed_in.weight", "bert.embeddings.word_embeddings.weight", "embeddings.word_embeddings.weight",
+}
+
+func embeddingRows(tensors []storedTensor) int {
+	for _, t := range tensors {
+		if len(t.shape) == 2 && slices.Contains(embeddingNames, t.name) {
+			return t.shape[0]
+		}
+	}
+	return 0
 }
 
 func (f *Facts) count(tensors []storedTensor) error {
@@ -151,6 +174,7 @@ func (f *Facts) fromGGUF(c *container) {
 	f.Layers = integer("block_count")
 	f.Heads = integer("attention.head_count")
 	f.KVHeads = cmp.Or(integer("attention.head_count_kv"), f.Heads)
+	f.HeadDim = integer("attention.key_length")
 	if v, ok := g.Value("tokenizer.ggml.tokens"); ok {
 		f.VocabularySize = int(v.Len)
 	}
@@ -178,6 +202,7 @@ func (f *Facts) fromFolder(ctx context.Context, c *container) error {
 	f.Layers = positive("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 	f.Heads = positive("num_attention_heads", "n_head", "n_heads")
 	f.KVHeads = cmp.Or(positive("num_key_value_heads"), f.Heads)
+	f.HeadDim = positive("head_dim")
 	if len(f.DTypes) > 0 {
 		f.Quantization = f.DTypes[0].DType
 	}
@@ -189,16 +214,34 @@ func (f *Facts) fromFolder(ctx context.Context, c *container) error {
 	if err != nil {
 		return err
 	}
-	f.ChatTemplate = extra.chatTemplate != ""
-	b, err := readAll(ctx, c.files, tokenizerName, tokenizer.MaxFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	f.Tokenizer, err = tokenizer.JSONKind(b)
+	named, _ := extra.tokenizer["chat_template"].([]any)
+	f.ChatTemplate = extra.chatTemplate != "" || len(named) > 0 || slices.Contains(c.files.Names(), "chat_template.json")
+	f.Tokenizer, err = c.tokenizerKind(ctx)
 	return err
+}
+
+// tokenizerKind says of what kind the tokenizer of a folder is. What is wrong with a damaged one is for reading it to say.
+func (c *container) tokenizerKind(ctx context.Context) (string, error) {
+	b, err := readAll(ctx, c.files, tokenizerName, tokenizer.MaxFile)
+	var bad *fault.Malformed
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		for _, other := range []struct{ name, kind string }{{"tokenizer.model", "sentencepiece"}, {"vocab.txt", "wordpiece"}} {
+			if slices.Contains(c.files.Names(), other.name) {
+				return other.kind, nil
+			}
+		}
+		return "", nil
+	case err == nil:
+		var kind string
+		if kind, err = tokenizer.JSONKind(b); err == nil {
+			return kind, nil
+		}
+	}
+	if errors.As(err, &bad) {
+		return "", nil
+	}
+	return "", err
 }
 
 // remoteCode lists the keys of a configuration that name code: auto_map, private attention switches, references to other

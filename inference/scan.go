@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/carat-hub/carat/inference/tensor"
 )
@@ -13,6 +14,7 @@ import (
 type TensorScan struct {
 	Name  string `json:"name"`
 	DType string `json:"dtype"`
+	Shape []int  `json:"shape"`
 	// Skipped says why the values were not looked at: their type cannot be decoded here. The rest is zero then.
 	Skipped  string `json:"skipped,omitempty"`
 	Elements int64  `json:"elements"`
@@ -52,7 +54,7 @@ func ScanTensors(ctx context.Context, files Files, each func(TensorScan) error) 
 }
 
 func (c *container) scan(ctx context.Context, t storedTensor, raw []byte, values []float32) (TensorScan, error) {
-	s := TensorScan{Name: t.name, DType: t.typ.String()}
+	s := TensorScan{Name: t.name, DType: t.typ.String(), Shape: slices.Clone(t.shape)}
 	if !t.typ.Runnable() {
 		s.Skipped = "values of type " + t.typ.String() + " cannot be decoded yet"
 		return s, nil

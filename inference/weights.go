@@ -243,7 +243,8 @@ func (b *binder) vector(name string, n int) ([]float32, error) {
 	return v, nil
 }
 
-// ropeFactors divides the rotary frequencies by the tensor that GGUF files of Llama 3 carry for that.
+// ropeFactors divides the rotary frequencies by the tensor that GGUF files of Llama 3 carry for that. A factor that divides
+// nothing is not looked for, as no weight's value is: the outputs then are no numbers.
 func (b *binder) ropeFactors(name string) error {
 	if name == "" || b.byName[name] == nil {
 		return nil
@@ -253,9 +254,6 @@ func (b *binder) ropeFactors(name string) error {
 		return err
 	}
 	for i, f := range factors {
-		if f == 0 || f != f {
-			return b.malformed(name, "factor %g divides no frequency", f)
-		}
 		b.d.RopeFrequencies[i] /= float64(f)
 	}
 	return nil

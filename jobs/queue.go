@@ -15,7 +15,6 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverdatabasesql"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
-	"github.com/riverqueue/river/rivertype"
 
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/storage"
@@ -28,18 +27,20 @@ const (
 	Postgres = "postgres"
 )
 
-// Worker does the work on a version. Both methods are idempotent, and an error
+// Worker does the work on a version. Its methods are idempotent, and an error
 // asks for another attempt; last tells that there will be none. A version
 // that is gone is no error.
 type Worker interface {
 	Inspect(ctx context.Context, n registry.Name, d registry.Digest, last bool) error
 	Verify(ctx context.Context, id int64, n registry.Name, d registry.Digest, last bool) error
+	// AbandonInspection says that a version's inspection ended its process each time.
+	AbandonInspection(ctx context.Context, n registry.Name, d registry.Digest, attempts int) error
 }
 
 // Services is what the jobs work with.
 type Services struct {
 	Worker  Worker
-	Backlog verify.Backlog // nil: lost verifications are not looked for
+	Backlog verify.Backlog // nil: lost jobs are not looked for
 	Store   verify.Store   // for verifications that keep killing their worker
 	// Collector and Blobs are what the clean-up works on.
 	Collector registry.CollectorStore
@@ -201,12 +202,23 @@ func (q *Queue) EnqueueVersion(ctx context.Context, tx *sql.Tx, n registry.Name,
 
 func versionJobs(n registry.Name, d registry.Digest, verification int64) []river.InsertManyParams {
 	return []river.InsertManyParams{
-		{Args: InspectArgs{Name: n, Digest: d}},
+		inspectJob(n, d),
 		{
 			Args:       VerifyArgs{Name: n, Digest: d, Verification: verification},
 			InsertOpts: &river.InsertOpts{Tags: []string{verificationTag(verification)}},
 		},
 	}
+}
+
+func inspectJob(n registry.Name, d registry.Digest) river.InsertManyParams {
+	return river.InsertManyParams{
+		Args: InspectArgs{Name: n, Digest: d}, InsertOpts: &river.InsertOpts{Tags: []string{inspectionTag(n, d)}},
+	}
+}
+
+// inspectionTag marks the jobs of one version. It is a hash, as tags are short.
+func inspectionTag(n registry.Name, d registry.Digest) string {
+	return "inspection-" + registry.DigestOf(registry.SHA256, []byte(string(n)+"@"+d.String())).Hex()
 }
 
 func verificationTag(id int64) string { return fmt.Sprintf("verification-%d", id) }
@@ -266,59 +278,4 @@ func (q *Queue) handBack(err error) error {
 	default:
 		return err
 	}
-}
-
-// enqueueLost enqueues unfinished verifications that no job stands for.
-// A verification whose job has used up its attempts without a word, because
-// the worker was killed each time, is finished as an error instead.
-func (q *Queue) enqueueLost(ctx context.Context) error {
-	if q.services.Backlog == nil {
-		return nil
-	}
-	const page = 100
-	for after := int64(0); ; {
-		list, err := q.services.Backlog.Unfinished(ctx, after, page)
-		if err != nil {
-			return fmt.Errorf("list unfinished verifications: %w", err)
-		}
-		for _, v := range list {
-			after = v.ID
-			if err := q.restore(ctx, v); err != nil {
-				return err
-			}
-		}
-		if len(list) < page {
-			return nil
-		}
-	}
-}
-
-func (q *Queue) restore(ctx context.Context, v verify.Verification) error {
-	found, err := q.client.JobList(ctx, river.NewJobListParams().
-		Kinds(VerifyArgs{}.Kind()).TagsAny(verificationTag(v.ID)).First(10).
-		States(rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
-			rivertype.JobStateRunning, rivertype.JobStateScheduled, rivertype.JobStateDiscarded))
-	if err != nil {
-		return fmt.Errorf("look for the job of verification %d: %w", v.ID, err)
-	}
-	used := 0
-	for _, j := range found.Jobs {
-		if j.State != rivertype.JobStateDiscarded {
-			return nil
-		}
-		used = max(used, j.Attempt)
-	}
-	if used > 0 {
-		r := verify.ErrorReport(v.Digest, q.opts.Now(), fmt.Sprintf("the verifier did not survive %d attempts", used))
-		err := q.services.Store.FinishVerification(ctx, v.ID, r, registry.Digest{})
-		if err != nil && !registry.IsCode(err, registry.CodeManifestUnknown) {
-			return fmt.Errorf("finish verification %d: %w", v.ID, err)
-		}
-		return nil
-	}
-	q.opts.Logger.InfoContext(ctx, "verification had lost its job", slog.Int64("verification", v.ID), slog.String("name", string(v.Name)))
-	if _, err := q.client.InsertMany(ctx, versionJobs(v.Name, v.Digest, v.ID)); err != nil {
-		return fmt.Errorf("enqueue verification %d: %w", v.ID, err)
-	}
-	return nil
 }

@@ -97,6 +97,10 @@ func (r *recorder) Verify(ctx context.Context, id int64, n registry.Name, _ regi
 	return r.record(ctx, call{Kind: "verify", ID: id, Name: n, Last: last})
 }
 
+func (r *recorder) AbandonInspection(ctx context.Context, n registry.Name, _ registry.Digest, attempts int) error {
+	return r.record(ctx, call{Kind: "abandon", ID: int64(attempts), Name: n})
+}
+
 func (r *recorder) record(ctx context.Context, c call) error {
 	r.calls <- c
 	if r.do != nil {
@@ -247,8 +251,19 @@ func TestStopHandsBack(t *testing.T) {
 // memory is the backlog and the store of verifications.
 type memory struct {
 	verify.Store
-	unfinished []verify.Verification
-	finished   chan *verify.Report
+	unfinished  []verify.Verification
+	uninspected []verify.Uninspected
+	finished    chan *verify.Report
+}
+
+func (m *memory) Uninspected(_ context.Context, _ time.Time, after int64, _ int) ([]verify.Uninspected, error) {
+	var out []verify.Uninspected
+	for _, v := range m.uninspected {
+		if v.ID > after {
+			out = append(out, v)
+		}
+	}
+	return out, nil
 }
 
 func (m *memory) Unfinished(_ context.Context, after int64, _ int) ([]verify.Verification, error) {
@@ -310,6 +325,46 @@ func TestRestart(t *testing.T) {
 					}
 					return
 				}
+			}
+		})
+	}
+}
+
+func TestLostInspections(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		prepare string // what a killed process left behind
+		lost    bool   // the job is not enqueued at all
+		want    call
+	}{
+		"version without a job":      {lost: true, want: call{Kind: "inspect", Name: "org/m"}},
+		"job that is still waiting":  {want: call{Kind: "inspect", Name: "org/m"}},
+		"job that kills its process": {prepare: "UPDATE river_job SET state = 'running', attempt = max_attempts", want: call{Kind: "abandon", ID: 5, Name: "org/m"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := openSQLite(t)
+			q := newQueue(t, jobs.Options{Engine: jobs.SQLite, DB: db})
+			if !tt.lost {
+				enqueue(t, db, q, 7)
+			}
+			if tt.prepare != "" {
+				if _, err := db.ExecContext(t.Context(), tt.prepare); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w := newRecorder()
+			start(t, q, jobs.Services{Worker: w, Backlog: &memory{uninspected: []verify.Uninspected{{ID: 3, Name: "org/m", Digest: someDigest}}}})
+			for {
+				c := w.next(t)
+				if c.Kind == "verify" {
+					continue
+				}
+				if diff := cmp.Diff(tt.want, c); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+				return
 			}
 		})
 	}

@@ -36,7 +36,8 @@ func (CollectArgs) Kind() string { return "collect" }
 // InsertOpts implements river.JobArgsWithInsertOpts.
 func (CollectArgs) InsertOpts() river.InsertOpts { return upkeepOpts() }
 
-// RederiveArgs asks for a search for verifications that lost their job.
+// RederiveArgs asks for a search for inspections and verifications that lost
+// their job.
 type RederiveArgs struct{}
 
 // Kind implements river.JobArgs.

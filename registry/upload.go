@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/google/uuid"
@@ -153,8 +154,11 @@ func (r *Registry) openSession(ctx context.Context, g auth.Grant, id string, at 
 }
 
 func (r *Registry) newSession(ctx context.Context, u Upload) (*session, context.Context) {
-	// The claim outlives the request: what was received is saved after it.
-	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
+	// The claim outlives the request: what was received is saved after it. So
+	// does the writer, or else the last bytes of a client that went away were
+	// dropped with it; the body ends by itself then.
+	ctx = context.WithoutCancel(ctx)
+	beat, stop := context.WithCancel(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &session{Upload: u, r: r, want: -1, stop: stop, cancel: cancel, stopped: make(chan struct{})}
 	go s.heartbeat(beat)
@@ -213,7 +217,7 @@ func (s *session) resume(ctx context.Context) error {
 	}
 	var err error
 	if s.State == nil {
-		s.w, err = s.r.blobs.Create(ctx, s.Key)
+		s.w, err = s.create(ctx)
 	} else {
 		s.w, err = s.r.blobs.Resume(ctx, s.Key, s.State)
 	}
@@ -221,6 +225,25 @@ func (s *session) resume(ctx context.Context) error {
 		return Wrap(err, CodeBlobUploadUnknown, "the bytes of this upload are gone; start again")
 	}
 	return storageError(err)
+}
+
+// create begins the object. An earlier request of this upload may have begun
+// it too, and ended with its process or its database before it could say so.
+func (s *session) create(ctx context.Context) (storage.Writer, error) {
+	w, err := s.r.blobs.Create(ctx, s.Key)
+	if !errors.Is(err, os.ErrExist) {
+		return w, err
+	}
+	switch _, statErr := s.r.blobs.Stat(ctx, s.Key); {
+	case statErr == nil: // it got as far as the whole object
+		return nil, fmt.Errorf("%w: %w", storage.ErrState, err)
+	case !errors.Is(statErr, storage.ErrNotExist):
+		return nil, statErr
+	}
+	if err := s.r.blobs.Delete(ctx, s.Key); err != nil {
+		return nil, err
+	}
+	return s.r.blobs.Create(ctx, s.Key)
 }
 
 // copy appends body to the writer and the hash.

@@ -72,7 +72,8 @@ type Store interface {
 
 	// Create begins a new object. Nothing is visible under the key until Commit.
 	// Here and in Resume, ctx bounds every Write of the Writer as well.
-	// Errors: ErrNoSpace, ErrUnavailable.
+	// Errors: ErrNoSpace, ErrUnavailable; os.ErrExist where the store notices
+	// that the key has an object or an unfinished upload already.
 	Create(ctx context.Context, key Key) (Writer, error)
 
 	// Resume continues an upload from what Suspend returned, in this or any

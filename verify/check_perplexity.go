@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Bounds of the perplexity check.
@@ -26,10 +27,12 @@ func (perplexityCheck) after() []string { return []string{generateCheck{}.id()} 
 
 type perplexityEvidence struct {
 	Text       string  `json:"text"`       // which one
+	Begins     string  `json:"begins"`     // its first words
 	Tokens     int     `json:"tokens"`     // predicted
 	Window     int     `json:"window"`     // tokens
 	Perplexity float64 `json:"perplexity"` // rounded to 4 digits; 0 when it is not finite
 	Limit      float64 `json:"limit"`      // what it must stay below
+	Chance     int     `json:"chance"`     // what guessing would have: the vocabulary's size
 }
 
 func (perplexityCheck) run(ctx context.Context, m *model) (finding, error) {
@@ -37,7 +40,7 @@ func (perplexityCheck) run(ctx context.Context, m *model) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	ids := tok.encode(story, true)
+	ids := tok.Encode(story, true)
 	ids = ids[:min(len(ids), perplexityTokens)]
 	window := min(perplexityWindow, len(ids))
 	n, err := m.contextLength(ctx)
@@ -63,6 +66,7 @@ func (perplexityCheck) run(ctx context.Context, m *model) (finding, error) {
 	value := math.Exp(nll / float64(predicted))
 	ev := perplexityEvidence{
 		Text: "story", Tokens: predicted, Window: window, Perplexity: rounded(value), Limit: float64(vocabulary) / perplexityMargin,
+		Begins: story[:strings.IndexByte(story, '.')+1], Chance: vocabulary,
 	}
 	switch {
 	case math.IsNaN(value) || math.IsInf(value, 0):
@@ -80,8 +84,8 @@ func surprise(ctx context.Context, m *model, ids []int) (sum float64, vocabulary
 	if err != nil {
 		return 0, 0, err
 	}
-	defer s.close()
-	err = s.feed(ctx, ids[:len(ids)-1], func(i int, logits []float32) error {
+	defer s.Close()
+	err = s.EvalEach(ctx, ids[:len(ids)-1], 0, func(i int, logits []float32) error {
 		vocabulary = len(logits)
 		if next := ids[i+1]; next < len(logits) {
 			sum += logSum(logits) - float64(logits[next])

@@ -29,13 +29,14 @@ func (generateCheck) after() []string {
 type runEvidence struct {
 	Prompt    string       `json:"prompt"`
 	PromptIDs []int        `json:"promptIds"`
-	IDs       []int        `json:"ids"` // greedy
-	Text      string       `json:"text"`
-	Top       []tokenLogit `json:"top"` // after the prompt, largest first
+	Text      string       `json:"text"` // what the model wrote after the prompt
+	IDs       []int        `json:"ids"`  // of that text; greedy
+	Top       []tokenLogit `json:"top"`  // after the prompt, largest first
 }
 
 type tokenLogit struct {
 	ID    int     `json:"id"`
+	Text  string  `json:"text"`
 	Logit float64 `json:"logit"` // rounded to 4 digits
 }
 
@@ -44,7 +45,7 @@ func (generateCheck) run(ctx context.Context, m *model) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	ids := tok.encode(prompt, true)
+	ids := tok.Encode(prompt, true)
 	if len(ids) == 0 {
 		return failed(nil, "the prompt has no tokens"), nil
 	}
@@ -59,7 +60,10 @@ func (generateCheck) run(ctx context.Context, m *model) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	ev := runEvidence{Prompt: prompt, PromptIDs: ids, IDs: first.ids, Text: storable(tok.decode(first.ids)), Top: first.top}
+	for i, t := range first.top {
+		first.top[i].Text = storable(tok.Decode([]int{t.ID}))
+	}
+	ev := runEvidence{Prompt: prompt, PromptIDs: ids, Text: storable(tok.Decode(first.ids)), IDs: first.ids, Top: first.top}
 	if bad != "" {
 		return failed(ev, "%s", bad), nil
 	}
@@ -89,11 +93,11 @@ func greedy(ctx context.Context, m *model, ids []int) (g generation, bad string,
 	if err != nil {
 		return g, "", err
 	}
-	defer s.close()
+	defer s.Close()
 	next := ids
 	for step := range generated {
 		fed := len(ids) + step - len(next) // tokens before next
-		err := s.feed(ctx, next, func(i int, logits []float32) error {
+		err := s.EvalEach(ctx, next, 0, func(i int, logits []float32) error {
 			if bad == "" {
 				if bad = judgeLogits(logits); bad != "" {
 					bad = fmt.Sprintf("%s after %d tokens", bad, fed+i+1)

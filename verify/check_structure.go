@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
 )
@@ -24,14 +23,19 @@ type structureEvidence struct {
 	Architecture  string `json:"architecture"`
 	Tensors       int    `json:"tensors"`
 	Parameters    int64  `json:"parameters"`
+	Bytes         int64  `json:"bytes"` // of all tensors
 	Quantization  string `json:"quantization,omitempty"`
-	VocabSize     int64  `json:"vocabSize,omitempty"`     // declared
-	EmbeddingRows int64  `json:"embeddingRows,omitempty"` // measured
+	Layers        int    `json:"layers,omitempty"`
+	HiddenSize    int    `json:"hiddenSize,omitempty"`
+	Heads         int    `json:"heads,omitempty"`
+	ContextLength int    `json:"contextLength,omitempty"`
+	VocabSize     int    `json:"vocabSize,omitempty"`     // declared
+	EmbeddingRows int    `json:"embeddingRows,omitempty"` // measured
 	Tokens        int    `json:"tokens,omitempty"`        // of the tokenizer
 }
 
 func (structureCheck) run(ctx context.Context, m *model) (finding, error) {
-	d, err := m.describe(ctx)
+	d, err := m.facts(ctx)
 	var unsupported *fault.Unsupported
 	if errors.As(err, &unsupported) {
 		if i := slices.IndexFunc(m.files, func(f *File) bool { return f.Packed }); i >= 0 {
@@ -42,32 +46,30 @@ func (structureCheck) run(ctx context.Context, m *model) (finding, error) {
 		return finding{}, err
 	}
 	ev := structureEvidence{
-		Format: d.facts.Format, Architecture: storable(d.facts.Architecture), Tensors: len(d.weights), Parameters: d.facts.Parameters,
-		Quantization: d.facts.Quantization, VocabSize: d.facts.VocabSize, EmbeddingRows: d.embeddingRows,
+		Format: d.Format, Architecture: storable(d.Architecture), Tensors: len(d.Tensors), Parameters: d.Parameters,
+		Bytes: d.Bytes, Quantization: storable(d.Quantization), Layers: d.Layers, HiddenSize: d.HiddenSize, Heads: d.Heads,
+		ContextLength: d.ContextLength, VocabSize: d.VocabularySize, EmbeddingRows: d.EmbeddingRows,
 	}
 	if tok, err := m.tokenizer(ctx); err == nil {
-		ev.Tokens = tok.size() // what is wrong with a tokenizer is the next check's to say
+		ev.Tokens = tok.Size() // what is wrong with a tokenizer is the next check's to say
 	}
 	switch {
-	case len(d.weights) == 0:
+	case ev.Tensors == 0:
 		return failed(ev, "there are no tensors"), nil
 	case ev.EmbeddingRows > 0 && ev.VocabSize > 0 && ev.EmbeddingRows != ev.VocabSize:
 		return failed(ev, "the token embedding has %d rows, but the configuration declares a vocabulary of %d", ev.EmbeddingRows, ev.VocabSize), nil
-	case ev.EmbeddingRows > 0 && int64(ev.Tokens) > ev.EmbeddingRows:
+	case ev.EmbeddingRows > 0 && ev.Tokens > ev.EmbeddingRows:
 		return failed(ev, "the tokenizer has %d tokens, but the token embedding only %d rows", ev.Tokens, ev.EmbeddingRows), nil
 	}
-	if wrong := append(d.missingLayers(), d.wrongShapes()...); len(wrong) > 0 {
+	if wrong := append(missingLayers(d), wrongShapes(d)...); len(wrong) > 0 {
 		return failed(ev, "%s", listed(wrong)), nil
 	}
 	// Loading compares names and shapes with what the architecture needs. That
-	// it cannot be run, or not be prompted, is for later checks to say.
-	var malformed *fault.Malformed
-	err = m.load(ctx)
-	later := errors.As(err, &unsupported) || errors.As(err, &malformed) && strings.HasPrefix(malformed.Format, "tokenizer")
-	if err != nil && !later {
+	// it cannot be run is for later checks to say.
+	if err := m.load(ctx); err != nil && !errors.As(err, &unsupported) {
 		return finding{evidence: ev}, err
 	}
-	if ev.Tokens > 0 && int64(ev.Tokens) < ev.EmbeddingRows/2 {
+	if ev.Tokens > 0 && ev.Tokens < ev.EmbeddingRows/2 {
 		return finding{outcome: OutcomeWarned, evidence: ev, reason: fmt.Sprintf(
 			"the tokenizer has %d tokens, less than half of the embedding's %d rows", ev.Tokens, ev.EmbeddingRows)}, nil
 	}

@@ -20,6 +20,8 @@ type textRoundTrip struct {
 	Name   string `json:"name"`
 	Tokens int    `json:"tokens"`
 	Same   bool   `json:"same"`
+	Text   string `json:"text"`
+	Back   string `json:"back,omitempty"` // what came back, where that is not the same
 }
 
 func (tokenizerCheck) run(ctx context.Context, m *model) (finding, error) {
@@ -27,22 +29,26 @@ func (tokenizerCheck) run(ctx context.Context, m *model) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	ev := tokenizerEvidence{Vocabulary: tok.size()}
+	ev := tokenizerEvidence{Vocabulary: tok.Size()}
 	var wrong, lossy []string
 	for _, s := range specimens {
 		if ctx.Err() != nil {
 			return finding{}, context.Cause(ctx)
 		}
-		ids := tok.encode(s.text, false)
+		ids := tok.Encode(s.text, false)
 		for _, id := range ids {
-			if id < 0 || id >= tok.size() {
-				return failed(ev, "%s gives token %d, but there are only %d", s.name, id, tok.size()), nil
+			if id < 0 || id >= tok.Size() {
+				return failed(ev, "%s gives token %d, but there are only %d", s.name, id, tok.Size()), nil
 			}
 		}
-		same := tok.decode(ids) == s.text
-		ev.Texts = append(ev.Texts, textRoundTrip{Name: s.name, Tokens: len(ids), Same: same})
+		back := tok.Decode(ids)
+		trip := textRoundTrip{Name: s.name, Tokens: len(ids), Same: back == s.text, Text: s.text}
+		if !trip.Same {
+			trip.Back = storable(back)
+		}
+		ev.Texts = append(ev.Texts, trip)
 		switch {
-		case same:
+		case trip.Same:
 		case s.basic:
 			wrong = append(wrong, s.name)
 		default:

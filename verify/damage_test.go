@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"flag"
@@ -249,6 +250,13 @@ func TestDamage(t *testing.T) {
 		"wrong vocabulary":     {func(f folder) { f.config("vocab_size", 2047) }, "structure", `^the token embedding has 2048 rows, but the configuration declares a vocabulary of 2047$`},
 		"config is no JSON":    {func(f folder) { f.write("config.json", []byte("{")) }, "structure", `^malformed config.json`},
 		"a shard missing":      {func(f folder) { f.shard(); f.remove("model-00002-of-00002.safetensors") }, "structure", `model-00002-of-00002.safetensors.*shard is missing`},
+		"a shard cut off": {
+			func(f folder) {
+				f.shard()
+				f.write("model-00002-of-00002.safetensors", f.read("model-00002-of-00002.safetensors")[:100])
+			},
+			"structure", `^malformed safetensors \("model-00002-of-00002.safetensors"\)`,
+		},
 		"index names other file": {func(f folder) {
 			f.shard()
 			f.write("model-00002-of-00002.safetensors", f.read("model-00001-of-00002.safetensors"))
@@ -257,7 +265,7 @@ func TestDamage(t *testing.T) {
 		"scrambled embedding":     {func(f folder) { f.change("model.embed_tokens.weight", scramble) }, "perplexity", `is not below 1024; chance has 2048$`},
 		"weights far too large":   {func(f folder) { f.change("model.norm.weight", huge) }, "run", `after \d+ tokens$`},
 		"tokenizer has too many":  {moreTokens, "structure", `^the tokenizer has \d+ tokens, but the token embedding only 2048 rows$`},
-		"several files, no index": {func(f folder) { f.shard(); f.remove("model.safetensors.index.json") }, "structure", `2 weight files without an index`},
+		"several files, no index": {func(f folder) { f.shard(); f.remove("model.safetensors.index.json") }, "structure", `shards without an index`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -325,7 +333,11 @@ func TestUnsupported(t *testing.T) {
 		"architecture": {func(f folder) {
 			f.config("model_type", "mamba")
 			f.config("architectures", []string{"MambaForCausalLM"})
-		}, "mamba"},
+		}, `the architecture "mamba" cannot be run here yet`},
+		"architecture and tokenizer": {func(f folder) {
+			f.config("model_type", "mamba")
+			f.remove("tokenizer.json")
+		}, `the architecture "mamba" cannot be run here yet`},
 		"no configuration": {func(f folder) { f.remove("config.json") }, "config.json"},
 		"no tokenizer":     {func(f folder) { f.remove("tokenizer.json") }, "tokenizer"},
 		"only a pickle":    {func(f folder) { f.remove("model.safetensors"); f.write("pytorch_model.bin", []byte("x")) }, ".bin"},
@@ -344,6 +356,11 @@ func TestUnsupported(t *testing.T) {
 			}
 			if result(r, "run").Outcome != verify.OutcomeSkipped {
 				t.Error("the model was run all the same")
+			}
+			for _, id := range []string{"run", "perplexity"} {
+				if strings.Contains(result(r, id).Reason, r.Summary) {
+					t.Errorf("%s says again: %s", id, r.Summary)
+				}
 			}
 		})
 	}
@@ -383,6 +400,43 @@ func TestGGUF(t *testing.T) {
 				t.Errorf("%s: %s", r.State, r.Summary)
 			}
 		})
+	}
+}
+
+// TestSeveralModels verifies a folder with the example in several forms.
+func TestSeveralModels(t *testing.T) {
+	t.Parallel()
+	q8, err := os.ReadFile("../inference/testdata/tiny-llama-q8_0.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := copyExample(t)
+	f.write("tiny-q8_0.gguf", q8)
+	r := f.verify()
+	if r.State != verify.StatePassed || r.Summary != "10 checks passed, 1 skipped on 2 models" {
+		t.Errorf("%s: %s", r.State, r.Summary)
+	}
+	var of []string
+	for _, x := range r.Results {
+		of = append(of, x.ID+" "+x.File)
+	}
+	want := []string{
+		"structure model.safetensors", "digest ", "tensors model.safetensors", "tokenizer model.safetensors", "run model.safetensors", "perplexity model.safetensors",
+		"structure tiny-q8_0.gguf", "tensors tiny-q8_0.gguf", "tokenizer tiny-q8_0.gguf", "run tiny-q8_0.gguf", "perplexity tiny-q8_0.gguf",
+	}
+	if diff := cmp.Diff(want, of); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+
+	f.write("other.gguf", bytes.Replace(q8, []byte("\x05\x00\x00\x00\x00\x00\x00\x00llama"), []byte("\x05\x00\x00\x00\x00\x00\x00\x00xlama"), 1))
+	r = f.verify()
+	if r.State != verify.StateUnsupported || r.Summary != `2 of 3 models run; other.gguf: the architecture "xlama" cannot be run here yet` {
+		t.Errorf("%s: %s", r.State, r.Summary)
+	}
+	f.write("broken.gguf", q8[:5000])
+	r = f.verify()
+	if r.State != verify.StateFailed || !strings.HasPrefix(r.Summary, "broken.gguf: structure: malformed gguf") {
+		t.Errorf("%s: %s", r.State, r.Summary)
 	}
 }
 
@@ -458,7 +512,7 @@ func TestInspectExample(t *testing.T) {
 	facts.License.Text = ""
 	want := &registry.Facts{
 		Format: "safetensors", Architecture: "llama", Parameters: 2885888, Quantization: "BF16", ContextLength: 256, VocabSize: 2048,
-		HiddenSize: 256, Layers: 4, Tensors: 38, Tokenizer: "tokenizer.json", ChatTemplate: true,
+		HiddenSize: 256, Layers: 4, Tensors: 38, Tokenizer: "bpe", ChatTemplate: true,
 		Card: registry.Card{LicenseID: "apache-2.0"}, License: registry.License{Declared: "Apache-2.0", File: "LICENSE"},
 	}
 	if diff := cmp.Diff(want, facts); diff != "" {

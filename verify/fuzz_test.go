@@ -37,9 +37,9 @@ func FuzzInspect(f *testing.F) {
 		if facts.Parameters < 0 || facts.Layers < 0 || facts.VocabSize < 0 {
 			t.Fatalf("negative sizes: %+v", facts)
 		}
-		if d, err := (core{}).describe(t.Context(), files); err == nil {
-			d.missingLayers()
-			d.wrongShapes()
+		if f, err := (core{}).facts(t.Context(), files); err == nil {
+			missingLayers(f)
+			wrongShapes(f)
 		}
 	})
 }

@@ -3,12 +3,14 @@ package verify
 import (
 	"bytes"
 	"context"
+	"errors"
 	"path"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/licenses"
 	"github.com/carat-hub/carat/registry"
 )
@@ -23,8 +25,31 @@ type ContentError struct{ Reason string }
 // Error implements error.
 func (e *ContentError) Error() string { return e.Reason }
 
+// describeModel fills in what the headers of a model say. Its error is a
+// *ContentError when they are no good or in a format that is not known here.
+func describeModel(ctx context.Context, files Files, facts *registry.Facts) error {
+	f, err := core{}.facts(ctx, partsOf(files)[0].files)
+	var malformed *fault.Malformed
+	var unsupported *fault.Unsupported
+	switch {
+	case errors.As(err, &malformed):
+		return &ContentError{Reason: storable(malformed.Error())}
+	case errors.As(err, &unsupported):
+		return &ContentError{Reason: storable(unsupported.Error())}
+	case err != nil:
+		return err
+	}
+	*facts = registry.Facts{
+		Format: f.Format, Architecture: storable(f.Architecture), Parameters: f.Parameters, Quantization: storable(f.Quantization),
+		ContextLength: int64(f.ContextLength), VocabSize: int64(f.VocabularySize), HiddenSize: int64(f.HiddenSize),
+		Layers: int64(f.Layers), Tensors: int64(len(f.Tensors)), Tokenizer: storable(f.Tokenizer), ChatTemplate: f.ChatTemplate,
+	}
+	return nil
+}
+
 // Inspect reads the facts of a version from its headers, its card and its
-// licence text. It reads a bounded part of the files. With a *ContentError,
+// licence text. Of several models among the files, such as quantizations of
+// one, the first is described. It reads a bounded part of the files. With a *ContentError,
 // the facts hold what could be read all the same; any other error is a
 // failure to read.
 func Inspect(ctx context.Context, files Files) (*registry.Facts, error) {

@@ -3,48 +3,32 @@ package verify
 import (
 	"context"
 
-	"github.com/carat-hub/carat/inference/tensor"
-	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/inference"
 )
 
 // engine is what the checks need of package inference. Its errors tell a
 // damaged model (*fault.Malformed) from one that cannot be run here
 // (*fault.Unsupported); any other error is a failure of the verifier.
 type engine interface {
-	// describe reads the headers.
-	describe(ctx context.Context, files Files) (*description, error)
+	// facts reads the headers.
+	facts(ctx context.Context, files Files) (*inference.Facts, error)
+	// scan reads every weight and calls each for every tensor.
+	scan(ctx context.Context, files Files, each func(inference.TensorScan) error) error
 	// tokenizer reads the tokenizer of a model that cannot be loaded.
 	tokenizer(ctx context.Context, files Files) (lexer, error)
 	// load makes the model ready to run.
 	load(ctx context.Context, files Files, threads int) (decoder, error)
 }
 
-// description is what the headers of a model say.
-type description struct {
-	facts         registry.Facts // all but card and licence
-	weights       []weight       // in the order of their names
-	embeddingRows int64          // 0 when there is no token embedding
-	dims          dimensions     // as configured
-}
-
-// weight is one tensor in a file.
-type weight struct {
-	name   string
-	typ    tensor.Type
-	shape  []int
-	file   *File
-	offset int64 // in the file, in bytes
-}
-
-// lexer turns text into tokens and back.
+// lexer turns text into tokens and back, as *tokenizer.Tokenizer does.
 type lexer interface {
-	// encode returns the tokens of a text; special adds those that the model
+	// Encode returns the tokens of a text; special adds those that the model
 	// expects around a prompt.
-	encode(text string, special bool) []int
-	// decode returns the text of tokens, without those that are no text.
-	decode(ids []int) string
-	// size is how many tokens there are.
-	size() int
+	Encode(text string, special bool) []int
+	// Decode returns the text of tokens, without those that are no text.
+	Decode(ids []int) string
+	// Size is how many tokens there are.
+	Size() int
 }
 
 // decoder is a model that is ready to run.
@@ -56,35 +40,44 @@ type decoder interface {
 	close() error
 }
 
-// session is a text that grows.
+// session is a text that grows, as *inference.Session does.
 type session interface {
-	// feed appends tokens and calls each with the scores of what follows each
-	// of them, which hold until it returns.
-	feed(ctx context.Context, ids []int, each func(i int, logits []float32) error) error
-	close()
+	// EvalEach appends tokens and calls each with the scores of what follows
+	// every one of them from the given one on, which hold until it returns.
+	EvalEach(ctx context.Context, ids []int, from int, each func(i int, logits []float32) error) error
+	Close()
 }
 
 // model is the subject of a verification: what checks share.
 type model struct {
-	files  Files
+	files  Files // all of the version
+	part   part  // those of the model
 	report *Report
 	opts   RunOptions
 	engine engine
 
-	described *description
-	lexer     lexer
-	decoder   decoder
+	known   *inference.Facts
+	lexer   lexer
+	decoder decoder
+	// refused says why the model is not looked at, nil when it is.
+	refused error
+	// unrunnable is why loading found that the model cannot be run here.
+	unrunnable error
 }
 
-func (m *model) describe(ctx context.Context) (*description, error) {
-	if m.described != nil {
-		return m.described, nil
+// facts reads the headers once.
+func (m *model) facts(ctx context.Context) (*inference.Facts, error) {
+	if m.known != nil {
+		return m.known, nil
 	}
-	d, err := m.engine.describe(ctx, m.files)
+	if m.refused != nil {
+		return nil, m.refused
+	}
+	f, err := m.engine.facts(ctx, m.part.files)
 	if err == nil {
-		m.described = d
+		m.known = f
 	}
-	return d, err
+	return f, err
 }
 
 func (m *model) tokenizer(ctx context.Context) (lexer, error) {
@@ -96,7 +89,7 @@ func (m *model) tokenizer(ctx context.Context) (lexer, error) {
 	if err == nil {
 		l, err = m.decoder.lexer()
 	} else if ctx.Err() == nil {
-		l, err = m.engine.tokenizer(ctx, m.files)
+		l, err = m.engine.tokenizer(ctx, m.part.files)
 	}
 	if err == nil {
 		m.lexer = l
@@ -109,10 +102,11 @@ func (m *model) load(ctx context.Context) error {
 	if m.decoder != nil {
 		return nil
 	}
-	d, err := m.engine.load(ctx, m.files, m.opts.Threads)
+	d, err := m.engine.load(ctx, m.part.files, m.opts.Threads)
 	if err == nil {
 		m.decoder = d
 	}
+	m.unrunnable = obstacle(err)
 	return err
 }
 
@@ -126,11 +120,11 @@ func (m *model) session(ctx context.Context, capacity int) (session, error) {
 
 // contextLength is how many tokens the model sees at once, 0 when it does not say.
 func (m *model) contextLength(ctx context.Context) (int, error) {
-	d, err := m.describe(ctx)
+	f, err := m.facts(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return int(min(d.facts.ContextLength, 1<<30)), nil
+	return f.ContextLength, nil
 }
 
 func (m *model) close() error {

@@ -49,8 +49,9 @@ const (
 
 // Result is one check's outcome with its evidence.
 type Result struct {
-	ID       string          `json:"id"`     // for example "structure.tensors"
-	Proves   string          `json:"proves"` // one sentence: what a pass proves
+	ID       string          `json:"id"`             // for example "structure.tensors"
+	File     string          `json:"file,omitempty"` // which model is meant, where a version holds several
+	Proves   string          `json:"proves"`         // one sentence: what a pass proves
 	Outcome  Outcome         `json:"outcome"`
 	Reason   string          `json:"reason,omitempty"`   // why, always there unless passed
 	Evidence json.RawMessage `json:"evidence,omitempty"` // data that another verifier can compare

@@ -96,33 +96,49 @@ func Run(ctx context.Context, files Files, o RunOptions) *Report {
 	r := o.newReport()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("time limit of %s reached", o.Timeout))
 	defer cancel()
-	m := &model{files: files, report: r, opts: o, engine: core{}}
-	run := runner{report: r, model: m, opts: o, outcomes: map[string]Outcome{}}
+	run := runner{report: r, files: files, opts: o, engine: core{}}
 	run.all(ctx, checks())
 	return r
 }
 
 type runner struct {
-	report   *Report
-	model    *model
-	opts     RunOptions
-	outcomes map[string]Outcome
+	report *Report
+	files  Files
+	opts   RunOptions
+	engine engine
 
-	broken      string // why the verifier itself could not go on
-	unsupported string // why the model cannot be run here
+	model    *model             // the one that is looked at
+	outcomes map[string]Outcome // of its checks
+	halted   error              // the first obstacle to its checks
+
+	broken      string   // why the verifier itself could not go on
+	unsupported []string // why models cannot be run here, one for each of them
 }
 
+// all runs the checks on every model among the files.
 func (r *runner) all(ctx context.Context, list []check) {
-	for _, c := range list {
-		r.one(ctx, c)
-		if r.opts.Progress != nil {
-			r.opts.Progress(r.report.clone())
+	parts := partsOf(r.files)
+	var refused error
+	if len(parts) > maxParts {
+		refused = &cannotRunError{fmt.Sprintf("there are %d models in one version; at most %d are verified", len(parts), maxParts)}
+		parts = parts[:1]
+		parts[0].name = ""
+	}
+	for i, p := range parts {
+		r.model = &model{files: r.files, part: p, report: r.report, opts: r.opts, engine: r.engine, refused: refused}
+		r.outcomes, r.halted = map[string]Outcome{}, nil
+		for _, c := range list {
+			if i > 0 && c.id() == (digestCheck{}).id() {
+				continue // it is about all files
+			}
+			r.one(ctx, c)
+			if r.opts.Progress != nil {
+				r.opts.Progress(r.report.clone())
+			}
 		}
+		r.settle()
 	}
-	if err := r.model.close(); err != nil && r.broken == "" {
-		r.broken = fmt.Sprintf("close the model: %v", err)
-	}
-	r.conclude()
+	r.conclude(len(parts))
 	r.report.FinishedAt = r.opts.Now().UTC()
 }
 
@@ -130,14 +146,14 @@ func (r *runner) all(ctx context.Context, list []check) {
 func (r *runner) one(ctx context.Context, c check) {
 	started := r.opts.Now()
 	f, err := r.attempt(ctx, c)
-	var cannot *cannotRunError
-	var unsupported *fault.Unsupported
 	var malformed *fault.Malformed
+	hindrance := obstacle(err)
 	switch {
-	case errors.As(err, &unsupported):
-		f = r.cannotRun(f, unsupported.What+": "+unsupported.Reason)
-	case errors.As(err, &cannot):
-		f = r.cannotRun(f, cannot.reason)
+	case hindrance != nil:
+		if r.halted == nil {
+			r.halted = hindrance
+		}
+		f = finding{outcome: OutcomeSkipped, reason: storable(hindrance.Error()), evidence: f.evidence}
 	case errors.As(err, &malformed):
 		f = failed(f.evidence, "%s", storable(malformed.Error()))
 	case err != nil:
@@ -145,6 +161,9 @@ func (r *runner) one(ctx context.Context, c check) {
 		f = skipped("could not run: %v", err)
 	}
 	res := Result{ID: c.id(), Proves: c.proves(), Outcome: f.outcome, Reason: f.reason, Seconds: seconds(r.opts.Now().Sub(started))}
+	if c.id() != (digestCheck{}).id() {
+		res.File = r.model.part.name
+	}
 	if f.evidence != nil {
 		if res.Evidence, err = json.Marshal(f.evidence); err != nil {
 			r.broken = fmt.Sprintf("%s: encode the evidence: %v", c.id(), err)
@@ -152,16 +171,6 @@ func (r *runner) one(ctx context.Context, c check) {
 	}
 	r.outcomes[c.id()] = f.outcome
 	r.report.Results = append(r.report.Results, res)
-}
-
-// cannotRun notes that the model cannot be run here, and keeps the evidence
-// of what could be looked at.
-func (r *runner) cannotRun(f finding, reason string) finding {
-	reason = storable(reason)
-	if r.unsupported == "" {
-		r.unsupported = reason
-	}
-	return finding{outcome: OutcomeSkipped, reason: "unsupported: " + reason, evidence: f.evidence}
 }
 
 func (r *runner) attempt(ctx context.Context, c check) (f finding, err error) {
@@ -206,23 +215,57 @@ func panicSite(stack []byte) string {
 	return "an unknown place"
 }
 
+// settle closes the model and notes why it was not run. What its architecture
+// lacks comes before what its tokenizer does.
+func (r *runner) settle() {
+	m := r.model
+	if err := m.close(); err != nil && r.broken == "" {
+		r.broken = fmt.Sprintf("close the model: %v", err)
+	}
+	why := r.halted
+	var u *fault.Unsupported
+	if errors.As(m.unrunnable, &u) && u.What != "tensor type" || why == nil {
+		why = m.unrunnable
+	}
+	sentence := ""
+	if why != nil {
+		sentence = storable(obstacleSentence(why, m.known))
+	} else if lost := r.missing(); lost != "" {
+		sentence = lost + " was not shown"
+	}
+	if sentence != "" {
+		r.unsupported = append(r.unsupported, ofPart(m.part.name, sentence))
+	}
+}
+
+// ofPart says of which model a sentence is.
+func ofPart(name, sentence string) string {
+	if name == "" {
+		return sentence
+	}
+	return name + ": " + sentence
+}
+
 // conclude decides the state. Whatever is in doubt is not a pass.
-func (r *runner) conclude() {
+func (r *runner) conclude(models int) {
 	rep := r.report
-	lost := r.missing()
 	switch failures := rep.Failed(); {
 	case r.broken != "":
 		rep.State, rep.Summary = StateError, r.broken
 	case len(failures) > 0:
-		rep.State, rep.Summary = StateFailed, failures[0].ID+": "+failures[0].Reason
-	case r.unsupported != "":
-		rep.State, rep.Summary = StateUnsupported, r.unsupported
-	case lost != "":
-		rep.State, rep.Summary = StateUnsupported, lost+" was not shown"
+		rep.State, rep.Summary = StateFailed, ofPart(failures[0].File, failures[0].ID+": "+failures[0].Reason)
+	case len(r.unsupported) > 0:
+		rep.State, rep.Summary = StateUnsupported, r.unsupported[0]
+		if models > 1 {
+			rep.Summary = fmt.Sprintf("%d of %d models run; %s", models-len(r.unsupported), models, rep.Summary)
+		}
 	default:
 		rep.State, rep.Summary = StatePassed, fmt.Sprintf("all %d checks passed", len(rep.Results))
 		if n := count(rep.Results, OutcomeSkipped); n > 0 {
 			rep.Summary = fmt.Sprintf("%d checks passed, %d skipped", len(rep.Results)-n, n)
+		}
+		if models > 1 {
+			rep.Summary += fmt.Sprintf(" on %d models", models)
 		}
 	}
 }
@@ -246,11 +289,6 @@ func count(results []Result, o Outcome) int {
 	}
 	return n
 }
-
-// cannotRunError says that a model cannot be run here, which is no fault of it.
-type cannotRunError struct{ reason string }
-
-func (e *cannotRunError) Error() string { return e.reason }
 
 // clone returns a copy that stays as it is while the verification goes on.
 func (r *Report) clone() *Report {

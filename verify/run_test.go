@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"math"
 	"os"
@@ -13,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/inference/fault"
-	"github.com/carat-hub/carat/inference/tensor"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -49,7 +48,7 @@ func runFake(t *testing.T, files Files, o RunOptions, list []check) *Report {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), o.Timeout, errors.New("time limit reached"))
 	defer cancel()
 	r := o.newReport()
-	run := runner{report: r, model: &model{files: files, report: r, opts: o, engine: core{}}, opts: o, outcomes: map[string]Outcome{}}
+	run := runner{report: r, files: files, opts: o, engine: core{}}
 	run.all(ctx, list)
 	return r
 }
@@ -71,7 +70,7 @@ func TestStates(t *testing.T) {
 		"a skip that may be":    {extra: fakeCheck{do: returns(skipped("no manifest"), nil)}, state: StatePassed, summary: "5 checks passed, 1 skipped"},
 		"a failure":             {extra: fakeCheck{do: returns(failed(nil, "it is broken"), nil)}, state: StateFailed, summary: "extra: it is broken"},
 		"malformed":             {extra: fakeCheck{do: returns(finding{}, &fault.Malformed{Format: "gguf", Offset: -1, Reason: "cut off"})}, state: StateFailed, summary: "extra: malformed gguf: cut off"},
-		"unsupported":           {extra: fakeCheck{do: returns(finding{}, fault.NewUnsupported("architecture", "mamba"))}, state: StateUnsupported, summary: "architecture: mamba"},
+		"unsupported":           {extra: fakeCheck{do: returns(finding{}, fault.NewUnsupported("architecture", "mamba"))}, state: StateUnsupported, summary: "unsupported architecture: mamba"},
 		"own failure":           {extra: fakeCheck{do: returns(finding{}, errors.New("disk on fire"))}, state: StateError, summary: "extra: disk on fire"},
 		"panic":                 {extra: fakeCheck{do: func(context.Context) (finding, error) { panic("index out of range") }}, state: StateError, summary: "extra: panic: index out of range at verify.TestStates"},
 		"timeout":               {extra: fakeCheck{do: func(ctx context.Context) (finding, error) { <-ctx.Done(); return finding{}, ctx.Err() }}, opts: RunOptions{Timeout: time.Millisecond}, state: StateError, summary: "extra: time limit reached"},
@@ -194,26 +193,31 @@ func TestDigestCheck(t *testing.T) {
 
 // fakeEngine is a model of four tokens that always answers with the same logits.
 type fakeEngine struct {
-	d      description
+	known  inference.Facts
+	tensor inference.TensorScan
 	logits func(call int) []float32
 	calls  int
 	pieces []string
 	lossy  bool
 }
 
-func (e *fakeEngine) describe(context.Context, Files) (*description, error) { return &e.d, nil }
-func (e *fakeEngine) tokenizer(context.Context, Files) (lexer, error)       { return e, nil }
-func (e *fakeEngine) load(context.Context, Files, int) (decoder, error)     { return e, nil }
-func (e *fakeEngine) lexer() (lexer, error)                                 { return e, nil }
-func (e *fakeEngine) session(int) session                                   { return fakeSession{e} }
-func (e *fakeEngine) close() error                                          { return nil }
-func (e *fakeEngine) size() int                                             { return 4 }
+func (e *fakeEngine) facts(context.Context, Files) (*inference.Facts, error) { return &e.known, nil }
+
+func (e *fakeEngine) scan(_ context.Context, _ Files, each func(inference.TensorScan) error) error {
+	return each(e.tensor)
+}
+func (e *fakeEngine) tokenizer(context.Context, Files) (lexer, error)   { return e, nil }
+func (e *fakeEngine) load(context.Context, Files, int) (decoder, error) { return e, nil }
+func (e *fakeEngine) lexer() (lexer, error)                             { return e, nil }
+func (e *fakeEngine) session(int) session                               { return fakeSession{e} }
+func (e *fakeEngine) close() error                                      { return nil }
+func (e *fakeEngine) Size() int                                         { return 4 }
 
 type fakeSession struct{ e *fakeEngine }
 
-func (fakeSession) close() {}
+func (fakeSession) Close() {}
 
-func (s fakeSession) feed(_ context.Context, ids []int, each func(int, []float32) error) error {
+func (s fakeSession) EvalEach(_ context.Context, ids []int, _ int, each func(int, []float32) error) error {
 	for i := range ids {
 		s.e.calls++
 		if err := each(i, s.e.logits(s.e.calls)); err != nil {
@@ -223,7 +227,7 @@ func (s fakeSession) feed(_ context.Context, ids []int, each func(int, []float32
 	return nil
 }
 
-func (e *fakeEngine) encode(text string, _ bool) []int {
+func (e *fakeEngine) Encode(text string, _ bool) []int {
 	e.pieces = append(e.pieces, text)
 	ids := make([]int, 40)
 	for i := range ids {
@@ -232,7 +236,7 @@ func (e *fakeEngine) encode(text string, _ bool) []int {
 	return ids
 }
 
-func (e *fakeEngine) decode([]int) string {
+func (e *fakeEngine) Decode([]int) string {
 	last := e.pieces[len(e.pieces)-1]
 	if e.lossy && strings.ContainsFunc(last, func(r rune) bool { return r > 127 }) {
 		return "?"
@@ -288,7 +292,7 @@ func TestRunCheckJudgesOutputs(t *testing.T) {
 func TestRunCheckNeedsContext(t *testing.T) {
 	t.Parallel()
 	e := &fakeEngine{logits: func(int) []float32 { return []float32{1, 2} }}
-	e.d.facts.ContextLength = 50
+	e.known.ContextLength = 50
 	var cannot *cannotRunError
 	if _, err := (generateCheck{}).run(t.Context(), &model{engine: e}); !errors.As(err, &cannot) {
 		t.Errorf("error %v", err)
@@ -347,43 +351,35 @@ func TestTokenizerCheck(t *testing.T) {
 
 func TestTensorsCheck(t *testing.T) {
 	t.Parallel()
-	nan, inf := float32(math.NaN()), float32(math.Inf(-1))
 	tests := map[string]struct {
-		values  []float32
-		shape   []int
-		typ     tensor.Type
+		scan    inference.TensorScan
 		outcome Outcome
 		reason  string
 	}{
-		"good":            {values: []float32{1, -2, 0, 3}, shape: []int{2, 2}, outcome: OutcomePassed},
-		"one NaN":         {values: []float32{1, nan, 0, 3}, shape: []int{2, 2}, outcome: OutcomeFailed, reason: `tensor "w" has 1 NaN and 0 infinite values`},
-		"infinite":        {values: []float32{1, inf, inf, 3}, shape: []int{4}, outcome: OutcomeFailed, reason: `tensor "w" has 0 NaN and 2 infinite values`},
-		"zero matrix":     {values: make([]float32, 4), shape: []int{2, 2}, outcome: OutcomeFailed, reason: `tensor "w" is all zero`},
-		"zero bias":       {values: make([]float32, 4), shape: []int{4}, outcome: OutcomePassed},
-		"many chunks":     {values: append(make([]float32, tensorChunk+5), nan), shape: []int{tensorChunk + 6}, outcome: OutcomeFailed, reason: `tensor "w" has 1 NaN and 0 infinite values`},
-		"type not in use": {values: make([]float32, 64), shape: []int{64}, typ: tensor.Q4K},
+		"good":        {inference.TensorScan{Shape: []int{2, 2}, Elements: 4, Zero: 1, Min: -2, Max: 3}, OutcomePassed, ""},
+		"one NaN":     {inference.TensorScan{Shape: []int{2, 2}, Elements: 4, NaN: 1, Max: 3}, OutcomeFailed, `tensor "w" has 1 NaN and 0 infinite values`},
+		"infinite":    {inference.TensorScan{Shape: []int{4}, Elements: 4, Inf: 2, Max: 3}, OutcomeFailed, `tensor "w" has 0 NaN and 2 infinite values`},
+		"zero matrix": {inference.TensorScan{Shape: []int{2, 2}, Elements: 4, Zero: 4}, OutcomeFailed, `tensor "w" is all zero`},
+		"zero bias":   {inference.TensorScan{Shape: []int{4}, Elements: 4, Zero: 4}, OutcomePassed, ""},
+		"unread type": {inference.TensorScan{Shape: []int{64}, DType: "Q8_1", Skipped: "not yet"}, "", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := []byte("header--")
-			for _, v := range tt.values {
-				p = binary.LittleEndian.AppendUint32(p, math.Float32bits(v))
-			}
-			if tt.typ == tensor.Invalid {
-				tt.typ = tensor.F32
-			}
-			e := &fakeEngine{d: description{weights: []weight{{name: "w", typ: tt.typ, shape: tt.shape, file: fileOf(t, "m", p), offset: 8}}}}
-			f, err := tensorsCheck{}.run(t.Context(), &model{engine: e})
-			var cannot *cannotRunError
+			tt.scan.Name = "w"
+			f, err := tensorsCheck{}.run(t.Context(), &model{engine: &fakeEngine{tensor: tt.scan}})
 			if tt.outcome == "" {
-				if !errors.As(err, &cannot) || cannot.reason != "tensor type: Q4_K" {
+				var unsupported *fault.Unsupported
+				if !errors.As(err, &unsupported) || unsupported.Error() != "unsupported tensor type: Q8_1" {
 					t.Errorf("error %v", err)
 				}
 				return
 			}
 			if err != nil || f.outcome != tt.outcome || f.reason != tt.reason {
 				t.Errorf("%s: %q, %v", f.outcome, f.reason, err)
+			}
+			if ev, ok := f.evidence.(tensorsEvidence); !ok || ev.Tensors != 1 || ev.MaxAbs != max(-tt.scan.Min, tt.scan.Max) {
+				t.Errorf("evidence %+v", f.evidence)
 			}
 		})
 	}
@@ -392,7 +388,7 @@ func TestTensorsCheck(t *testing.T) {
 func TestStructureCheckComparesVocabularies(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		rows, declared int64
+		rows, declared int
 		outcome        Outcome
 	}{
 		"equal":             {4, 4, OutcomePassed},
@@ -404,8 +400,7 @@ func TestStructureCheckComparesVocabularies(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := &fakeEngine{d: description{weights: make([]weight, 1), embeddingRows: tt.rows}}
-			e.d.facts.VocabSize = tt.declared
+			e := &fakeEngine{known: inference.Facts{Tensors: make([]inference.TensorFact, 1), EmbeddingRows: tt.rows, VocabularySize: tt.declared}}
 			f, err := structureCheck{}.run(t.Context(), &model{engine: e})
 			if err != nil || f.outcome != tt.outcome {
 				t.Errorf("%s: %q, %v", f.outcome, f.reason, err)

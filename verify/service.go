@@ -65,6 +65,12 @@ func (s *Service) Inspect(ctx context.Context, n registry.Name, d registry.Diges
 	return err
 }
 
+// AbandonInspection stores that the facts of a version were not found, because
+// the inspection ended its worker each time.
+func (s *Service) AbandonInspection(ctx context.Context, n registry.Name, d registry.Digest, attempts int) error {
+	return s.saveFacts(ctx, n, d, nil, fmt.Sprintf("the inspection did not survive %d attempts", attempts))
+}
+
 func (s *Service) inspect(ctx context.Context, v registry.Version) (*registry.Facts, error) {
 	files, err := s.o.Source.ForInspection(ctx, v)
 	if err != nil {
@@ -96,18 +102,22 @@ func (s *Service) Verify(ctx context.Context, id int64, n registry.Name, d regis
 	if err != nil || v == nil {
 		return err
 	}
-	if done, err := s.finished(ctx, id, n, d); done || err != nil {
+	report, done, err := s.stored(ctx, id, n, d)
+	if done || err != nil {
 		return err
 	}
-	report, err := s.run(ctx, id, *v)
-	if ctx.Err() != nil {
-		return fmt.Errorf("verify %s@%s: %w", n, d, context.Cause(ctx))
+	if report == nil {
+		if err := s.complete(ctx, id, *v, last); err != nil {
+			return err
+		}
+		// What is published is what was stored, so that an attempt after a crash
+		// publishes the same bytes again and not a second report.
+		if report, done, err = s.stored(ctx, id, n, d); done || err != nil {
+			return err
+		}
 	}
-	if err != nil && !last {
-		return err
-	}
-	if err != nil {
-		s.o.Logger.ErrorContext(ctx, "verification could not run", slog.String("name", string(n)), slog.String("digest", d.String()), slog.Any("error", err))
+	if report == nil {
+		return fmt.Errorf("verify %s@%s: the stored report is not complete", n, d)
 	}
 	referrer, perr := Publish(ctx, s.o.Publisher, n, d, report)
 	if perr != nil && !last {
@@ -116,13 +126,37 @@ func (s *Service) Verify(ctx context.Context, id int64, n registry.Name, d regis
 	return errors.Join(unlessGone(perr), unlessGone(s.o.Store.FinishVerification(ctx, id, report, referrer)))
 }
 
-// finished reports whether the verification has its final report already.
-func (s *Service) finished(ctx context.Context, id int64, n registry.Name, d registry.Digest) (bool, error) {
+// stored returns the complete report of a verification that has still to be
+// published, nil when there is none yet. done says that nothing is left to do:
+// the verification has ended or is gone.
+func (s *Service) stored(ctx context.Context, id int64, n registry.Name, d registry.Digest) (report *Report, done bool, err error) {
 	newest, err := s.o.Store.Verification(ctx, n, d)
-	if err != nil {
-		return registry.IsCode(err, registry.CodeManifestUnknown), unlessGone(err)
+	switch {
+	case err != nil:
+		return nil, registry.IsCode(err, registry.CodeManifestUnknown), unlessGone(err)
+	case newest.ID > id: // asked for when this one had ended
+		return nil, true, nil
+	case newest.ID == id && newest.State.Done():
+		return nil, true, nil
+	case newest.ID == id && newest.Report != nil && newest.Report.State.Done():
+		return newest.Report, false, nil
 	}
-	return newest.ID == id && newest.State.Done(), nil
+	return nil, false, nil
+}
+
+// complete verifies the files and stores the complete report.
+func (s *Service) complete(ctx context.Context, id int64, v registry.Version, last bool) error {
+	report, err := s.run(ctx, id, v)
+	if ctx.Err() != nil {
+		return fmt.Errorf("verify %s@%s: %w", v.Name, v.Digest, context.Cause(ctx))
+	}
+	if err != nil && !last {
+		return err
+	}
+	if err != nil {
+		s.o.Logger.ErrorContext(ctx, "verification could not run", slog.String("name", string(v.Name)), slog.String("digest", v.Digest.String()), slog.Any("error", err))
+	}
+	return unlessGone(s.o.Store.SaveProgress(ctx, id, report))
 }
 
 // run verifies the files. The report is there even with an error, which says

@@ -26,6 +26,7 @@ type memoryStore struct {
 	progress []verify.State
 	final    *verify.Report
 	referrer registry.Digest
+	lost     error // what finishing fails with
 }
 
 var errGone = registry.Errorf(registry.CodeManifestUnknown, "the version is gone")
@@ -53,10 +54,14 @@ func (s *memoryStore) SaveProgress(_ context.Context, _ int64, r *verify.Report)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.progress = append(s.progress, r.State)
+	s.newest.State, s.newest.Report = verify.StateRunning, r
 	return nil
 }
 
 func (s *memoryStore) FinishVerification(_ context.Context, _ int64, r *verify.Report, referrer registry.Digest) error {
+	if s.lost != nil {
+		return s.lost
+	}
 	s.final, s.referrer = r, referrer
 	return nil
 }
@@ -67,6 +72,7 @@ type bench struct {
 	store   *memoryStore
 	service *verify.Service
 	version registry.Version
+	seconds int // of the clock, which each look at it moves
 }
 
 func setup(t *testing.T, files map[string][]byte) *bench {
@@ -80,7 +86,10 @@ func setup(t *testing.T, files map[string][]byte) *bench {
 		Versions: b.store, Publisher: b.hub, Store: b.store,
 		Source: verify.Source{Blobs: b.hub, Cache: openCache(t, t.TempDir(), 64<<20)},
 		Logger: slog.New(slog.DiscardHandler),
-		Now:    func() time.Time { return time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC) },
+		Now: func() time.Time {
+			b.seconds++
+			return time.Date(2030, 1, 2, 3, 4, b.seconds, 0, time.UTC)
+		},
 	})
 	return b
 }
@@ -110,6 +119,40 @@ func TestServiceVerifies(t *testing.T) {
 	b.store.final = nil
 	if err := b.verify(t, false); err != nil || b.store.final != nil {
 		t.Errorf("a finished verification was done again: %v", err)
+	}
+}
+
+// TestServicePublishesOnce: when the hub dies between publishing a report and
+// finishing the verification, the next attempt publishes the same report.
+func TestServicePublishesOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, map[string][]byte{"model.safetensors": []byte("no such thing")})
+	b.store.lost = storage.ErrUnavailable
+	if err := b.verify(t, false); !errors.Is(err, storage.ErrUnavailable) {
+		t.Fatalf("error %v", err)
+	}
+	reports := len(b.hub.manifests)
+	if reports != 2 { // the version and its report
+		t.Fatalf("%d manifests", reports)
+	}
+	attempts := len(b.store.progress)
+	b.store.lost = nil
+	if err := b.verify(t, false); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.hub.manifests) != reports || b.hub.manifests[b.store.referrer].Subject != b.version.Digest {
+		t.Errorf("%d manifests, referrer %s", len(b.hub.manifests), b.store.referrer)
+	}
+	if len(b.store.progress) != attempts {
+		t.Error("the checks were run again")
+	}
+	// Asked for again, the version gets another report beside the first.
+	b.store.newest = verify.Verification{ID: 2, State: verify.StatePending}
+	if err := b.service.Verify(t.Context(), 2, "org/m", b.version.Digest, false); err != nil || len(b.hub.manifests) != reports+1 {
+		t.Errorf("second verification: %v, %d manifests", err, len(b.hub.manifests))
+	}
+	if err := b.verify(t, false); err != nil || len(b.hub.manifests) != reports+1 {
+		t.Errorf("the first one once more: %v, %d manifests", err, len(b.hub.manifests))
 	}
 }
 

@@ -32,7 +32,9 @@ type Store interface {
 	// When there is none it inserts a pending one and its job in one transaction.
 	// Errors: registry.CodeManifestUnknown.
 	RequestVerification(ctx context.Context, n registry.Name, d registry.Digest) (Verification, error)
-	// SaveProgress stores state and report of a verification that goes on.
+	// SaveProgress stores the report of a verification that goes on, and its
+	// state. One with a complete report goes on as running until
+	// FinishVerification.
 	// Errors: registry.CodeManifestUnknown when the version is gone.
 	SaveProgress(ctx context.Context, id int64, r *Report) error
 	// FinishVerification stores the final report and the digest of its referrer.
@@ -40,10 +42,21 @@ type Store interface {
 	FinishVerification(ctx context.Context, id int64, r *Report, referrer registry.Digest) error
 }
 
-// Backlog lists verifications that wait or run, so that those whose job was
-// lost can be enqueued again.
+// Uninspected is a version about which nothing is known yet.
+type Uninspected struct {
+	ID     int64 // of the row
+	Name   registry.Name
+	Digest registry.Digest // of the manifest
+}
+
+// Backlog lists work that is not done, so that what lost its job can be
+// enqueued again.
 type Backlog interface {
 	// Unfinished lists up to limit verifications in state pending or running
 	// whose id is greater than after, in the order of their ids, without reports.
 	Unfinished(ctx context.Context, after int64, limit int) ([]Verification, error)
+	// Uninspected lists up to limit versions from before the given time that
+	// have neither facts nor a reason why not, whose id is greater than after,
+	// in the order of their ids.
+	Uninspected(ctx context.Context, before time.Time, after int64, limit int) ([]Uninspected, error)
 }

@@ -1,8 +1,6 @@
 package web
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -72,6 +70,7 @@ type verificationView struct {
 type checkRow struct {
 	Number             int // in the report, from one
 	ID, Proves, Reason string
+	File               string // the model that is meant, where a version holds several
 	Outcome, Word      string
 	Seconds            string
 	Evidence           string // indented JSON
@@ -150,14 +149,9 @@ func (h *Handler) verificationView(v verify.Verification) *verificationView {
 }
 
 func checkRowOf(x verify.Result) checkRow {
-	row := checkRow{ID: x.ID, Proves: x.Proves, Reason: x.Reason, Outcome: string(x.Outcome), Word: outcomeWord(x.Outcome), Seconds: formatSeconds(x.Seconds)}
+	row := checkRow{ID: x.ID, File: x.File, Proves: x.Proves, Reason: x.Reason, Outcome: string(x.Outcome), Word: outcomeWord(x.Outcome), Seconds: formatSeconds(x.Seconds)}
 	if len(x.Evidence) > 0 {
-		var b bytes.Buffer
-		if err := json.Indent(&b, x.Evidence, "", "  "); err != nil {
-			b.Reset()
-			b.Write(x.Evidence)
-		}
-		text, whole := clip(strings.ToValidUTF8(b.String(), "\ufffd"), maxEvidence)
+		text, whole := clip(strings.ToValidUTF8(evidenceText(x.Evidence), "\ufffd"), maxEvidence)
 		if !whole {
 			text += "\n…"
 		}

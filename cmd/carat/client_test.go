@@ -115,7 +115,7 @@ func TestClientAgainstHub(t *testing.T) {
 	}
 
 	text, _ := anonymous.run(0, "", "inspect", ref)
-	for _, want := range []string{"modelpack", strings.TrimSpace(digest), "v1", "5.6 MiB in 8 files", "model.safetensors", "verification"} {
+	for _, want := range []string{"modelpack", strings.TrimSpace(digest), "v1", "5.8 MB in 8 files", "model.safetensors", "verification"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("inspect does not print %q:\n%s", want, text)
 		}
@@ -249,7 +249,7 @@ func TestInterrupted(t *testing.T) {
 
 func TestFormatBytes(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 5 << 30: "5.0 GiB", 1<<20 - 1: "1.0 MiB", 1<<63 - 1: "8.0 EiB"} {
+	for n, want := range map[int64]string{0: "0 B", 999: "999 B", 1000: "1.0 kB", 5e9: "5.0 GB", 999_999: "1.0 MB", 1<<63 - 1: "9.2 EB"} {
 		if got := formatBytes(n); got != want {
 			t.Errorf("formatBytes(%d) = %q, want %q", n, got, want)
 		}

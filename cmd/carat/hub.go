@@ -134,7 +134,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		},
 		ErrorPage: pages.ErrorPage,
 		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
-		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Logger: h.log,
+		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Grace: h.config.Grace, Logger: h.log,
 	})
 }
 
@@ -165,6 +165,9 @@ func (h *theHub) ensureAdmin(ctx context.Context, given string) (made string, er
 // what is in flight is done.
 func (h *theHub) run(ctx context.Context, l net.Listener) error {
 	if err := h.startJobs(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = nil // told to stop before it had begun
+		}
 		return errors.Join(err, l.Close())
 	}
 	err := h.server.Serve(ctx, l)

@@ -33,6 +33,8 @@ type inspection struct {
 	ParamSize    string                        `json:"paramSize,omitempty"`
 	FactsError   string                        `json:"factsError,omitempty"`
 	Verification *registry.VerificationSummary `json:"verification,omitempty"`
+	// Problem is why "carat pull" does not take the artifact, as far as its manifest tells.
+	Problem string `json:"problem,omitempty"`
 }
 
 type inspectedFile struct {
@@ -89,7 +91,7 @@ func (e *env) inspect(ctx context.Context, remote *remoteFlags, arg string) (*in
 		// Not a hub, or no model: the manifest still says something, or why there is none.
 		i, err = inspectArtifact(ctx, c, ref)
 	}
-	return i, hint(err, ref.Host)
+	return i, hint(ctx, c, err, ref)
 }
 
 func inspectPath(ctx context.Context, path string) (*inspection, error) {
@@ -136,8 +138,11 @@ func inspectArtifact(ctx context.Context, c *client.Client, ref client.Reference
 	if err != nil {
 		i.FactsError = err.Error()
 	}
-	for _, l := range a.Layers {
-		i.Files = append(i.Files, inspectedFile{Path: client.LayerPath(l), Size: l.Size, Digest: &l.Digest, MediaType: l.MediaType})
+	if _, err := a.Files(); err != nil {
+		i.Problem = err.Error()
+	}
+	for _, f := range a.Listing() {
+		i.Files = append(i.Files, inspectedFile{Path: f.Path, Size: f.Size, Digest: &f.Digest, MediaType: f.MediaType})
 	}
 	i.Facts = &registry.Facts{
 		Architecture: claims.Architecture, Format: claims.Format, Quantization: claims.Quantization,
@@ -189,18 +194,19 @@ func (i *inspection) print(w io.Writer) error {
 	if i.Path == "" {
 		row("verification", i.verification())
 	}
-	row("size", fmt.Sprintf("%s in %d files", formatBytes(i.Size), len(i.Files)))
+	row("problem", i.Problem)
+	noun := "files"
+	if len(i.Files) == 1 {
+		noun = "file"
+	}
+	row("size", fmt.Sprintf("%s in %d %s", formatBytes(i.Size), len(i.Files), noun))
 	if err := tw.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintln(w)
 	tw = tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
 	for _, f := range i.Files {
-		name := f.Path
-		if name == "" {
-			name = "(" + f.MediaType + ")"
-		}
-		fmt.Fprintf(tw, "%s\t  %s\n", formatBytes(f.Size), plain(name))
+		fmt.Fprintf(tw, "%s\t  %s\n", formatBytes(f.Size), plain(f.Path))
 	}
 	return tw.Flush()
 }

@@ -58,6 +58,8 @@ func (p *progress) event(e client.Event) {
 		p.line(fmt.Sprintf("  %s: %s; again in %.1fs", plain(e.Path), plain(e.Err.Error()), e.Delay.Seconds()))
 	case client.Hashed:
 		p.end(e)
+	case client.Waiting:
+		p.line("  " + plain(e.Path) + ": waiting for another pull of it into the same folder")
 	default:
 		p.end(e)
 		p.line(fmt.Sprintf("  %-11s %10s  %s", e.Action, formatBytes(e.Size), plain(e.Path)))
@@ -86,8 +88,8 @@ func (p *progress) moved(e client.Event) {
 				decor.Name(plain(e.Path), decor.WCSyncSpaceR),
 			),
 			mpb.AppendDecorators(
-				decor.CountersKibiByte("% .1f / % .1f", decor.WCSyncSpace),
-				decor.OnComplete(decor.AverageSpeed(decor.SizeB1024(0), "% .1f", decor.WCSyncSpace), ""),
+				decor.CountersKiloByte("% .1f / % .1f", decor.WCSyncSpace),
+				decor.OnComplete(decor.AverageSpeed(decor.SizeB1000(0), "% .1f", decor.WCSyncSpace), ""),
 			),
 		)
 		p.byID[e.Path] = bar
@@ -102,17 +104,17 @@ func (p *progress) end(e client.Event) {
 	}
 }
 
-// formatBytes writes a size for people.
+// formatBytes writes a size for people, in decimal units as the pages do.
 func formatBytes(n int64) string {
-	const units = "KMGTPE"
-	if n < 1024 {
+	const units = "kMGTPE"
+	if n < 1000 {
 		return fmt.Sprintf("%d B", n)
 	}
-	v, i := float64(n)/1024, 0
-	for v >= 1023.95 && i < len(units)-1 {
-		v, i = v/1024, i+1
+	v, i := float64(n)/1000, 0
+	for v >= 999.95 && i < len(units)-1 {
+		v, i = v/1000, i+1
 	}
-	return fmt.Sprintf("%.1f %ciB", v, units[i])
+	return fmt.Sprintf("%.1f %cB", v, units[i])
 }
 
 // plain makes foreign text safe for a terminal: one line, nothing that moves the cursor.

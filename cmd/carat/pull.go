@@ -10,7 +10,7 @@ import (
 
 func newPullCommand(e *env) *cobra.Command {
 	var remote remoteFlags
-	var jobs int
+	var jobs, streams int
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "pull HOST[:PORT]/ORG/NAME[:TAG|@DIGEST]",
@@ -18,7 +18,8 @@ func newPullCommand(e *env) *cobra.Command {
 		Long: `Pull the files of a model into a folder, NAME unless --output says another.
 Every file is checked against its digest before it gets its name. Files that
 are right already are not fetched again, unfinished ones are taken up where
-they were left, and files that the model does not have are left alone.
+they were left, and files that the model does not have are left alone. Large
+files are fetched in several pieces at once, equal files only once.
 
 Any artifact whose layers are plain files with names can be pulled, from any
 OCI registry. The last line on standard output is the manifest's digest.`,
@@ -35,24 +36,16 @@ OCI registry. The last line on standard output is the manifest's digest.`,
 			}
 			show := newProgress(e.stderr)
 			defer show.close()
-			c, err := e.client(&remote, client.Options{Jobs: jobs, Progress: show.event})
+			c, err := e.client(&remote, client.Options{Jobs: jobs, Streams: streams, Progress: show.event})
 			if err != nil {
 				return err
 			}
 			result, err := c.Pull(cmd.Context(), ref, dir)
 			show.close()
 			if err != nil {
-				return hint(err, ref.Host)
+				return hint(cmd.Context(), c, err, ref)
 			}
-			var fetched int
-			var bytes int64
-			for _, f := range result.Files {
-				if f.Fetched {
-					fetched++
-					bytes += f.Size
-				}
-			}
-			fmt.Fprintf(e.stderr, "pulled into %s: %d fetched (%s), %d up to date\n", dir, fetched, formatBytes(bytes), len(result.Files)-fetched)
+			fmt.Fprintf(e.stderr, "pulled into %s: %s\n", dir, pulled(result))
 			_, err = fmt.Fprintln(e.stdout, result.Digest)
 			return err
 		},
@@ -60,5 +53,25 @@ OCI registry. The last line on standard output is the manifest's digest.`,
 	remote.register(cmd)
 	cmd.Flags().StringVarP(&dir, "output", "o", "", "folder to write to (default NAME)")
 	cmd.Flags().IntVarP(&jobs, "jobs", "j", 4, "how many files to fetch at once")
+	cmd.Flags().IntVar(&streams, "streams", 0, "how many pieces of large files to fetch at once, 1 for whole files only (default 6, on loopback 1)")
 	return cmd
+}
+
+func pulled(r *client.PullResult) string {
+	var fetched, copied int
+	var bytes int64
+	for _, f := range r.Files {
+		switch {
+		case f.Fetched:
+			fetched++
+			bytes += f.Size
+		case f.Copied:
+			copied++
+		}
+	}
+	s := fmt.Sprintf("%d fetched (%s), ", fetched, formatBytes(bytes))
+	if copied > 0 {
+		s += fmt.Sprintf("%d copied, ", copied)
+	}
+	return s + fmt.Sprintf("%d up to date", len(r.Files)-fetched-copied)
 }

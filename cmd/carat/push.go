@@ -57,7 +57,7 @@ a check failed, the hub's verifier broke, or the time is up.`,
 			result, err := e.push(cmd.Context(), c, args[0], ref)
 			show.close()
 			if err != nil {
-				return hint(err, ref.Host)
+				return hint(cmd.Context(), c, err, ref)
 			}
 			fmt.Fprintln(e.stderr, summary(result))
 			if _, err := fmt.Fprintln(e.stdout, ref.Pinned(result.Digest)); err != nil {
@@ -147,6 +147,9 @@ func (e *env) await(ctx context.Context, c *client.Client, ref client.Reference,
 
 func checkLine(r client.CheckResult) string {
 	line := fmt.Sprintf("  %-8s %s", r.Outcome, plain(r.ID))
+	if r.File != "" {
+		line += " of " + plain(r.File)
+	}
 	if r.Seconds >= 0.05 {
 		line += fmt.Sprintf(" (%.1fs)", r.Seconds)
 	}

@@ -29,6 +29,7 @@ type serveConfig struct {
 	Visibility string
 	Redirect   time.Duration
 	Unsafe     bool
+	Grace      time.Duration
 
 	VerifyWorkers int
 	VerifyThreads int
@@ -84,6 +85,7 @@ func newServeCommand(e *env) *cobra.Command {
 	f.StringVar(&c.Visibility, "default-visibility", string(auth.Public), "who may pull from new repositories: public or private")
 	f.DurationVar(&c.Redirect, "redirect", defaultRedirect, "redirect blob downloads to S3 with URLs that hold this long; 0 serves them from here")
 	f.BoolVar(&c.Unsafe, "unsafe-database", false, "accept a Postgres with fsync, full_page_writes or synchronous_commit off")
+	f.DurationVar(&c.Grace, "grace", time.Minute, "how long requests in flight may take to finish at a shutdown; uploads that are cut can be resumed")
 	f.IntVar(&c.VerifyWorkers, "verify-workers", 1, "verifications at a time")
 	f.IntVar(&c.VerifyThreads, "verify-threads", 0, "threads of one verification (default: all processors)")
 	f.DurationVar(&c.VerifyTimeout, "verify-timeout", time.Hour, "how long one verification may take")

@@ -39,7 +39,8 @@ does: structure of the files, digests, weights free of NaN and infinities,
 tokenizer, generation, perplexity of a text. A reference is pulled into a
 temporary folder first. An argument that exists on disk is a path: a folder as
 Hugging Face has it, or one GGUF file; there the digest check is skipped, as
-there is no manifest to compare with.
+there is no manifest to compare with. Where several GGUF files lie side by side,
+such as quantizations of one model, each of them is checked.
 
 Each check is printed as it completes, the verdict last. With --json the report
 is printed on standard output and the checks on standard error.
@@ -155,8 +156,11 @@ func (e *env) pulled(ctx context.Context, f *verifyFlags, ref client.Reference, 
 // resultLine is one line of the table.
 func resultLine(r verify.Result) string {
 	line := fmt.Sprintf("%-8s %-12s %6.2fs", r.Outcome, r.ID, r.Seconds)
+	if r.File != "" {
+		line += "  " + plain(r.File)
+	}
 	if r.Reason != "" {
-		return line + "  " + plain(r.Reason)
+		line += "  " + plain(r.Reason)
 	}
 	return line
 }

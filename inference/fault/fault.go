@@ -1,6 +1,9 @@
 package fault
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Unsupported says that a well-formed model asks for something that this core cannot do.
 type Unsupported struct {
@@ -27,6 +30,15 @@ type Malformed struct {
 	Offset int64
 	// Reason says what is wrong.
 	Reason string
+}
+
+// InFile names the file that a *Malformed in err's chain is about, unless it names a place already, and returns err.
+func InFile(name string, err error) error {
+	var m *Malformed
+	if errors.As(err, &m) && m.Where == "" {
+		m.Where = name
+	}
+	return err
 }
 
 func (e *Malformed) Error() string {

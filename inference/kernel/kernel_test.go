@@ -116,8 +116,8 @@ func TestMulAgreesWithFloat64(t *testing.T) {
 func TestMatrixErrors(t *testing.T) {
 	t.Parallel()
 	var unsupported *fault.Unsupported
-	if _, err := NewMatrix(tensor.Q4K, 1, 256, make([]byte, 144)); !errors.As(err, &unsupported) {
-		t.Errorf("Q4_K: %v", err)
+	if _, err := NewMatrix(tensor.Q8_1, 1, 256, make([]byte, 288)); !errors.As(err, &unsupported) {
+		t.Errorf("Q8_1: %v", err)
 	}
 	for _, c := range []struct{ rows, cols, bytes int }{{2, 2, 15}, {0, 2, 0}, {2, 0, 0}, {-1, 2, 8}, {1 << 62, 4, 16}} {
 		if _, err := NewMatrix(tensor.F32, c.rows, c.cols, make([]byte, c.bytes)); err == nil {

@@ -100,7 +100,7 @@ func (x *Index) ReadShards(open func(name string) (io.ReaderAt, int64, error)) (
 		}
 		f, err := Read(r, size)
 		if err != nil {
-			return nil, fmt.Errorf("read shard %s: %w", name, err)
+			return nil, fmt.Errorf("read shard %s: %w", name, fault.InFile(name, err))
 		}
 		for _, t := range f.Tensors {
 			if x.WeightMap[t.Name] != name {

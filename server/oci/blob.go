@@ -1,10 +1,8 @@
 package oci
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -79,27 +77,58 @@ func (h *Handler) getBlob(c echo.Context, r route) error {
 			return err
 		}
 	}
-	content, err := h.open(c.Request().Context(), b)
+	// A file, where there is one, so that the kernel can send it; echo's
+	// writer would hide io.ReaderFrom and with it sendfile.
+	f, err := h.reg.File(c.Request().Context(), b)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return h.serveRanges(c, b, ranges)
+	}
 	if err != nil {
 		return err
 	}
-	defer content.Close()
-	// echo's writer would hide io.ReaderFrom and with it sendfile.
-	http.ServeContent(c.Response().Writer, c.Request(), "", time.Time{}, content)
+	defer f.Close()
+	http.ServeContent(c.Response().Writer, c.Request(), "", time.Time{}, f)
 	return nil
 }
 
-// open returns the blob as a file where there is one, so that the kernel can
-// send it, and otherwise as a reader of ranges.
-func (h *Handler) open(ctx context.Context, b registry.Blob) (io.ReadSeekCloser, error) {
-	f, err := h.reg.File(ctx, b)
-	if errors.Is(err, errors.ErrUnsupported) {
-		return &rangeReader{ctx: ctx, reg: h.reg, blob: b}, nil
+// serveRanges answers with a blob of a storage that has no files. When not
+// even the first byte can be had, the answer is the error.
+func (h *Handler) serveRanges(c echo.Context, b registry.Blob, ranges int) error {
+	content := &rangeReader{ctx: c.Request().Context(), reg: h.reg, blob: b}
+	defer content.Close()
+	if ranges > 1 { // net/http begins such an answer before it reads
+		http.ServeContent(c.Response().Writer, c.Request(), "", time.Time{}, content)
+		return nil
 	}
-	if err != nil {
-		return nil, err
+	w := &lateHeader{ResponseWriter: c.Response().Writer}
+	http.ServeContent(w, c.Request(), "", time.Time{}, content)
+	if err := content.failure(); err != nil {
+		return err
 	}
-	return f, nil
+	w.begin()
+	return nil
+}
+
+// lateHeader sends the header with the first byte of the body, or at begin.
+type lateHeader struct {
+	http.ResponseWriter
+	status int // 0 when there is none to send
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *lateHeader) WriteHeader(status int) { w.status = status }
+
+// Write implements http.ResponseWriter.
+func (w *lateHeader) Write(p []byte) (int, error) {
+	w.begin()
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *lateHeader) begin() {
+	if w.status != 0 {
+		w.ResponseWriter.WriteHeader(w.status)
+		w.status = 0
+	}
 }
 
 func (h *Handler) deleteBlob(c echo.Context, r route) error {

@@ -3,10 +3,12 @@ package oci
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/carat-hub/carat/registry"
 )
@@ -66,34 +68,58 @@ func overlapsContent(spec string, size int64) (bool, error) {
 	return first < uint64(size), nil
 }
 
-// rangeReader reads a blob from where it was last sought to.
+// rangeReader reads a blob from where it was last sought to. For an answer
+// of several ranges net/http reads in a goroutine that may outlive the
+// handler, hence the lock.
 type rangeReader struct {
 	ctx  context.Context //nolint:containedctx // lives as long as the request that it serves
 	reg  *registry.Registry
 	blob registry.Blob
-	pos  int64
-	rc   io.ReadCloser
+
+	mu     sync.Mutex
+	pos    int64
+	rc     io.ReadCloser
+	err    error // why reading failed
+	closed bool
+}
+
+// failure returns why reading failed, if it did.
+func (r *rangeReader) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
 }
 
 // Read implements io.Reader.
 func (r *rangeReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return 0, io.ErrClosedPipe
+	}
 	if r.pos >= r.blob.Size {
 		return 0, io.EOF
 	}
 	if r.rc == nil {
 		rc, err := r.reg.Open(r.ctx, r.blob, r.pos, -1)
 		if err != nil {
+			r.err = err
 			return 0, err
 		}
 		r.rc = rc
 	}
 	n, err := r.rc.Read(p)
 	r.pos += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = fmt.Errorf("read blob %s at %d: %w", r.blob.Digest, r.pos, err)
+	}
 	return n, err
 }
 
 // Seek implements io.Seeker.
 func (r *rangeReader) Seek(offset int64, whence int) (int64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	switch whence {
 	case io.SeekCurrent:
 		offset += r.pos
@@ -104,7 +130,7 @@ func (r *rangeReader) Seek(offset int64, whence int) (int64, error) {
 		return 0, errors.New("seek before the start")
 	}
 	if offset != r.pos {
-		_ = r.Close()
+		_ = r.drop() // what was left of another range
 		r.pos = offset
 	}
 	return offset, nil
@@ -112,6 +138,13 @@ func (r *rangeReader) Seek(offset int64, whence int) (int64, error) {
 
 // Close implements io.Closer.
 func (r *rangeReader) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	return r.drop()
+}
+
+func (r *rangeReader) drop() error {
 	if r.rc == nil {
 		return nil
 	}

@@ -308,6 +308,12 @@ func TestVerifications(t *testing.T) {
 
 		final := *report
 		final.State, final.Summary = verify.StatePassed, "runs"
+		check(t, b.SaveProgress(ctx, first.ID, &final))
+		got, err = b.Verification(ctx, "org/a", d)
+		check(t, err)
+		if got.State != verify.StateRunning || got.Report == nil || got.Report.State != verify.StatePassed {
+			t.Errorf("with a complete report that is not published: %s, report %+v", got.State, got.Report)
+		}
 		check(t, b.FinishVerification(ctx, first.ID, &final, digest("referrer")))
 		check(t, b.SaveProgress(ctx, first.ID, report)) // too late
 		v, err := b.Version(ctx, "org/a", registry.Reference{Tag: "v1"})

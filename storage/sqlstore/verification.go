@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
@@ -66,6 +67,20 @@ func (s *Store) Unfinished(ctx context.Context, after int64, limit int) ([]verif
 	return found, fail("list unfinished verifications", err)
 }
 
+// Uninspected implements verify.Backlog.
+func (s *Store) Uninspected(ctx context.Context, before time.Time, after int64, limit int) ([]verify.Uninspected, error) {
+	scan := func(r row) (u verify.Uninspected, err error) {
+		err = r.Scan(&u.ID, &u.Name, &u.Digest)
+		return u, err
+	}
+	found, err := list(ctx, s.db.reader, scan, `
+		SELECT v.id, r.name, v.digest FROM versions v
+		JOIN repositories r ON r.id = v.repository_id
+		WHERE v.facts IS NULL AND v.facts_error = '' AND v.created_at < $1 AND v.id > $2
+		ORDER BY v.id LIMIT $3`, micros(before), after, max(limit, 0))
+	return found, fail("list versions that were not inspected", err)
+}
+
 // RequestVerification implements verify.Store.
 func (s *Store) RequestVerification(ctx context.Context, n registry.Name, d registry.Digest) (verify.Verification, error) {
 	var made verify.Verification
@@ -104,15 +119,19 @@ func (s *Store) RequestVerification(ctx context.Context, n registry.Name, d regi
 // SaveProgress implements verify.Store. What is finished stays as it is, so
 // that a worker which was given up cannot reopen it.
 func (s *Store) SaveProgress(ctx context.Context, id int64, r *verify.Report) error {
-	return s.saveReport(ctx, "save the progress of a verification", id, r, registry.Digest{}, " AND state IN ('pending', 'running')")
+	state := r.State
+	if state.Done() {
+		state = verify.StateRunning
+	}
+	return s.saveReport(ctx, "save the progress of a verification", id, r, state, registry.Digest{}, " AND state IN ('pending', 'running')")
 }
 
 // FinishVerification implements verify.Store.
 func (s *Store) FinishVerification(ctx context.Context, id int64, r *verify.Report, referrer registry.Digest) error {
-	return s.saveReport(ctx, "finish a verification", id, r, referrer, "")
+	return s.saveReport(ctx, "finish a verification", id, r, r.State, referrer, "")
 }
 
-func (s *Store) saveReport(ctx context.Context, what string, id int64, r *verify.Report, referrer registry.Digest, guard string) error {
+func (s *Store) saveReport(ctx context.Context, what string, id int64, r *verify.Report, state verify.State, referrer registry.Digest, guard string) error {
 	report, err := jsonText(r)
 	if err != nil {
 		return fail(what, err)
@@ -120,7 +139,7 @@ func (s *Store) saveReport(ctx context.Context, what string, id int64, r *verify
 	return s.write(ctx, what, nil, func(tx *sql.Tx) error {
 		count, err := change(ctx, tx, `
 			UPDATE verifications SET state = $2, check_set = $3, summary = $4, report = $5, referrer = $6, updated_at = $7
-			WHERE id = $1`+guard, id, r.State, r.CheckSet, plain(r.Summary), report, referrer, micros(s.now()))
+			WHERE id = $1`+guard, id, state, r.CheckSet, plain(r.Summary), report, referrer, micros(s.now()))
 		if err != nil || count > 0 {
 			return err
 		}

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
@@ -36,6 +37,34 @@ func TestOneUnfinishedVerification(t *testing.T) {
 		check(t, err)
 		if len(history) != 2 || len(slices.Compact(ids)) != 1 || ids[0] != history[0].ID || len(b.outbox.jobs) != 2 {
 			t.Errorf("%d verifications after requests that got %v, %d jobs", len(history), ids, len(b.outbox.jobs))
+		}
+	})
+}
+
+func TestUninspected(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, b bundle) {
+		ctx := t.Context()
+		b.repo(t, "org/a", auth.Public)
+		for _, s := range []string{"known", "broken", "first", "second"} {
+			check(t, b.PutManifest(ctx, model("org/a", s, registry.Tag(s))))
+		}
+		check(t, b.SaveFacts(ctx, "org/a", digest("known"), &registry.Facts{Format: "gguf"}, ""))
+		check(t, b.SaveFacts(ctx, "org/a", digest("broken"), nil, "the files could not be read"))
+		b.clock.advance(time.Hour)
+		check(t, b.PutManifest(ctx, model("org/a", "new", "new")))
+		found, err := b.Uninspected(ctx, start.Add(time.Minute), 0, 10)
+		check(t, err)
+		if len(found) != 2 || found[0].Digest != digest("first") || found[1].Digest != digest("second") || found[0].Name != "org/a" {
+			t.Fatalf("found %+v", found)
+		}
+		rest, err := b.Uninspected(ctx, start.Add(time.Minute), found[0].ID, 10)
+		check(t, err)
+		if x := diff(found[1:], rest); x != "" {
+			t.Errorf("after the first (-want +got):\n%s", x)
+		}
+		if one, err := b.Uninspected(ctx, start.Add(time.Minute), 0, 1); err != nil || len(one) != 1 {
+			t.Errorf("limited to one: %+v, %v", one, err)
 		}
 	})
 }
