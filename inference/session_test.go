@@ -31,6 +31,8 @@ func evalAll(t testing.TB, s *Session, ids []int) [][]float32 {
 	return all
 }
 
+// TestLogitsDoNotDependOnThreadsBatchesOrMapping compares exactly, but for block types in batches of another size: a few
+// vectors are multiplied with those as integers, more as floating-point numbers.
 func TestLogitsDoNotDependOnThreadsBatchesOrMapping(t *testing.T) {
 	t.Parallel()
 	for name, path := range map[string]string{"folder": tinyFolder, "gguf": tinyGGUF} {
@@ -42,8 +44,12 @@ func TestLogitsDoNotDependOnThreadsBatchesOrMapping(t *testing.T) {
 				t.Fatalf("%d positions", len(want))
 			}
 			for name, o := range map[string]SessionOptions{"2 threads": {Threads: 2}, "7 threads": {Threads: 7}, "batches of 3": {Threads: 2, Batch: 3}, "single": {Batch: 1}} {
-				if d := cmp.Diff(want, evalAll(t, session(t, m, o), sequence)); d != "" {
-					t.Errorf("%s: other logits", name)
+				difference := 0.0
+				for i, logits := range evalAll(t, session(t, m, o), sequence) {
+					difference = max(difference, largestDifference(want[i], logits))
+				}
+				if exact := path == tinyFolder || o.Batch == 0; !(difference == 0 || !exact && difference < 1e-3) {
+					t.Errorf("%s: logits differ by %g", name, difference)
 				}
 			}
 			read, err := Open(context.Background(), unmapped(t, path))
@@ -51,11 +57,22 @@ func TestLogitsDoNotDependOnThreadsBatchesOrMapping(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer read.Close()
-			if d := cmp.Diff(want, evalAll(t, session(t, read, SessionOptions{Threads: 2}), sequence)); d != "" {
-				t.Error("read without a mapping: other logits")
+			for i, logits := range evalAll(t, session(t, read, SessionOptions{Threads: 2}), sequence) {
+				if difference := largestDifference(want[i], logits); difference != 0 {
+					t.Errorf("read without a mapping: logits of position %d differ by %g", i, difference)
+				}
 			}
 		})
 	}
+}
+
+// largestDifference returns the largest difference between logits; NaN when one is no number.
+func largestDifference(a, b []float32) float64 {
+	largest := 0.0
+	for i := range a {
+		largest = max(largest, math.Abs(float64(a[i])-float64(b[i])))
+	}
+	return largest
 }
 
 // unmapped gives the files of path through plain readers.

@@ -12,8 +12,10 @@ type Attention struct {
 	// Window is how many positions a query sees, itself included; 0 means all before it.
 	Window int
 
-	pool   *Pool
-	scores [][]float32 // of each worker
+	pool    *Pool
+	engine  engine
+	scores  [][]float32 // of each worker
+	scratch []scratch   // of each worker
 
 	q, k, v, out []float32
 	first, n     int
@@ -21,7 +23,8 @@ type Attention struct {
 
 // NewAttention returns an Attention for sequences of up to context positions that runs on p.
 func NewAttention(p *Pool, a Attention, context int) *Attention {
-	a.pool = p
+	a.pool, a.engine = p, best
+	a.scratch = make([]scratch, p.Threads())
 	a.scores = make([][]float32, p.Threads())
 	for i := range a.scores {
 		a.scores[i] = make([]float32, context)
@@ -53,19 +56,12 @@ func (a *Attention) Do(worker, lo, hi int) error {
 		q := a.q[pair*d : (pair+1)*d]
 		kv := head / (a.Heads / a.KVHeads) * d
 		scores := a.scores[worker][:position-from+1]
+		a.engine.scores(q, a.k[from*kvWidth+kv:], kvWidth, scores, &a.scratch[worker])
 		for j := range scores {
-			at := (from+j)*kvWidth + kv
-			scores[j] = Dot(q, a.k[at:at+d]) * a.Scale
+			scores[j] *= a.Scale
 		}
-		Softmax(scores)
-		out := a.out[pair*d : (pair+1)*d]
-		clear(out)
-		for j, w := range scores {
-			at := (from+j)*kvWidth + kv
-			for c, x := range a.v[at : at+d] {
-				out[c] += w * x
-			}
-		}
+		a.engine.softmax(scores)
+		a.engine.mix(scores, a.v[from*kvWidth+kv:], kvWidth, a.out[pair*d:(pair+1)*d])
 	}
 	return nil
 }

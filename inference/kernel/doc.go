@@ -1,6 +1,10 @@
-// Package kernel holds the arithmetic of the inference core in plain Go: dot products of each runnable tensor type, matrix
-// products over a worker pool, normalization, rotary embeddings, softmax and attention. Every output element is computed by
-// one worker with one order of operations, so results do not depend on the number of threads.
+// Package kernel holds the arithmetic of the inference core: products of matrices of each runnable tensor type over a worker
+// pool, normalization, rotary embeddings, softmax and attention. Every output element is computed by one worker with one order
+// of operations, so results do not depend on the number of threads. For F32, F16 and BF16 they do not depend on how many
+// vectors are multiplied together either; for block types a few vectors are multiplied as integers, which rounds differently.
+//
+// The inner loops exist in plain Go and, chosen when the program starts, in assembly for AVX2 and AVX-512 that
+// tools/kernelgen writes. The build tag purego leaves the assembly out. Lengths are checked before assembly sees a pointer.
 //
 // It knows shapes and element types, not models or files.
 package kernel

@@ -46,6 +46,17 @@ func dotBytes(t tensor.Type, src []byte, x []float32) (sum float32, ok bool) {
 	return 0, false
 }
 
+// elementAt returns element i of a row of one of the plain types.
+func elementAt(t tensor.Type, row []byte, i int) float32 {
+	switch t {
+	case tensor.F16:
+		return tensor.HalfTable()[binary.LittleEndian.Uint16(row[2*i:])]
+	case tensor.BF16:
+		return bf16At(row[2*i:])
+	}
+	return f32At(row[4*i:])
+}
+
 func f32At(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }
 func bf16At(b []byte) float32 {
 	return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16)

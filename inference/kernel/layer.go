@@ -23,15 +23,18 @@ func Add(a, b []float32) {
 }
 
 // SwiGLU sets gate to silu(gate) * up, element by element.
-func SwiGLU(gate, up []float32) {
-	up = up[:len(gate)]
+func SwiGLU(gate, up []float32) { best.swiglu(gate, up[:len(gate)]) }
+
+// Softmax turns x into probabilities in place.
+func Softmax(x []float32) { best.softmax(x) }
+
+func (plain) swiglu(gate, up []float32) {
 	for i, g := range gate {
 		gate[i] = g / (1 + float32(math.Exp(-float64(g)))) * up[i]
 	}
 }
 
-// Softmax turns x into probabilities in place.
-func Softmax(x []float32) {
+func (plain) softmax(x []float32) {
 	largest := float32(math.Inf(-1))
 	for _, v := range x {
 		largest = max(largest, v)

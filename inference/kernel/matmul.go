@@ -55,21 +55,6 @@ func newMatrix(t tensor.Type, rows, cols int, size int64) (*Matrix, error) {
 	return &Matrix{Type: t, Rows: rows, Cols: cols, Scale: 1, rowBytes: int(rowBytes)}, nil
 }
 
-// row returns the encoded row i. buf is used, and grown when it is too small, only if the matrix is not in memory.
-func (m *Matrix) row(i int, buf *[]byte) ([]byte, error) {
-	if m.data != nil {
-		return m.data[i*m.rowBytes : (i+1)*m.rowBytes], nil
-	}
-	if cap(*buf) < m.rowBytes {
-		*buf = make([]byte, m.rowBytes)
-	}
-	b := (*buf)[:m.rowBytes]
-	if n, err := m.r.ReadAt(b, m.off+int64(i)*int64(m.rowBytes)); n < len(b) {
-		return nil, fmt.Errorf("read weights: %w", err)
-	}
-	return b, nil
-}
-
 // Row decodes row i into dst, which has Cols elements. A fault on a mapped file that was cut short is returned as an error.
 func (m *Matrix) Row(i int, dst []float32) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -78,73 +63,112 @@ func (m *Matrix) Row(i int, dst []float32) (err error) {
 		return fmt.Errorf("row %d into %d elements of a %d x %d matrix", i, len(dst), m.Rows, m.Cols)
 	}
 	var buf []byte
-	b, err := m.row(i, &buf)
+	b, err := m.rows(i, 1, &buf)
 	if err != nil {
 		return err
 	}
 	return tensor.Decode(m.Type, dst, b)
 }
 
+// rows returns count encoded rows from i on. buf is used, and grown when it is too small, only if the matrix is not in memory.
+func (m *Matrix) rows(i, count int, buf *[]byte) ([]byte, error) {
+	if m.data != nil {
+		return m.data[i*m.rowBytes : (i+count)*m.rowBytes], nil
+	}
+	b := grow(buf, count*m.rowBytes)
+	if n, err := m.r.ReadAt(b, m.off+int64(i)*int64(m.rowBytes)); n < len(b) {
+		return nil, fmt.Errorf("read weights: %w", err)
+	}
+	return b, nil
+}
+
 // Product computes matrix products on a pool. It keeps its scratch memory between calls and belongs to one goroutine.
 type Product struct {
 	pool    *Pool
-	scratch []productScratch // of each worker
+	engine  engine
+	scratch []scratch // of each worker
 
 	m    *Matrix
 	bias []float32
 	x, y []float32
 	n    int
-}
 
-type productScratch struct {
-	raw []byte
-	row []float32
-	_   [64]byte // keeps the workers' slices on cache lines of their own
+	integers activations // of x, for the types that want that
 }
 
 // NewProduct returns a Product that runs on p.
-func NewProduct(p *Pool) *Product {
-	return &Product{pool: p, scratch: make([]productScratch, p.Threads())}
+func NewProduct(p *Pool) *Product { return newProduct(p, best) }
+
+func newProduct(pool *Pool, e engine) *Product {
+	return &Product{pool: pool, engine: e, scratch: make([]scratch, pool.Threads())}
 }
 
+const (
+	// unitRows is how many rows of a matrix are computed together.
+	unitRows = 8
+	// fewVectors is up to which number of vectors it is faster to multiply each with encoded rows than to decode those.
+	fewVectors = 4
+)
+
 // Mul sets y[i*m.Rows+r] to the dot product of row r of m and x[i*m.Cols:(i+1)*m.Cols], times m.Scale, plus bias[r] when bias is not nil,
-// for i from 0 to n-1.
+// for i from 0 to n-1. A few vectors and block types are multiplied as integers, x with 16 bits.
 func (p *Product) Mul(m *Matrix, bias, x []float32, n int, y []float32) error {
 	if len(x) < n*m.Cols || len(y) < n*m.Rows || bias != nil && len(bias) != m.Rows {
 		return fmt.Errorf("multiply %d x %d by %d vectors in %d elements into %d", m.Rows, m.Cols, n, len(x), len(y))
 	}
+	if n <= 0 {
+		return nil
+	}
+	x = x[:n*m.Cols]
 	p.m, p.bias, p.x, p.y, p.n = m, bias, x, y, n
-	return p.pool.Run(p, m.Rows)
+	if n <= fewVectors && integer(m.Type) {
+		p.integers = activations{grow(&p.integers.q, len(x)), grow(&p.integers.scale, len(x)/32)}
+		p.engine.quantize(x, p.integers)
+	}
+	return p.pool.Run(p, (m.Rows+unitRows-1)/unitRows)
 }
 
-// Do computes the output rows lo to hi-1 of Mul; it is there for the pool.
+// Do computes the units lo to hi-1 of output rows of Mul; it is there for the pool.
 func (p *Product) Do(worker, lo, hi int) error {
 	m, s := p.m, &p.scratch[worker]
-	for r := lo; r < hi; r++ {
-		b, err := m.row(r, &s.raw)
+	for unit := lo; unit < hi; unit++ {
+		top := unit * unitRows
+		rows := min(unitRows, m.Rows-top)
+		w, err := m.rows(top, rows, &s.raw)
 		if err != nil {
 			return err
 		}
-		bias := float32(0)
-		if p.bias != nil {
-			bias = p.bias[r]
-		}
-		if p.n == 1 {
-			if sum, ok := dotBytes(m.Type, b, p.x[:m.Cols]); ok {
-				p.y[r] = sum*m.Scale + bias
-				continue
-			}
-		}
-		if cap(s.row) < m.Cols {
-			s.row = make([]float32, m.Cols)
-		}
-		row := s.row[:m.Cols]
-		if err := tensor.Decode(m.Type, row, b); err != nil {
+		out := grow(&s.out, rows*p.n)
+		if err := p.unit(w, rows, out, s); err != nil {
 			return err
 		}
 		for i := range p.n {
-			p.y[i*m.Rows+r] = Dot(row, p.x[i*m.Cols:(i+1)*m.Cols])*m.Scale + bias
+			y, sums := p.y[i*m.Rows+top:][:rows], out[i*rows:][:rows]
+			for r, sum := range sums {
+				y[r] = sum * m.Scale
+			}
+			if p.bias != nil {
+				Add(y, p.bias[top:top+rows])
+			}
 		}
 	}
 	return nil
+}
+
+// unit sets out, {n, rows}, to the products with the rows in w.
+func (p *Product) unit(w []byte, rows int, out []float32, s *scratch) error {
+	m := p.m
+	if p.n <= fewVectors {
+		for i := range p.n {
+			switch to := out[i*rows : (i+1)*rows]; {
+			case integer(m.Type):
+				q, scale := p.integers.q[i*m.Cols:(i+1)*m.Cols], p.integers.scale[i*m.Cols/32:(i+1)*m.Cols/32]
+				p.engine.integerDots(m.Type, w, activations{q, scale}, to, s)
+			case !p.engine.dots(m.Type, w, p.x[i*m.Cols:(i+1)*m.Cols], to, s):
+				return p.engine.products(m.Type, w, rows, p.x, p.n, out, s)
+			}
+		}
+		return nil
+	}
+	return p.engine.products(m.Type, w, rows, p.x, p.n, out, s)
 }
