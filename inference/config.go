@@ -91,6 +91,30 @@ func (c config) integers(key string) []int {
 	return out
 }
 
+// floats returns the numbers of the array at key, nil when it holds anything else.
+func (c config) floats(key string) []float64 {
+	list, _ := c[key].([]any)
+	var out []float64
+	for _, v := range list {
+		f, ok := v.(float64)
+		if !ok || !(f != 0) {
+			return nil
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// firstOf returns the first of keys whose value is not null.
+func (c config) firstOf(keys ...string) string {
+	for _, k := range keys {
+		if c[k] != nil {
+			return k
+		}
+	}
+	return keys[0]
+}
+
 // language returns the part that describes the language model: config.json itself, or its text_config in a model that also
 // sees or hears.
 func (c config) language() config {

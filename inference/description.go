@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
-	"github.com/carat-hub/carat/inference/gguf"
 	"github.com/carat-hub/carat/inference/kernel"
 )
 
@@ -15,47 +14,91 @@ type Description struct {
 	// Architecture is the normalised name ("llama", "mistral", "qwen2").
 	Architecture string
 	Layers       int
-	// Hidden is the width of the residual stream and FeedForward that of the gated layer.
+	// Hidden is the width of the residual stream and FeedForward that of the feed-forward layer.
 	Hidden, FeedForward int
-	// Heads query heads share KVHeads key and value heads of HeadDim elements.
-	Heads, KVHeads, HeadDim int
+	// Heads query heads share KVHeads key and value heads; queries and keys have HeadDim elements, values ValueDim.
+	Heads, KVHeads, HeadDim, ValueDim int
 	// Context is the longest sequence that the model was made for.
 	Context     int
 	NormEpsilon float32
-	// AttentionScale multiplies the attention scores.
-	AttentionScale float32
-	// Window is how many positions a query sees, itself included; 0 means all.
-	Window int
-	// RopeAdjacent pairs neighbouring elements for the rotary embedding; otherwise the halves of the rotated dimensions.
-	RopeAdjacent bool
-	// RopeFrequencies is the angle per position of each pair, scaling applied; two elements are rotated by each.
-	RopeFrequencies []float64
+	// LayerNorm says that norms subtract the mean.
+	LayerNorm bool
+	// Activation is that of the feed-forward layer, which has a gate where Gated says so.
+	Activation kernel.Activation
+	Gated      bool
+	// Parallel says that attention and feed-forward layer of a block read the same state.
+	Parallel bool
+	// AttentionScale multiplies the attention scores, which AttentionCap then bounds when it is not 0.
+	AttentionScale, AttentionCap float32
+	// Window is how many positions a query sees, itself included; 0 means all. Windowed says in which layers; nil means in all.
+	Window   int
+	Windowed []bool
+	// AlibiBias is the slope exponent of position by ALiBi; 0 means none.
+	AlibiBias float64
+	// ClampQKV bounds queries, keys and values when it is not 0.
+	ClampQKV float32
+	// Rope is the rotary embedding. LocalRope is that of windowed layers when it differs, and Unrotated tells the layers that
+	// have none; nil means that all are rotated.
+	Rope      RopeDescription
+	LocalRope *RopeDescription
+	Unrotated []bool
+	// EmbeddingScale, ResidualScale and LogitScale multiply the embeddings, what each half of a block adds, and the logits,
+	// which LogitCap then bounds when it is not 0.
+	EmbeddingScale, ResidualScale, LogitScale, LogitCap float32
+	// Experts is nil for models without experts.
+	Experts *ExpertDescription
+	// Latent is nil for models that do not compress keys and values.
+	Latent *LatentDescription
 	// TiedEmbeddings says that the output layer is the embedding matrix, whether or not the files hold another.
 	TiedEmbeddings bool
+
+	family *family
 }
 
-// family says what the graph needs to know of an architecture beyond its sizes.
-type family struct {
-	// ropeAdjacent is the pairing of GGUF files, whose converter permutes the rows of some architectures.
-	ropeAdjacent bool
-	// window says that config.json's sliding_window applies to every layer.
-	window bool
-	// feedForwardScales says that the feed-forward matrices of GGUF files can have a .scale tensor; elsewhere it has no effect.
-	feedForwardScales bool
+// RopeDescription is one rotary embedding.
+type RopeDescription struct {
+	// Adjacent pairs neighbouring elements; otherwise the halves of the rotated dimensions.
+	Adjacent bool
+	// Frequencies is the angle per position of each pair, scaling applied; two elements are rotated by each.
+	Frequencies []float64
+	// Long, when not nil, takes the place of Frequencies for sessions of more than Original positions.
+	Long     []float64
+	Original int
+	// Dynamic, when not 0, grows the base for such sessions so that the longest wavelengths stretch with them and beyond by this
+	// factor (NTK).
+	Dynamic float64
+	// Scale multiplies the rotated elements.
+	Scale float32
+
+	base float64
 }
 
-// families are the architectures that can be run.
-var families = map[string]family{
-	"llama":   {ropeAdjacent: true, feedForwardScales: true},
-	"mistral": {ropeAdjacent: true, window: true, feedForwardScales: true},
-	"qwen2":   {},
+// ExpertDescription says how a token's feed-forward experts are chosen and weighed.
+type ExpertDescription struct {
+	// Used of Count experts of width FeedForward process a token.
+	Count, Used, FeedForward int
+	// Shared is the width of the expert that processes all tokens, 0 when there is none.
+	Shared int
+	// Dense is how many layers at the start have no experts.
+	Dense int
+	// Sigmoid says that a router's logits become scores by themselves instead of by a softmax over all.
+	Sigmoid bool
+	// Normalised says that the weights of the used experts are divided by their sum. Scale then multiplies them.
+	Normalised bool
+	Scale      float32
+	// Groups of experts, when more than one, are ranked first, and experts are chosen from the best UsedGroups. A group's rank
+	// is its best score, or the sum of the two best where GroupBySum says so.
+	Groups, UsedGroups int
+	GroupBySum         bool
 }
 
-// architectureNames turns config.json's model_type into the name that GGUF files use where the two differ.
-var architectureNames = map[string]string{
-	"cohere": "command-r", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "gemma3_text": "gemma3",
-	"gpt_bigcode": "starcoder", "gpt_neox": "gptneox", "gpt_oss": "gpt-oss", "granitemoe": "granitemoe", "phi": "phi2",
-	"qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe", "xlm-roberta": "xlm-roberta",
+// LatentDescription is for multi-head latent attention: keys and values are made from a vector of Rank elements, which is what
+// the cache holds, and from Rotated elements that all heads share.
+type LatentDescription struct {
+	// QueryRank is the width that queries pass through, 0 when they do not.
+	QueryRank, Rank int
+	// A head's query and key have Plain elements without position and then Rotated ones; its value has Value elements.
+	Plain, Rotated, Value int
 }
 
 // architecture returns the normalised name and the name as the files give it.
@@ -88,18 +131,73 @@ func (c *container) describe() (*Description, error) {
 		return nil, fault.NewUnsupported("model folder", "no config.json says what the tensors mean")
 	case !ok:
 		return nil, fault.NewUnsupported("architecture", "%q (%s) has no decoder here", given, name)
+	case c.gguf == nil && fam.folder == nil:
+		return nil, fault.NewUnsupported("architecture", "%q (%s) can only be run from GGUF files", given, name)
 	}
-	d := &Description{Architecture: name}
+	d := &Description{
+		Architecture: name, family: &fam, LayerNorm: fam.layerNorm, Activation: fam.activation, Gated: !fam.ungated,
+		Parallel: fam.parallel, EmbeddingScale: 1, ResidualScale: 1, LogitScale: 1,
+	}
+	if fam.alibi {
+		d.AlibiBias = 8
+	}
 	var err error
 	if c.gguf != nil {
-		err = d.fromGGUF(c.gguf, name, fam)
+		err = d.fromGGUF(c.gguf, name)
 	} else {
-		err = d.fromConfig(c.config, fam)
+		err = d.fromConfig(c.config)
 	}
 	if err != nil {
 		return nil, err
 	}
+	if fam.embeddingRoot {
+		d.EmbeddingScale = float32(math.Sqrt(float64(d.Hidden)))
+	}
+	switch fam.rotation {
+	case windowedLayers:
+		d.unrotated(func(l int) bool { return !d.windowed(l) })
+	case threeOfFour:
+		d.unrotated(func(l int) bool { return l%4 == 3 })
+	}
 	return d, d.check(c)
+}
+
+func (d *Description) unrotated(which func(layer int) bool) {
+	d.Unrotated = make([]bool, min(max(d.Layers, 0), maxLayers))
+	for l := range d.Unrotated {
+		d.Unrotated[l] = which(l)
+	}
+}
+
+// windowed says whether the queries of a layer see a window only.
+func (d *Description) windowed(layer int) bool {
+	return d.Window > 0 && (layer >= len(d.Windowed) || d.Windowed[layer])
+}
+
+// windowPattern leaves the last of each n layers without a window.
+func (d *Description) windowPattern(n int) {
+	if n <= 1 {
+		return
+	}
+	d.Windowed = make([]bool, min(max(d.Layers, 0), maxLayers))
+	for l := range d.Windowed {
+		d.Windowed[l] = l%n < n-1
+	}
+}
+
+// The limits of a description.
+const (
+	maxLayers  = 1 << 12
+	maxHidden  = 1 << 18
+	maxFeed    = 1 << 20
+	maxHeads   = 1 << 12
+	maxHeadDim = 1 << 14
+	maxExperts = 1 << 12
+)
+
+type bound struct {
+	what            string
+	value, min, max int
 }
 
 func (d *Description) check(c *container) error {
@@ -107,151 +205,73 @@ func (d *Description) check(c *container) error {
 	if c.gguf != nil {
 		format = "gguf"
 	}
-	for _, f := range []struct {
-		what       string
-		value, max int
-	}{
-		{"layers", d.Layers, 1 << 12},
-		{"hidden size", d.Hidden, 1 << 18},
-		{"feed-forward size", d.FeedForward, 1 << 20},
-		{"heads", d.Heads, 1 << 12},
-		{"key and value heads", d.KVHeads, 1 << 12},
-		{"head size", d.HeadDim, 1 << 14},
-		{"context length", d.Context, 1 << 28},
-	} {
-		if f.value < 1 || f.value > f.max {
-			return &fault.Malformed{Format: format, Where: f.what, Offset: -1, Reason: fmt.Sprintf("%d is not from 1 to %d", f.value, f.max)}
+	malformed := func(where, reason string, args ...any) error {
+		return &fault.Malformed{Format: format, Where: where, Offset: -1, Reason: fmt.Sprintf(reason, args...)}
+	}
+	bounds := []bound{
+		{"layers", d.Layers, 1, maxLayers},
+		{"hidden size", d.Hidden, 1, maxHidden},
+		{"feed-forward size", d.FeedForward, 1, maxFeed},
+		{"heads", d.Heads, 1, maxHeads},
+		{"key and value heads", d.KVHeads, 1, maxHeads},
+		{"head size", d.HeadDim, 1, maxHeadDim},
+		{"value size", d.ValueDim, 1, maxHeadDim},
+		{"context length", d.Context, 1, 1 << 28},
+	}
+	if e := d.Experts; e != nil {
+		bounds = append(bounds, bound{"experts", e.Count, 1, maxExperts}, bound{"used experts", e.Used, 1, e.Count},
+			bound{"expert size", e.FeedForward, 1, maxFeed}, bound{"shared expert size", e.Shared, 0, maxFeed},
+			bound{"expert groups", e.Groups, 0, e.Count}, bound{"used expert groups", e.UsedGroups, min(e.Groups, 1), max(e.Groups, 0)})
+		if e.Groups > 0 {
+			bounds = append(bounds, bound{"experts in used groups", e.Used, 1, e.Count / e.Groups * e.UsedGroups})
 		}
 	}
-	switch {
+	if l := d.Latent; l != nil {
+		bounds = append(bounds, bound{"query rank", l.QueryRank, 0, maxHidden}, bound{"latent rank", l.Rank, 1, maxHeadDim},
+			bound{"plain head size", l.Plain, 1, maxHeadDim}, bound{"rotated head size", l.Rotated, 1, maxHeadDim},
+			bound{"value head size", l.Value, 1, maxHeadDim})
+	}
+	for _, f := range bounds {
+		if f.value < f.min || f.value > f.max {
+			return malformed(f.what, "%d is not from %d to %d", f.value, f.min, f.max)
+		}
+	}
+	switch rotated := 2 * max(len(d.Rope.Frequencies), len(d.Rope.Long)); {
 	case d.Heads%d.KVHeads != 0:
-		return &fault.Malformed{Format: format, Where: "heads", Offset: -1, Reason: fmt.Sprintf("%d heads cannot share %d key and value heads", d.Heads, d.KVHeads)}
-	case 2*len(d.RopeFrequencies) > d.HeadDim:
-		return &fault.Malformed{Format: format, Where: "rope", Offset: -1, Reason: fmt.Sprintf("%d dimensions rotated of %d", 2*len(d.RopeFrequencies), d.HeadDim)}
+		return malformed("heads", "%d heads cannot share %d key and value heads", d.Heads, d.KVHeads)
+	case d.Latent == nil && rotated > d.HeadDim || d.Latent != nil && rotated != d.Latent.Rotated:
+		return malformed("rope", "%d dimensions rotated of %d", rotated, d.HeadDim)
 	case !(d.NormEpsilon >= 0 && d.NormEpsilon < 1):
-		return &fault.Malformed{Format: format, Where: "norm epsilon", Offset: -1, Reason: fmt.Sprintf("%g is not from 0 to 1", d.NormEpsilon)}
-	}
-	return nil
-}
-
-func (d *Description) fromGGUF(g *gguf.File, name string, fam family) error {
-	key := func(s string) string { return name + "." + s }
-	for _, k := range []string{"attention.head_count", "attention.head_count_kv", "feed_forward_length"} {
-		if v, _ := g.Value(key(k)); v.Kind == gguf.Array {
-			return fault.NewUnsupported("architecture", "%s differs between layers", k)
-		}
-	}
-	if n := g.Int(key("expert_count"), 0); n > 0 {
-		return fault.NewUnsupported("architecture", "%s with %d experts", name, n)
-	}
-	integer := func(k string, def int64) int { return int(min(max(g.Int(key(k), def), -1), math.MaxInt32)) }
-	d.Layers = integer("block_count", 0)
-	d.Hidden = integer("embedding_length", 0)
-	d.FeedForward = integer("feed_forward_length", 0)
-	d.Heads = integer("attention.head_count", 0)
-	d.KVHeads = integer("attention.head_count_kv", int64(d.Heads))
-	d.Context = integer("context_length", 0)
-	d.Window = max(0, integer("attention.sliding_window", 0))
-	d.NormEpsilon = float32(g.Float(key("attention.layer_norm_rms_epsilon"), 1e-5))
-	if d.Heads > 0 {
-		d.HeadDim = integer("attention.key_length", int64(d.Hidden/d.Heads))
-	}
-	if v := integer("attention.value_length", int64(d.HeadDim)); v != d.HeadDim {
-		return fault.NewUnsupported("architecture", "values of %d elements beside keys of %d", v, d.HeadDim)
-	}
-	d.setScale(g.Float(key("attention.scale"), 0))
-	d.RopeAdjacent = fam.ropeAdjacent
-	d.RopeFrequencies = kernel.RopeFrequencies(g.Float(key("rope.freq_base"), 10000), min(integer("rope.dimension_count", int64(d.HeadDim)), 1<<14))
-	kind := g.Text(key("rope.scaling.type"), "none")
-	factor := g.Float(key("rope.scaling.factor"), g.Float(key("rope.scale_linear"), 0))
-	switch {
-	case kind == "none" || factor == 0 || factor == 1:
-	case kind == "linear" || kind == "":
-		scaleLinear(d.RopeFrequencies, factor)
-	default:
-		return fault.NewUnsupported("architecture", "rope scaling %q", kind)
+		return malformed("norm epsilon", "%g is not from 0 to 1", d.NormEpsilon)
+	case d.Experts != nil && d.Experts.Groups > 0 && d.Experts.Count%d.Experts.Groups != 0:
+		return malformed("experts", "%d experts do not fill %d groups", d.Experts.Count, d.Experts.Groups)
 	}
 	return nil
 }
 
 func (d *Description) setScale(scale float64) {
 	if scale == 0 {
-		scale = 1 / math.Sqrt(float64(d.HeadDim))
+		size := d.HeadDim
+		if d.family.wideScale > 0 && d.Layers == d.family.wideScale && d.Heads > 0 {
+			size = d.Hidden / d.Heads
+		}
+		scale = 1 / math.Sqrt(float64(size))
 	}
 	d.AttentionScale = float32(scale)
 }
 
-func (d *Description) fromConfig(c config, fam family) error {
-	if q := c.object("quantization_config"); q != nil {
-		return fault.NewUnsupported("quantization", "%q of safetensors", q.text("quant_method", "unnamed method"))
-	}
-	if act := c.text("hidden_act", "silu"); act != "silu" && act != "swish" {
-		return fault.NewUnsupported("architecture", "activation %q", act)
-	}
-	if n := c.integer("num_local_experts", 0); n > 0 {
-		return fault.NewUnsupported("architecture", "%d experts", n)
-	}
-	d.Layers = c.integer("num_hidden_layers", 0)
-	d.Hidden = c.integer("hidden_size", 0)
-	d.FeedForward = c.integer("intermediate_size", 0)
-	d.Heads = c.integer("num_attention_heads", 0)
-	d.KVHeads = c.integer("num_key_value_heads", d.Heads)
-	d.Context = c.integer("max_position_embeddings", 2048)
-	d.NormEpsilon = float32(c.float("rms_norm_eps", 1e-6))
-	d.TiedEmbeddings = c.boolean("tie_word_embeddings", false)
-	if d.Heads > 0 {
-		d.HeadDim = c.integer("head_dim", d.Hidden/d.Heads)
-	}
-	d.setScale(0)
-	if c.boolean("use_sliding_window", false) {
-		return fault.NewUnsupported("architecture", "a sliding window in some layers")
-	}
-	if fam.window {
-		d.Window = max(0, c.integer("sliding_window", 0))
-	}
-	rope := c.object("rope_parameters")
-	if rope == nil {
-		rope = c.object("rope_scaling")
-	}
-	rotated := float64(d.HeadDim) * c.float("partial_rotary_factor", 1)
-	if !(rotated >= 0 && rotated <= 1<<14) {
-		rotated = 0
-	}
-	d.RopeFrequencies = kernel.RopeFrequencies(rope.float("rope_theta", c.float("rope_theta", 10000)), int(rotated))
-	return d.scaleRope(rope)
+// setLatent sets what follows from d.Latent: one key and value head that is the compressed vector itself. sharpen multiplies
+// the scores.
+func (d *Description) setLatent(sharpen float64) {
+	l := d.Latent
+	d.AttentionScale = float32(sharpen / math.Sqrt(float64(l.Plain+l.Rotated)))
+	d.KVHeads, d.HeadDim, d.ValueDim = 1, l.Rank+l.Rotated, l.Rank
 }
 
-// scaleRope applies config.json's rope_scaling.
-func (d *Description) scaleRope(rope config) error {
-	switch kind := rope.text("rope_type", rope.text("type", "default")); kind {
-	case "default":
-	case "linear":
-		scaleLinear(d.RopeFrequencies, rope.float("factor", 1))
-	case "llama3":
-		// Long wavelengths are stretched by factor, short ones kept, those between blended.
-		factor, low, high := rope.float("factor", 8), rope.float("low_freq_factor", 1), rope.float("high_freq_factor", 4)
-		original := rope.float("original_max_position_embeddings", 8192)
-		if !(factor > 0 && low > 0 && high > low && original > 0) {
-			return &fault.Malformed{Format: configName, Where: "rope_scaling", Offset: -1, Reason: "factors out of range"}
-		}
-		for i, f := range d.RopeFrequencies {
-			turns := original * f / (2 * math.Pi)
-			switch {
-			case turns < low:
-				d.RopeFrequencies[i] = f / factor
-			case turns <= high:
-				blend := (turns - low) / (high - low)
-				d.RopeFrequencies[i] = (1-blend)*f/factor + blend*f
-			}
-		}
-	default:
-		return fault.NewUnsupported("architecture", "rope scaling %q", kind)
+// or1 returns f, or 1 in place of 0.
+func or1(f float64) float32 {
+	if f == 0 {
+		return 1
 	}
-	return nil
-}
-
-func scaleLinear(frequencies []float64, factor float64) {
-	for i := range frequencies {
-		frequencies[i] /= factor
-	}
+	return float32(f)
 }

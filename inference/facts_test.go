@@ -300,11 +300,19 @@ func TestRefusedModels(t *testing.T) {
 	}{
 		{"nothing", memory(nil), true, "no safetensors or GGUF"},
 		{"two GGUF files", memory(map[string][]byte{"a.gguf": nil, "b.gguf": nil}), true, "2 GGUF files"},
-		{"architecture", folder(map[string]any{"model_type": "falcon", "architectures": []string{"FalconForCausalLM"}}), true, `"FalconForCausalLM" (falcon)`},
+		{"architecture", folder(map[string]any{"model_type": "mamba", "architectures": []string{"MambaForCausalLM"}}), true, `"MambaForCausalLM" (mamba)`},
 		{"quantization", folder(map[string]any{"quantization_config": map[string]any{"quant_method": "gptq"}}), true, "gptq"},
-		{"activation", folder(map[string]any{"hidden_act": "gelu"}), true, "gelu"},
-		{"rope scaling", folder(map[string]any{"rope_scaling": map[string]any{"rope_type": "yarn"}}), true, "yarn"},
-		{"experts", change(func(m *toy) { m.keys["llama.expert_count"] = uint32(8) }), true, "8 experts"},
+		{"activation", folder(map[string]any{"hidden_act": "xielu"}), true, "xielu"},
+		{"rope scaling", folder(map[string]any{"rope_scaling": map[string]any{"rope_type": "spiral"}}), true, "spiral"},
+		{"experts", change(func(m *toy) { m.keys["llama.expert_count"] = uint32(8) }), false, "used experts"},
+		{"experts without tensors", change(func(m *toy) {
+			m.keys["llama.expert_count"], m.keys["llama.expert_used_count"] = uint32(8), uint32(2)
+		}), false, "blk.0.ffn_gate_inp.weight"},
+		{"folder of an architecture with GGUF names only", folder(map[string]any{"model_type": "gpt_oss"}), true, "from GGUF files"},
+		{"windows of too few layers", folder(map[string]any{"model_type": "mistral", "sliding_window": 4, "layer_types": []string{"full_attention"}}), false, "cover"},
+		{"layers of another type", folder(map[string]any{"model_type": "mistral", "layer_types": []string{"full_attention", "linear_attention"}}), true, "linear_attention"},
+		{"long rope with too few factors", folder(map[string]any{"rope_scaling": map[string]any{"type": "longrope", "long_factor": []float64{1}}}), false, "one for each"},
+		{"yarn beyond reason", folder(map[string]any{"rope_scaling": map[string]any{"type": "yarn", "factor": -1}}), false, "out of range"},
 		{"sizes of each layer", change(func(m *toy) { m.keys["llama.attention.head_count"] = []int32{2, 2} }), true, "differs between layers"},
 		{"extra tensor", change(func(m *toy) { m.tensors["blk.0.attn_q_norm.weight"] = toyTensor{[]int{4}, make([]float32, 4)} }), true, "attn_q_norm"},
 		{"split file", change(func(m *toy) { m.keys["split.count"] = uint32(3) }), true, "split over 3"},

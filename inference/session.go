@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 
 	"github.com/carat-hub/carat/inference/kernel"
@@ -29,11 +30,14 @@ type Session struct {
 	product   *kernel.Product
 	attention *kernel.Attention
 	rope      kernel.Rope
-	keys      [][]float32 // of each layer: {positions, KVHeads*HeadDim}
-	values    [][]float32
+	local     *kernel.Rope // of windowed layers, when it differs
+	keys      [][]float32  // of each layer: {positions, KVHeads*HeadDim}
+	values    [][]float32  // {positions, KVHeads*ValueDim}
 
-	x, normed, q, attended, projected, gate, up []float32 // {batch, …}
-	logits                                      []float32 // {logitRows, vocabulary}
+	x, normed, q, attended, projected, fed, gate, up []float32 // {batch, …}
+	routing                                          *routing  // nil without experts
+	latent                                           *latentBuffers
+	logits                                           []float32 // {logitRows, vocabulary}
 }
 
 // logitRows is how many positions go through the output layer at once; its rows are as wide as the vocabulary.
@@ -54,14 +58,22 @@ func (m *Model) NewSession(o SessionOptions) *Session {
 	if o.Batch <= 0 {
 		o.Batch = 128
 	}
-	width := 3*d.Hidden + 2*d.FeedForward + 2*d.Heads*d.HeadDim
-	o.Batch = max(1, min(o.Batch, o.Context, batchMemory/width))
+	o.Context = min(o.Context, m.maxContext())
+	o.Batch = max(1, min(o.Batch, o.Context, batchMemory/d.width()))
 	s := &Session{m: m, context: o.Context, batch: o.Batch, pool: kernel.NewPool(min(o.Threads, 1024))}
 	s.product = kernel.NewProduct(s.pool)
-	s.attention = kernel.NewAttention(s.pool, kernel.Attention{
-		Heads: d.Heads, KVHeads: d.KVHeads, HeadDim: d.HeadDim, Scale: d.AttentionScale, Window: d.Window,
-	}, o.Context)
-	s.rope = kernel.Rope{Adjacent: d.RopeAdjacent, Frequencies: d.RopeFrequencies}
+	attention := kernel.Attention{
+		Heads: d.Heads, KVHeads: d.KVHeads, HeadDim: d.HeadDim, ValueDim: d.ValueDim, Scale: d.AttentionScale, Cap: d.AttentionCap,
+	}
+	if d.AlibiBias > 0 {
+		attention.Slopes = kernel.AlibiSlopes(d.Heads, d.AlibiBias)
+	}
+	s.attention = kernel.NewAttention(s.pool, attention, o.Context)
+	s.rope = d.Rope.kernel(o.Context)
+	if d.LocalRope != nil {
+		local := d.LocalRope.kernel(o.Context)
+		s.local = &local
+	}
 	s.keys, s.values = make([][]float32, d.Layers), make([][]float32, d.Layers)
 	for _, b := range []struct {
 		to    *[]float32
@@ -70,15 +82,58 @@ func (m *Model) NewSession(o SessionOptions) *Session {
 		{&s.x, d.Hidden},
 		{&s.normed, d.Hidden},
 		{&s.projected, d.Hidden},
+		{&s.fed, d.Hidden},
 		{&s.q, d.Heads * d.HeadDim},
-		{&s.attended, d.Heads * d.HeadDim},
-		{&s.gate, d.FeedForward},
-		{&s.up, d.FeedForward},
+		{&s.attended, d.Heads * d.valueWidth()},
+		{&s.gate, d.feedWidth()},
+		{&s.up, d.feedWidth()},
 	} {
 		*b.to = make([]float32, s.batch*b.width)
 	}
+	if d.Experts != nil {
+		s.routing = newRouting(d, s.batch)
+	}
+	if d.Latent != nil {
+		s.latent = newLatentBuffers(d, s.batch)
+	}
 	s.logits = make([]float32, min(s.batch, logitRows)*m.Vocabulary())
 	return s
+}
+
+// maxContext is the longest sequence that can be computed: learned positions end, others do not.
+func (m *Model) maxContext() int {
+	if m.weights.positions != nil {
+		return m.weights.positions.Rows
+	}
+	return math.MaxInt
+}
+
+// feedWidth is the width of the widest feed-forward layer.
+func (d *Description) feedWidth() int {
+	if d.Experts != nil {
+		return max(d.FeedForward, d.Experts.FeedForward, d.Experts.Shared)
+	}
+	return d.FeedForward
+}
+
+// valueWidth is the width of the wider of what attention gives for a head and what is made of it.
+func (d *Description) valueWidth() int {
+	if d.Latent != nil {
+		return max(d.ValueDim, d.Latent.Value)
+	}
+	return d.ValueDim
+}
+
+// width is how many values of activations there are for each position of a batch.
+func (d *Description) width() int {
+	width := 4*d.Hidden + 2*d.feedWidth() + d.Heads*(d.HeadDim+d.valueWidth())
+	if d.Experts != nil {
+		width += 2*d.Hidden + d.Experts.Count
+	}
+	if l := d.Latent; l != nil {
+		width += l.QueryRank + l.Rank + l.Rotated + d.Heads*(l.Plain+l.Rotated+l.Value) + 2*max(l.Plain, l.Rank, l.Value)
+	}
+	return width
 }
 
 // Close ends the session's threads. The session cannot be used afterwards.
@@ -150,112 +205,4 @@ func (s *Session) EvalEach(ctx context.Context, ids []int, from int, each func(i
 		done += n
 	}
 	return nil
-}
-
-// grow makes room for n more positions in the cache of layer l and returns the slots of the new ones.
-func (s *Session) grow(l, n int) (k, v []float32) {
-	width := s.m.desc.KVHeads * s.m.desc.HeadDim
-	need := (s.n + n) * width
-	for _, cache := range []*[]float32{&s.keys[l], &s.values[l]} {
-		if len(*cache) < need {
-			positions := min(s.context, max(2*(s.n+n), 64))
-			bigger := make([]float32, positions*width)
-			copy(bigger, (*cache)[:min(len(*cache), s.n*width)])
-			*cache = bigger
-		}
-	}
-	return s.keys[l][s.n*width : need], s.values[l][s.n*width : need]
-}
-
-// forward runs the layers over ids, at most a batch, and leaves their final states in x.
-func (s *Session) forward(ctx context.Context, ids []int) error {
-	d, w, n := s.m.desc, s.m.weights, len(ids)
-	for i, id := range ids {
-		if err := w.embedding.Row(id, s.x[i*d.Hidden:(i+1)*d.Hidden]); err != nil {
-			return err
-		}
-	}
-	s.rope.Prepare(s.n, n)
-	for l := range w.layers {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := s.attend(l, n); err != nil {
-			return err
-		}
-		if err := s.feed(&w.layers[l], n); err != nil {
-			return err
-		}
-	}
-	s.n += n
-	return nil
-}
-
-func (s *Session) attend(l, n int) error {
-	d, w := s.m.desc, &s.m.weights.layers[l]
-	k, v := s.grow(l, n)
-	s.norm(w.attentionNorm, n)
-	if err := s.mul(w.q, s.normed, n, s.q); err != nil {
-		return err
-	}
-	if err := s.mul(w.k, s.normed, n, k); err != nil {
-		return err
-	}
-	if err := s.mul(w.v, s.normed, n, v); err != nil {
-		return err
-	}
-	qWidth, kvWidth := d.Heads*d.HeadDim, d.KVHeads*d.HeadDim
-	for i := range n {
-		s.rope.Apply(s.q[i*qWidth:(i+1)*qWidth], d.HeadDim, i)
-		s.rope.Apply(k[i*kvWidth:(i+1)*kvWidth], d.HeadDim, i)
-	}
-	if err := s.attention.Run(s.q, s.keys[l], s.values[l], s.attended, s.n, n); err != nil {
-		return err
-	}
-	if err := s.mul(w.o, s.attended, n, s.projected); err != nil {
-		return err
-	}
-	kernel.Add(s.x[:n*d.Hidden], s.projected)
-	return nil
-}
-
-func (s *Session) feed(w *layer, n int) error {
-	d := s.m.desc
-	s.norm(w.feedForwardNorm, n)
-	if err := s.mul(w.gate, s.normed, n, s.gate); err != nil {
-		return err
-	}
-	if err := s.mul(w.up, s.normed, n, s.up); err != nil {
-		return err
-	}
-	kernel.SwiGLU(s.gate[:n*d.FeedForward], s.up)
-	if err := s.mul(w.down, s.gate, n, s.projected); err != nil {
-		return err
-	}
-	kernel.Add(s.x[:n*d.Hidden], s.projected)
-	return nil
-}
-
-// head computes the logits of rows positions from the i-th of the batch on.
-func (s *Session) head(ctx context.Context, i, rows int) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	d, w := s.m.desc, s.m.weights
-	for r := range rows {
-		x := s.x[(i+r)*d.Hidden : (i+r+1)*d.Hidden]
-		kernel.RMSNorm(s.normed[r*d.Hidden:(r+1)*d.Hidden], x, w.norm, d.NormEpsilon)
-	}
-	return s.mul(w.output, s.normed, rows, s.logits)
-}
-
-func (s *Session) norm(weight []float32, n int) {
-	h := s.m.desc.Hidden
-	for i := range n {
-		kernel.RMSNorm(s.normed[i*h:(i+1)*h], s.x[i*h:(i+1)*h], weight, s.m.desc.NormEpsilon)
-	}
-}
-
-func (s *Session) mul(w linear, x []float32, n int, y []float32) error {
-	return s.product.Mul(w.Matrix, w.bias, x, n, y)
 }

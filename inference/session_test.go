@@ -239,42 +239,7 @@ func TestDecodingAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestToyArchitectures compares with the logits that llama.cpp gives for random weights at the last of the ids 1 to 5.
-func TestToyArchitectures(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		file         string
-		sum, squares float64
-		top          map[int]float64
-	}{
-		{"llama-dense.gguf", 0.859878, 2.994834, map[int]float64{24: 0.34706, 31: 0.32844, 71: 0.28545, 62: 0.28137, 110: 0.28034}},
-		{"qwen2-dense.gguf", -0.041151, 4.146463, map[int]float64{102: 0.42499, 62: 0.42358, 99: 0.40284, 120: 0.36557, 18: 0.35306}},
-	} {
-		t.Run(c.file, func(t *testing.T) {
-			t.Parallel()
-			m := open(t, shared.Path(t, "architectures", c.file))
-			logits, err := session(t, m, SessionOptions{}).Eval(context.Background(), []int{1, 2, 3, 4, 5})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var sum, squares float64
-			for _, v := range logits {
-				sum += float64(v)
-				squares += float64(v) * float64(v)
-			}
-			if math.Abs(sum-c.sum) > 1e-4 || math.Abs(squares-c.squares) > 1e-4 {
-				t.Errorf("sum %f, squares %f; want %f, %f", sum, squares, c.sum, c.squares)
-			}
-			for id, want := range c.top {
-				if math.Abs(float64(logits[id])-want) > 1e-4 {
-					t.Errorf("logit %d is %f, want %f", id, logits[id], want)
-				}
-			}
-		})
-	}
-}
-
-func TestOtherToyArchitecturesAreRefusedByName(t *testing.T) {
+func TestToyArchitecturesHaveFacts(t *testing.T) {
 	t.Parallel()
 	dir := shared.Path(t, "architectures")
 	paths, err := filepath.Glob(filepath.Join(dir, "*.gguf"))

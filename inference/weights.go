@@ -10,135 +10,160 @@ import (
 	"github.com/carat-hub/carat/inference/tensor"
 )
 
-// tensorNames says what the two file formats call the tensors of a decoder. Layer names have the layer's number in place of %d.
-type tensorNames struct {
-	embedding, norm, output                          string
-	attentionNorm, q, k, v, o                        string
-	feedForwardNorm, gate, up, down, ropeFrequencies string
-}
-
-var ggufNames = tensorNames{
-	embedding: "token_embd", norm: "output_norm", output: "output",
-	attentionNorm: "blk.%d.attn_norm", q: "blk.%d.attn_q", k: "blk.%d.attn_k", v: "blk.%d.attn_v", o: "blk.%d.attn_output",
-	feedForwardNorm: "blk.%d.ffn_norm", gate: "blk.%d.ffn_gate", up: "blk.%d.ffn_up", down: "blk.%d.ffn_down",
-	ropeFrequencies: "rope_freqs.weight",
-}
-
-var safetensorsNames = tensorNames{
-	embedding: "model.embed_tokens", norm: "model.norm", output: "lm_head",
-	attentionNorm: "model.layers.%d.input_layernorm",
-	q:             "model.layers.%d.self_attn.q_proj", k: "model.layers.%d.self_attn.k_proj",
-	v: "model.layers.%d.self_attn.v_proj", o: "model.layers.%d.self_attn.o_proj",
-	feedForwardNorm: "model.layers.%d.post_attention_layernorm",
-	gate:            "model.layers.%d.mlp.gate_proj", up: "model.layers.%d.mlp.up_proj", down: "model.layers.%d.mlp.down_proj",
-}
-
 // linear is a matrix with an optional bias.
 type linear struct {
 	*kernel.Matrix
 	bias []float32
 }
 
+// norm is the weight and bias of a norm; without a weight there is none.
+type norm struct{ weight, bias []float32 }
+
+// gated is a feed-forward layer.
+type gated struct {
+	gate, up, down linear
+	// divisor divides what goes into down, element by element, when it is not nil.
+	divisor []float32
+}
+
+// experts is a feed-forward layer whose tokens go to some experts each.
+type experts struct {
+	router linear
+	// selection is added to the scores to choose experts, not to weigh them.
+	selection []float32
+	each      []gated
+	shared    *gated
+	// sharedRouter, when not nil, weighs what shared adds.
+	sharedRouter *kernel.Matrix
+}
+
+// latent is what makes queries, keys and values of multi-head latent attention.
+type latent struct {
+	queryDown, queryUp linear
+	queryNorm, norm    norm
+	down               linear
+	key, value         []linear // of each head
+}
+
 type layer struct {
-	attentionNorm, feedForwardNorm []float32
-	q, k, v, o, gate, up, down     linear
+	attentionNorm, postAttention, feedForwardNorm, postFeedForward norm
+	// queryNorm and keyNorm apply to parts as long as their weights, or to heads with weights of their own.
+	queryNorm, keyNorm norm
+	q, k, v, o         linear
+	latent             *latent
+	sinks              []float32
+	parallel           bool
+	feed               gated
+	experts            *experts // in place of feed
 }
 
 type weights struct {
-	embedding *kernel.Matrix
-	layers    []layer
-	norm      []float32
-	output    linear
+	embedding     *kernel.Matrix
+	positions     *kernel.Matrix // nil without learned positions
+	embeddingNorm norm
+	layers        []layer
+	norm          norm
+	output        linear
 }
 
 // binder finds tensors by name, checks their shapes and remembers which were used.
 type binder struct {
 	c      *container
 	d      *Description
+	names  *tensorNames
 	byName map[string]*storedTensor
 	used   map[string]bool
 	// dry checks names, shapes and types and reads no data.
 	dry bool
 }
 
-// bind connects the description's graph to the tensors of c; with dry it only checks that it could. A tensor that is missing or has another shape gives a
-// *fault.Malformed; a type without a kernel, or a tensor that the graph does not know, a *fault.Unsupported.
+// bind connects the description's graph to the tensors of c; with dry it only checks that it could. A tensor that is missing or
+// has another shape gives a *fault.Malformed; a type without a kernel, or a tensor that the graph does not know, a
+// *fault.Unsupported.
 func bind(c *container, d *Description, dry bool) (*weights, error) {
-	b := &binder{c: c, d: d, byName: make(map[string]*storedTensor, len(c.tensors)), used: map[string]bool{}, dry: dry}
+	b := &binder{
+		c: c, d: d, names: d.family.folder, byName: make(map[string]*storedTensor, len(c.tensors)), used: map[string]bool{}, dry: dry,
+	}
+	if c.gguf != nil {
+		b.names = d.family.gguf
+	}
 	for i := range c.tensors {
 		b.byName[c.tensors[i].name] = &c.tensors[i]
 	}
-	names := &safetensorsNames
-	if c.gguf != nil {
-		names = &ggufNames
-	}
-	w := &weights{}
-	var err error
-	embedding, err := b.linear(names.embedding, -1, d.Hidden)
+	w, err := b.ends()
 	if err != nil {
 		return nil, err
 	}
-	w.embedding = embedding.Matrix
-	if w.norm, err = b.vector(names.norm+".weight", d.Hidden); err != nil {
-		return nil, err
-	}
-	w.output = linear{Matrix: w.embedding}
-	if d.TiedEmbeddings {
-		b.used[names.output+".weight"] = true
-	} else if b.byName[names.output+".weight"] != nil {
-		if w.output, err = b.linear(names.output, w.embedding.Rows, d.Hidden); err != nil {
-			return nil, err
-		}
-	} else {
-		d.TiedEmbeddings = true
-	}
-	if err := b.ropeFactors(names.ropeFrequencies); err != nil {
+	if err := b.rope(); err != nil {
 		return nil, err
 	}
 	for i := range d.Layers {
-		l, err := b.layer(names, i)
+		l, err := b.layer(i)
 		if err != nil {
 			return nil, err
 		}
 		w.layers = append(w.layers, l)
 	}
 	for _, t := range c.tensors {
-		if !b.used[t.name] && !strings.HasSuffix(t.name, ".rotary_emb.inv_freq") {
+		if !b.used[t.name] && !b.needless(t.name) {
 			return nil, fault.NewUnsupported("architecture", "tensor %.120q is no part of a %s decoder", t.name, d.Architecture)
 		}
 	}
 	return w, nil
 }
 
-func (b *binder) layer(names *tensorNames, i int) (l layer, err error) {
-	d := b.d
-	name := func(pattern string) string { return fmt.Sprintf(pattern, i) }
-	for _, v := range []struct {
-		to   *[]float32
-		name string
-	}{{&l.attentionNorm, names.attentionNorm}, {&l.feedForwardNorm, names.feedForwardNorm}} {
-		if *v.to, err = b.vector(name(v.name)+".weight", d.Hidden); err != nil {
-			return l, err
+// ends binds what lies before and after the layers.
+func (b *binder) ends() (w *weights, err error) {
+	d, names := b.d, b.names
+	w = &weights{}
+	embedding, err := b.linear(names.embedding, -1, d.Hidden)
+	if err != nil {
+		return nil, err
+	}
+	w.embedding = embedding.Matrix
+	if names.positions != "" && b.has(names.positions+".weight") {
+		positions, err := b.linear(names.positions, -1, d.Hidden)
+		if err != nil {
+			return nil, err
+		}
+		w.positions = positions.Matrix
+		d.Context = min(d.Context, w.positions.Rows)
+	}
+	if names.embeddingNorm != "" && b.has(names.embeddingNorm+".weight") {
+		if w.embeddingNorm, err = b.norm(names.embeddingNorm, d.Hidden); err != nil {
+			return nil, err
 		}
 	}
-	for _, m := range []struct {
-		to         *linear
-		name       string
-		rows, cols int
-	}{
-		{&l.q, names.q, d.Heads * d.HeadDim, d.Hidden},
-		{&l.k, names.k, d.KVHeads * d.HeadDim, d.Hidden},
-		{&l.v, names.v, d.KVHeads * d.HeadDim, d.Hidden},
-		{&l.o, names.o, d.Hidden, d.Heads * d.HeadDim},
-		{&l.gate, names.gate, d.FeedForward, d.Hidden},
-		{&l.up, names.up, d.FeedForward, d.Hidden},
-		{&l.down, names.down, d.Hidden, d.FeedForward},
+	if w.norm, err = b.norm(names.norm, d.Hidden); err != nil {
+		return nil, err
+	}
+	w.output = linear{Matrix: w.embedding}
+	switch {
+	case d.TiedEmbeddings:
+		b.used[names.output+".weight"] = true
+	case b.has(names.output + ".weight"):
+		if w.output, err = b.linear(names.output, w.embedding.Rows, d.Hidden); err != nil {
+			return nil, err
+		}
+	default:
+		d.TiedEmbeddings = true
+	}
+	return w, nil
+}
+
+// needless says whether a tensor that the graph does not use changes nothing: constants, and numbers for other engines.
+func (b *binder) needless(name string) bool {
+	if slices.Contains(b.names.ignored, name) {
+		return true
+	}
+	for _, suffix := range []string{
+		".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias",
 	} {
-		if *m.to, err = b.linear(name(m.name), m.rows, m.cols); err != nil {
-			return l, err
+		if strings.HasSuffix(name, suffix) {
+			return true
 		}
 	}
-	return l, nil
+	return false
 }
 
 func (b *binder) malformed(name, format string, args ...any) error {
@@ -149,15 +174,39 @@ func (b *binder) malformed(name, format string, args ...any) error {
 	return &fault.Malformed{Format: f, Where: name, Offset: -1, Reason: fmt.Sprintf(format, args...)}
 }
 
+// stored returns the tensor of that name, which may lack the prefix of the architecture's names; nil when there is none.
+func (b *binder) stored(name string) *storedTensor {
+	if t := b.byName[name]; t != nil || b.names.prefix == "" {
+		return t
+	}
+	return b.byName[strings.TrimPrefix(name, b.names.prefix)]
+}
+
+func (b *binder) has(name string) bool { return b.stored(name) != nil }
+
 // find returns the tensor of that name and shape; a length of -1 leaves a dimension open.
 func (b *binder) find(name string, shape ...int) (*storedTensor, error) {
-	t := b.byName[name]
+	t := b.stored(name)
 	if t == nil {
 		return nil, b.malformed(name, "tensor is missing")
 	}
-	b.used[name] = true
+	b.used[t.name] = true
 	if !slices.EqualFunc(t.shape, shape, func(has, want int) bool { return has == want || want < 0 }) {
 		return nil, b.malformed(name, "shape is %v, the configuration wants %v", t.shape, shape)
+	}
+	return t, nil
+}
+
+// findFlat returns the tensor of that name whose last dimension is cols and whose others make up rows.
+func (b *binder) findFlat(name string, rows, cols int) (*storedTensor, error) {
+	t := b.stored(name)
+	if t == nil {
+		return nil, b.malformed(name, "tensor is missing")
+	}
+	b.used[t.name] = true
+	n, ok := tensor.Elements(t.shape)
+	if !ok || len(t.shape) == 0 || t.shape[len(t.shape)-1] != cols || n != int64(rows)*int64(cols) {
+		return nil, b.malformed(name, "shape is %v, the configuration wants %d rows of %d", t.shape, rows, cols)
 	}
 	return t, nil
 }
@@ -168,93 +217,168 @@ func (b *binder) linear(name string, rows, cols int) (linear, error) {
 	if err != nil {
 		return linear{}, err
 	}
-	if b.dry && t.typ.Runnable() {
-		for _, suffix := range []string{".bias", ".scale", ".input_scale"} {
-			b.used[name+suffix] = true
-		}
-		return linear{Matrix: &kernel.Matrix{Type: t.typ, Rows: t.shape[0], Cols: cols}}, nil
-	}
-	f, err := b.c.file(t.file)
+	ls, err := b.cut(name, t, []int{t.shape[0]}, cols)
 	if err != nil {
 		return linear{}, err
 	}
-	var l linear
-	if m, ok := f.(Mapped); ok {
-		l.Matrix, err = kernel.NewMatrix(t.typ, t.shape[0], cols, m.Bytes()[t.offset:t.offset+t.size])
-	} else {
-		l.Matrix, err = kernel.NewFileMatrix(t.typ, t.shape[0], cols, f, t.offset, t.size)
-	}
-	if err != nil {
-		return linear{}, fmt.Errorf("tensor %s: %w", t.name, err)
-	}
-	if b.byName[name+".bias"] != nil {
-		if l.bias, err = b.vector(name+".bias", t.shape[0]); err != nil {
-			return linear{}, err
-		}
-	}
-	return l, b.scale(name, &l)
+	return ls[0], nil
 }
 
-// scale binds name.scale, one factor for the whole matrix. name.input_scale is for engines that quantize activations to 4 bits.
-func (b *binder) scale(name string, l *linear) error {
-	if b.byName[name+".scale"] == nil {
+// cut makes one linear of each run of rows of t, which is name.weight, with the same runs of name.bias.
+func (b *binder) cut(name string, t *storedTensor, runs []int, cols int) ([]linear, error) {
+	total := 0
+	for _, n := range runs {
+		total += n
+	}
+	if b.dry && t.typ.Runnable() {
+		for _, suffix := range []string{".bias", ".scale", ".input_scale"} {
+			if s := b.stored(name + suffix); s != nil {
+				b.used[s.name] = true
+			}
+		}
+	}
+	out := make([]linear, len(runs))
+	first := 0
+	for i, n := range runs {
+		var err error
+		if out[i].Matrix, err = b.matrix(t, first, n, cols); err != nil {
+			return nil, err
+		}
+		first += n
+	}
+	if b.dry {
+		return out, nil
+	}
+	if b.has(name + ".bias") {
+		bias, err := b.flat(name+".bias", total)
+		if err != nil {
+			return nil, err
+		}
+		for i := range out {
+			out[i].bias, bias = bias[:runs[i]:runs[i]], bias[runs[i]:]
+		}
+	}
+	return out, b.scale(name, out)
+}
+
+// matrix describes n rows of t from the first-th on.
+func (b *binder) matrix(t *storedTensor, first, n, cols int) (*kernel.Matrix, error) {
+	row, ok := t.typ.Size(int64(cols))
+	if b.dry && t.typ.Runnable() && ok {
+		return &kernel.Matrix{Type: t.typ, Rows: n, Cols: cols}, nil
+	}
+	f, err := b.c.file(t.file)
+	if err != nil {
+		return nil, err
+	}
+	off, size := t.offset+int64(first)*row, int64(n)*row
+	if !ok || off+size > t.offset+t.size {
+		// The kernel refuses what has no rows of whole blocks, and says why.
+		off, size = t.offset, t.size
+	}
+	var m *kernel.Matrix
+	if mapped, isMapped := f.(Mapped); isMapped {
+		m, err = kernel.NewMatrix(t.typ, n, cols, mapped.Bytes()[off:off+size])
+	} else {
+		m, err = kernel.NewFileMatrix(t.typ, n, cols, f, off, size)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tensor %s: %w", t.name, err)
+	}
+	return m, nil
+}
+
+// scale binds name.scale, one factor for all of ls or one for each. name.input_scale is for engines that quantize activations to
+// 4 bits.
+func (b *binder) scale(name string, ls []linear) error {
+	t := b.stored(name + ".scale")
+	if t == nil {
 		return nil
 	}
-	v, err := b.vector(name+".scale", 1)
+	n := 1
+	if elements, _ := tensor.Elements(t.shape); elements == int64(len(ls)) {
+		n = len(ls)
+	}
+	v, err := b.flat(name+".scale", n)
 	if err != nil {
 		return err
 	}
 	b.used[name+".input_scale"] = true
-	feedForward := strings.Contains(name, ".ffn_")
-	if feedForward && !families[b.d.Architecture].feedForwardScales {
+	fam := b.d.family
+	expert := strings.HasSuffix(name, "_exps")
+	feedForward := strings.Contains(name, ".ffn_") && !expert
+	if feedForward && !fam.feedForwardScales || expert && !fam.expertScales {
 		return nil
 	}
-	l.Scale = v[0]
-	if feedForward {
-		// The feed-forward layer adds its biases before it scales.
-		for i := range l.bias {
-			l.bias[i] *= l.Scale
+	for i := range ls {
+		ls[i].Scale = v[min(i, n-1)]
+		if feedForward {
+			// The feed-forward layer adds its biases before it scales.
+			for j := range ls[i].bias {
+				ls[i].bias[j] *= ls[i].Scale
+			}
 		}
 	}
 	return nil
 }
 
-// vector reads a tensor of one dimension into memory.
-func (b *binder) vector(name string, n int) ([]float32, error) {
-	t, err := b.find(name, n)
-	if err != nil {
-		return nil, err
+// norm binds name.weight and, if there is one, name.bias.
+func (b *binder) norm(name string, n int) (v norm, err error) {
+	if name == "" {
+		return norm{}, nil
+	}
+	if v.weight, err = b.flat(name+".weight", n); err != nil {
+		return norm{}, err
+	}
+	if b.d.family.onePlus && b.c.gguf == nil {
+		for i := range v.weight {
+			v.weight[i]++
+		}
+	}
+	if b.has(name + ".bias") {
+		v.bias, err = b.flat(name+".bias", n)
+	}
+	return v, err
+}
+
+// flat reads a tensor of n elements, whatever its dimensions, into memory.
+func (b *binder) flat(name string, n int) ([]float32, error) {
+	t := b.stored(name)
+	if t == nil {
+		return nil, b.malformed(name, "tensor is missing")
+	}
+	b.used[t.name] = true
+	if elements, ok := tensor.Elements(t.shape); !ok || elements != int64(n) {
+		return nil, b.malformed(name, "shape is %v, the configuration wants %v", t.shape, []int{n})
 	}
 	if b.dry {
 		return nil, nil
 	}
+	return b.decode(t, n)
+}
+
+// bytes reads a tensor into memory.
+func (b *binder) bytes(t *storedTensor) ([]byte, error) {
 	f, err := b.c.file(t.file)
 	if err != nil {
 		return nil, err
 	}
 	raw := make([]byte, t.size)
 	if got, err := f.ReadAt(raw, t.offset); got < len(raw) {
-		return nil, fmt.Errorf("read tensor %s: %w", name, err)
+		return nil, fmt.Errorf("read tensor %s: %w", t.name, err)
+	}
+	return raw, nil
+}
+
+// decode reads the n elements of a tensor into memory.
+func (b *binder) decode(t *storedTensor, n int) ([]float32, error) {
+	raw, err := b.bytes(t)
+	if err != nil {
+		return nil, err
 	}
 	v := make([]float32, n)
 	if err := tensor.Decode(t.typ, v, raw); err != nil {
-		return nil, fmt.Errorf("tensor %s: %w", name, err)
+		return nil, fmt.Errorf("tensor %s: %w", t.name, err)
 	}
 	return v, nil
-}
-
-// ropeFactors divides the rotary frequencies by the tensor that GGUF files of Llama 3 carry for that. A factor that divides
-// nothing is not looked for, as no weight's value is: the outputs then are no numbers.
-func (b *binder) ropeFactors(name string) error {
-	if name == "" || b.byName[name] == nil {
-		return nil
-	}
-	factors, err := b.vector(name, len(b.d.RopeFrequencies))
-	if err != nil {
-		return err
-	}
-	for i, f := range factors {
-		b.d.RopeFrequencies[i] /= float64(f)
-	}
-	return nil
 }

@@ -1,6 +1,10 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+	"slices"
+)
 
 // Attention computes causal attention with grouped key and value heads on a pool. It keeps its scratch memory between calls
 // and belongs to one goroutine.
@@ -9,8 +13,16 @@ type Attention struct {
 	Heads, KVHeads, HeadDim int
 	// Scale multiplies the scores before the softmax.
 	Scale float32
-	// Window is how many positions a query sees, itself included; 0 means all before it.
+	// ValueDim is the number of elements of a value head; 0 means HeadDim.
+	ValueDim int
+	// Window is how many positions a query sees, itself included; 0 means all before it. It may change between runs.
 	Window int
+	// Cap bounds the scores by Cap*tanh(score/Cap); 0 leaves them.
+	Cap float32
+	// Slopes is what the scores of each head lose per position of distance (ALiBi); nil means nothing.
+	Slopes []float32
+	// Sinks is a score of each head that takes part in the softmax and has no value; nil means none. It may change between runs.
+	Sinks []float32
 
 	pool    *Pool
 	engine  engine
@@ -24,6 +36,9 @@ type Attention struct {
 // NewAttention returns an Attention for sequences of up to context positions that runs on p.
 func NewAttention(p *Pool, a Attention, context int) *Attention {
 	a.pool, a.engine = p, best
+	if a.ValueDim == 0 {
+		a.ValueDim = a.HeadDim
+	}
 	a.scratch = make([]scratch, p.Threads())
 	a.scores = make([][]float32, p.Threads())
 	for i := range a.scores {
@@ -32,11 +47,12 @@ func NewAttention(p *Pool, a Attention, context int) *Attention {
 	return &a
 }
 
-// Run sets out to the attention of n queries at the positions first to first+n-1. q and out are {n, Heads*HeadDim}; k and v
-// hold the positions 0 to first+n-1 as {positions, KVHeads*HeadDim}.
+// Run sets out to the attention of n queries at the positions first to first+n-1. q is {n, Heads*HeadDim} and out {n,
+// Heads*ValueDim}; k and v hold the positions 0 to first+n-1 as {positions, KVHeads*HeadDim} and {positions, KVHeads*ValueDim}.
 func (a *Attention) Run(q, k, v, out []float32, first, n int) error {
-	width, kvWidth, end := a.Heads*a.HeadDim, a.KVHeads*a.HeadDim, first+n
-	if len(q) < n*width || len(out) < n*width || len(k) < end*kvWidth || len(v) < end*kvWidth || end > len(a.scores[0]) {
+	end := first + n
+	if len(q) < n*a.Heads*a.HeadDim || len(out) < n*a.Heads*a.ValueDim || len(k) < end*a.KVHeads*a.HeadDim ||
+		len(v) < end*a.KVHeads*a.ValueDim || end > len(a.scores[0]) {
 		return fmt.Errorf("attention over %d positions does not fit its buffers", end)
 	}
 	a.q, a.k, a.v, a.out, a.first, a.n = q, k, v, out, first, n
@@ -45,7 +61,7 @@ func (a *Attention) Run(q, k, v, out []float32, first, n int) error {
 
 // Do computes the pairs lo to hi-1 of query and head; it is there for the pool.
 func (a *Attention) Do(worker, lo, hi int) error {
-	d, kvWidth := a.HeadDim, a.KVHeads*a.HeadDim
+	d, dv := a.HeadDim, a.ValueDim
 	for pair := lo; pair < hi; pair++ {
 		i, head := pair/a.Heads, pair%a.Heads
 		position := a.first + i
@@ -54,14 +70,40 @@ func (a *Attention) Do(worker, lo, hi int) error {
 			from = max(0, position-a.Window+1)
 		}
 		q := a.q[pair*d : (pair+1)*d]
-		kv := head / (a.Heads / a.KVHeads) * d
+		kv := head / (a.Heads / a.KVHeads)
 		scores := a.scores[worker][:position-from+1]
-		a.engine.scores(q, a.k[from*kvWidth+kv:], kvWidth, scores, &a.scratch[worker])
+		at, stride := (from*a.KVHeads+kv)*d, a.KVHeads*d
+		a.engine.scores(q, a.k[at:], stride, scores, &a.scratch[worker])
 		for j := range scores {
 			scores[j] *= a.Scale
 		}
-		a.engine.softmax(scores)
-		a.engine.mix(scores, a.v[from*kvWidth+kv:], kvWidth, a.out[pair*d:(pair+1)*d])
+		a.adjust(scores, head)
+		at, stride = (from*a.KVHeads+kv)*dv, a.KVHeads*dv
+		a.engine.mix(scores, a.v[at:], stride, a.out[pair*dv:(pair+1)*dv])
 	}
 	return nil
+}
+
+// adjust turns the scores of one query, the last of which is its own position's, into probabilities.
+func (a *Attention) adjust(scores []float32, head int) {
+	if a.Cap > 0 {
+		SoftCap(scores, a.Cap)
+	}
+	if a.Slopes != nil {
+		for j := range scores {
+			scores[j] -= a.Slopes[head] * float32(len(scores)-1-j)
+		}
+	}
+	if a.Sinks == nil {
+		a.engine.softmax(scores)
+		return
+	}
+	// With the sink's score s beside them, the probabilities shrink by 1 / (1 + exp(s - log(sum(exp(scores))))).
+	largest, sum := float64(slices.Max(scores)), 0.0
+	for _, v := range scores {
+		sum += math.Exp(float64(v) - largest)
+	}
+	keep := float32(1 / (1 + math.Exp(float64(a.Sinks[head])-largest-math.Log(sum))))
+	a.engine.softmax(scores)
+	Scale(scores, keep)
 }

@@ -57,6 +57,8 @@ type Rope struct {
 	Adjacent bool
 	// Frequencies has one angle per position for each pair; its length is half of the rotated dimensions.
 	Frequencies []float64
+	// Scale multiplies the rotated elements; 0 means 1.
+	Scale float32
 
 	cos, sin []float32 // {positions, pairs}
 }
@@ -73,10 +75,14 @@ func RopeFrequencies(base float64, dim int) []float64 {
 // Prepare computes the angles of n positions from first on for Apply.
 func (r *Rope) Prepare(first, n int) {
 	r.cos, r.sin = r.cos[:0], r.sin[:0]
+	scale := r.Scale
+	if scale == 0 {
+		scale = 1
+	}
 	for i := range n {
 		for _, f := range r.Frequencies {
 			sin, cos := math.Sincos(float64(first+i) * f)
-			r.sin, r.cos = append(r.sin, float32(sin)), append(r.cos, float32(cos))
+			r.sin, r.cos = append(r.sin, scale*float32(sin)), append(r.cos, scale*float32(cos))
 		}
 	}
 }

@@ -1,0 +1,328 @@
+package inference
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/carat-hub/carat/inference/tensor"
+)
+
+// models is a folder to write the generated models to, so that another engine can compute testdata/architectures.json from them:
+// for each the logits at the last of the ids 1 to 20, with a cache of 32-bit floats.
+var models = flag.String("models", "", "write the generated models to this folder")
+
+// generated is a model of one architecture with random weights: what its GGUF file holds, and how the same model looks as a
+// folder, if it can.
+type generated struct {
+	name, arch string
+	seed       uint64
+	// keys are metadata without the architecture's name in front.
+	keys map[string]any
+	// ends and layer list tensors by their GGUF names without .weight; a plus sign adds a .bias. A name may begin with the one
+	// layer that has it, or with the first layer and a dash.
+	ends, layer string
+	shapes      map[string][]int
+
+	// names are the folder's names of ends and layer; %d stands for an expert.
+	names, prefix string
+	config        map[string]any
+	permuted      bool // GGUF has the rows of queries and keys in another order
+	grouped       bool // attn_qkv's rows come in groups
+	transposed    bool // matrices of layers are stored with their inputs first
+	onePlus       bool // norm weights are stored less one
+	// tolerance is that of the reference, folderTolerance that of the folder, in parts of the largest logit.
+	tolerance, folderTolerance float64
+	// like names the architecture whose parts this one has, which the other engine does not run: only the folder is compared.
+	like string
+}
+
+// The sizes of the generated models, unless their keys say otherwise.
+const (
+	genHidden, genFeed, genHeads, genKV, genDim = 32, 48, 4, 2, 8
+	genLayers, genVocab, genContext             = 4, 40, 64
+	genExperts, genExpertFeed                   = 6, 24
+	genQ, genKVWidth                            = genHeads * genDim, genKV * genDim
+)
+
+var genShapes = map[string][]int{
+	"token_embd": {genVocab, genHidden}, "output": {genVocab, genHidden}, "position_embd": {genContext, genHidden},
+	"attn_q": {genQ, genHidden}, "attn_k": {genKVWidth, genHidden}, "attn_v": {genKVWidth, genHidden},
+	"attn_qkv": {genQ + 2*genKVWidth, genHidden}, "attn_output": {genHidden, genQ},
+	"attn_q_norm": {genDim}, "attn_k_norm": {genDim}, "attn_sinks": {genHeads},
+	"ffn_gate": {genFeed, genHidden}, "ffn_up": {genFeed, genHidden}, "ffn_down": {genHidden, genFeed},
+	"ffn_gate_inp": {genExperts, genHidden}, "ffn_gate_exps": {genExperts, genExpertFeed, genHidden},
+	"ffn_up_exps": {genExperts, genExpertFeed, genHidden}, "ffn_down_exps": {genExperts, genHidden, genExpertFeed},
+	"ffn_gate_shexp": {genExpertFeed, genHidden}, "ffn_up_shexp": {genExpertFeed, genHidden},
+	"ffn_down_shexp": {genHidden, genExpertFeed}, "ffn_gate_inp_shexp": {genHidden}, "exp_probs_b.bias": {genExperts},
+	"rope_factors_long": {genDim / 2}, "rope_factors_short": {genDim / 2},
+}
+
+// each calls f with every tensor: its name without layer, that layer or -1, and its shape.
+func (g *generated) each(f func(base, suffix string, layer int, shape []int)) {
+	list := func(names string, layer int) {
+		for _, name := range strings.Fields(names) {
+			if first, rest, ok := strings.Cut(name, "-"); ok {
+				if from := int(first[0] - '0'); layer < from {
+					continue
+				}
+				name = rest
+			}
+			if first, rest, ok := strings.Cut(name, ":"); ok {
+				if layer != int(first[0]-'0') {
+					continue
+				}
+				name = rest
+			}
+			base := strings.TrimSuffix(name, "+")
+			shape := g.shapes[base]
+			if shape == nil {
+				shape = genShapes[base]
+			}
+			if shape == nil { // norms
+				shape = []int{genHidden}
+			}
+			if strings.HasSuffix(base, ".bias") {
+				f(strings.TrimSuffix(base, ".bias"), ".bias", layer, shape)
+				continue
+			}
+			f(base, ".weight", layer, shape)
+			if base != name {
+				bias := shape
+				if len(shape) > 1 {
+					bias = shape[:len(shape)-1]
+				}
+				f(base, ".bias", layer, bias)
+			}
+		}
+	}
+	list(g.ends, -1)
+	for l := range genLayers {
+		list(g.layer, l)
+	}
+}
+
+// toy makes the GGUF side.
+func (g *generated) toy() *toy {
+	key := func(s string) string { return g.arch + "." + s }
+	m := &toy{tensors: map[string]toyTensor{}, keys: map[string]any{
+		"general.architecture": g.arch, "tokenizer.ggml.model": "none", key("vocab_size"): uint32(genVocab),
+		key("block_count"): uint32(genLayers), key("embedding_length"): uint32(genHidden), key("feed_forward_length"): uint32(genFeed),
+		key("context_length"): uint32(genContext), key("attention.head_count"): uint32(genHeads),
+		key("attention.head_count_kv"): uint32(genKV), key("attention.layer_norm_epsilon"): float32(1e-5),
+		key("attention.layer_norm_rms_epsilon"): float32(1e-5), key("rope.dimension_count"): uint32(genDim),
+		key("attention.key_length"): uint32(genDim), key("attention.value_length"): uint32(genDim),
+	}}
+	for k, v := range g.keys {
+		m.keys[key(k)] = v
+	}
+	r := rand.New(rand.NewPCG(g.seed, 17))
+	g.each(func(base, suffix string, layer int, shape []int) {
+		n, _ := tensor.Elements(shape)
+		v := make([]float32, n)
+		offset, width := float32(0), float32(0.7)
+		switch {
+		case suffix == ".weight" && strings.Contains(base, "norm"), strings.HasPrefix(base, "rope_"):
+			offset, width = 1, 0.8
+		case suffix == ".bias":
+			width = 0.4
+		}
+		for i := range v {
+			// The weights have few digits, which every decimal and binary form keeps.
+			v[i] = offset + width*(float32(r.IntN(257))/256-0.5)
+		}
+		name := base + suffix
+		if layer >= 0 {
+			name = fmt.Sprintf("blk.%d.%s", layer, name)
+		}
+		m.tensors[name] = toyTensor{shape, v}
+	})
+	return m
+}
+
+// folder makes the same model as a folder.
+func (g *generated) folder(t testing.TB) Files {
+	t.Helper()
+	config := map[string]any{
+		"hidden_size": genHidden, "intermediate_size": genFeed, "num_hidden_layers": genLayers, "num_attention_heads": genHeads,
+		"num_key_value_heads": genKV, "max_position_embeddings": genContext, "vocab_size": genVocab, "rms_norm_eps": 1e-5,
+		"tie_word_embeddings": !strings.Contains(" "+g.ends+" ", " output"+" ") && !strings.Contains(g.ends, " output+"),
+	}
+	maps.Copy(config, g.config)
+	names := map[string]string{}
+	for _, pair := range strings.Fields(g.names) {
+		from, to, _ := strings.Cut(pair, "=")
+		names[from] = to
+	}
+	m := g.toy()
+	header, data := map[string]any{}, []byte(nil)
+	add := func(name string, shape []int, values []float32) {
+		header[name] = map[string]any{"dtype": "F32", "shape": shape, "data_offsets": []int{len(data), len(data) + 4*len(values)}}
+		for _, v := range values {
+			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
+		}
+	}
+	g.each(func(base, suffix string, layer int, shape []int) {
+		to, ok := names[base]
+		stored := base + suffix
+		if layer >= 0 {
+			stored, to = fmt.Sprintf("blk.%d.%s", layer, stored), fmt.Sprintf("%s%d.%s", g.prefix, layer, to)
+		}
+		if !ok {
+			t.Fatalf("%s: no name for %s", g.name, base)
+		}
+		values := m.tensors[stored].values
+		if strings.HasSuffix(to, ".weight") || strings.HasSuffix(to, "_bias") {
+			suffix = ""
+		}
+		values, shape = g.arrange(base, suffix, shape, values)
+		if !strings.Contains(to, "%d") {
+			add(to+suffix, shape, values)
+			return
+		}
+		size := len(values) / genExperts
+		for e := range genExperts {
+			add(fmt.Sprintf(to, e)+suffix, shape[1:], values[e*size:(e+1)*size])
+		}
+	})
+	b, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := json.Marshal(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(h))), h...), data...)
+	return memory(map[string][]byte{configName: b, weightsName: file})
+}
+
+// arrange brings the values of a tensor into the folder's order.
+func (g *generated) arrange(base, suffix string, shape []int, values []float32) ([]float32, []int) {
+	out := make([]float32, len(values))
+	copy(out, values)
+	cols := len(values) / shape[0]
+	move := func(to func(row int) int) {
+		for r := range shape[0] {
+			copy(out[to(r)*cols:][:cols], values[r*cols:(r+1)*cols])
+		}
+	}
+	half := func(r int) int { return r/genDim*genDim + r%genDim/2 + r%2*genDim/2 }
+	switch {
+	case g.permuted && (base == "attn_q" || base == "attn_k"):
+		move(half)
+	case g.grouped && base == "attn_qkv":
+		kv := (shape[0] - genQ) / 2 / genDim
+		share := genHeads / kv
+		move(func(r int) int {
+			if g.permuted && r < genQ+kv*genDim {
+				r = half(r)
+			}
+			head, i := r/genDim, r%genDim
+			switch {
+			case head < genHeads:
+				head += head / share * 2
+			case head < genHeads+kv:
+				head = (head-genHeads)*(share+2) + share
+			default:
+				head = (head-genHeads-kv)*(share+2) + share + 1
+			}
+			return head*genDim + i
+		})
+	case g.onePlus && suffix == ".weight" && strings.Contains(base, "norm"):
+		for i := range out {
+			out[i]--
+		}
+	case base == "ffn_gate_inp_shexp":
+		return out, []int{1, shape[0]}
+	case g.transposed && suffix == ".weight" && len(shape) == 2 && !strings.Contains(base, "embd"):
+		return transpose(values, shape[0], shape[1]), []int{shape[1], shape[0]}
+	}
+	return out, shape
+}
+
+func TestGeneratedArchitectures(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("testdata/architectures.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want map[string][]float64
+	if err := json.Unmarshal(b, &want); err != nil {
+		t.Fatal(err)
+	}
+	ids := make([]int, 20)
+	for i := range ids {
+		ids[i] = i + 1
+	}
+	run := func(t *testing.T, files Files, o SessionOptions) []float32 {
+		m, err := Open(context.Background(), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		facts, err := Inspect(context.Background(), files)
+		if err != nil || !facts.Runnable {
+			t.Errorf("Inspect says %v, %v", facts, err)
+		}
+		all := evalAll(t, session(t, m, o), ids)
+		return all[len(all)-1]
+	}
+	for i, g := range generatedArchitectures {
+		g.seed = uint64(i)
+		t.Run(g.name, func(t *testing.T) {
+			t.Parallel()
+			m := g.toy()
+			files := m.gguf(t)
+			if *models != "" {
+				f, err := files.Open("toy.gguf")
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(io.NewSectionReader(f, 0, f.Size()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(*models, g.name+".gguf"), b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := run(t, files, SessionOptions{Threads: 2})
+			if again := run(t, files, SessionOptions{Threads: 3, Batch: 3}); !bytes.Equal(f32Bytes(got), f32Bytes(again)) {
+				t.Error("other logits in batches of 3")
+			}
+			far := func(what string, want func(i int) float64, tolerance float64) {
+				largest, worst := 0.0, 0.0
+				for i, v := range got {
+					largest = math.Max(largest, math.Abs(want(i)))
+					worst = math.Max(worst, math.Abs(float64(v)-want(i)))
+				}
+				t.Logf("%s differs by %.2g of the largest logit", what, worst/largest)
+				if !(worst <= tolerance*largest) {
+					t.Errorf("%s differs by %.3g of the largest logit %.3g", what, worst/largest, largest)
+				}
+			}
+			if g.like == "" {
+				if len(want[g.name]) != len(got) {
+					t.Fatalf("%d logits, want %d", len(got), len(want[g.name]))
+				}
+				far("the reference", func(i int) float64 { return want[g.name][i] }, max(g.tolerance, 1e-4))
+			}
+			if g.names != "" {
+				folder := run(t, g.folder(t), SessionOptions{})
+				far("the folder", func(i int) float64 { return float64(folder[i]) }, max(g.folderTolerance, 1e-5))
+			}
+		})
+	}
+}

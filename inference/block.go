@@ -1,0 +1,271 @@
+package inference
+
+import (
+	"context"
+
+	"github.com/carat-hub/carat/inference/kernel"
+)
+
+// grow makes room for n more positions in the cache of layer l and returns the slots of the new ones.
+func (s *Session) grow(l, n int) (k, v []float32) {
+	d := s.m.desc
+	one := func(cache *[]float32, width int) []float32 {
+		need := (s.n + n) * width
+		if len(*cache) < need {
+			positions := min(s.context, max(2*(s.n+n), 64))
+			bigger := make([]float32, positions*width)
+			copy(bigger, (*cache)[:min(len(*cache), s.n*width)])
+			*cache = bigger
+		}
+		return (*cache)[s.n*width : need]
+	}
+	return one(&s.keys[l], d.KVHeads*d.HeadDim), one(&s.values[l], d.KVHeads*d.ValueDim)
+}
+
+// forward runs the layers over ids, at most a batch, and leaves their final states in x.
+func (s *Session) forward(ctx context.Context, ids []int) error {
+	if err := s.embed(ids); err != nil {
+		return err
+	}
+	n := len(ids)
+	s.rope.Prepare(s.n, n)
+	if s.local != nil {
+		s.local.Prepare(s.n, n)
+	}
+	for l := range s.m.weights.layers {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.block(l, n); err != nil {
+			return err
+		}
+	}
+	s.n += n
+	return nil
+}
+
+// embed sets x to the embeddings of ids.
+func (s *Session) embed(ids []int) error {
+	d, w := s.m.desc, s.m.weights
+	x := s.x[:len(ids)*d.Hidden]
+	for i, id := range ids {
+		if err := w.embedding.Row(id, x[i*d.Hidden:(i+1)*d.Hidden]); err != nil {
+			return err
+		}
+	}
+	if d.EmbeddingScale != 1 {
+		kernel.Scale(x, d.EmbeddingScale)
+	}
+	if w.positions != nil {
+		for i := range ids {
+			if err := w.positions.Row(s.n+i, s.normed[:d.Hidden]); err != nil {
+				return err
+			}
+			kernel.Add(x[i*d.Hidden:(i+1)*d.Hidden], s.normed)
+		}
+	}
+	if w.embeddingNorm.weight != nil {
+		s.norm(w.embeddingNorm, x, x, d.Hidden)
+	}
+	return nil
+}
+
+// block adds to x what a layer's attention and feed-forward halves make of it.
+func (s *Session) block(l, n int) error {
+	d, w := s.m.desc, &s.m.weights.layers[l]
+	size := n * d.Hidden
+	x, normed := s.x[:size], s.normed[:size]
+	s.norm(w.attentionNorm, x, normed, d.Hidden)
+	if err := s.attend(l, n); err != nil {
+		return err
+	}
+	if w.postAttention.weight != nil {
+		s.norm(w.postAttention, s.projected[:size], s.projected, d.Hidden)
+	}
+	if !w.parallel {
+		s.add(x, s.projected)
+	}
+	if !w.parallel || w.feedForwardNorm.weight != nil {
+		s.norm(w.feedForwardNorm, x, normed, d.Hidden)
+	}
+	var err error
+	if w.experts != nil {
+		err = s.route(w.experts, n)
+	} else {
+		err = s.feed(&w.feed, normed, n, s.fed)
+	}
+	if err != nil {
+		return err
+	}
+	if w.postFeedForward.weight != nil {
+		s.norm(w.postFeedForward, s.fed[:size], s.fed, d.Hidden)
+	}
+	if w.parallel {
+		s.add(x, s.projected)
+	}
+	s.add(x, s.fed)
+	return nil
+}
+
+// add adds what half a block made to x.
+func (s *Session) add(x, y []float32) {
+	if f := s.m.desc.ResidualScale; f != 1 {
+		kernel.Scale(y[:len(x)], f)
+	}
+	kernel.Add(x, y)
+}
+
+// norm sets each run of width elements of y to the norm of that of x, which may be y. Without a weight it copies.
+func (s *Session) norm(w norm, x, y []float32, width int) {
+	d := s.m.desc
+	for i := 0; i < len(x); i += width {
+		from, to := x[i:i+width], y[i:i+width]
+		weight, bias := w.weight, w.bias
+		if len(weight) > width { // heads with weights of their own
+			at := i % len(weight)
+			if weight = weight[at : at+width]; bias != nil {
+				bias = bias[at : at+width]
+			}
+		}
+		switch {
+		case weight == nil:
+			copy(to, from)
+		case d.LayerNorm:
+			kernel.LayerNorm(to, from, weight, bias, d.NormEpsilon)
+		default:
+			kernel.RMSNorm(to, from, weight, d.NormEpsilon)
+			if bias != nil {
+				kernel.Add(to, bias)
+			}
+		}
+	}
+}
+
+// ropeOf returns the rotary embedding of a layer, nil when it has none.
+func (s *Session) ropeOf(l int) *kernel.Rope {
+	d := s.m.desc
+	switch {
+	case len(s.rope.Frequencies) == 0 || l < len(d.Unrotated) && d.Unrotated[l]:
+		return nil
+	case s.local != nil && d.windowed(l):
+		return s.local
+	}
+	return &s.rope
+}
+
+// attend sets projected to the attention of the n states in normed.
+func (s *Session) attend(l, n int) error {
+	d, w := s.m.desc, &s.m.weights.layers[l]
+	k, v := s.grow(l, n)
+	rope := s.ropeOf(l)
+	var err error
+	if w.latent != nil {
+		err = s.compress(w.latent, rope, n, k, v)
+	} else {
+		err = s.queriesKeysValues(w, rope, n, k, v)
+	}
+	if err != nil {
+		return err
+	}
+	s.attention.Sinks, s.attention.Window = w.sinks, 0
+	if d.windowed(l) {
+		s.attention.Window = d.Window
+	}
+	if err := s.attention.Run(s.q, s.keys[l], s.values[l], s.attended, s.n, n); err != nil {
+		return err
+	}
+	if w.latent != nil {
+		if err := s.expand(w.latent, n); err != nil {
+			return err
+		}
+	}
+	return s.mul(w.o, s.attended, n, s.projected)
+}
+
+// queriesKeysValues sets q and the new slots k and v of the cache.
+func (s *Session) queriesKeysValues(w *layer, rope *kernel.Rope, n int, k, v []float32) error {
+	d := s.m.desc
+	if err := s.mul(w.q, s.normed, n, s.q); err != nil {
+		return err
+	}
+	if err := s.mul(w.k, s.normed, n, k); err != nil {
+		return err
+	}
+	if err := s.mul(w.v, s.normed, n, v); err != nil {
+		return err
+	}
+	qWidth, kvWidth := d.Heads*d.HeadDim, d.KVHeads*d.HeadDim
+	q := s.q[:n*qWidth]
+	if d.ClampQKV > 0 {
+		for _, x := range [][]float32{q, k, v} {
+			for i := range x {
+				x[i] = min(max(x[i], -d.ClampQKV), d.ClampQKV)
+			}
+		}
+	}
+	if w.queryNorm.weight != nil {
+		qNorm, kNorm := d.HeadDim, d.HeadDim
+		if d.family.qkNorm == wholeQKNorm {
+			qNorm, kNorm = qWidth, kvWidth
+		}
+		s.norm(w.queryNorm, q, q, qNorm)
+		s.norm(w.keyNorm, k, k, kNorm)
+	}
+	if rope == nil {
+		return nil
+	}
+	for i := range n {
+		rope.Apply(q[i*qWidth:(i+1)*qWidth], d.HeadDim, i)
+		rope.Apply(k[i*kvWidth:(i+1)*kvWidth], d.HeadDim, i)
+	}
+	return nil
+}
+
+// feed sets out to the feed-forward layer of the n states in x.
+func (s *Session) feed(w *gated, x []float32, n int, out []float32) error {
+	width := w.up.Rows
+	up := s.up[:n*width]
+	if err := s.mul(w.up, x, n, up); err != nil {
+		return err
+	}
+	inner := up
+	if w.gate.Matrix != nil {
+		inner = s.gate[:n*width]
+		if err := s.mul(w.gate, x, n, inner); err != nil {
+			return err
+		}
+		kernel.Activate(s.m.desc.Activation, inner, up)
+	} else {
+		kernel.Activate(s.m.desc.Activation, inner, nil)
+	}
+	if w.divisor != nil {
+		for i := range inner {
+			inner[i] /= w.divisor[i%width]
+		}
+	}
+	return s.mul(w.down, inner, n, out)
+}
+
+// head computes the logits of rows positions from the i-th of the batch on.
+func (s *Session) head(ctx context.Context, i, rows int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	d, w := s.m.desc, s.m.weights
+	s.norm(w.norm, s.x[i*d.Hidden:(i+rows)*d.Hidden], s.normed, d.Hidden)
+	if err := s.mul(w.output, s.normed, rows, s.logits); err != nil {
+		return err
+	}
+	logits := s.logits[:rows*w.output.Rows]
+	if d.LogitScale != 1 {
+		kernel.Scale(logits, d.LogitScale)
+	}
+	if d.LogitCap > 0 {
+		kernel.SoftCap(logits, d.LogitCap)
+	}
+	return nil
+}
+
+func (s *Session) mul(w linear, x []float32, n int, y []float32) error {
+	return s.product.Mul(w.Matrix, w.bias, x, n, y)
+}

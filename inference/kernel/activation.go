@@ -1,0 +1,121 @@
+package kernel
+
+import "math"
+
+// LayerNorm sets y to x less its mean, divided by its standard deviation (with eps added to the variance), times weight, plus
+// bias when bias is not nil.
+func LayerNorm(y, x, weight, bias []float32, eps float32) {
+	var sum float64
+	for _, v := range x {
+		sum += float64(v)
+	}
+	mean := sum / float64(len(x))
+	var squares float64
+	for _, v := range x {
+		squares += (float64(v) - mean) * (float64(v) - mean)
+	}
+	scale := 1 / math.Sqrt(squares/float64(len(x))+float64(eps))
+	for i, v := range x {
+		y[i] = float32((float64(v)-mean)*scale) * weight[i]
+	}
+	if bias != nil {
+		Add(y[:len(x)], bias)
+	}
+}
+
+// Scale multiplies each element of x by f.
+func Scale(x []float32, f float32) {
+	for i := range x {
+		x[i] *= f
+	}
+}
+
+// SoftCap sets each element of x to limit*tanh(x/limit), which lies within limit of zero.
+func SoftCap(x []float32, limit float32) {
+	for i, v := range x {
+		x[i] = limit * float32(math.Tanh(float64(v/limit)))
+	}
+}
+
+// Activation is the function between the matrices of a feed-forward layer.
+type Activation int
+
+// The activations that models use.
+const (
+	// SiLU is x*sigmoid(x); with a gate it makes SwiGLU.
+	SiLU Activation = iota
+	// GELUTanh is GELU by its tanh approximation.
+	GELUTanh
+	// GELU is x*Phi(x), Phi the normal distribution.
+	GELU
+	// ReLU is max(x, 0).
+	ReLU
+	// ReLUSquared is max(x, 0)².
+	ReLUSquared
+	// ClampedSwiGLU bounds both halves to 7, sharpens the sigmoid by 1.702 and adds one to the ungated half. It needs a gate.
+	ClampedSwiGLU
+)
+
+// Activate sets each element of x to the activation of it, multiplied by the element of up when up is not nil.
+func Activate(a Activation, x, up []float32) {
+	switch {
+	case a == SiLU && up != nil:
+		SwiGLU(x, up)
+	case a == ClampedSwiGLU:
+		for i, v := range x {
+			g, u := min(v, 7), min(max(up[i], -7), 7)
+			x[i] = g * sigmoid(1.702*g) * (u + 1)
+		}
+	default:
+		for i, v := range x {
+			x[i] = a.of(v)
+		}
+		if up != nil {
+			for i, u := range up[:len(x)] {
+				x[i] *= u
+			}
+		}
+	}
+}
+
+func (a Activation) of(v float32) float32 {
+	x := float64(v)
+	switch a {
+	case GELUTanh:
+		return float32(x / 2 * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x))))
+	case GELU:
+		return float32(x / 2 * (1 + math.Erf(x/math.Sqrt2)))
+	case ReLU:
+		return max(v, 0)
+	case ReLUSquared:
+		return max(v, 0) * max(v, 0)
+	}
+	return v * sigmoid(v)
+}
+
+func sigmoid(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }
+
+// Sigmoid sets each element of x to 1/(1+exp(-x)).
+func Sigmoid(x []float32) {
+	for i, v := range x {
+		x[i] = sigmoid(v)
+	}
+}
+
+// AlibiSlopes returns what each of heads heads loses per position of distance: powers of 2^(-bias/n) for the largest power of
+// two n of heads, then odd powers of 2^(-bias/2n).
+func AlibiSlopes(heads int, bias float64) []float32 {
+	n := 1
+	for 2*n <= heads {
+		n *= 2
+	}
+	slopes := make([]float32, heads)
+	for i := range slopes {
+		power := float64(i + 1)
+		if i >= n {
+			power = float64(2*(i-n)+1) / 2
+		}
+		slopes[i] = float32(math.Exp2(-bias / float64(n) * power))
+	}
+	return slopes
+}
