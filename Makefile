@@ -36,10 +36,10 @@ test-setup: tools
 	fi </dev/null
 
 .PHONY: test
-test: test-setup ## Run all tests, on SQLite and PostgreSQL, folder and S3
+test: test-setup ## Run all tests, on SQLite and PostgreSQL, folder and S3, with and without assembly
 	@mkdir -p bin
 	@echo 'go test ./...'; \
-	if go test -timeout 14m ./... 2>&1 | tee bin/test.log; then \
+	if { go test -timeout 14m ./... && go test -tags purego ./inference/...; } 2>&1 | tee bin/test.log; then \
 		echo "PASS: $$(grep -c '^ok' bin/test.log) packages"; \
 	else \
 		echo; echo 'FAIL: the tests that failed, again:'; \

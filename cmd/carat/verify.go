@@ -143,7 +143,7 @@ func (e *env) pulled(ctx context.Context, f *verifyFlags, ref client.Reference, 
 	}
 	result, err := c.Pull(ctx, ref, dir)
 	if err != nil {
-		return nil, registry.Digest{}, err
+		return nil, registry.Digest{}, hint(ctx, c, err, ref)
 	}
 	list := make([]registry.File, len(result.Files))
 	for i, p := range result.Files {

@@ -25,9 +25,10 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
-// benchmarkRows are weights of a type: as many rows as fit the size, of 4096 columns.
+const cols = 1024
+
+// benchmarkRows are weights of a type: as many rows as fit the size.
 func benchmarkRows(b *testing.B, t tensor.Type, size int) (w []byte, rows int) {
-	const cols = 4096
 	rowBytes, _ := t.Size(cols)
 	rows = size / int(rowBytes)
 	w = make([]byte, rows*int(rowBytes))
@@ -47,11 +48,8 @@ func BenchmarkDot(b *testing.B) {
 		size int
 	}{{"cache", 24 << 10}, {"memory", 384 << 20}} {
 		for _, t := range []tensor.Type{tensor.F32, tensor.F16, tensor.BF16, tensor.Q8_0} {
-			w, rows := benchmarkRows(b, t, max(place.size, 1))
-			if rows == 0 {
-				w, rows = benchmarkRows(b, t, 4096*4)
-			}
-			x := random(rand.New(rand.NewPCG(1, 2)), 4096)
+			w, rows := benchmarkRows(b, t, place.size)
+			x := random(rand.New(rand.NewPCG(1, 2)), cols)
 			integers := newActivations(len(x))
 			plain{}.quantize(x, integers)
 			out := make([]float32, rows)
@@ -95,7 +93,7 @@ func addUp(w []byte) uint64 {
 
 // BenchmarkProducts measures products of a matrix with 128 vectors, in multiplications with addition per second on one thread.
 func BenchmarkProducts(b *testing.B) {
-	const rows, cols, n = 256, 2048, 128
+	const rows, n = 256, 128
 	r := rand.New(rand.NewPCG(1, 2))
 	x, out := random(r, n*cols), make([]float32, n*rows)
 	for _, t := range []tensor.Type{tensor.F32, tensor.F16, tensor.BF16, tensor.Q8_0} {

@@ -13,26 +13,6 @@ const (
 	typeUserDefined = 4
 )
 
-// preSplits are the tokenizer.ggml.pre names that can be split, with what is special about them.
-var preSplits = map[string]struct {
-	split      splitter
-	wholeWords bool
-	addBOS     bool
-}{
-	"gpt-2":            {split: gpt2Split},
-	"mpt":              {split: gpt2Split},
-	"olmo":             {split: gpt2Split},
-	"phi-2":            {split: gpt2Split},
-	"llama-bpe":        {split: llama3Split(3), wholeWords: true, addBOS: true},
-	"llama3":           {split: llama3Split(3), wholeWords: true, addBOS: true},
-	"llama-v3":         {split: llama3Split(3), wholeWords: true, addBOS: true},
-	"dbrx":             {split: llama3Split(3)},
-	"smaug-bpe":        {split: llama3Split(3)},
-	"qwen2":            {split: llama3Split(1)},
-	"deepseek-r1-qwen": {split: llama3Split(1)},
-	"stablelm2":        {split: llama3Split(1)},
-}
-
 // GGUFKind returns the kind for a value of tokenizer.ggml.model: "bpe", "spm", "wordpiece", "unigram", or the value itself.
 func GGUFKind(model string) string {
 	switch model {
@@ -48,11 +28,14 @@ func GGUFKind(model string) string {
 	return model
 }
 
-// FromGGUF reads the vocabulary of a GGUF file: models "gpt2" and "llama". It returns a *fault.Unsupported for another model or
+// FromGGUF reads the vocabulary of a GGUF file: models "gpt2", "llama", "bert" and "t5". It returns a *fault.Unsupported for another model or
 // split, a *fault.Malformed for a damaged vocabulary, and the errors of reading.
 func FromGGUF(f *gguf.File) (*Tokenizer, error) {
 	kind := GGUFKind(f.Text("tokenizer.ggml.model", ""))
-	if kind != "bpe" && kind != "spm" {
+	read := map[string]func(*Tokenizer, *gguf.File, map[string]int) error{
+		"bpe": (*Tokenizer).bpeFromGGUF, "spm": (*Tokenizer).spmFromGGUF, "wordpiece": (*Tokenizer).wordPieceFromGGUF, "unigram": (*Tokenizer).unigramFromGGUF,
+	}[kind]
+	if read == nil {
 		return nil, unsupported("GGUF vocabulary %.40q", f.Text("tokenizer.ggml.model", ""))
 	}
 	pieces, err := f.Strings("tokenizer.ggml.tokens")
@@ -90,42 +73,53 @@ func FromGGUF(f *gguf.File) (*Tokenizer, error) {
 		t.pieces = append(t.pieces, make([]string, len(pieces)-len(t.pieces))...)
 	}
 	copy(t.pieces, pieces)
-	if kind == "spm" {
-		err = t.spmFromGGUF(f, vocab)
-	} else {
-		err = t.bpeFromGGUF(f, vocab)
-	}
-	return t, err
+	return t, read(t, f, vocab)
 }
 
-func (t *Tokenizer) specialIDs(f *gguf.File, bos, eos, unk int, addBOS bool) error {
+// specials are the ids of special tokens, and whether they are put around a text, where the file does not say; -1 is none.
+type specials struct {
+	bos, eos, unk  int
+	addBOS, addEOS bool
+}
+
+func (t *Tokenizer) specialIDs(f *gguf.File, def specials) error {
 	for _, s := range []struct {
 		to  *int
 		key string
 		def int
 	}{
-		{&t.bos, "tokenizer.ggml.bos_token_id", bos},
-		{&t.eos, "tokenizer.ggml.eos_token_id", eos},
-		{&t.unk, "tokenizer.ggml.unknown_token_id", unk},
+		{&t.bos, "tokenizer.ggml.bos_token_id", def.bos},
+		{&t.eos, "tokenizer.ggml.eos_token_id", def.eos},
+		{&t.unk, "tokenizer.ggml.unknown_token_id", def.unk},
 	} {
-		id := f.Int(s.key, int64(s.def))
-		const none = 1<<32 - 1 // what -1 becomes in an unsigned key
-		if id < 0 || id == none {
-			continue
+		id, err := t.specialID(f, s.key, s.def)
+		if err != nil {
+			return err
 		}
-		if id >= int64(len(t.pieces)) {
-			return malformed(s.key, "id %d is not from 0 to %d", id, len(t.pieces)-1)
+		if *s.to = id; id >= 0 {
+			t.special[id] = true
 		}
-		*s.to = int(id)
-		t.special[int(id)] = true
 	}
-	if t.bos >= 0 && f.Bool("tokenizer.ggml.add_bos_token", addBOS) {
+	if t.bos >= 0 && f.Bool("tokenizer.ggml.add_bos_token", def.addBOS) {
 		t.prefix = []int{t.bos}
 	}
-	if t.eos >= 0 && f.Bool("tokenizer.ggml.add_eos_token", false) {
+	if t.eos >= 0 && f.Bool("tokenizer.ggml.add_eos_token", def.addEOS) {
 		t.suffix = []int{t.eos}
 	}
 	return nil
+}
+
+// specialID reads an id, -1 for none.
+func (t *Tokenizer) specialID(f *gguf.File, key string, def int) (int, error) {
+	id := f.Int(key, int64(def))
+	const none = 1<<32 - 1 // what -1 becomes in an unsigned key
+	if _, given := f.Value(key); id < 0 || id == none || !given && id >= int64(len(t.pieces)) {
+		return -1, nil
+	}
+	if id >= int64(len(t.pieces)) {
+		return -1, malformed(key, "id %d is not from 0 to %d", id, len(t.pieces)-1)
+	}
+	return int(id), nil
 }
 
 func (t *Tokenizer) bpeFromGGUF(f *gguf.File, vocab map[string]int) error {
@@ -148,9 +142,30 @@ func (t *Tokenizer) bpeFromGGUF(f *gguf.File, vocab map[string]int) error {
 	}
 	b.wholeWords = known.wholeWords
 	t.model = b
-	t.splitters = []splitter{known.split, byteLevel}
+	for _, p := range known.patterns {
+		split, err := compileSplit(p, isolated)
+		if err != nil {
+			return err
+		}
+		t.splitters = append(t.splitters, split)
+	}
+	t.splitters = append(t.splitters, byteLevel)
 	t.decoders = []decoder{decodeByteLevel}
-	return t.specialIDs(f, -1, -1, -1, known.addBOS)
+	if err := t.specialIDs(f, specials{bos: -1, eos: -1, unk: -1, addBOS: known.addBOS}); err != nil || !known.addSEP {
+		return err
+	}
+	return t.endWithSEP(f, t.eos)
+}
+
+// endWithSEP puts the token that separates texts behind them, where the file does not say otherwise.
+func (t *Tokenizer) endWithSEP(f *gguf.File, def int) error {
+	const key = "tokenizer.ggml.seperator_token_id" // as the format spells it
+	sep, err := t.specialID(f, key, def)
+	if err == nil && sep >= 0 && f.Bool("tokenizer.ggml.add_sep_token", true) {
+		t.special[sep] = true
+		t.suffix = []int{sep}
+	}
+	return err
 }
 
 func (t *Tokenizer) spmFromGGUF(f *gguf.File, vocab map[string]int) error {
@@ -162,7 +177,7 @@ func (t *Tokenizer) spmFromGGUF(f *gguf.File, vocab map[string]int) error {
 	for i, s := range scores {
 		m.scores[i] = float32(s)
 	}
-	if err := t.specialIDs(f, 1, 2, 0, true); err != nil {
+	if err := t.specialIDs(f, specials{bos: 1, eos: 2, unk: 0, addBOS: true}); err != nil {
 		return err
 	}
 	m.unk = t.unk
@@ -175,5 +190,83 @@ func (t *Tokenizer) spmFromGGUF(f *gguf.File, vocab map[string]int) error {
 		t.decoders = append(t.decoders, strip(" ", 1, 0))
 	}
 	t.normalizers = []func(string) string{func(s string) string { return strings.ReplaceAll(prefix+s, " ", mark) }}
+	return nil
+}
+
+// wordPieceFromGGUF reads a vocabulary that marks the pieces that begin a word.
+func (t *Tokenizer) wordPieceFromGGUF(f *gguf.File, vocab map[string]int) error {
+	cls, err := t.specialID(f, "tokenizer.ggml.cls_token_id", 101)
+	if err != nil {
+		return err
+	}
+	if err := t.specialIDs(f, specials{bos: cls, eos: -1, unk: 100, addBOS: true}); err != nil {
+		return err
+	}
+	if err := t.endWithSEP(f, 102); err != nil {
+		return err
+	}
+	const mark = "▁"
+	m := &wordPiece{ids: vocab, first: mark, unk: t.unk}
+	if m.longest, err = longestPiece(vocab); err != nil {
+		return err
+	}
+	t.model = m
+	lower := f.Bool("tokenizer.ggml.normalizer.lowercase", true)
+	t.normalizers = []func(string) string{bertNormalizer(bertOptions{clean: true, chinese: true, accents: f.Bool("tokenizer.ggml.normalizer.strip_accents", lower), lower: lower})}
+	t.splitters = []splitter{bertSplit}
+	t.decoders = []decoder{decodeWords(mark, "", true)}
+	return nil
+}
+
+// unigramFromGGUF reads a SentencePiece vocabulary whose scores are probabilities, with its normalization.
+func (t *Tokenizer) unigramFromGGUF(f *gguf.File, vocab map[string]int) error {
+	scores, err := f.Floats("tokenizer.ggml.scores")
+	if err != nil {
+		return err
+	}
+	if len(scores) < len(t.pieces) {
+		return malformed("tokenizer.ggml.scores", "%d scores for %d tokens", len(scores), len(t.pieces))
+	}
+	if err := t.specialIDs(f, specials{bos: -1, eos: 1, unk: 2, addEOS: true}); err != nil {
+		return err
+	}
+	m, err := newUnigram(vocab, func(id int) float64 { return scores[id] }, t.unk)
+	if err != nil {
+		return err
+	}
+	t.model = m
+	const mapKey = "tokenizer.ggml.precompiled_charsmap"
+	if _, ok := f.Value(mapKey); ok {
+		values, err := f.Ints(mapKey)
+		if err != nil {
+			return err
+		}
+		b := make([]byte, len(values))
+		for i, v := range values {
+			b[i] = byte(v)
+		}
+		if len(b) > 0 {
+			charsmap, err := newCharsmap(b)
+			if err != nil {
+				return err
+			}
+			t.normalizers = append(t.normalizers, charsmap.normalize)
+		}
+	}
+	const mark = "▁"
+	collapse, prefix := f.Bool("tokenizer.ggml.remove_extra_whitespaces", false), f.Bool("tokenizer.ggml.add_space_prefix", true)
+	t.normalizers = append(t.normalizers, func(s string) string {
+		if collapse {
+			s = strings.Join(strings.FieldsFunc(s, func(c rune) bool { return c == ' ' }), " ")
+		}
+		if prefix && s != "" {
+			s = " " + s
+		}
+		return strings.ReplaceAll(s, " ", mark)
+	})
+	t.decoders = []decoder{each(func(s string) string { return strings.ReplaceAll(s, mark, " ") }), fuse}
+	if prefix {
+		t.decoders = append(t.decoders, strip(" ", 1, 0))
+	}
 	return nil
 }

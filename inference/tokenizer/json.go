@@ -38,6 +38,8 @@ type jsonModel struct {
 	FuseUnk                 bool            `json:"fuse_unk"`
 	ByteFallback            bool            `json:"byte_fallback"`
 	IgnoreMerges            bool            `json:"ignore_merges"`
+	UnkID                   *int            `json:"unk_id"`
+	MaxChars                *int            `json:"max_input_chars_per_word"`
 }
 
 // JSONKind returns the kind of model in a tokenizer.json, in lower case: "bpe", "unigram", "wordpiece", "wordlevel". It returns a
@@ -78,22 +80,14 @@ func FromJSON(b []byte, c Config) (*Tokenizer, error) {
 	if m.Type == "" && m.Merges != nil {
 		m.Type = "BPE"
 	}
-	switch {
-	case m.Type != "BPE":
+	kind := strings.ToLower(m.Type)
+	read := map[string]func(jsonModel) (*jsonVocabulary, error){
+		"bpe": readBPE, "wordpiece": readWordPiece, "unigram": readUnigram, "wordlevel": readWordLevel,
+	}[kind]
+	if read == nil {
 		return nil, unsupported("model %.40q of tokenizer.json", m.Type)
-	case m.ContinuingSubwordPrefix != nil && *m.ContinuingSubwordPrefix != "", m.EndOfWordSuffix != nil && *m.EndOfWordSuffix != "":
-		return nil, unsupported("BPE with a subword prefix or suffix")
-	case m.Dropout != nil && *m.Dropout != 0:
-		return nil, unsupported("BPE with dropout, which is not deterministic")
 	}
-	var vocab map[string]int
-	if err := json.Unmarshal(m.Vocab, &vocab); err != nil || vocab == nil {
-		return nil, malformed("model.vocab", "not an object of numbers: %v", err)
-	}
-	if len(vocab) > MaxVocab {
-		return nil, malformed("model.vocab", "%d tokens exceed the limit of %d", len(vocab), MaxVocab)
-	}
-	model, err := f.bpe(m, vocab)
+	v, err := read(m)
 	if err != nil {
 		return nil, err
 	}
@@ -104,12 +98,14 @@ func FromJSON(b []byte, c Config) (*Tokenizer, error) {
 		}
 		added = append(added, addedToken{a.ID, a.Content, a.Special, a.Normalized, a.LStrip, a.RStrip, a.SingleWord})
 	}
-	t, err := newTokenizer("bpe", vocab, added)
+	t, err := newTokenizer(kind, v.ids, added)
 	if err != nil {
 		return nil, err
 	}
-	t.model = model
-	t.unk = model.unk
+	if t.model, err = v.model(); err != nil {
+		return nil, err
+	}
+	t.unk = v.unk
 	for _, s := range []struct {
 		to   *int
 		text string
@@ -153,69 +149,4 @@ func (t *Tokenizer) readSteps(f *jsonFile) error {
 		}
 	}
 	return nil
-}
-
-// bpe reads the merges, which are written "left right" or ["left","right"].
-func (f *jsonFile) bpe(m jsonModel, vocab map[string]int) (*bpe, error) {
-	var pairs [][2]string
-	var lines []string
-	if err := json.Unmarshal(m.Merges, &lines); err == nil {
-		if pairs, err = splitMerges(lines); err != nil {
-			return nil, err
-		}
-	} else if err := json.Unmarshal(m.Merges, &pairs); err != nil {
-		return nil, malformed("model.merges", "%v", err)
-	}
-	b, err := newBPE(vocab, pairs)
-	if err != nil {
-		return nil, err
-	}
-	b.fuseUnk, b.wholeWords = m.FuseUnk, m.IgnoreMerges
-	if m.ByteFallback {
-		b.bytes = byteTokens(vocab)
-	}
-	if m.UnkToken != nil {
-		id, ok := vocab[*m.UnkToken]
-		if !ok {
-			return nil, malformed("model.unk_token", "%.80q is not in the vocabulary", *m.UnkToken)
-		}
-		b.unk = id
-	}
-	return b, nil
-}
-
-func splitMerges(lines []string) ([][2]string, error) {
-	pairs := make([][2]string, len(lines))
-	for i, l := range lines {
-		// The space that divides is the second character's first: a token can begin with one in no format in use.
-		at := -1
-		if len(l) > 0 {
-			at = strings.IndexByte(l[1:], ' ') + 1
-		}
-		if at < 1 || at == len(l)-1 {
-			return nil, malformed("merges", "line %d, %.80q, is no pair", i, l)
-		}
-		pairs[i] = [2]string{l[:at], l[at+1:]}
-	}
-	return pairs, nil
-}
-
-func newBPE(vocab map[string]int, pairs [][2]string) (*bpe, error) {
-	if len(pairs) > MaxMerges {
-		return nil, malformed("merges", "%d exceed the limit of %d", len(pairs), MaxMerges)
-	}
-	b := &bpe{ids: vocab, merges: make(map[uint64]mergeRule, len(pairs)), unk: -1}
-	for rank, p := range pairs {
-		left, okLeft := vocab[p[0]]
-		right, okRight := vocab[p[1]]
-		merged, okMerged := vocab[p[0]+p[1]]
-		if !okLeft || !okRight || !okMerged {
-			return nil, malformed("merges", "pair %d, %.80q and %.80q, is not in the vocabulary", rank, p[0], p[1])
-		}
-		key := uint64(left)<<32 | uint64(right)
-		if _, twice := b.merges[key]; !twice {
-			b.merges[key] = mergeRule{int32(rank), int32(merged)}
-		}
-	}
-	return b, nil
 }

@@ -160,7 +160,7 @@ func (m *bpe) encode(ids []int, text string) []int {
 		case ok:
 			s.id = id
 			symbols = append(symbols, s)
-		case m.bytes != nil && m.haveBytes(text[s.start:s.end]):
+		case m.bytes != nil && haveBytes(m.bytes, text[s.start:s.end]):
 			for _, b := range []byte(text[s.start:s.end]) {
 				s.id = m.bytes[b]
 				symbols = append(symbols, s)
@@ -184,9 +184,9 @@ func (m *bpe) encode(ids []int, text string) []int {
 	return ids
 }
 
-func (m *bpe) haveBytes(s string) bool {
+func haveBytes(bytes *[256]int, s string) bool {
 	for i := range len(s) {
-		if m.bytes[s[i]] < 0 {
+		if bytes[s[i]] < 0 {
 			return false
 		}
 	}
@@ -199,9 +199,14 @@ type spm struct {
 	scores []float32
 	bytes  *[256]int
 	unk    int
+	// wholeWords takes a word that is in the vocabulary without merging.
+	wholeWords bool
 }
 
 func (m *spm) encode(ids []int, text string) []int {
+	if id, ok := m.ids[text]; ok && m.wholeWords {
+		return append(ids, id)
+	}
 	symbols := runes(text)
 	for i := range symbols {
 		s := &symbols[i]

@@ -18,14 +18,34 @@ const (
 	maxPattern = 1 << 12
 )
 
-// compileSplit returns a splitter that isolates the matches of pattern; keep says whether matches, and whether the text between
-// them, are kept.
-func compileSplit(pattern string, keepMatch, keepRest bool) (splitter, error) {
-	if keepMatch && keepRest {
+// behavior is what becomes of the matches of a split pattern and the text between them.
+type behavior uint8
+
+const (
+	isolated       behavior = iota // both are pieces
+	removed                        // the text between matches is
+	matchesOnly                    // the matches are
+	mergedPrevious                 // a match ends the piece before it
+	mergedNext                     // a match begins the piece after it
+	contiguous                     // matches in a row are one piece
+)
+
+var behaviors = map[string]behavior{
+	"Isolated": isolated, "Removed": removed, "MergedWithPrevious": mergedPrevious, "MergedWithNext": mergedNext, "Contiguous": contiguous,
+}
+
+// compileSplit returns a splitter at the matches of pattern.
+func compileSplit(pattern string, how behavior) (splitter, error) {
+	return compileSplitInverted(pattern, how, false)
+}
+
+// compileSplitInverted is compileSplit that can take the text between matches for the matches.
+func compileSplitInverted(pattern string, how behavior, invert bool) (splitter, error) {
+	if how == isolated {
 		switch pattern {
 		case gpt2Pattern:
 			return gpt2Split, nil
-		case llama3Pattern:
+		case llama3Pattern, cl100kPattern:
 			return llama3Split(3), nil
 		case qwen2Pattern:
 			return llama3Split(1), nil
@@ -51,24 +71,64 @@ func compileSplit(pattern string, keepMatch, keepRest bool) (splitter, error) {
 		find = func(s string) [][]int { return findWithSpaces(re, s) }
 	}
 	return func(out []string, s string, _ bool) []string {
+		var parts []part
 		start := 0
 		for _, m := range find(s) {
 			if m[0] == m[1] {
 				continue
 			}
-			if m[0] > start && keepRest {
-				out = append(out, s[start:m[0]])
+			if m[0] > start {
+				parts = append(parts, part{start, m[0], invert})
 			}
-			if keepMatch {
-				out = append(out, s[m[0]:m[1]])
-			}
+			parts = append(parts, part{m[0], m[1], !invert})
 			start = m[1]
 		}
-		if start < len(s) && keepRest {
-			out = append(out, s[start:])
+		if start < len(s) {
+			parts = append(parts, part{start, len(s), invert})
 		}
-		return out
+		return how.pieces(out, s, parts)
 	}, nil
+}
+
+// part is a match of a pattern or the text between two.
+type part struct {
+	start, end int
+	match      bool
+}
+
+// pieces appends what the parts of s become.
+func (how behavior) pieces(out []string, s string, parts []part) []string {
+	for i := 0; i < len(parts); i++ {
+		p := parts[i]
+		switch how {
+		case isolated:
+		case removed:
+			if p.match {
+				continue
+			}
+		case matchesOnly:
+			if !p.match {
+				continue
+			}
+		case contiguous:
+			for ; i+1 < len(parts) && parts[i+1].match == p.match; i++ {
+				p.end = parts[i+1].end
+			}
+		case mergedPrevious:
+			if !p.match && i+1 < len(parts) {
+				i++
+				p.end = parts[i].end
+			}
+		case mergedNext:
+			// Of matches in a row only the last has a next piece that is none.
+			if p.match && i+1 < len(parts) && !parts[i+1].match {
+				i++
+				p.end = parts[i].end
+			}
+		}
+		out = append(out, s[p.start:p.end])
+	}
+	return out
 }
 
 // findWithSpaces finds the matches of an anchored expression followed by the alternatives of lookahead.

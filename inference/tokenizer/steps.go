@@ -38,6 +38,16 @@ type step struct {
 	Individual     bool              `json:"individual_digits"`
 	Left           bool              `json:"strip_left"`
 	Right          bool              `json:"strip_right"`
+	CleanText      *bool             `json:"clean_text"`
+	Chinese        *bool             `json:"handle_chinese_chars"`
+	StripAccents   *bool             `json:"strip_accents"`
+	Lowercase      *bool             `json:"lowercase"`
+	Charsmap       []byte            `json:"precompiled_charsmap"`
+	Delimiter      string            `json:"delimiter"`
+	Prefix         string            `json:"prefix"`
+	Cleanup        *bool             `json:"cleanup"`
+	CLS            json.RawMessage   `json:"cls"`
+	SEP            json.RawMessage   `json:"sep"`
 	Start          int               `json:"start"`
 	Stop           int               `json:"stop"`
 	Single         []templatePart    `json:"single"`
@@ -121,16 +131,30 @@ func (r *steps) normalizer(raw json.RawMessage, depth int) error {
 	case "NFKD":
 		add(norm.NFKD.String)
 	case "Lowercase":
-		add(strings.ToLower)
+		add(lowercase)
+	case "BertNormalizer":
+		if err := r.grow("normalizer", 4); err != nil {
+			return err
+		}
+		o := bertOptions{isTrue(s.CleanText), isTrue(s.Chinese), isTrue(s.Lowercase), isTrue(s.Lowercase)}
+		if s.StripAccents != nil {
+			o.accents = *s.StripAccents
+		}
+		add(bertNormalizer(o))
+	case "Precompiled":
+		if len(s.Charsmap) == 0 {
+			break
+		}
+		m, err := newCharsmap(s.Charsmap)
+		if err != nil {
+			return err
+		}
+		if err := r.grow("normalizer", maxReplacement); err != nil {
+			return err
+		}
+		add(m.normalize)
 	case "StripAccents":
-		add(func(s string) string {
-			return strings.Map(func(c rune) rune {
-				if unicode.Is(unicode.Mn, c) {
-					return -1
-				}
-				return c
-			}, s)
-		})
+		add(stripMarks)
 	case "Strip":
 		add(func(text string) string {
 			if s.Left {
@@ -192,8 +216,8 @@ func (r *steps) preTokenizer(raw json.RawMessage, depth int) error {
 		return err
 	}
 	add := func(f splitter) { r.t.splitters = append(r.t.splitters, f) }
-	addPattern := func(pattern string, keepMatch, keepRest bool) error {
-		f, err := compileSplit(pattern, keepMatch, keepRest)
+	addPattern := func(pattern string, how behavior) error {
+		f, err := compileSplitInverted(pattern, how, s.Invert && s.Type == "Split")
 		if err == nil {
 			add(f)
 		}
@@ -222,22 +246,36 @@ func (r *steps) preTokenizer(raw json.RawMessage, depth int) error {
 		if err != nil {
 			return err
 		}
-		switch s.Behavior {
-		case "Isolated":
-			return addPattern(p, true, true)
-		case "Removed":
-			return addPattern(p, s.Invert, !s.Invert)
+		how, ok := behaviors[s.Behavior]
+		if !ok {
+			return unsupported("split behavior %.40q", s.Behavior)
 		}
-		return unsupported("split behavior %.40q", s.Behavior)
+		return addPattern(p, how)
+	case "Punctuation":
+		how, ok := behaviors[s.Behavior]
+		if s.Behavior == "" {
+			how, ok = isolated, true
+		}
+		if !ok {
+			return unsupported("split behavior %.40q", s.Behavior)
+		}
+		return addPattern("[!-/:-@\\[-`{-~\\p{P}]", how)
 	case "Digits":
 		if s.Individual {
-			return addPattern(`\p{N}`, true, true)
+			return addPattern(`\p{N}`, isolated)
 		}
-		return addPattern(`\p{N}+`, true, true)
+		return addPattern(`\p{N}+`, isolated)
 	case "WhitespaceSplit":
-		return addPattern(`\s+`, false, true)
+		return addPattern(`\s+`, removed)
 	case "Whitespace":
-		return addPattern(`\w+|[^\w\s]+`, true, false)
+		return addPattern(`\w+|[^\w\s]+`, matchesOnly)
+	case "CharDelimiterSplit":
+		if s.Delimiter == "" || len(s.Delimiter) > maxPattern {
+			return malformed("pre_tokenizer", "a delimiter of %d bytes", len(s.Delimiter))
+		}
+		return addPattern(regexp.QuoteMeta(s.Delimiter), removed)
+	case "BertPreTokenizer":
+		add(bertSplit)
 	case "Metaspace":
 		f, err := s.metaspace()
 		if err != nil {
@@ -340,6 +378,8 @@ func (r *steps) decoder(raw json.RawMessage, depth int) error {
 			return err
 		}
 		add(each(f))
+	case "WordPiece":
+		add(decodeWords("", s.Prefix, isTrue(s.Cleanup)))
 	case "Metaspace":
 		if s.Replacement == "" {
 			return malformed("decoder", "Metaspace without a replacement")
@@ -366,8 +406,29 @@ func (r *steps) postProcessor(raw json.RawMessage, depth int) error {
 	case "ByteLevel": // trims offsets, which are not kept here
 	case "TemplateProcessing":
 		return r.template(s)
+	case "BertProcessing", "RobertaProcessing":
+		return r.around(s)
 	default:
 		return unsupported("post-processor %.40q", s.Type)
+	}
+	return nil
+}
+
+// around reads the tokens that BertProcessing and RobertaProcessing put around a text: pairs of a token and its id.
+func (r *steps) around(s step) error {
+	for _, x := range []struct {
+		raw json.RawMessage
+		to  *[]int
+	}{{s.CLS, &r.t.prefix}, {s.SEP, &r.t.suffix}} {
+		var pair []any
+		if err := json.Unmarshal(x.raw, &pair); err != nil || len(pair) != 2 {
+			return malformed("post_processor", "%s without a pair of token and id", s.Type)
+		}
+		id, ok := pair[1].(float64)
+		if _, known := r.t.Piece(int(id)); !ok || id != float64(int(id)) || !known {
+			return malformed("post_processor", "id %v is not in the vocabulary", pair[1])
+		}
+		*x.to = append(*x.to, int(id))
 	}
 	return nil
 }

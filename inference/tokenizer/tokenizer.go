@@ -52,7 +52,8 @@ type model interface {
 	encode(ids []int, text string) []int
 }
 
-// Kind returns "bpe" for byte-level and character BPE or "spm" for a GGUF file's SentencePiece vocabulary.
+// Kind returns "bpe" for byte-level and character BPE, "spm" for the BPE of a GGUF file in the way of SentencePiece, "wordpiece",
+// "unigram" or "wordlevel".
 func (t *Tokenizer) Kind() string { return t.kind }
 
 // Size returns the number of ids: the largest in use plus one.
