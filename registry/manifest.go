@@ -52,12 +52,9 @@ func (r *Registry) PutManifest(ctx context.Context, g auth.Grant, p ManifestPut)
 	if want := p.Reference.Digest; !want.IsZero() && m.Digest != want {
 		return PutResult{}, mismatch(m.Digest)
 	}
-	if err := r.ensure(ctx, n); err != nil {
-		return PutResult{}, err
-	}
 	m.CreatedAt = r.now()
 	w := ManifestWrite{
-		Name: n, Manifest: m, Annotations: doc.Annotations,
+		Name: n, Visibility: r.visibility, Manifest: m, Annotations: doc.Annotations,
 		Blobs: doc.blobs(), Manifests: doc.children(), Tags: tags,
 	}
 	if _, _, ok := n.Split(); ok {

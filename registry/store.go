@@ -102,6 +102,7 @@ type Manifest struct {
 // ManifestWrite is all that one manifest PUT commits.
 type ManifestWrite struct {
 	Name        Name
+	Visibility  auth.Visibility // of the repository when it is new
 	Manifest    Manifest
 	Annotations map[string]string // of the manifest, for its referrer descriptor
 	Blobs       []Digest          // must be linked in the repository
@@ -116,8 +117,9 @@ type ManifestWrite struct {
 // ManifestStore keeps manifests and the tags that point at them.
 type ManifestStore interface {
 	// PutManifest commits w in one transaction and checks in it that all
-	// references are there. Putting the same again is no error.
-	// Errors: CodeManifestBlobUnknown with the missing digest, CodeNameUnknown.
+	// references are there. A repository that is not there is made in it too,
+	// so that a manifest which is refused leaves none. Putting the same again
+	// is no error. Errors: CodeManifestBlobUnknown with the missing digest.
 	PutManifest(ctx context.Context, w ManifestWrite) error
 	// Manifest returns a manifest by tag or digest in one query. Errors: CodeManifestUnknown.
 	Manifest(ctx context.Context, n Name, r Reference) (Manifest, error)

@@ -40,6 +40,8 @@ func Run(t *testing.T, target Target) {
 		{"tags", testTags},
 		{"referrers", testReferrers},
 		{"errors", testErrors},
+		{"model", testModel},
+		{"concurrency", testConcurrency},
 	} {
 		t.Run(group.name, func(t *testing.T) { group.run(t, target) })
 	}

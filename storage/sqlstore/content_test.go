@@ -298,11 +298,23 @@ func TestManifests(t *testing.T) {
 	t.Parallel()
 	onEngines(t, func(t *testing.T, b bundle) {
 		ctx := t.Context()
-		wantCode(t, b.PutManifest(ctx, manifest("org/a", "{}")), registry.CodeNameUnknown)
+		refused := manifest("org/a", "{}")
+		refused.Blobs = []registry.Digest{digest("missing")}
+		wantCode(t, b.PutManifest(ctx, refused), registry.CodeManifestBlobUnknown)
+		_, err := b.Repository(ctx, "org/a")
+		wantCode(t, err, registry.CodeNameUnknown)
+		begun := manifest("org/begun", "{}")
+		begun.Visibility = auth.Private
+		check(t, b.PutManifest(ctx, begun))
+		made, err := b.Repository(ctx, "org/begun")
+		check(t, err)
+		if made.Visibility != auth.Private || made.CreatedAt.IsZero() || !made.CreatedAt.Equal(made.UpdatedAt) {
+			t.Errorf("the manifest's repository is %+v", made)
+		}
 		b.repo(t, "org/a", auth.Public)
 		w := manifest("org/a", "{\"a\":\x01\xff}", "v1", "latest")
 		w.Blobs = []registry.Digest{b.blob(t, "org/a", "1"), digest("missing")}
-		err := b.PutManifest(ctx, w)
+		err = b.PutManifest(ctx, w)
 		wantCode(t, err, registry.CodeManifestBlobUnknown)
 		var coded *registry.Error
 		if !errors.As(err, &coded) || !cmp.Equal(coded.Detail, any(map[string]string{"digest": digest("missing").String()})) {

@@ -31,6 +31,9 @@ func (s *Store) PutManifest(ctx context.Context, w registry.ManifestWrite) error
 	settled := func(ctx context.Context) (bool, error) { return s.hasManifest(ctx, w) }
 	return s.write(ctx, "put manifest "+w.Manifest.Digest.String(), settled, func(tx *sql.Tx) error {
 		repository, err := s.lockRepository(ctx, tx, w.Name)
+		if registry.IsCode(err, registry.CodeNameUnknown) {
+			repository, err = s.beginRepository(ctx, tx, w)
+		}
 		if err != nil {
 			return err
 		}
@@ -65,6 +68,17 @@ func (s *Store) PutManifest(ctx context.Context, w registry.ManifestWrite) error
 		}
 		return s.touchRepository(ctx, tx, repository)
 	})
+}
+
+// beginRepository makes a manifest's repository and locks it.
+func (s *Store) beginRepository(ctx context.Context, tx *sql.Tx, w registry.ManifestWrite) (int64, error) {
+	err := insertRepository(ctx, tx, registry.Repository{
+		Name: w.Name, Visibility: w.Visibility, CreatedAt: w.Manifest.CreatedAt, UpdatedAt: w.Manifest.CreatedAt,
+	})
+	if err != nil {
+		return 0, err
+	}
+	return s.lockRepository(ctx, tx, w.Name)
 }
 
 // hasManifest reports whether all that w would write is there.

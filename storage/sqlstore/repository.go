@@ -44,16 +44,21 @@ func (s *Store) CreateRepository(ctx context.Context, r registry.Repository) (re
 		return err == nil, err
 	}
 	err := s.write(ctx, "create repository "+string(r.Name), settled, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `
-			INSERT INTO repositories (name, visibility, created_at, updated_at) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (name) DO NOTHING`, r.Name, r.Visibility, micros(r.CreatedAt), micros(r.UpdatedAt))
-		if err != nil {
-			return err
+		err := insertRepository(ctx, tx, r)
+		if err == nil {
+			made, err = repository(ctx, tx, r.Name)
 		}
-		made, err = repository(ctx, tx, r.Name)
 		return err
 	})
 	return made, err
+}
+
+// insertRepository makes a repository unless it exists.
+func insertRepository(ctx context.Context, tx *sql.Tx, r registry.Repository) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO repositories (name, visibility, created_at, updated_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (name) DO NOTHING`, r.Name, r.Visibility, micros(r.CreatedAt), micros(r.UpdatedAt))
+	return err
 }
 
 // SetVisibility implements registry.RepositoryStore.
