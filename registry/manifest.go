@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math"
 	"mime"
 	"slices"
 	"strings"
@@ -176,10 +177,15 @@ func (doc *Document) check(mediaType string) error {
 	if n := len(doc.Layers) + len(doc.Manifests); n > maxDescriptors {
 		return Errorf(CodeManifestInvalid, "the manifest has %d descriptors; at most %d are allowed", n, maxDescriptors)
 	}
+	var total int64
 	for _, d := range doc.descriptors() {
 		if err := checkDescriptor(d); err != nil {
 			return err
 		}
+		if d.Size > math.MaxInt64-total {
+			return Errorf(CodeManifestInvalid, "the sizes of the descriptors add up to more than a 64-bit number holds")
+		}
+		total += d.Size
 	}
 	return nil
 }

@@ -14,15 +14,13 @@ func (r *Registry) Referrers(ctx context.Context, g auth.Grant, d Digest, artifa
 	if err != nil {
 		return nil, false, err
 	}
-	list, err = r.store.Referrers(ctx, n, d, artifactType, last, maxReferrers+1)
+	list, err = r.store.Referrers(ctx, n, d, artifactType, last, maxReferrers+1, maxReferrersSize)
 	if err != nil {
 		return nil, false, err
 	}
 	size := 0
 	for i, ref := range list {
-		for k, v := range ref.Annotations {
-			size += len(k) + len(v)
-		}
+		size += ref.AnnotationBytes()
 		if i == maxReferrers || i > 0 && size > maxReferrersSize {
 			return list[:i], true, nil
 		}

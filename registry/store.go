@@ -132,8 +132,10 @@ type ManifestStore interface {
 	// DeleteTag removes a tag and leaves the manifest. Errors: CodeManifestUnknown.
 	DeleteTag(ctx context.Context, n Name, t Tag) error
 	// Referrers lists up to limit manifests whose subject is d, in the order of
-	// their digests after last, with the artifact type given ("" = all).
-	Referrers(ctx context.Context, n Name, d Digest, artifactType string, last Digest, limit int) ([]Referrer, error)
+	// their digests after last, with the artifact type given ("" = all). From
+	// the second on the list ends with the first of them that brings the
+	// AnnotationBytes of all to more than size.
+	Referrers(ctx context.Context, n Name, d Digest, artifactType string, last Digest, limit, size int) ([]Referrer, error)
 }
 
 // Referrer is a manifest whose subject is another one.
@@ -143,6 +145,15 @@ type Referrer struct {
 	ArtifactType string
 	Size         int64
 	Annotations  map[string]string
+}
+
+// AnnotationBytes is how many bytes the annotations have, without JSON's signs.
+func (r Referrer) AnnotationBytes() int {
+	n := 0
+	for k, v := range r.Annotations {
+		n += len(k) + len(v)
+	}
+	return n
 }
 
 // ModelStore keeps the model records for pages, search and the API.

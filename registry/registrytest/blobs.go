@@ -8,6 +8,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -53,6 +54,7 @@ func testBlobs(t *testing.T, target Target) {
 				t.Errorf("%s: code %q", header, got.code())
 			}
 		}
+		c.expect(t, http.StatusRequestedRangeNotSatisfiable, request{method: "GET", path: blob, header: map[string]string{"Range": "bytes=0-0" + strings.Repeat(",2-2", 1000)}})
 		got := c.expect(t, http.StatusOK, request{method: "GET", path: blob, header: map[string]string{"Range": "pages=1-2"}})
 		if !bytes.Equal(got.body, p) {
 			t.Error("a range of another unit is not ignored")

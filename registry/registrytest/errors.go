@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -71,6 +72,7 @@ func testErrors(t *testing.T, target Target) {
 		{"manifest-without-config", put(image(layer, object{"config": nil}))},
 		{"manifest-descriptor-digest", put(image(layer, object{"layers": []any{object{"mediaType": typeLayer, "digest": "sha256:zz", "size": 1}}}))},
 		{"manifest-descriptor-size", put(image(layer, object{"layers": []any{object{"mediaType": typeLayer, "digest": absent, "size": -1}}}))},
+		{"manifest-sizes", put(image(layer, object{"layers": []any{object{"mediaType": typeLayer, "digest": absent, "size": int64(math.MaxInt64)}}}))},
 		{"manifest-too-many", put(image(layer, object{"layers": many}))},
 		{"manifest-blob-unknown", put(image([]byte("never pushed"), nil))},
 		{"manifest-child-unknown", request{

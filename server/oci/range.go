@@ -13,18 +13,34 @@ import (
 	"github.com/carat-hub/carat/registry"
 )
 
+// maxRanges is how many ranges one request may ask for. Each of them is a
+// request of its own to a storage that has no files.
+const maxRanges = 32
+
 // requestedRanges returns how many ranges of the content the request asks
 // for, 0 for all of it. A Range header of another unit is dropped, as RFC
-// 9110 says. Errors: CodeRangeInvalid when no part of it can be answered.
+// 9110 says, and so is one with too many ranges that holds under a condition.
+// Errors: CodeRangeInvalid when no part of it can be answered, and for too
+// many ranges.
 func requestedRanges(r *http.Request, size int64) (int, error) {
 	header := r.Header.Get("Range")
-	if header == "" || r.Header.Get("If-Range") != "" {
+	if header == "" {
+		return 0, nil
+	}
+	tooMany := strings.Count(header, ",") >= maxRanges
+	if r.Header.Get("If-Range") != "" {
+		if tooMany {
+			r.Header.Del("Range")
+		}
 		return 0, nil
 	}
 	specs, ok := strings.CutPrefix(header, "bytes=")
 	if !ok {
 		r.Header.Del("Range")
 		return 0, nil
+	}
+	if tooMany {
+		return 0, registry.Errorf(registry.CodeRangeInvalid, "a request may ask for at most %d ranges", maxRanges)
 	}
 	n, satisfiable := 0, false
 	for spec := range strings.SplitSeq(specs, ",") {

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/carat-hub/carat/registry"
@@ -33,6 +34,8 @@ func TestRequestedRanges(t *testing.T) {
 		{"bytes=--1", 10, -1},
 		{"bytes=0-1,,", 10, -1},
 		{"bytes=99999999999999999999-", 10, -1},
+		{"bytes=0-0" + strings.Repeat(",1-1", maxRanges-1), 10, maxRanges},
+		{"bytes=0-0" + strings.Repeat(",1-1", maxRanges), 10, -1},
 	} {
 		got, err := requestedRanges(&http.Request{Header: http.Header{"Range": {tc.header}}}, tc.size)
 		if tc.want < 0 {
@@ -41,6 +44,17 @@ func TestRequestedRanges(t *testing.T) {
 			}
 		} else if err != nil || got != tc.want {
 			t.Errorf("%q of %d: %d, %v, want %d", tc.header, tc.size, got, err, tc.want)
+		}
+	}
+}
+
+func TestConditionalRanges(t *testing.T) {
+	t.Parallel()
+	for n, kept := range map[int]bool{1: true, maxRanges: true, maxRanges + 1: false} {
+		r := &http.Request{Header: http.Header{"If-Range": {`"x"`}, "Range": {"bytes=0-0" + strings.Repeat(",1-1", n-1)}}}
+		got, err := requestedRanges(r, 10)
+		if err != nil || got != 0 || (r.Header.Get("Range") != "") != kept {
+			t.Errorf("%d ranges: %d, %v, Range %q", n, got, err, r.Header.Get("Range"))
 		}
 	}
 }

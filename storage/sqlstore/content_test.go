@@ -440,16 +440,18 @@ func TestReferrers(t *testing.T) {
 			name, artifact string
 			repo           registry.Name
 			last           registry.Digest
-			limit          int
+			limit, size    int
 			want           []registry.Referrer
 		}{
-			{"all", "", "org/a", registry.Digest{}, 10, want},
-			{"filtered", "application/1", "org/a", registry.Digest{}, 10, odd},
-			{"foreign text", "x\x00\xff", "org/a", registry.Digest{}, 10, []registry.Referrer{}},
-			{"page", "", "org/a", want[1].Digest, 2, want[2:4]},
-			{"other repository", "", "org/b", registry.Digest{}, 10, []registry.Referrer{}},
+			{"all", "", "org/a", registry.Digest{}, 10, 100, want},
+			{"filtered", "application/1", "org/a", registry.Digest{}, 10, 100, odd},
+			{"foreign text", "x\x00\xff", "org/a", registry.Digest{}, 10, 100, []registry.Referrer{}},
+			{"page", "", "org/a", want[1].Digest, 2, 100, want[2:4]},
+			{"other repository", "", "org/b", registry.Digest{}, 10, 100, []registry.Referrer{}},
+			{"annotations of 6 bytes each", "", "org/a", registry.Digest{}, 10, 17, want[:3]},
+			{"two at least", "", "org/a", registry.Digest{}, 10, 1, want[:2]},
 		} {
-			got, err := b.Referrers(ctx, tt.repo, subject.Manifest.Digest, tt.artifact, tt.last, tt.limit)
+			got, err := b.Referrers(ctx, tt.repo, subject.Manifest.Digest, tt.artifact, tt.last, tt.limit, tt.size)
 			check(t, err)
 			if d := diff(tt.want, got); d != "" {
 				t.Errorf("%s (-want +got):\n%s", tt.name, d)

@@ -80,8 +80,10 @@ func conditionOf(err error) condition {
 		errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return conditionLost
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled):
 		return conditionOther
+	case errors.Is(err, context.DeadlineExceeded): // only we set deadlines
+		return conditionLost
 	case errors.As(err, &network), pgconn.SafeToRetry(err):
 		return conditionLost
 	}
@@ -117,7 +119,7 @@ func sqliteCondition(code int) condition {
 		return conditionRetry
 	case sqlite3.SQLITE_FULL:
 		return conditionNoSpace
-	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM:
+	case sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM:
 		return conditionLost
 	case sqlite3.SQLITE_CONSTRAINT:
 		if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -228,10 +230,17 @@ func TestConditions(t *testing.T) {
 	}
 	for code, want := range map[int]condition{
 		5: conditionRetry, 5 | 2<<8: conditionRetry, 6: conditionRetry, 13: conditionNoSpace, 10 | 4<<8: conditionLost,
-		8: conditionLost, 19 | 3<<8: conditionForeign, 19 | 8<<8: conditionOther, 1: conditionOther,
+		8: conditionLost, 9: conditionLost, 19 | 3<<8: conditionForeign, 19 | 8<<8: conditionOther, 1: conditionOther,
 	} {
 		if got := sqliteCondition(code); got != want {
 			t.Errorf("SQLite result %d is condition %d, want %d", code, got, want)
+		}
+	}
+	for err, want := range map[error]condition{
+		context.DeadlineExceeded: conditionLost, context.Canceled: conditionOther, io.EOF: conditionLost, io.ErrShortWrite: conditionOther,
+	} {
+		if got := conditionOf(fmt.Errorf("test: %w", err)); got != want {
+			t.Errorf("%v is condition %d, want %d", err, got, want)
 		}
 	}
 }
