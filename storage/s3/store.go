@@ -62,6 +62,14 @@ func New(ctx context.Context, opts Options) (*Store, error) {
 	return s, nil
 }
 
+// Close gives the idle connections back. Readers and Writers stay usable.
+func (s *Store) Close() error {
+	if t, ok := s.opts.Transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+	return nil
+}
+
 func newClient(opts Options, endpoint string) (*minio.Client, error) {
 	u, err := parseEndpoint(endpoint)
 	if err != nil {
