@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -131,8 +132,9 @@ type session struct {
 	stopped chan struct{}
 	w       storage.Writer
 	h       hash.Hash
-	want    int64 // total size asked for, -1 when unknown
-	single  bool  // nobody can come back to this upload
+	held    atomic.Int64 // until when the claim is surely ours, in Unix nanoseconds
+	want    int64        // total size asked for, -1 when unknown
+	single  bool         // nobody can come back to this upload
 }
 
 func (r *Registry) openSession(ctx context.Context, g auth.Grant, id string, at int64) (*session, context.Context, error) {
@@ -161,6 +163,7 @@ func (r *Registry) newSession(ctx context.Context, u Upload) (*session, context.
 	beat, stop := context.WithCancel(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &session{Upload: u, r: r, want: -1, stop: stop, cancel: cancel, stopped: make(chan struct{})}
+	s.held.Store(u.ClaimUntil.UnixNano())
 	go s.heartbeat(beat)
 	return s, ctx
 }
@@ -176,8 +179,7 @@ func (s *session) heartbeat(ctx context.Context) {
 			return
 		case <-t.C:
 		}
-		now := s.r.now()
-		_, err := s.r.store.ClaimUpload(ctx, s.Name, s.ID, s.Claim, now, now.Add(claimTime))
+		err := s.extend(ctx)
 		if IsCode(err, CodeTooManyRequests) || IsCode(err, CodeBlobUploadUnknown) {
 			s.cancel(err)
 			return
@@ -185,9 +187,39 @@ func (s *session) heartbeat(ctx context.Context) {
 	}
 }
 
-func (s *session) close() {
+// extend claims the upload for longer. When somebody else had it meanwhile it
+// may stand elsewhere; then it is not ours any more.
+func (s *session) extend(ctx context.Context) error {
+	now := s.r.now()
+	u, err := s.r.store.ClaimUpload(ctx, s.Name, s.ID, s.Claim, now, now.Add(claimTime))
+	if err != nil {
+		return err
+	}
+	if u.Offset != s.Offset {
+		return Errorf(CodeTooManyRequests, "another request went on with the upload")
+	}
+	s.held.Store(now.Add(claimTime).UnixNano())
+	return nil
+}
+
+// confirm makes sure that the upload is still ours before its object is
+// published: after a standstill another request may have finished it, and
+// what we published would take the place of what was acknowledged.
+func (s *session) confirm(ctx context.Context) error {
+	if s.r.now().UnixNano() < s.held.Load() {
+		return nil
+	}
+	return s.extend(ctx)
+}
+
+// quiet ends the heartbeat. A claim that is given back must not be taken again.
+func (s *session) quiet() {
 	s.stop()
 	<-s.stopped
+}
+
+func (s *session) close() {
+	s.quiet()
 	s.cancel(nil)
 }
 
@@ -201,6 +233,7 @@ func settle(ctx context.Context, bytes int64) (context.Context, context.CancelFu
 func (s *session) release(ctx context.Context, cause error) error {
 	ctx, cancel := settle(ctx, 0)
 	defer cancel()
+	s.quiet()
 	if err := s.r.store.SaveUpload(ctx, s.Upload); err != nil && !IsCode(err, CodeBlobUploadUnknown) {
 		s.r.log.Warn("release upload claim", slog.String("upload", s.ID), slog.Any("error", err))
 	}
@@ -273,6 +306,7 @@ func (s *session) suspend(ctx context.Context) error {
 	}
 	next := s.Upload
 	next.Offset, next.State, next.HashState, next.UpdatedAt = s.w.Offset(), state, sum, s.r.now()
+	s.quiet()
 	if err := s.r.store.SaveUpload(ctx, next); err != nil {
 		return err
 	}
@@ -309,6 +343,9 @@ func (s *session) finish(ctx context.Context, body io.Reader, d Digest) (Blob, e
 	}
 	ctx, cancel := settle(ctx, size)
 	defer cancel()
+	if err := s.confirm(ctx); err != nil {
+		return Blob{}, s.giveUp(ctx, err)
+	}
 	if err := s.w.Commit(ctx); err != nil {
 		return Blob{}, s.giveUp(ctx, storageError(err))
 	}
