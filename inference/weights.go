@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -73,16 +74,26 @@ type binder struct {
 	names  *tensorNames
 	byName map[string]*storedTensor
 	used   map[string]bool
-	// dry checks names, shapes and types and reads no data.
-	dry bool
+	bindOptions
 }
 
-// bind connects the description's graph to the tensors of c; with dry it only checks that it could. A tensor that is missing or
+type bindOptions struct {
+	// dry checks names, shapes and types and reads no data.
+	dry bool
+	// progress, when not nil, is called as OpenOptions says.
+	progress func(done, layers int)
+}
+
+// bind connects the description's graph to the tensors of c; a dry one only checks that it could. A tensor that is missing or
 // has another shape gives a *fault.Malformed; a type without a kernel, or a tensor that the graph does not know, a
-// *fault.Unsupported.
-func bind(c *container, d *Description, dry bool) (*weights, error) {
+// *fault.Unsupported. It returns ctx's error soon after ctx ends.
+func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*weights, error) {
+	if o.progress == nil {
+		o.progress = func(int, int) {}
+	}
 	b := &binder{
-		c: c, d: d, names: d.family.folder, byName: make(map[string]*storedTensor, len(c.tensors)), used: map[string]bool{}, dry: dry,
+		c: c, d: d, names: d.family.folder, byName: make(map[string]*storedTensor, len(c.tensors)), used: map[string]bool{},
+		bindOptions: o,
 	}
 	if c.gguf != nil {
 		b.names = d.family.gguf
@@ -97,12 +108,17 @@ func bind(c *container, d *Description, dry bool) (*weights, error) {
 	if err := b.rope(); err != nil {
 		return nil, err
 	}
+	b.progress(0, d.Layers)
 	for i := range d.Layers {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		l, err := b.layer(i)
 		if err != nil {
 			return nil, err
 		}
 		w.layers = append(w.layers, l)
+		b.progress(i+1, d.Layers)
 	}
 	for _, t := range c.tensors {
 		if !b.used[t.name] && !b.needless(t.name) {
