@@ -65,6 +65,8 @@ type weights struct {
 	layers        []layer
 	norm          norm
 	output        linear
+	// decoded is how many bytes of the weights are copies in memory, made or, by a dry bind, to be made.
+	decoded int64
 }
 
 // binder finds tensors by name, checks their shapes and remembers which were used.
@@ -74,6 +76,8 @@ type binder struct {
 	names  *tensorNames
 	byName map[string]*storedTensor
 	used   map[string]bool
+	// decoded counts the bytes of weights that are kept in memory.
+	decoded int64
 	bindOptions
 }
 
@@ -125,6 +129,7 @@ func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*we
 			return nil, fault.NewUnsupported("architecture", "tensor %.120q is no part of a %s decoder", t.name, d.Architecture)
 		}
 	}
+	w.decoded = b.decoded
 	return w, nil
 }
 
@@ -250,6 +255,8 @@ func (b *binder) cut(name string, t *storedTensor, runs []int, cols int) ([]line
 		for _, suffix := range []string{".bias", ".scale", ".input_scale"} {
 			if s := b.stored(name + suffix); s != nil {
 				b.used[s.name] = true
+				n, _ := tensor.Elements(s.shape)
+				b.decoded += 4 * n
 			}
 		}
 	}
@@ -367,6 +374,7 @@ func (b *binder) flat(name string, n int) ([]float32, error) {
 	if elements, ok := tensor.Elements(t.shape); !ok || elements != int64(n) {
 		return nil, b.malformed(name, "shape is %v, the configuration wants %v", t.shape, []int{n})
 	}
+	b.decoded += 4 * int64(n)
 	if b.dry {
 		return nil, nil
 	}
