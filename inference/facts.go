@@ -103,7 +103,7 @@ func Inspect(ctx context.Context, files Files) (_ *Facts, err error) {
 	d, err := c.describe(ctx)
 	var w *weights
 	if err == nil {
-		w, err = bind(c, d, true)
+		w, err = bind(ctx, c, d, bindOptions{dry: true})
 	}
 	if err != nil {
 		f.Unsupported = err.Error()
