@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/gguf"
 )
 
 // File is one open file of a model. Its ReadAt may be called from several goroutines at once.
@@ -38,7 +39,8 @@ type Files interface {
 // maxFiles bounds how many files of a folder are looked at.
 const maxFiles = 10_000
 
-// OpenPath returns the files of a folder, subfolders left out, or a single file. Files it opens are memory-mapped where the
+// OpenPath returns the files of a folder, subfolders left out, or a single file, or all parts of a split GGUF model when path is
+// one of them. Files it opens are memory-mapped where the
 // operating system allows it. The error is fs.ErrNotExist when nothing is at path.
 func OpenPath(path string) (Files, error) {
 	info, err := os.Stat(path)
@@ -46,7 +48,7 @@ func OpenPath(path string) (Files, error) {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
 	if !info.IsDir() {
-		return &folder{dir: filepath.Dir(path), names: []string{filepath.Base(path)}}, nil
+		return &folder{dir: filepath.Dir(path), names: withParts(path)}, nil
 	}
 	dir, err := os.Open(path)
 	if err != nil {
@@ -69,6 +71,19 @@ func OpenPath(path string) (Files, error) {
 	}
 	slices.Sort(f.names)
 	return f, nil
+}
+
+// withParts returns the name of the file at path, and with it the other parts of the same model that lie beside it.
+func withParts(path string) []string {
+	dir, name := filepath.Split(path)
+	p, split := gguf.ParsePart(name)
+	if !split {
+		return []string{name}
+	}
+	return slices.DeleteFunc(p.Names(), func(n string) bool {
+		info, err := os.Stat(filepath.Join(dir, n))
+		return err != nil || !info.Mode().IsRegular()
+	})
 }
 
 type folder struct {
