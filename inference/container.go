@@ -10,6 +10,7 @@ import (
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/gguf"
+	"github.com/carat-hub/carat/inference/packed"
 	"github.com/carat-hub/carat/inference/safetensors"
 	"github.com/carat-hub/carat/inference/tensor"
 )
@@ -31,6 +32,9 @@ type storedTensor struct {
 	shape        []int
 	file         string
 	offset, size int64
+	// packed is set for a matrix that is stored as several tensors, which it reads as F32; file is empty then, and shape nil as
+	// long as only the data tells it.
+	packed *packed.Matrix
 }
 
 // container is a model's files with their headers read: either GGUF, in one file or split, or safetensors with an optional config.json.
@@ -104,7 +108,7 @@ func (c *container) readGGUF(ctx context.Context, parts []string) error {
 		return err
 	}
 	for _, t := range c.gguf.Tensors {
-		c.tensors = append(c.tensors, storedTensor{t.Name, t.Type, t.Shape, parts[t.Part], t.Offset, t.Size})
+		c.tensors = append(c.tensors, storedTensor{name: t.Name, typ: t.Type, shape: t.Shape, file: parts[t.Part], offset: t.Offset, size: t.Size})
 	}
 	return nil
 }
@@ -169,6 +173,6 @@ func (c *container) readShards(ctx context.Context) error {
 
 func (c *container) add(name string, st *safetensors.File) {
 	for _, t := range st.Tensors {
-		c.tensors = append(c.tensors, storedTensor{t.Name, t.Type, t.Shape, name, t.Offset, t.Size})
+		c.tensors = append(c.tensors, storedTensor{name: t.Name, typ: t.Type, shape: t.Shape, file: name, offset: t.Offset, size: t.Size})
 	}
 }

@@ -301,7 +301,7 @@ func TestRefusedModels(t *testing.T) {
 		{"nothing", memory(nil), true, "no safetensors or GGUF"},
 		{"two GGUF files", memory(map[string][]byte{"a.gguf": nil, "b.gguf": nil}), true, "2 models in GGUF files"},
 		{"architecture", folder(map[string]any{"model_type": "mamba", "architectures": []string{"MambaForCausalLM"}}), true, `"MambaForCausalLM" (mamba)`},
-		{"quantization", folder(map[string]any{"quantization_config": map[string]any{"quant_method": "gptq"}}), true, "gptq"},
+		{"quantization", folder(map[string]any{"quantization_config": map[string]any{"quant_method": "aqlm"}}), true, `"aqlm" of safetensors`},
 		{"activation", folder(map[string]any{"hidden_act": "xielu"}), true, "xielu"},
 		{"rope scaling", folder(map[string]any{"rope_scaling": map[string]any{"rope_type": "spiral"}}), true, "spiral"},
 		{"experts", change(func(m *toy) { m.keys["llama.expert_count"] = uint32(8) }), false, "used experts"},

@@ -87,8 +87,12 @@ func bind(c *container, d *Description, dry bool) (*weights, error) {
 	if c.gguf != nil {
 		b.names = d.family.gguf
 	}
-	for i := range c.tensors {
-		b.byName[c.tensors[i].name] = &c.tensors[i]
+	tensors, err := c.unpacked(dry)
+	if err != nil {
+		return nil, err
+	}
+	for i := range tensors {
+		b.byName[tensors[i].name] = &tensors[i]
 	}
 	w, err := b.ends()
 	if err != nil {
@@ -104,7 +108,7 @@ func bind(c *container, d *Description, dry bool) (*weights, error) {
 		}
 		w.layers = append(w.layers, l)
 	}
-	for _, t := range c.tensors {
+	for _, t := range tensors {
 		if !b.used[t.name] && !b.needless(t.name) {
 			return nil, fault.NewUnsupported("architecture", "tensor %.120q is no part of a %s decoder", t.name, d.Architecture)
 		}
@@ -191,6 +195,9 @@ func (b *binder) find(name string, shape ...int) (*storedTensor, error) {
 		return nil, b.malformed(name, "tensor is missing")
 	}
 	b.used[t.name] = true
+	if t.packed != nil && t.shape == nil {
+		t.shape = shape
+	}
 	if !slices.EqualFunc(t.shape, shape, func(has, want int) bool { return has == want || want < 0 }) {
 		return nil, b.malformed(name, "shape is %v, the configuration wants %v", t.shape, shape)
 	}
@@ -267,7 +274,7 @@ func (b *binder) matrix(t *storedTensor, first, n, cols int) (*kernel.Matrix, er
 	if b.dry && t.typ.Runnable() && ok {
 		return &kernel.Matrix{Type: t.typ, Rows: n, Cols: cols}, nil
 	}
-	f, err := b.c.file(t.file)
+	f, err := b.c.reader(t)
 	if err != nil {
 		return nil, err
 	}
@@ -357,22 +364,9 @@ func (b *binder) flat(name string, n int) ([]float32, error) {
 	return b.decode(t, n)
 }
 
-// bytes reads a tensor into memory.
-func (b *binder) bytes(t *storedTensor) ([]byte, error) {
-	f, err := b.c.file(t.file)
-	if err != nil {
-		return nil, err
-	}
-	raw := make([]byte, t.size)
-	if got, err := f.ReadAt(raw, t.offset); got < len(raw) {
-		return nil, fmt.Errorf("read tensor %s: %w", t.name, err)
-	}
-	return raw, nil
-}
-
 // decode reads the n elements of a tensor into memory.
 func (b *binder) decode(t *storedTensor, n int) ([]float32, error) {
-	raw, err := b.bytes(t)
+	raw, err := b.c.read(t)
 	if err != nil {
 		return nil, err
 	}
