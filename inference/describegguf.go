@@ -69,8 +69,8 @@ func (d *Description) fromGGUF(g *gguf.File, name string) error {
 		}
 		d.LogitCap = float32(k.float("final_logit_softcapping", def))
 	}
-	if fam.alibi {
-		d.AlibiBias = k.positive("attention.max_alibi_bias", d.AlibiBias)
+	if name == "mpt" { // whose models without ALiBi say 0
+		d.AlibiBias = max(0, k.float("attention.max_alibi_bias", 0))
 	}
 	if fam.clampQKV {
 		d.ClampQKV = float32(k.float("attention.clamp_kqv", 0))

@@ -138,17 +138,19 @@ func TestReferenceInFloat64(t *testing.T) {
 	for i := range ids {
 		ids[i] = (i*i + 3) % genVocab
 	}
-	for i, g := range generatedArchitectures {
+	for i, g := range slices.Concat(generatedArchitectures, generatedVariants) {
 		g.seed = uint64(i)
 		run := func(form string, files Files, f reference.Files) {
 			t.Run(g.name+"/"+form, func(t *testing.T) {
 				t.Parallel()
-				const length = genContext
-				r, err := reference.Read(f, length)
-				if err != nil {
-					t.Fatal(err)
+				// Of two models the rotary embedding depends on the length of the session.
+				for _, length := range []int{genContext, len(ids), 5 * genContext / 2} {
+					r, err := reference.Read(f, length)
+					if err != nil {
+						t.Fatal(err)
+					}
+					compareReference(t, files, r.Logits(ids), ids, length, referenceTolerance)
 				}
-				compareReference(t, files, r.Logits(ids), ids, length, referenceTolerance)
 			})
 		}
 		if g.like == "" {

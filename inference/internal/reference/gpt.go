@@ -9,10 +9,13 @@ func readGPT2(r *reader) *Model {
 	})
 }
 
-// readStarCoder reads StarCoder (Li et al. 2023, section 5.2): GPT-2 with one key and value head.
+// readStarCoder reads StarCoder (Li et al. 2023, section 5.2): GPT-2 with one key and value head,
+// or with as many as there are of queries, which folders then store head by head.
 func readStarCoder(r *reader) *Model {
-	if r.truth("", "multi_query", true) && !r.GGUF {
-		r.kvHeads = 1
+	if !r.GGUF {
+		if r.kvHeads, r.grouped = r.heads, true; r.truth("", "multi_query", true) {
+			r.kvHeads = 1
+		}
 	}
 	return readGPT2(r)
 }
@@ -63,22 +66,27 @@ func readFalcon(r *reader) *Model {
 func readBLOOM(r *reader) *Model {
 	return r.model(func(l int) []Step {
 		a := r.attention(l)
-		a.Rope, a.Slopes = nil, AlibiSlopes(r.heads, r.number("attention.max_alibi_bias", "", 8))
+		a.Rope, a.Slopes = nil, AlibiSlopes(r.heads, 8)
 		return r.sequential(l, a.Apply, r.feed(l))
 	})
 }
 
 // readMPT reads MPT (MosaicML 2023). Folders have the exact GELU.
 func readMPT(r *reader) *Model {
-	bias := r.number("attention.max_alibi_bias", "attn_config.alibi_bias_max", 8)
+	bias := r.number("attention.max_alibi_bias", "", 0)
 	if !r.GGUF {
+		if r.truth("", "attn_config.alibi", false) {
+			bias = r.number("", "attn_config.alibi_bias_max", 8)
+		}
 		r.kvHeads = r.integer("", "attn_config.kv_n_heads", r.heads)
+		if r.text("", "attn_config.attn_type", "") == "multiquery_attention" {
+			r.kvHeads = 1
+		}
 		r.architecture.activation = GELU
 	}
-	alibi := r.GGUF || r.truth("", "attn_config.alibi", false)
 	return r.model(func(l int) []Step {
 		a := r.attention(l)
-		if a.Rope = nil; alibi {
+		if a.Rope = nil; bias > 0 {
 			a.Slopes = AlibiSlopes(r.heads, bias)
 		}
 		a.Clamp = r.number("attention.clamp_kqv", "attn_config.clip_qkv", 0)
