@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"testing"
@@ -243,5 +244,41 @@ func TestReferenceOfTrainedModel(t *testing.T) {
 			}
 			compareReference(t, c.files, logits, ids, len(ids), referenceTolerance)
 		})
+	}
+}
+
+// TestRoutingInFloat64 compares the weights that a router's logits give experts, for all ways of choosing them.
+func TestRoutingInFloat64(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(11, 1))
+	for range 2000 {
+		groups, size := 1+r.IntN(5), 2+r.IntN(6)
+		e := &ExpertDescription{
+			Count: groups * size, Sigmoid: r.IntN(2) == 0, Normalised: r.IntN(2) == 0, Scale: float32(0.5 + r.Float64()),
+			Groups: groups, UsedGroups: 1 + r.IntN(groups), GroupBySum: r.IntN(2) == 0,
+		}
+		e.Used = 1 + r.IntN(size*e.UsedGroups)
+		want := reference.Router{
+			Sigmoid: e.Sigmoid, Top: e.Used, Groups: groups, TopGroups: e.UsedGroups, RankTwo: e.GroupBySum, Normalise: e.Normalised,
+			Scale: float64(e.Scale),
+		}
+		if groups == 1 {
+			e.Groups = 0
+		}
+		logits, selection := make([]float32, e.Count), make([]float32, e.Count)
+		for i := range logits {
+			logits[i], selection[i] = float32(r.NormFloat64()), float32(r.NormFloat64())
+			want.Gate.Weight = append(want.Gate.Weight, []float64{float64(logits[i])})
+		}
+		if want.Bias = float64s(selection); r.IntN(2) == 0 {
+			want.Bias, selection = nil, nil
+		}
+		weights := make([]float32, e.Count)
+		newRouting(&Description{Experts: e, Hidden: 1}, 1).choose(e, selection, logits, weights)
+		for i, w := range want.Weights([]float64{1}) {
+			if !(math.Abs(float64(weights[i])-w) <= 1e-6*w) {
+				t.Fatalf("%+v: expert %d has weight %v, want %v", e, i, weights[i], w)
+			}
+		}
 	}
 }
