@@ -86,6 +86,7 @@ func (b *binder) matricesOf(name string, runs []int, cols int) ([]linear, error)
 	if err != nil {
 		return nil, err
 	}
+	b.decoded += 4 * int64(rows) * int64(cols)
 	if b.dry || !t.typ.Runnable() {
 		return b.cut(name, t, runs, cols)
 	}
@@ -212,6 +213,7 @@ func (b *binder) grouped(name string, q, kv int) ([]linear, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.decoded += t.size
 	if b.dry || !t.typ.Runnable() {
 		return b.cut(name, t, []int{q, kv, kv}, d.Hidden)
 	}
@@ -432,6 +434,7 @@ func (b *binder) unabsorbed(a *latent, name string) error {
 	for range d.Heads {
 		runs = append(runs, m.Plain, m.Value)
 	}
+	b.decoded += 4 * int64(d.Heads) * int64(m.Plain) * int64(m.Rank)
 	parts, err := b.cut(name, t, runs, m.Rank)
 	if err != nil || b.dry {
 		return err

@@ -91,7 +91,7 @@ func Inspect(ctx context.Context, files Files) (_ *Facts, err error) {
 	}
 	d, err := c.describe()
 	if err == nil {
-		_, err = bind(c, d, true)
+		_, err = bind(ctx, c, d, bindOptions{dry: true})
 	}
 	if f.Runnable = err == nil; err != nil {
 		f.Unsupported = err.Error()

@@ -133,6 +133,63 @@ func (o openFiles) Open(name string) (File, error) {
 	return mapFile(keepOpen{f})
 }
 
+// FromFS returns Files over the root of a file system, subfolders left out, such as one that is embedded in a program. Its files
+// must have ReadAt, as those of embed.FS and os.DirFS have; another gives an *UnsupportedError when it is opened. Errors are
+// those of listing the root.
+func FromFS(fsys fs.FS) (Files, error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return nil, fmt.Errorf("list model files: %w", err)
+	}
+	if len(entries) > maxFiles {
+		return nil, fault.NewUnsupported("model folder", "more than %d files", maxFiles)
+	}
+	f := &fileSystem{fsys: fsys}
+	for _, e := range entries {
+		if info, err := fs.Stat(fsys, e.Name()); err == nil && info.Mode().IsRegular() {
+			f.names = append(f.names, e.Name())
+		}
+	}
+	return f, nil
+}
+
+type fileSystem struct {
+	fsys  fs.FS
+	names []string
+}
+
+func (s *fileSystem) Names() []string { return slices.Clone(s.names) }
+
+func (s *fileSystem) Open(name string) (File, error) {
+	f, err := s.fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	switch f := f.(type) {
+	case *os.File:
+		return mapFile(f)
+	case interface {
+		fs.File
+		io.ReaderAt
+	}:
+		info, err := f.Stat()
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return fsFile{f, f, info.Size()}, nil
+	}
+	return nil, errors.Join(fault.NewUnsupported("file system", "%s can only be read from its beginning to its end", name), f.Close())
+}
+
+// fsFile is a file of a file system that can be read anywhere.
+type fsFile struct {
+	io.ReaderAt
+	io.Closer
+	size int64
+}
+
+func (f fsFile) Size() int64 { return f.size }
+
 // keepOpen lends a descriptor to a mapping without giving it away.
 type keepOpen struct{ *os.File }
 

@@ -28,10 +28,31 @@ type Model struct {
 	done bool
 }
 
-// Open opens a model to run it; Close frees it. It returns an *UnsupportedError for an architecture, tensor type or feature
+// OpenOptions are the choices for opening a model; zero values take the defaults.
+type OpenOptions struct {
+	// Progress is called, by the goroutine that opens, with how many of the model's layers are ready and how many there are: first
+	// with none, then after each.
+	Progress func(done, layers int)
+}
+
+// Open is OpenWith with the default options.
+func Open(ctx context.Context, files Files) (*Model, error) {
+	return OpenWith(ctx, files, OpenOptions{})
+}
+
+// Load is OpenWith for what OpenPath finds at path: a folder or a single file.
+func Load(ctx context.Context, path string, o OpenOptions) (*Model, error) {
+	files, err := OpenPath(path)
+	if err != nil {
+		return nil, err
+	}
+	return OpenWith(ctx, files, o)
+}
+
+// OpenWith opens a model to run it; Close frees it. It returns an *UnsupportedError for an architecture, tensor type or feature
 // that cannot be run, a *MalformedError for a damaged file, ctx's error, and the errors of files. A missing or unsupported
 // tokenizer is no error here: Tokenizer tells it.
-func Open(ctx context.Context, files Files) (_ *Model, err error) {
+func OpenWith(ctx context.Context, files Files, o OpenOptions) (_ *Model, err error) {
 	c, err := openContainer(ctx, files)
 	if err != nil {
 		return nil, err
@@ -45,7 +66,7 @@ func Open(ctx context.Context, files Files) (_ *Model, err error) {
 	if m.desc, err = c.describe(); err != nil {
 		return nil, err
 	}
-	if m.weights, err = bind(c, m.desc, false); err != nil {
+	if m.weights, err = bind(ctx, c, m.desc, bindOptions{progress: o.Progress}); err != nil {
 		return nil, err
 	}
 	if m.facts, err = c.facts(ctx); err != nil {

@@ -148,10 +148,11 @@ func TestReference(t *testing.T) {
 				t.Errorf("logits differ by %.3g of the largest, tolerance %.3g", worst, c.tolerance)
 			}
 			s.Truncate(0)
-			got, err := s.Generate(context.Background(), ids, GenerateOptions{MaxTokens: 120, IgnoreEnd: true})
+			g, err := s.Generate(context.Background(), ids, GenerateOptions{MaxTokens: 120, IgnoreEnd: true})
 			if err != nil {
 				t.Fatal(err)
 			}
+			got := g.IDs
 			if d := cmp.Diff(want.Greedy[:c.greedy], got[:min(len(got), c.greedy)]); d != "" {
 				t.Error(d)
 			}

@@ -46,8 +46,11 @@ const logitRows = 8
 // batchMemory bounds what a batch's activations take, in float32 values.
 const batchMemory = 32 << 20
 
-// NewSession returns an empty session; Close frees its threads.
-func (m *Model) NewSession(o SessionOptions) *Session {
+// bytesOfCached is what one element of a key or value takes in the cache.
+const bytesOfCached = 4
+
+// sessionOptions replaces zero values by the defaults, and what the model cannot do by what it can.
+func (m *Model) sessionOptions(o SessionOptions) SessionOptions {
 	d := m.desc
 	if o.Threads <= 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
@@ -60,7 +63,14 @@ func (m *Model) NewSession(o SessionOptions) *Session {
 	}
 	o.Context = min(o.Context, m.maxContext())
 	o.Batch = max(1, min(o.Batch, o.Context, batchMemory/d.width()))
-	s := &Session{m: m, context: o.Context, batch: o.Batch, pool: kernel.NewPool(min(o.Threads, 1024))}
+	o.Threads = min(o.Threads, 1024)
+	return o
+}
+
+// NewSession returns an empty session; Close frees its threads.
+func (m *Model) NewSession(o SessionOptions) *Session {
+	o, d := m.sessionOptions(o), m.desc
+	s := &Session{m: m, context: o.Context, batch: o.Batch, pool: kernel.NewPool(o.Threads)}
 	s.product = kernel.NewProduct(s.pool)
 	attention := kernel.Attention{
 		Heads: d.Heads, KVHeads: d.KVHeads, HeadDim: d.HeadDim, ValueDim: d.ValueDim, Scale: d.AttentionScale, Cap: d.AttentionCap,

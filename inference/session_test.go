@@ -170,14 +170,14 @@ func TestSequence(t *testing.T) {
 	}
 	s.Truncate(0)
 	out, err := s.Generate(ctx, sequence, GenerateOptions{MaxTokens: 50, IgnoreEnd: true})
-	if err != nil || len(out) != 2 {
-		t.Errorf("generation at the end of the context: %d tokens, %v", len(out), err)
+	if err != nil || len(out.IDs) != 2 || out.End != EndContext {
+		t.Errorf("generation at the end of the context: %+v, %v", out, err)
 	}
 	stop := errors.New("enough")
 	s.Truncate(0)
 	out, err = s.Generate(ctx, sequence[:2], GenerateOptions{MaxTokens: 5, OnToken: func(int) error { return stop }})
-	if !errors.Is(err, stop) || len(out) != 1 {
-		t.Errorf("generation stopped by its caller: %d tokens, %v", len(out), err)
+	if !errors.Is(err, stop) || len(out.IDs) != 1 || out.End != "" {
+		t.Errorf("generation stopped by its caller: %+v, %v", out, err)
 	}
 }
 

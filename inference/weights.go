@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,6 +65,8 @@ type weights struct {
 	layers        []layer
 	norm          norm
 	output        linear
+	// decoded is how many bytes of the weights are copies in memory, made or, by a dry bind, to be made.
+	decoded int64
 }
 
 // binder finds tensors by name, checks their shapes and remembers which were used.
@@ -73,16 +76,28 @@ type binder struct {
 	names  *tensorNames
 	byName map[string]*storedTensor
 	used   map[string]bool
-	// dry checks names, shapes and types and reads no data.
-	dry bool
+	// decoded counts the bytes of weights that are kept in memory.
+	decoded int64
+	bindOptions
 }
 
-// bind connects the description's graph to the tensors of c; with dry it only checks that it could. A tensor that is missing or
+type bindOptions struct {
+	// dry checks names, shapes and types and reads no data.
+	dry bool
+	// progress, when not nil, is called as OpenOptions says.
+	progress func(done, layers int)
+}
+
+// bind connects the description's graph to the tensors of c; a dry one only checks that it could. A tensor that is missing or
 // has another shape gives a *fault.Malformed; a type without a kernel, or a tensor that the graph does not know, a
-// *fault.Unsupported.
-func bind(c *container, d *Description, dry bool) (*weights, error) {
+// *fault.Unsupported. It returns ctx's error soon after ctx ends.
+func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*weights, error) {
+	if o.progress == nil {
+		o.progress = func(int, int) {}
+	}
 	b := &binder{
-		c: c, d: d, names: d.family.folder, byName: make(map[string]*storedTensor, len(c.tensors)), used: map[string]bool{}, dry: dry,
+		c: c, d: d, names: d.family.folder, byName: make(map[string]*storedTensor, len(c.tensors)), used: map[string]bool{},
+		bindOptions: o,
 	}
 	if c.gguf != nil {
 		b.names = d.family.gguf
@@ -97,18 +112,24 @@ func bind(c *container, d *Description, dry bool) (*weights, error) {
 	if err := b.rope(); err != nil {
 		return nil, err
 	}
+	b.progress(0, d.Layers)
 	for i := range d.Layers {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		l, err := b.layer(i)
 		if err != nil {
 			return nil, err
 		}
 		w.layers = append(w.layers, l)
+		b.progress(i+1, d.Layers)
 	}
 	for _, t := range c.tensors {
 		if !b.used[t.name] && !b.needless(t.name) {
 			return nil, fault.NewUnsupported("architecture", "tensor %.120q is no part of a %s decoder", t.name, d.Architecture)
 		}
 	}
+	w.decoded = b.decoded
 	return w, nil
 }
 
@@ -234,6 +255,8 @@ func (b *binder) cut(name string, t *storedTensor, runs []int, cols int) ([]line
 		for _, suffix := range []string{".bias", ".scale", ".input_scale"} {
 			if s := b.stored(name + suffix); s != nil {
 				b.used[s.name] = true
+				n, _ := tensor.Elements(s.shape)
+				b.decoded += 4 * n
 			}
 		}
 	}
@@ -351,6 +374,7 @@ func (b *binder) flat(name string, n int) ([]float32, error) {
 	if elements, ok := tensor.Elements(t.shape); !ok || elements != int64(n) {
 		return nil, b.malformed(name, "shape is %v, the configuration wants %v", t.shape, []int{n})
 	}
+	b.decoded += 4 * int64(n)
 	if b.dry {
 		return nil, nil
 	}
