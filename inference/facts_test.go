@@ -275,6 +275,13 @@ func TestFormatsAgree(t *testing.T) {
 	if d := cmp.Diff(got, run(folder), near); d != "" || cmp.Equal(got, want, near) {
 		t.Errorf("linear scaling: %s", d)
 	}
+	for _, key := range []string{"llama.rope.scaling.factor", "llama.rope.scale_linear"} {
+		old := newToy()
+		old.keys[key] = float32(4)
+		if d := cmp.Diff(got, run(old.gguf(t))); d != "" {
+			t.Errorf("%s without a type: %s", key, d)
+		}
+	}
 	// A window as long as the text changes nothing, a shorter one does.
 	for window, same := range map[int]bool{5: true, 2: false} {
 		mistral := newToy().folder(t, 1, map[string]any{"model_type": "mistral", "sliding_window": window})
