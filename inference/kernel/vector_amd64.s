@@ -4,129 +4,17 @@
 
 #include "textflag.h"
 
-// func tileF32x4x3AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, FMA3
-TEXT ·tileF32x4x3AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
-	VMOVUPS 128(R8), Y4
-	VMOVUPS 160(R8), Y5
-	VMOVUPS 192(R8), Y6
-	VMOVUPS 224(R8), Y7
-	VMOVUPS 256(R8), Y8
-	VMOVUPS 288(R8), Y9
-	VMOVUPS 320(R8), Y10
-	VMOVUPS 352(R8), Y11
-
-next:
-	VMOVUPS     (BX), Y12
-	VMOVUPS     (BX)(SI*1), Y13
-	VMOVUPS     (BX)(SI*2), Y14
-	VMOVUPS     (AX), Y15
-	VFMADD231PS Y12, Y15, Y0
-	VFMADD231PS Y13, Y15, Y4
-	VFMADD231PS Y14, Y15, Y8
-	VMOVUPS     (AX)(CX*1), Y15
-	VFMADD231PS Y12, Y15, Y1
-	VFMADD231PS Y13, Y15, Y5
-	VFMADD231PS Y14, Y15, Y9
-	VMOVUPS     (AX)(CX*2), Y15
-	VFMADD231PS Y12, Y15, Y2
-	VFMADD231PS Y13, Y15, Y6
-	VFMADD231PS Y14, Y15, Y10
-	VMOVUPS     (AX)(DX*1), Y15
-	VFMADD231PS Y12, Y15, Y3
-	VFMADD231PS Y13, Y15, Y7
-	VFMADD231PS Y14, Y15, Y11
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Y0, (R8)
-	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     Y2, 64(R8)
-	VMOVUPS     Y3, 96(R8)
-	VMOVUPS     Y4, 128(R8)
-	VMOVUPS     Y5, 160(R8)
-	VMOVUPS     Y6, 192(R8)
-	VMOVUPS     Y7, 224(R8)
-	VMOVUPS     Y8, 256(R8)
-	VMOVUPS     Y9, 288(R8)
-	VMOVUPS     Y10, 320(R8)
-	VMOVUPS     Y11, 352(R8)
-	VZEROUPPER
-	RET
-
-// func tileF32x4x2AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, FMA3
-TEXT ·tileF32x4x2AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
-	VMOVUPS 128(R8), Y4
-	VMOVUPS 160(R8), Y5
-	VMOVUPS 192(R8), Y6
-	VMOVUPS 224(R8), Y7
-
-next:
-	VMOVUPS     (BX), Y8
-	VMOVUPS     (BX)(SI*1), Y9
-	VMOVUPS     (AX), Y10
-	VFMADD231PS Y8, Y10, Y0
-	VFMADD231PS Y9, Y10, Y4
-	VMOVUPS     (AX)(CX*1), Y10
-	VFMADD231PS Y8, Y10, Y1
-	VFMADD231PS Y9, Y10, Y5
-	VMOVUPS     (AX)(CX*2), Y10
-	VFMADD231PS Y8, Y10, Y2
-	VFMADD231PS Y9, Y10, Y6
-	VMOVUPS     (AX)(DX*1), Y10
-	VFMADD231PS Y8, Y10, Y3
-	VFMADD231PS Y9, Y10, Y7
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Y0, (R8)
-	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     Y2, 64(R8)
-	VMOVUPS     Y3, 96(R8)
-	VMOVUPS     Y4, 128(R8)
-	VMOVUPS     Y5, 160(R8)
-	VMOVUPS     Y6, 192(R8)
-	VMOVUPS     Y7, 224(R8)
-	VZEROUPPER
-	RET
-
-// func tileF32x4x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF32x4AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tileF32x4x1AVX2(SB), NOSPLIT, $0-48
+TEXT ·tileF32x4AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	LEAQ    (AX)(CX*4), BX
 	LEAQ    (CX)(CX*2), SI
 	MOVQ    x+16(FP), DI
-	MOVQ    xStride+24(FP), R8
-	MOVQ    steps+32(FP), R8
-	MOVQ    acc+40(FP), R9
+	MOVQ    steps+24(FP), R8
+	MOVQ    acc+32(FP), R9
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMOVUPS 64(R9), Y2
@@ -146,9 +34,9 @@ next:
 	PREFETCHT0  (BX)(SI*1)
 	VMOVUPS     (AX)(DX*1), Y5
 	VFMADD231PS Y4, Y5, Y3
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, BX
-	ADDQ        $0x20, DI
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, BX
+	ADDQ        $0x00000020, DI
 	DECQ        R8
 	JNZ         next
 	VMOVUPS     Y0, (R9)
@@ -158,16 +46,15 @@ next:
 	VZEROUPPER
 	RET
 
-// func tileF32x1x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF32x1AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tileF32x1x1AVX2(SB), NOSPLIT, $0-48
+TEXT ·tileF32x1AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (AX)(CX*4), CX
 	MOVQ    x+16(FP), DX
-	MOVQ    xStride+24(FP), BX
-	MOVQ    steps+32(FP), BX
-	MOVQ    acc+40(FP), SI
+	MOVQ    steps+24(FP), BX
+	MOVQ    acc+32(FP), SI
 	VMOVUPS (SI), Y0
 
 next:
@@ -175,138 +62,26 @@ next:
 	PREFETCHT0  (CX)
 	VMOVUPS     (AX), Y2
 	VFMADD231PS Y1, Y2, Y0
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, CX
-	ADDQ        $0x20, DX
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000020, DX
 	DECQ        BX
 	JNZ         next
 	VMOVUPS     Y0, (SI)
 	VZEROUPPER
 	RET
 
-// func tileF16x4x3AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, F16C, FMA3
-TEXT ·tileF16x4x3AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
-	VMOVUPS 128(R8), Y4
-	VMOVUPS 160(R8), Y5
-	VMOVUPS 192(R8), Y6
-	VMOVUPS 224(R8), Y7
-	VMOVUPS 256(R8), Y8
-	VMOVUPS 288(R8), Y9
-	VMOVUPS 320(R8), Y10
-	VMOVUPS 352(R8), Y11
-
-next:
-	VMOVUPS     (BX), Y12
-	VMOVUPS     (BX)(SI*1), Y13
-	VMOVUPS     (BX)(SI*2), Y14
-	VCVTPH2PS   (AX), Y15
-	VFMADD231PS Y12, Y15, Y0
-	VFMADD231PS Y13, Y15, Y4
-	VFMADD231PS Y14, Y15, Y8
-	VCVTPH2PS   (AX)(CX*1), Y15
-	VFMADD231PS Y12, Y15, Y1
-	VFMADD231PS Y13, Y15, Y5
-	VFMADD231PS Y14, Y15, Y9
-	VCVTPH2PS   (AX)(CX*2), Y15
-	VFMADD231PS Y12, Y15, Y2
-	VFMADD231PS Y13, Y15, Y6
-	VFMADD231PS Y14, Y15, Y10
-	VCVTPH2PS   (AX)(DX*1), Y15
-	VFMADD231PS Y12, Y15, Y3
-	VFMADD231PS Y13, Y15, Y7
-	VFMADD231PS Y14, Y15, Y11
-	ADDQ        $0x10, AX
-	ADDQ        $0x20, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Y0, (R8)
-	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     Y2, 64(R8)
-	VMOVUPS     Y3, 96(R8)
-	VMOVUPS     Y4, 128(R8)
-	VMOVUPS     Y5, 160(R8)
-	VMOVUPS     Y6, 192(R8)
-	VMOVUPS     Y7, 224(R8)
-	VMOVUPS     Y8, 256(R8)
-	VMOVUPS     Y9, 288(R8)
-	VMOVUPS     Y10, 320(R8)
-	VMOVUPS     Y11, 352(R8)
-	VZEROUPPER
-	RET
-
-// func tileF16x4x2AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, F16C, FMA3
-TEXT ·tileF16x4x2AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
-	VMOVUPS 128(R8), Y4
-	VMOVUPS 160(R8), Y5
-	VMOVUPS 192(R8), Y6
-	VMOVUPS 224(R8), Y7
-
-next:
-	VMOVUPS     (BX), Y8
-	VMOVUPS     (BX)(SI*1), Y9
-	VCVTPH2PS   (AX), Y10
-	VFMADD231PS Y8, Y10, Y0
-	VFMADD231PS Y9, Y10, Y4
-	VCVTPH2PS   (AX)(CX*1), Y10
-	VFMADD231PS Y8, Y10, Y1
-	VFMADD231PS Y9, Y10, Y5
-	VCVTPH2PS   (AX)(CX*2), Y10
-	VFMADD231PS Y8, Y10, Y2
-	VFMADD231PS Y9, Y10, Y6
-	VCVTPH2PS   (AX)(DX*1), Y10
-	VFMADD231PS Y8, Y10, Y3
-	VFMADD231PS Y9, Y10, Y7
-	ADDQ        $0x10, AX
-	ADDQ        $0x20, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Y0, (R8)
-	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     Y2, 64(R8)
-	VMOVUPS     Y3, 96(R8)
-	VMOVUPS     Y4, 128(R8)
-	VMOVUPS     Y5, 160(R8)
-	VMOVUPS     Y6, 192(R8)
-	VMOVUPS     Y7, 224(R8)
-	VZEROUPPER
-	RET
-
-// func tileF16x4x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF16x4AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·tileF16x4x1AVX2(SB), NOSPLIT, $0-48
+TEXT ·tileF16x4AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	LEAQ    (AX)(CX*4), BX
 	LEAQ    (CX)(CX*2), SI
 	MOVQ    x+16(FP), DI
-	MOVQ    xStride+24(FP), R8
-	MOVQ    steps+32(FP), R8
-	MOVQ    acc+40(FP), R9
+	MOVQ    steps+24(FP), R8
+	MOVQ    acc+32(FP), R9
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMOVUPS 64(R9), Y2
@@ -326,9 +101,9 @@ next:
 	PREFETCHT0  (BX)(SI*1)
 	VCVTPH2PS   (AX)(DX*1), Y5
 	VFMADD231PS Y4, Y5, Y3
-	ADDQ        $0x10, AX
-	ADDQ        $0x10, BX
-	ADDQ        $0x20, DI
+	ADDQ        $0x00000010, AX
+	ADDQ        $0x00000010, BX
+	ADDQ        $0x00000020, DI
 	DECQ        R8
 	JNZ         next
 	VMOVUPS     Y0, (R9)
@@ -338,16 +113,15 @@ next:
 	VZEROUPPER
 	RET
 
-// func tileF16x1x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF16x1AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·tileF16x1x1AVX2(SB), NOSPLIT, $0-48
+TEXT ·tileF16x1AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (AX)(CX*4), CX
 	MOVQ    x+16(FP), DX
-	MOVQ    xStride+24(FP), BX
-	MOVQ    steps+32(FP), BX
-	MOVQ    acc+40(FP), SI
+	MOVQ    steps+24(FP), BX
+	MOVQ    acc+32(FP), SI
 	VMOVUPS (SI), Y0
 
 next:
@@ -355,146 +129,26 @@ next:
 	PREFETCHT0  (CX)
 	VCVTPH2PS   (AX), Y2
 	VFMADD231PS Y1, Y2, Y0
-	ADDQ        $0x10, AX
-	ADDQ        $0x10, CX
-	ADDQ        $0x20, DX
+	ADDQ        $0x00000010, AX
+	ADDQ        $0x00000010, CX
+	ADDQ        $0x00000020, DX
 	DECQ        BX
 	JNZ         next
 	VMOVUPS     Y0, (SI)
 	VZEROUPPER
 	RET
 
-// func tileBF16x4x3AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·tileBF16x4x3AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
-	VMOVUPS 128(R8), Y4
-	VMOVUPS 160(R8), Y5
-	VMOVUPS 192(R8), Y6
-	VMOVUPS 224(R8), Y7
-	VMOVUPS 256(R8), Y8
-	VMOVUPS 288(R8), Y9
-	VMOVUPS 320(R8), Y10
-	VMOVUPS 352(R8), Y11
-
-next:
-	VMOVUPS     (BX), Y12
-	VMOVUPS     (BX)(SI*1), Y13
-	VMOVUPS     (BX)(SI*2), Y14
-	VPMOVZXWD   (AX), Y15
-	VPSLLD      $0x10, Y15, Y15
-	VFMADD231PS Y12, Y15, Y0
-	VFMADD231PS Y13, Y15, Y4
-	VFMADD231PS Y14, Y15, Y8
-	VPMOVZXWD   (AX)(CX*1), Y15
-	VPSLLD      $0x10, Y15, Y15
-	VFMADD231PS Y12, Y15, Y1
-	VFMADD231PS Y13, Y15, Y5
-	VFMADD231PS Y14, Y15, Y9
-	VPMOVZXWD   (AX)(CX*2), Y15
-	VPSLLD      $0x10, Y15, Y15
-	VFMADD231PS Y12, Y15, Y2
-	VFMADD231PS Y13, Y15, Y6
-	VFMADD231PS Y14, Y15, Y10
-	VPMOVZXWD   (AX)(DX*1), Y15
-	VPSLLD      $0x10, Y15, Y15
-	VFMADD231PS Y12, Y15, Y3
-	VFMADD231PS Y13, Y15, Y7
-	VFMADD231PS Y14, Y15, Y11
-	ADDQ        $0x10, AX
-	ADDQ        $0x20, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Y0, (R8)
-	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     Y2, 64(R8)
-	VMOVUPS     Y3, 96(R8)
-	VMOVUPS     Y4, 128(R8)
-	VMOVUPS     Y5, 160(R8)
-	VMOVUPS     Y6, 192(R8)
-	VMOVUPS     Y7, 224(R8)
-	VMOVUPS     Y8, 256(R8)
-	VMOVUPS     Y9, 288(R8)
-	VMOVUPS     Y10, 320(R8)
-	VMOVUPS     Y11, 352(R8)
-	VZEROUPPER
-	RET
-
-// func tileBF16x4x2AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·tileBF16x4x2AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
-	VMOVUPS 128(R8), Y4
-	VMOVUPS 160(R8), Y5
-	VMOVUPS 192(R8), Y6
-	VMOVUPS 224(R8), Y7
-
-next:
-	VMOVUPS     (BX), Y8
-	VMOVUPS     (BX)(SI*1), Y9
-	VPMOVZXWD   (AX), Y10
-	VPSLLD      $0x10, Y10, Y10
-	VFMADD231PS Y8, Y10, Y0
-	VFMADD231PS Y9, Y10, Y4
-	VPMOVZXWD   (AX)(CX*1), Y10
-	VPSLLD      $0x10, Y10, Y10
-	VFMADD231PS Y8, Y10, Y1
-	VFMADD231PS Y9, Y10, Y5
-	VPMOVZXWD   (AX)(CX*2), Y10
-	VPSLLD      $0x10, Y10, Y10
-	VFMADD231PS Y8, Y10, Y2
-	VFMADD231PS Y9, Y10, Y6
-	VPMOVZXWD   (AX)(DX*1), Y10
-	VPSLLD      $0x10, Y10, Y10
-	VFMADD231PS Y8, Y10, Y3
-	VFMADD231PS Y9, Y10, Y7
-	ADDQ        $0x10, AX
-	ADDQ        $0x20, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Y0, (R8)
-	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     Y2, 64(R8)
-	VMOVUPS     Y3, 96(R8)
-	VMOVUPS     Y4, 128(R8)
-	VMOVUPS     Y5, 160(R8)
-	VMOVUPS     Y6, 192(R8)
-	VMOVUPS     Y7, 224(R8)
-	VZEROUPPER
-	RET
-
-// func tileBF16x4x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileBF16x4AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·tileBF16x4x1AVX2(SB), NOSPLIT, $0-48
+TEXT ·tileBF16x4AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	LEAQ    (AX)(CX*4), BX
 	LEAQ    (CX)(CX*2), SI
 	MOVQ    x+16(FP), DI
-	MOVQ    xStride+24(FP), R8
-	MOVQ    steps+32(FP), R8
-	MOVQ    acc+40(FP), R9
+	MOVQ    steps+24(FP), R8
+	MOVQ    acc+32(FP), R9
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMOVUPS 64(R9), Y2
@@ -518,9 +172,9 @@ next:
 	VPMOVZXWD   (AX)(DX*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y4, Y5, Y3
-	ADDQ        $0x10, AX
-	ADDQ        $0x10, BX
-	ADDQ        $0x20, DI
+	ADDQ        $0x00000010, AX
+	ADDQ        $0x00000010, BX
+	ADDQ        $0x00000020, DI
 	DECQ        R8
 	JNZ         next
 	VMOVUPS     Y0, (R9)
@@ -530,16 +184,15 @@ next:
 	VZEROUPPER
 	RET
 
-// func tileBF16x1x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileBF16x1AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·tileBF16x1x1AVX2(SB), NOSPLIT, $0-48
+TEXT ·tileBF16x1AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (AX)(CX*4), CX
 	MOVQ    x+16(FP), DX
-	MOVQ    xStride+24(FP), BX
-	MOVQ    steps+32(FP), BX
-	MOVQ    acc+40(FP), SI
+	MOVQ    steps+24(FP), BX
+	MOVQ    acc+32(FP), SI
 	VMOVUPS (SI), Y0
 
 next:
@@ -548,9 +201,9 @@ next:
 	VPMOVZXWD   (AX), Y2
 	VPSLLD      $0x10, Y2, Y2
 	VFMADD231PS Y1, Y2, Y0
-	ADDQ        $0x10, AX
-	ADDQ        $0x10, CX
-	ADDQ        $0x20, DX
+	ADDQ        $0x00000010, AX
+	ADDQ        $0x00000010, CX
+	ADDQ        $0x00000020, DX
 	DECQ        BX
 	JNZ         next
 	VMOVUPS     Y0, (SI)
@@ -571,136 +224,24 @@ next:
 	VHADDPS      X1, X1, X1
 	VHADDPS      X1, X1, X1
 	VMOVSS       X1, (DX)
-	ADDQ         $0x20, AX
+	ADDQ         $0x00000020, AX
 	ADDQ         $0x04, DX
 	DECQ         CX
 	JNZ          next
 	VZEROUPPER
 	RET
 
-// func tileF32x4x3AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
-TEXT ·tileF32x4x3AVX512(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS 128(R8), Z2
-	VMOVUPS 192(R8), Z3
-	VMOVUPS 256(R8), Z4
-	VMOVUPS 320(R8), Z5
-	VMOVUPS 384(R8), Z6
-	VMOVUPS 448(R8), Z7
-	VMOVUPS 512(R8), Z8
-	VMOVUPS 576(R8), Z9
-	VMOVUPS 640(R8), Z10
-	VMOVUPS 704(R8), Z11
-
-next:
-	VMOVUPS     (BX), Z12
-	VMOVUPS     (BX)(SI*1), Z13
-	VMOVUPS     (BX)(SI*2), Z14
-	VMOVUPS     (AX), Z15
-	VFMADD231PS Z12, Z15, Z0
-	VFMADD231PS Z13, Z15, Z4
-	VFMADD231PS Z14, Z15, Z8
-	VMOVUPS     (AX)(CX*1), Z15
-	VFMADD231PS Z12, Z15, Z1
-	VFMADD231PS Z13, Z15, Z5
-	VFMADD231PS Z14, Z15, Z9
-	VMOVUPS     (AX)(CX*2), Z15
-	VFMADD231PS Z12, Z15, Z2
-	VFMADD231PS Z13, Z15, Z6
-	VFMADD231PS Z14, Z15, Z10
-	VMOVUPS     (AX)(DX*1), Z15
-	VFMADD231PS Z12, Z15, Z3
-	VFMADD231PS Z13, Z15, Z7
-	VFMADD231PS Z14, Z15, Z11
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Z0, (R8)
-	VMOVUPS     Z1, 64(R8)
-	VMOVUPS     Z2, 128(R8)
-	VMOVUPS     Z3, 192(R8)
-	VMOVUPS     Z4, 256(R8)
-	VMOVUPS     Z5, 320(R8)
-	VMOVUPS     Z6, 384(R8)
-	VMOVUPS     Z7, 448(R8)
-	VMOVUPS     Z8, 512(R8)
-	VMOVUPS     Z9, 576(R8)
-	VMOVUPS     Z10, 640(R8)
-	VMOVUPS     Z11, 704(R8)
-	VZEROUPPER
-	RET
-
-// func tileF32x4x2AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
-TEXT ·tileF32x4x2AVX512(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS 128(R8), Z2
-	VMOVUPS 192(R8), Z3
-	VMOVUPS 256(R8), Z4
-	VMOVUPS 320(R8), Z5
-	VMOVUPS 384(R8), Z6
-	VMOVUPS 448(R8), Z7
-
-next:
-	VMOVUPS     (BX), Z8
-	VMOVUPS     (BX)(SI*1), Z9
-	VMOVUPS     (AX), Z10
-	VFMADD231PS Z8, Z10, Z0
-	VFMADD231PS Z9, Z10, Z4
-	VMOVUPS     (AX)(CX*1), Z10
-	VFMADD231PS Z8, Z10, Z1
-	VFMADD231PS Z9, Z10, Z5
-	VMOVUPS     (AX)(CX*2), Z10
-	VFMADD231PS Z8, Z10, Z2
-	VFMADD231PS Z9, Z10, Z6
-	VMOVUPS     (AX)(DX*1), Z10
-	VFMADD231PS Z8, Z10, Z3
-	VFMADD231PS Z9, Z10, Z7
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Z0, (R8)
-	VMOVUPS     Z1, 64(R8)
-	VMOVUPS     Z2, 128(R8)
-	VMOVUPS     Z3, 192(R8)
-	VMOVUPS     Z4, 256(R8)
-	VMOVUPS     Z5, 320(R8)
-	VMOVUPS     Z6, 384(R8)
-	VMOVUPS     Z7, 448(R8)
-	VZEROUPPER
-	RET
-
-// func tileF32x4x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF32x4AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileF32x4x1AVX512(SB), NOSPLIT, $0-48
+TEXT ·tileF32x4AVX512(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	LEAQ    (AX)(CX*4), BX
 	LEAQ    (CX)(CX*2), SI
 	MOVQ    x+16(FP), DI
-	MOVQ    xStride+24(FP), R8
-	MOVQ    steps+32(FP), R8
-	MOVQ    acc+40(FP), R9
+	MOVQ    steps+24(FP), R8
+	MOVQ    acc+32(FP), R9
 	VMOVUPS (R9), Z0
 	VMOVUPS 64(R9), Z1
 	VMOVUPS 128(R9), Z2
@@ -720,9 +261,9 @@ next:
 	PREFETCHT0  (BX)(SI*1)
 	VMOVUPS     (AX)(DX*1), Z5
 	VFMADD231PS Z4, Z5, Z3
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, BX
-	ADDQ        $0x40, DI
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, BX
+	ADDQ        $0x00000040, DI
 	DECQ        R8
 	JNZ         next
 	VMOVUPS     Z0, (R9)
@@ -732,16 +273,15 @@ next:
 	VZEROUPPER
 	RET
 
-// func tileF32x1x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF32x1AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileF32x1x1AVX512(SB), NOSPLIT, $0-48
+TEXT ·tileF32x1AVX512(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (AX)(CX*4), CX
 	MOVQ    x+16(FP), DX
-	MOVQ    xStride+24(FP), BX
-	MOVQ    steps+32(FP), BX
-	MOVQ    acc+40(FP), SI
+	MOVQ    steps+24(FP), BX
+	MOVQ    acc+32(FP), SI
 	VMOVUPS (SI), Z0
 
 next:
@@ -749,138 +289,26 @@ next:
 	PREFETCHT0  (CX)
 	VMOVUPS     (AX), Z2
 	VFMADD231PS Z1, Z2, Z0
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, CX
-	ADDQ        $0x40, DX
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
 	DECQ        BX
 	JNZ         next
 	VMOVUPS     Z0, (SI)
 	VZEROUPPER
 	RET
 
-// func tileF16x4x3AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
-TEXT ·tileF16x4x3AVX512(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS 128(R8), Z2
-	VMOVUPS 192(R8), Z3
-	VMOVUPS 256(R8), Z4
-	VMOVUPS 320(R8), Z5
-	VMOVUPS 384(R8), Z6
-	VMOVUPS 448(R8), Z7
-	VMOVUPS 512(R8), Z8
-	VMOVUPS 576(R8), Z9
-	VMOVUPS 640(R8), Z10
-	VMOVUPS 704(R8), Z11
-
-next:
-	VMOVUPS     (BX), Z12
-	VMOVUPS     (BX)(SI*1), Z13
-	VMOVUPS     (BX)(SI*2), Z14
-	VCVTPH2PS   (AX), Z15
-	VFMADD231PS Z12, Z15, Z0
-	VFMADD231PS Z13, Z15, Z4
-	VFMADD231PS Z14, Z15, Z8
-	VCVTPH2PS   (AX)(CX*1), Z15
-	VFMADD231PS Z12, Z15, Z1
-	VFMADD231PS Z13, Z15, Z5
-	VFMADD231PS Z14, Z15, Z9
-	VCVTPH2PS   (AX)(CX*2), Z15
-	VFMADD231PS Z12, Z15, Z2
-	VFMADD231PS Z13, Z15, Z6
-	VFMADD231PS Z14, Z15, Z10
-	VCVTPH2PS   (AX)(DX*1), Z15
-	VFMADD231PS Z12, Z15, Z3
-	VFMADD231PS Z13, Z15, Z7
-	VFMADD231PS Z14, Z15, Z11
-	ADDQ        $0x20, AX
-	ADDQ        $0x40, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Z0, (R8)
-	VMOVUPS     Z1, 64(R8)
-	VMOVUPS     Z2, 128(R8)
-	VMOVUPS     Z3, 192(R8)
-	VMOVUPS     Z4, 256(R8)
-	VMOVUPS     Z5, 320(R8)
-	VMOVUPS     Z6, 384(R8)
-	VMOVUPS     Z7, 448(R8)
-	VMOVUPS     Z8, 512(R8)
-	VMOVUPS     Z9, 576(R8)
-	VMOVUPS     Z10, 640(R8)
-	VMOVUPS     Z11, 704(R8)
-	VZEROUPPER
-	RET
-
-// func tileF16x4x2AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
-TEXT ·tileF16x4x2AVX512(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS 128(R8), Z2
-	VMOVUPS 192(R8), Z3
-	VMOVUPS 256(R8), Z4
-	VMOVUPS 320(R8), Z5
-	VMOVUPS 384(R8), Z6
-	VMOVUPS 448(R8), Z7
-
-next:
-	VMOVUPS     (BX), Z8
-	VMOVUPS     (BX)(SI*1), Z9
-	VCVTPH2PS   (AX), Z10
-	VFMADD231PS Z8, Z10, Z0
-	VFMADD231PS Z9, Z10, Z4
-	VCVTPH2PS   (AX)(CX*1), Z10
-	VFMADD231PS Z8, Z10, Z1
-	VFMADD231PS Z9, Z10, Z5
-	VCVTPH2PS   (AX)(CX*2), Z10
-	VFMADD231PS Z8, Z10, Z2
-	VFMADD231PS Z9, Z10, Z6
-	VCVTPH2PS   (AX)(DX*1), Z10
-	VFMADD231PS Z8, Z10, Z3
-	VFMADD231PS Z9, Z10, Z7
-	ADDQ        $0x20, AX
-	ADDQ        $0x40, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Z0, (R8)
-	VMOVUPS     Z1, 64(R8)
-	VMOVUPS     Z2, 128(R8)
-	VMOVUPS     Z3, 192(R8)
-	VMOVUPS     Z4, 256(R8)
-	VMOVUPS     Z5, 320(R8)
-	VMOVUPS     Z6, 384(R8)
-	VMOVUPS     Z7, 448(R8)
-	VZEROUPPER
-	RET
-
-// func tileF16x4x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF16x4AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileF16x4x1AVX512(SB), NOSPLIT, $0-48
+TEXT ·tileF16x4AVX512(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	LEAQ    (AX)(CX*4), BX
 	LEAQ    (CX)(CX*2), SI
 	MOVQ    x+16(FP), DI
-	MOVQ    xStride+24(FP), R8
-	MOVQ    steps+32(FP), R8
-	MOVQ    acc+40(FP), R9
+	MOVQ    steps+24(FP), R8
+	MOVQ    acc+32(FP), R9
 	VMOVUPS (R9), Z0
 	VMOVUPS 64(R9), Z1
 	VMOVUPS 128(R9), Z2
@@ -900,9 +328,9 @@ next:
 	PREFETCHT0  (BX)(SI*1)
 	VCVTPH2PS   (AX)(DX*1), Z5
 	VFMADD231PS Z4, Z5, Z3
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, BX
-	ADDQ        $0x40, DI
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, BX
+	ADDQ        $0x00000040, DI
 	DECQ        R8
 	JNZ         next
 	VMOVUPS     Z0, (R9)
@@ -912,16 +340,15 @@ next:
 	VZEROUPPER
 	RET
 
-// func tileF16x1x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF16x1AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileF16x1x1AVX512(SB), NOSPLIT, $0-48
+TEXT ·tileF16x1AVX512(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (AX)(CX*4), CX
 	MOVQ    x+16(FP), DX
-	MOVQ    xStride+24(FP), BX
-	MOVQ    steps+32(FP), BX
-	MOVQ    acc+40(FP), SI
+	MOVQ    steps+24(FP), BX
+	MOVQ    acc+32(FP), SI
 	VMOVUPS (SI), Z0
 
 next:
@@ -929,146 +356,26 @@ next:
 	PREFETCHT0  (CX)
 	VCVTPH2PS   (AX), Z2
 	VFMADD231PS Z1, Z2, Z0
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, CX
-	ADDQ        $0x40, DX
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000040, DX
 	DECQ        BX
 	JNZ         next
 	VMOVUPS     Z0, (SI)
 	VZEROUPPER
 	RET
 
-// func tileBF16x4x3AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
-TEXT ·tileBF16x4x3AVX512(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS 128(R8), Z2
-	VMOVUPS 192(R8), Z3
-	VMOVUPS 256(R8), Z4
-	VMOVUPS 320(R8), Z5
-	VMOVUPS 384(R8), Z6
-	VMOVUPS 448(R8), Z7
-	VMOVUPS 512(R8), Z8
-	VMOVUPS 576(R8), Z9
-	VMOVUPS 640(R8), Z10
-	VMOVUPS 704(R8), Z11
-
-next:
-	VMOVUPS     (BX), Z12
-	VMOVUPS     (BX)(SI*1), Z13
-	VMOVUPS     (BX)(SI*2), Z14
-	VPMOVZXWD   (AX), Z15
-	VPSLLD      $0x10, Z15, Z15
-	VFMADD231PS Z12, Z15, Z0
-	VFMADD231PS Z13, Z15, Z4
-	VFMADD231PS Z14, Z15, Z8
-	VPMOVZXWD   (AX)(CX*1), Z15
-	VPSLLD      $0x10, Z15, Z15
-	VFMADD231PS Z12, Z15, Z1
-	VFMADD231PS Z13, Z15, Z5
-	VFMADD231PS Z14, Z15, Z9
-	VPMOVZXWD   (AX)(CX*2), Z15
-	VPSLLD      $0x10, Z15, Z15
-	VFMADD231PS Z12, Z15, Z2
-	VFMADD231PS Z13, Z15, Z6
-	VFMADD231PS Z14, Z15, Z10
-	VPMOVZXWD   (AX)(DX*1), Z15
-	VPSLLD      $0x10, Z15, Z15
-	VFMADD231PS Z12, Z15, Z3
-	VFMADD231PS Z13, Z15, Z7
-	VFMADD231PS Z14, Z15, Z11
-	ADDQ        $0x20, AX
-	ADDQ        $0x40, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Z0, (R8)
-	VMOVUPS     Z1, 64(R8)
-	VMOVUPS     Z2, 128(R8)
-	VMOVUPS     Z3, 192(R8)
-	VMOVUPS     Z4, 256(R8)
-	VMOVUPS     Z5, 320(R8)
-	VMOVUPS     Z6, 384(R8)
-	VMOVUPS     Z7, 448(R8)
-	VMOVUPS     Z8, 512(R8)
-	VMOVUPS     Z9, 576(R8)
-	VMOVUPS     Z10, 640(R8)
-	VMOVUPS     Z11, 704(R8)
-	VZEROUPPER
-	RET
-
-// func tileBF16x4x2AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
-TEXT ·tileBF16x4x2AVX512(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS 128(R8), Z2
-	VMOVUPS 192(R8), Z3
-	VMOVUPS 256(R8), Z4
-	VMOVUPS 320(R8), Z5
-	VMOVUPS 384(R8), Z6
-	VMOVUPS 448(R8), Z7
-
-next:
-	VMOVUPS     (BX), Z8
-	VMOVUPS     (BX)(SI*1), Z9
-	VPMOVZXWD   (AX), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VFMADD231PS Z8, Z10, Z0
-	VFMADD231PS Z9, Z10, Z4
-	VPMOVZXWD   (AX)(CX*1), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VFMADD231PS Z8, Z10, Z1
-	VFMADD231PS Z9, Z10, Z5
-	VPMOVZXWD   (AX)(CX*2), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VFMADD231PS Z8, Z10, Z2
-	VFMADD231PS Z9, Z10, Z6
-	VPMOVZXWD   (AX)(DX*1), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VFMADD231PS Z8, Z10, Z3
-	VFMADD231PS Z9, Z10, Z7
-	ADDQ        $0x20, AX
-	ADDQ        $0x40, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Z0, (R8)
-	VMOVUPS     Z1, 64(R8)
-	VMOVUPS     Z2, 128(R8)
-	VMOVUPS     Z3, 192(R8)
-	VMOVUPS     Z4, 256(R8)
-	VMOVUPS     Z5, 320(R8)
-	VMOVUPS     Z6, 384(R8)
-	VMOVUPS     Z7, 448(R8)
-	VZEROUPPER
-	RET
-
-// func tileBF16x4x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileBF16x4AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileBF16x4x1AVX512(SB), NOSPLIT, $0-48
+TEXT ·tileBF16x4AVX512(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	LEAQ    (AX)(CX*4), BX
 	LEAQ    (CX)(CX*2), SI
 	MOVQ    x+16(FP), DI
-	MOVQ    xStride+24(FP), R8
-	MOVQ    steps+32(FP), R8
-	MOVQ    acc+40(FP), R9
+	MOVQ    steps+24(FP), R8
+	MOVQ    acc+32(FP), R9
 	VMOVUPS (R9), Z0
 	VMOVUPS 64(R9), Z1
 	VMOVUPS 128(R9), Z2
@@ -1092,9 +399,9 @@ next:
 	VPMOVZXWD   (AX)(DX*1), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z3
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, BX
-	ADDQ        $0x40, DI
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, BX
+	ADDQ        $0x00000040, DI
 	DECQ        R8
 	JNZ         next
 	VMOVUPS     Z0, (R9)
@@ -1104,16 +411,15 @@ next:
 	VZEROUPPER
 	RET
 
-// func tileBF16x1x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileBF16x1AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileBF16x1x1AVX512(SB), NOSPLIT, $0-48
+TEXT ·tileBF16x1AVX512(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (AX)(CX*4), CX
 	MOVQ    x+16(FP), DX
-	MOVQ    xStride+24(FP), BX
-	MOVQ    steps+32(FP), BX
-	MOVQ    acc+40(FP), SI
+	MOVQ    steps+24(FP), BX
+	MOVQ    acc+32(FP), SI
 	VMOVUPS (SI), Z0
 
 next:
@@ -1122,9 +428,9 @@ next:
 	VPMOVZXWD   (AX), Z2
 	VPSLLD      $0x10, Z2, Z2
 	VFMADD231PS Z1, Z2, Z0
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, CX
-	ADDQ        $0x40, DX
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000040, DX
 	DECQ        BX
 	JNZ         next
 	VMOVUPS     Z0, (SI)
@@ -1147,179 +453,4410 @@ next:
 	VHADDPS       X0, X0, X0
 	VHADDPS       X0, X0, X0
 	VMOVSS        X0, (DX)
-	ADDQ          $0x40, AX
+	ADDQ          $0x00000040, AX
 	ADDQ          $0x04, DX
 	DECQ          CX
 	JNZ           next
 	VZEROUPPER
 	RET
 
-// func dotQ8x4AVX2(w *byte, wStride int, q *int16, scale *float32, blocks int, acc *float32)
+// func dotQ8_0AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ8x4AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	LEAQ    (AX)(CX*4), BX
-	LEAQ    (CX)(CX*2), SI
-	MOVQ    q+16(FP), DI
-	MOVQ    scale+24(FP), R8
-	MOVQ    blocks+32(FP), R9
-	MOVQ    acc+40(FP), R10
-	VMOVUPS (R10), Y0
-	VMOVUPS 32(R10), Y1
-	VMOVUPS 64(R10), Y2
-	VMOVUPS 96(R10), Y3
+TEXT ·dotQ8_0AVX2(SB), NOSPLIT, $0-56
+	MOVQ w+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ out+48(FP), DX
 
-next:
-	VMOVDQU      (DI), Y4
-	VMOVDQU      32(DI), Y5
-	VBROADCASTSS (R8), Y6
-	PREFETCHT0   (BX)
-	VPMOVSXBW    2(AX), Y7
-	VPMOVSXBW    18(AX), Y8
-	VPMADDWD     Y4, Y7, Y7
-	VPMADDWD     Y5, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VPBROADCASTW (AX), X8
-	VCVTPH2PS    X8, Y8
-	VMULPS       Y6, Y8, Y8
-	VFMADD231PS  Y7, Y8, Y0
-	PREFETCHT0   (BX)(CX*1)
-	VPMOVSXBW    2(AX)(CX*1), Y7
-	VPMOVSXBW    18(AX)(CX*1), Y8
-	VPMADDWD     Y4, Y7, Y7
-	VPMADDWD     Y5, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VPBROADCASTW (AX)(CX*1), X8
-	VCVTPH2PS    X8, Y8
-	VMULPS       Y6, Y8, Y8
-	VFMADD231PS  Y7, Y8, Y1
-	PREFETCHT0   (BX)(CX*2)
-	VPMOVSXBW    2(AX)(CX*2), Y7
-	VPMOVSXBW    18(AX)(CX*2), Y8
-	VPMADDWD     Y4, Y7, Y7
-	VPMADDWD     Y5, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VPBROADCASTW (AX)(CX*2), X8
-	VCVTPH2PS    X8, Y8
-	VMULPS       Y6, Y8, Y8
-	VFMADD231PS  Y7, Y8, Y2
-	PREFETCHT0   (BX)(SI*1)
-	VPMOVSXBW    2(AX)(DX*1), Y7
-	VPMOVSXBW    18(AX)(DX*1), Y8
-	VPMADDWD     Y4, Y7, Y7
-	VPMADDWD     Y5, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VPBROADCASTW (AX)(DX*1), X4
-	VCVTPH2PS    X4, Y4
-	VMULPS       Y6, Y4, Y4
-	VFMADD231PS  Y7, Y4, Y3
-	ADDQ         $0x22, AX
-	ADDQ         $0x22, BX
-	ADDQ         $0x40, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          next
-	VMOVUPS      Y0, (R10)
-	VMOVUPS      Y1, 32(R10)
-	VMOVUPS      Y2, 64(R10)
-	VMOVUPS      Y3, 96(R10)
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+block:
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X2
+	VCVTPH2PS    X2, Y2
+	VBROADCASTSS (SI), Y3
+	VMULPS       Y3, Y2, Y2
+	VPMOVSXBW    2(AX), Y3
+	VPMADDWD     (BX), Y3, Y3
+	VPMOVSXBW    18(AX), Y4
+	VPMADDWD     32(BX), Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMADD231PS  Y2, Y4, Y0
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000008, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VHADDPS      X1, X1, X1
+	VHADDPS      X1, X1, X1
+	VMOVSS       X1, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
 	VZEROUPPER
 	RET
 
-// func dotQ8x1AVX2(w *byte, wStride int, q *int16, scale *float32, blocks int, acc *float32)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ8x1AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (AX)(CX*4), CX
-	MOVQ    q+16(FP), DX
-	MOVQ    scale+24(FP), BX
-	MOVQ    blocks+32(FP), SI
-	MOVQ    acc+40(FP), DI
-	VMOVUPS (DI), Y0
+// func decodeQ8_0AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ8_0AVX2(SB), NOSPLIT, $0-24
+	MOVQ src+0(FP), AX
+	MOVQ blocks+8(FP), CX
+	MOVQ dst+16(FP), DX
 
-next:
-	VMOVDQU      (DX), Y1
-	VMOVDQU      32(DX), Y2
-	VBROADCASTSS (BX), Y3
-	PREFETCHT0   (CX)
-	VPMOVSXBW    2(AX), Y4
-	VPMOVSXBW    18(AX), Y5
-	VPMADDWD     Y1, Y4, Y4
-	VPMADDWD     Y2, Y5, Y5
-	VPADDD       Y5, Y4, Y4
+block:
+	VPBROADCASTW (AX), X0
+	VCVTPH2PS    X0, Y0
+	VPMOVSXBW    2(AX), Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPMOVSXWD    X1, Y1
+	VPMOVSXWD    X2, Y2
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	VPMOVSXBW    18(AX), Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPMOVSXWD    X1, Y1
+	VPMOVSXWD    X2, Y2
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(DX)
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      Y2, 96(DX)
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000080, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ4_0AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ4_0AVX2(SB), NOSPLIT, $0-56
+	MOVQ      w+0(FP), AX
+	MOVQ      rows+8(FP), CX
+	MOVQ      out+48(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+	VPMOVSXBW eight<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X4
+	VCVTPH2PS    X4, Y4
+	VBROADCASTSS (SI), Y5
+	VMULPS       Y5, Y4, Y4
+	VPMOVZXBW    2(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSRLW       $0x04, Y5, Y5
+	VPSUBW       Y1, Y6, Y6
+	VPMADDWD     (BX), Y6, Y6
+	VPSUBW       Y1, Y5, Y5
+	VPMADDWD     32(BX), Y5, Y5
+	VPADDD       Y6, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y4, Y5, Y2
+	ADDQ         $0x00000012, AX
+	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000008, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA fifteen<>+0(SB)/16, $"\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f"
+GLOBL fifteen<>(SB), RODATA|NOPTR, $16
+
+DATA eight<>+0(SB)/16, $"\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b"
+GLOBL eight<>(SB), RODATA|NOPTR, $16
+
+// func decodeQ4_0AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ4_0AVX2(SB), NOSPLIT, $0-24
+	MOVQ      src+0(FP), AX
+	MOVQ      blocks+8(FP), CX
+	MOVQ      dst+16(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+	VPMOVSXBW eight<>+0(SB), Y1
+
+block:
+	VPBROADCASTW (AX), X2
+	VCVTPH2PS    X2, Y2
+	VPMOVZXBW    2(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VPSRLW       $0x04, Y3, Y3
+	VPSUBW       Y1, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
 	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	VPSUBW       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 64(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, 96(DX)
+	ADDQ         $0x00000012, AX
+	ADDQ         $0x00000080, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ4_1AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ4_1AVX2(SB), NOSPLIT, $0-56
+	MOVQ      w+0(FP), AX
+	MOVQ      rows+8(FP), CX
+	MOVQ      out+48(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X3
+	VCVTPH2PS    X3, Y3
+	VPBROADCASTW 2(AX), X4
+	VCVTPH2PS    X4, Y4
+	VMOVQ        (DI), X5
+	VHADDPS      X5, X5, X5
+	VINSERTPS    $0x0e, X5, X5, X5
+	VFMADD231PS  Y4, Y5, Y2
+	VBROADCASTSS (SI), Y4
+	VMULPS       Y4, Y3, Y3
+	VPMOVZXBW    4(AX), Y4
+	VPAND        Y0, Y4, Y6
+	VPSRLW       $0x04, Y4, Y4
+	VPMADDWD     (BX), Y6, Y6
+	VPMADDWD     32(BX), Y4, Y4
+	VPADDD       Y6, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000014, AX
+	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000008, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func decodeQ4_1AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ4_1AVX2(SB), NOSPLIT, $0-24
+	MOVQ      src+0(FP), AX
+	MOVQ      blocks+8(FP), CX
+	MOVQ      dst+16(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+
+block:
 	VPBROADCASTW (AX), X1
 	VCVTPH2PS    X1, Y1
-	VMULPS       Y3, Y1, Y1
-	VFMADD231PS  Y4, Y1, Y0
-	ADDQ         $0x22, AX
-	ADDQ         $0x22, CX
-	ADDQ         $0x40, DX
-	ADDQ         $0x04, BX
-	DECQ         SI
-	JNZ          next
-	VMOVUPS      Y0, (DI)
+	VPBROADCASTW 2(AX), X2
+	VCVTPH2PS    X2, Y2
+	VPMOVZXBW    4(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VPSRLW       $0x04, Y3, Y3
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VADDPS       Y2, Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y1, Y5, Y5
+	VADDPS       Y2, Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VADDPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 64(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VADDPS       Y2, Y4, Y4
+	VMOVUPS      Y4, 96(DX)
+	ADDQ         $0x00000014, AX
+	ADDQ         $0x00000080, DX
+	DECQ         CX
+	JNZ          block
 	VZEROUPPER
 	RET
 
-// func quantizeAVX2(x *float32, blocks int, q *int16, scale *float32)
+// func dotQ5_0AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5_0AVX2(SB), NOSPLIT, $0-56
+	MOVQ      w+0(FP), AX
+	MOVQ      rows+8(FP), CX
+	MOVQ      out+48(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+	VMOVDQU   bits<>+0(SB), Y1
+	VPMOVSXBW minusSixteen<>+0(SB), Y3
+	VPXOR     Y2, Y2, Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+block:
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X6
+	VCVTPH2PS    X6, Y6
+	VBROADCASTSS (SI), Y7
+	VMULPS       Y7, Y6, Y6
+	VPMOVZXBW    6(AX), Y7
+	VPAND        Y0, Y7, Y8
+	VPSRLW       $0x04, Y7, Y7
+	VPBROADCASTW 2(AX), Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQW     Y2, Y9, Y9
+	VPAND        Y3, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDWD     (BX), Y8, Y8
+	VPBROADCASTW 4(AX), Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQW     Y2, Y9, Y9
+	VPAND        Y3, Y9, Y9
+	VPOR         Y9, Y7, Y7
+	VPMADDWD     32(BX), Y7, Y7
+	VPADDD       Y8, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VFMADD231PS  Y6, Y7, Y4
+	ADDQ         $0x00000016, AX
+	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000008, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VHADDPS      X5, X5, X5
+	VHADDPS      X5, X5, X5
+	VMOVSS       X5, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA bits<>+0(SB)/32, $"\x01\x00\x02\x00\x04\x00\b\x00\x10\x00 \x00@\x00\x80\x00\x00\x01\x00\x02\x00\x04\x00\b\x00\x10\x00 \x00@\x00\x80"
+GLOBL bits<>(SB), RODATA|NOPTR, $32
+
+DATA minusSixteen<>+0(SB)/16, $"\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0"
+GLOBL minusSixteen<>(SB), RODATA|NOPTR, $16
+
+// func decodeQ5_0AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ5_0AVX2(SB), NOSPLIT, $0-24
+	MOVQ      src+0(FP), AX
+	MOVQ      blocks+8(FP), CX
+	MOVQ      dst+16(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+	VMOVDQU   bits<>+0(SB), Y1
+	VPMOVSXBW minusSixteen<>+0(SB), Y3
+	VPXOR     Y2, Y2, Y2
+
+block:
+	VPBROADCASTW (AX), X4
+	VCVTPH2PS    X4, Y4
+	VPMOVZXBW    6(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSRLW       $0x04, Y5, Y5
+	VPBROADCASTW 2(AX), Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQW     Y2, Y7, Y7
+	VPAND        Y3, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y4, Y7, Y7
+	VMOVUPS      Y7, 32(DX)
+	VPBROADCASTW 4(AX), Y6
+	VPAND        Y1, Y6, Y6
+	VPCMPEQW     Y2, Y6, Y6
+	VPAND        Y3, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 64(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VMOVUPS      Y6, 96(DX)
+	ADDQ         $0x00000016, AX
+	ADDQ         $0x00000080, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ5_1AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5_1AVX2(SB), NOSPLIT, $0-56
+	MOVQ      w+0(FP), AX
+	MOVQ      rows+8(FP), CX
+	MOVQ      out+48(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+	VMOVDQU   bits<>+0(SB), Y1
+	VPMOVSXBW sixteen<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X5
+	VCVTPH2PS    X5, Y5
+	VPBROADCASTW 2(AX), X6
+	VCVTPH2PS    X6, Y6
+	VMOVQ        (DI), X7
+	VHADDPS      X7, X7, X7
+	VINSERTPS    $0x0e, X7, X7, X7
+	VFMADD231PS  Y6, Y7, Y4
+	VBROADCASTSS (SI), Y6
+	VMULPS       Y6, Y5, Y5
+	VPMOVZXBW    8(AX), Y6
+	VPAND        Y0, Y6, Y8
+	VPSRLW       $0x04, Y6, Y6
+	VPBROADCASTW 4(AX), Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQW     Y1, Y9, Y9
+	VPAND        Y2, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDWD     (BX), Y8, Y8
+	VPBROADCASTW 6(AX), Y9
+	VPAND        Y1, Y9, Y9
+	VPCMPEQW     Y1, Y9, Y9
+	VPAND        Y2, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VPMADDWD     32(BX), Y6, Y6
+	VPADDD       Y8, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000018, AX
+	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000008, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA sixteen<>+0(SB)/16, $"\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10"
+GLOBL sixteen<>(SB), RODATA|NOPTR, $16
+
+// func decodeQ5_1AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ5_1AVX2(SB), NOSPLIT, $0-24
+	MOVQ      src+0(FP), AX
+	MOVQ      blocks+8(FP), CX
+	MOVQ      dst+16(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+	VMOVDQU   bits<>+0(SB), Y1
+	VPMOVSXBW sixteen<>+0(SB), Y2
+
+block:
+	VPBROADCASTW (AX), X3
+	VCVTPH2PS    X3, Y3
+	VPBROADCASTW 2(AX), X4
+	VCVTPH2PS    X4, Y4
+	VPMOVZXBW    8(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSRLW       $0x04, Y5, Y5
+	VPBROADCASTW 4(AX), Y7
+	VPAND        Y1, Y7, Y7
+	VPCMPEQW     Y1, Y7, Y7
+	VPAND        Y2, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       Y4, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y3, Y7, Y7
+	VADDPS       Y4, Y7, Y7
+	VMOVUPS      Y7, 32(DX)
+	VPBROADCASTW 6(AX), Y6
+	VPAND        Y1, Y6, Y6
+	VPCMPEQW     Y1, Y6, Y6
+	VPAND        Y2, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VADDPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 64(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y3, Y6, Y6
+	VADDPS       Y4, Y6, Y6
+	VMOVUPS      Y6, 96(DX)
+	ADDQ         $0x00000018, AX
+	ADDQ         $0x00000080, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotIQ4NLAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotIQ4NLAVX2(SB), NOSPLIT, $0-56
+	MOVQ    w+0(FP), AX
+	MOVQ    rows+8(FP), CX
+	MOVQ    out+48(FP), DX
+	VMOVDQU fifteen<>+0(SB), X0
+	VMOVDQU nonLinear<>+0(SB), X1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X4
+	VCVTPH2PS    X4, Y4
+	VBROADCASTSS (SI), Y5
+	VMULPS       Y5, Y4, Y4
+	VMOVDQU      2(AX), X5
+	VPSRLW       $0x04, X5, X6
+	VPAND        X0, X5, X5
+	VPSHUFB      X5, X1, X5
+	VPMOVSXBW    X5, Y5
+	VPMADDWD     (BX), Y5, Y5
+	VPAND        X0, X6, X6
+	VPSHUFB      X6, X1, X6
+	VPMOVSXBW    X6, Y6
+	VPMADDWD     32(BX), Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VFMADD231PS  Y4, Y6, Y2
+	ADDQ         $0x00000012, AX
+	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000008, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA nonLinear<>+0(SB)/16, $"\x81\x98\xad\xbf\xcf\xdd\xea\xf6\x01\r\x19&5EYq"
+GLOBL nonLinear<>(SB), RODATA|NOPTR, $16
+
+// func decodeIQ4NLAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeIQ4NLAVX2(SB), NOSPLIT, $0-24
+	MOVQ    src+0(FP), AX
+	MOVQ    blocks+8(FP), CX
+	MOVQ    dst+16(FP), DX
+	VMOVDQU fifteen<>+0(SB), X0
+	VMOVDQU nonLinear<>+0(SB), X1
+
+block:
+	VPBROADCASTW (AX), X2
+	VCVTPH2PS    X2, Y2
+	VMOVDQU      2(AX), X3
+	VPSRLW       $0x04, X3, X4
+	VPAND        X0, X3, X3
+	VPSHUFB      X3, X1, X3
+	VPMOVSXBW    X3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, (DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	VPAND        X0, X4, X4
+	VPSHUFB      X4, X1, X4
+	VPMOVSXBW    X4, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 64(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, 96(DX)
+	ADDQ         $0x00000012, AX
+	ADDQ         $0x00000080, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotMXFP4AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·dotMXFP4AVX2(SB), NOSPLIT, $0-56
+	MOVQ    w+0(FP), AX
+	MOVQ    rows+8(FP), CX
+	MOVQ    out+48(FP), DX
+	VMOVDQU fifteen<>+0(SB), X0
+	VMOVDQU float4<>+0(SB), X1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	MOVBLZX      (AX), R9
+	LEAL         -1(R9), R10
+	SHLL         $0x17, R10
+	LEAL         1(R9), R11
+	SHLL         $0x15, R11
+	CMPL         R9, $0x02
+	CMOVLCS      R11, R10
+	VMOVD        R10, X4
+	VBROADCASTSS X4, Y4
+	VBROADCASTSS (SI), Y5
+	VMULPS       Y5, Y4, Y4
+	VMOVDQU      1(AX), X5
+	VPSRLW       $0x04, X5, X6
+	VPAND        X0, X5, X5
+	VPSHUFB      X5, X1, X5
+	VPMOVSXBW    X5, Y5
+	VPMADDWD     (BX), Y5, Y5
+	VPAND        X0, X6, X6
+	VPSHUFB      X6, X1, X6
+	VPMOVSXBW    X6, Y6
+	VPMADDWD     32(BX), Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VFMADD231PS  Y4, Y6, Y2
+	ADDQ         $0x00000011, AX
+	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000008, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA float4<>+0(SB)/16, $"\x00\x01\x02\x03\x04\x06\b\f\x00\xff\xfe\xfd\xfc\xfa\xf8\xf4"
+GLOBL float4<>(SB), RODATA|NOPTR, $16
+
+// func decodeMXFP4AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, CMOV
+TEXT ·decodeMXFP4AVX2(SB), NOSPLIT, $0-24
+	MOVQ    src+0(FP), AX
+	MOVQ    blocks+8(FP), CX
+	MOVQ    dst+16(FP), DX
+	VMOVDQU fifteen<>+0(SB), X0
+	VMOVDQU float4<>+0(SB), X1
+
+block:
+	MOVBLZX      (AX), BX
+	LEAL         -1(BX), SI
+	SHLL         $0x17, SI
+	LEAL         1(BX), DI
+	SHLL         $0x15, DI
+	CMPL         BX, $0x02
+	CMOVLCS      DI, SI
+	VMOVD        SI, X2
+	VBROADCASTSS X2, Y2
+	VMOVDQU      1(AX), X3
+	VPSRLW       $0x04, X3, X4
+	VPAND        X0, X3, X3
+	VPSHUFB      X3, X1, X3
+	VPMOVSXBW    X3, Y3
+	VEXTRACTI128 $0x01, Y3, X5
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, (DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	VPAND        X0, X4, X4
+	VPSHUFB      X4, X1, X4
+	VPMOVSXBW    X4, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 64(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VMOVUPS      Y4, 96(DX)
+	ADDQ         $0x00000011, AX
+	ADDQ         $0x00000080, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ2KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ2KAVX2(SB), NOSPLIT, $64-56
+	MOVQ      w+0(FP), AX
+	MOVQ      rows+8(FP), CX
+	MOVQ      out+48(FP), DX
+	VPMOVSXBW three<>+0(SB), Y0
+	VPMOVSXBD fifteen<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 80(AX), X4
+	VCVTPH2PS    X4, Y4
+	VPBROADCASTW 82(AX), X5
+	VCVTPH2PS    X5, Y5
+	VPMOVZXBD    (AX), Y6
+	VPSRLD       $0x04, Y6, Y7
+	VPAND        Y1, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VPMOVZXBD    8(AX), Y8
+	VPSRLD       $0x04, Y8, Y9
+	VPAND        Y1, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y4, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y5, Y9, Y9
+	VMOVUPS      (SI), X10
+	VPMOVZXBD    twice<>+0(SB), Y4
+	VPERMPS      Y10, Y4, Y10
+	VMULPS       Y10, Y6, Y6
+	VMOVUPS      Y6, (SP)
+	VFNMADD231PS (DI), Y7, Y3
+	VMOVUPS      16(SI), X11
+	VPMOVZXBD    twice<>+0(SB), Y4
+	VPERMPS      Y11, Y4, Y11
+	VMULPS       Y11, Y8, Y8
+	VMOVUPS      Y8, 32(SP)
+	VFNMADD231PS 32(DI), Y9, Y3
+	VPMOVZXBW    16(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDWD     (BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDWD     64(BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDWD     128(BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDWD     192(BX), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 24(SP), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VPMOVZXBW    32(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDWD     32(BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 4(SP), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDWD     96(BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 12(SP), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDWD     160(BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 20(SP), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDWD     224(BX), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VPMOVZXBW    48(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDWD     256(BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 32(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDWD     320(BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 40(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDWD     384(BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 48(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDWD     448(BX), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 56(SP), Y5
+	VFMADD231PS  Y5, Y4, Y2
+	VPMOVZXBW    64(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDWD     288(BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 36(SP), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDWD     352(BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 44(SP), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDWD     416(BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 52(SP), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDWD     480(BX), Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 60(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x00000054, AX
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA three<>+0(SB)/16, $"\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03"
+GLOBL three<>(SB), RODATA|NOPTR, $16
+
+DATA twice<>+0(SB)/8, $"\x00\x00\x01\x01\x02\x02\x03\x03"
+GLOBL twice<>(SB), RODATA|NOPTR, $8
+
+// func decodeQ2KAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ2KAVX2(SB), NOSPLIT, $128-24
+	MOVQ      src+0(FP), AX
+	MOVQ      blocks+8(FP), CX
+	MOVQ      dst+16(FP), DX
+	VPMOVSXBW three<>+0(SB), Y0
+	VPMOVSXBD fifteen<>+0(SB), Y1
+
+block:
+	VPBROADCASTW 80(AX), X2
+	VCVTPH2PS    X2, Y2
+	VPBROADCASTW 82(AX), X3
+	VCVTPH2PS    X3, Y3
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x04, Y4, Y5
+	VPAND        Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VPMOVZXBD    8(AX), Y6
+	VPSRLD       $0x04, Y6, Y7
+	VPAND        Y1, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y3, Y7, Y7
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y7, 96(SP)
+	VPMOVZXBW    16(AX), Y2
+	VPAND        Y0, Y2, Y3
+	VBROADCASTSS (SP), Y5
+	VBROADCASTSS 64(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, (DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 32(DX)
+	VPSRLW       $0x02, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VBROADCASTSS 8(SP), Y5
+	VBROADCASTSS 72(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 128(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 160(DX)
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VBROADCASTSS 16(SP), Y5
+	VBROADCASTSS 80(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 256(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 288(DX)
+	VPSRLW       $0x06, Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VBROADCASTSS 24(SP), Y4
+	VBROADCASTSS 88(SP), Y5
+	VEXTRACTI128 $0x01, Y2, X3
+	VPMOVSXWD    X2, Y2
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 384(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 416(DX)
+	VPMOVZXBW    32(AX), Y2
+	VPAND        Y0, Y2, Y3
+	VBROADCASTSS 4(SP), Y5
+	VBROADCASTSS 68(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 64(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 96(DX)
+	VPSRLW       $0x02, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VBROADCASTSS 12(SP), Y5
+	VBROADCASTSS 76(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 192(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 224(DX)
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VBROADCASTSS 20(SP), Y5
+	VBROADCASTSS 84(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 320(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 352(DX)
+	VPSRLW       $0x06, Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VBROADCASTSS 28(SP), Y4
+	VBROADCASTSS 92(SP), Y5
+	VEXTRACTI128 $0x01, Y2, X3
+	VPMOVSXWD    X2, Y2
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 448(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 480(DX)
+	VPMOVZXBW    48(AX), Y2
+	VPAND        Y0, Y2, Y3
+	VBROADCASTSS 32(SP), Y5
+	VBROADCASTSS 96(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 512(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 544(DX)
+	VPSRLW       $0x02, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VBROADCASTSS 40(SP), Y5
+	VBROADCASTSS 104(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 640(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 672(DX)
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VBROADCASTSS 48(SP), Y5
+	VBROADCASTSS 112(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 768(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 800(DX)
+	VPSRLW       $0x06, Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VBROADCASTSS 56(SP), Y4
+	VBROADCASTSS 120(SP), Y5
+	VEXTRACTI128 $0x01, Y2, X3
+	VPMOVSXWD    X2, Y2
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 896(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 928(DX)
+	VPMOVZXBW    64(AX), Y2
+	VPAND        Y0, Y2, Y3
+	VBROADCASTSS 36(SP), Y5
+	VBROADCASTSS 100(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 576(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 608(DX)
+	VPSRLW       $0x02, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VBROADCASTSS 44(SP), Y5
+	VBROADCASTSS 108(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 704(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 736(DX)
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VBROADCASTSS 52(SP), Y5
+	VBROADCASTSS 116(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 832(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 864(DX)
+	VPSRLW       $0x06, Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VBROADCASTSS 60(SP), Y4
+	VBROADCASTSS 124(SP), Y5
+	VEXTRACTI128 $0x01, Y2, X3
+	VPMOVSXWD    X2, Y2
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 960(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 992(DX)
+	ADDQ         $0x00000054, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ3KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ3KAVX2(SB), NOSPLIT, $64-56
+	MOVQ      w+0(FP), AX
+	MOVQ      rows+8(FP), CX
+	MOVQ      out+48(FP), DX
+	VPMOVSXBW three<>+0(SB), Y0
+	VPMOVSXBW four<>+0(SB), Y1
+	VPMOVSXBD thirtyTwo<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 108(AX), X5
+	VCVTPH2PS    X5, Y5
+	MOVL         96(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         104(AX), R10
+	ANDL         $0x03030303, R10
+	SHLQ         $0x04, R10
+	ORQ          R10, R9
+	MOVL         100(AX), R10
+	ANDL         $0x0f0f0f0f, R10
+	MOVL         104(AX), R11
+	SHRL         $0x02, R11
+	ANDL         $0x03030303, R11
+	SHLQ         $0x04, R11
+	ORQ          R11, R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R9
+	VMOVQ        R9, X6
+	VPMOVZXBD    X6, Y6
+	VPSUBD       Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	MOVL         96(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         104(AX), R10
+	SHRL         $0x04, R10
+	ANDL         $0x03030303, R10
+	SHLQ         $0x04, R10
+	ORQ          R10, R9
+	MOVL         100(AX), R10
+	SHRL         $0x04, R10
+	ANDL         $0x0f0f0f0f, R10
+	MOVL         104(AX), R11
+	SHRL         $0x06, R11
+	ANDL         $0x03030303, R11
+	SHLQ         $0x04, R11
+	ORQ          R11, R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R9
+	VMOVQ        R9, X7
+	VPMOVZXBD    X7, Y7
+	VPSUBD       Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VMOVUPS      (SI), X8
+	VPMOVZXBD    twice<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y8
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, (SP)
+	VMOVUPS      16(SI), X9
+	VPMOVZXBD    twice<>+0(SB), Y5
+	VPERMPS      Y9, Y5, Y9
+	VMULPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 32(SP)
+	VPMOVZXBW    (AX), Y5
+	VPMOVZXBW    16(AX), Y6
+	VPMOVZXBW    32(AX), Y7
+	VPAND        Y0, Y7, Y10
+	VPSLLW       $0x02, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPSUBW       Y1, Y10, Y10
+	VPMADDWD     (BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS (SP), Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VPSRLW       $0x02, Y7, Y10
+	VPAND        Y0, Y10, Y10
+	VPSLLW       $0x01, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPSUBW       Y1, Y10, Y10
+	VPMADDWD     64(BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 8(SP), Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VPSRLW       $0x04, Y7, Y10
+	VPAND        Y0, Y10, Y10
+	VPAND        Y1, Y5, Y11
+	VPOR         Y11, Y10, Y10
+	VPSUBW       Y1, Y10, Y10
+	VPMADDWD     128(BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 16(SP), Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VPSRLW       $0x06, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VPSRLW       $0x01, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y1, Y7, Y7
+	VPMADDWD     192(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 24(SP), Y10
+	VFMADD231PS  Y10, Y7, Y3
+	VPMOVZXBW    48(AX), Y7
+	VPAND        Y0, Y7, Y10
+	VPSLLW       $0x02, Y6, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPSUBW       Y1, Y10, Y10
+	VPMADDWD     32(BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 4(SP), Y11
+	VFMADD231PS  Y11, Y10, Y4
+	VPSRLW       $0x02, Y7, Y10
+	VPAND        Y0, Y10, Y10
+	VPSLLW       $0x01, Y6, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPSUBW       Y1, Y10, Y10
+	VPMADDWD     96(BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 12(SP), Y11
+	VFMADD231PS  Y11, Y10, Y4
+	VPSRLW       $0x04, Y7, Y10
+	VPAND        Y0, Y10, Y10
+	VPAND        Y1, Y6, Y11
+	VPOR         Y11, Y10, Y10
+	VPSUBW       Y1, Y10, Y10
+	VPMADDWD     160(BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 20(SP), Y11
+	VFMADD231PS  Y11, Y10, Y4
+	VPSRLW       $0x06, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VPSRLW       $0x01, Y6, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y1, Y7, Y7
+	VPMADDWD     224(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 28(SP), Y10
+	VFMADD231PS  Y10, Y7, Y4
+	VPMOVZXBW    64(AX), Y7
+	VPAND        Y0, Y7, Y10
+	VPSRLW       $0x02, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPSUBW       Y1, Y10, Y10
+	VPMADDWD     256(BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 32(SP), Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VPSRLW       $0x02, Y7, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x03, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPSUBW       Y1, Y10, Y10
+	VPMADDWD     320(BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 40(SP), Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VPSRLW       $0x04, Y7, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x04, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPSUBW       Y1, Y10, Y10
+	VPMADDWD     384(BX), Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 48(SP), Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VPSRLW       $0x06, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VPSRLW       $0x05, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y7, Y7
+	VPSUBW       Y1, Y7, Y7
+	VPMADDWD     448(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 56(SP), Y5
+	VFMADD231PS  Y5, Y7, Y3
+	VPMOVZXBW    80(AX), Y5
+	VPAND        Y0, Y5, Y7
+	VPSRLW       $0x02, Y6, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y1, Y7, Y7
+	VPMADDWD     288(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 36(SP), Y10
+	VFMADD231PS  Y10, Y7, Y4
+	VPSRLW       $0x02, Y5, Y7
+	VPAND        Y0, Y7, Y7
+	VPSRLW       $0x03, Y6, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y1, Y7, Y7
+	VPMADDWD     352(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 44(SP), Y10
+	VFMADD231PS  Y10, Y7, Y4
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y7, Y7
+	VPSRLW       $0x04, Y6, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y1, Y7, Y7
+	VPMADDWD     416(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 52(SP), Y10
+	VFMADD231PS  Y10, Y7, Y4
+	VPSRLW       $0x06, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x05, Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y1, Y5, Y5
+	VPMADDWD     480(BX), Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 60(SP), Y6
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         $0x0000006e, AX
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA four<>+0(SB)/16, $"\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04"
+GLOBL four<>(SB), RODATA|NOPTR, $16
+
+DATA thirtyTwo<>+0(SB)/16, $"                "
+GLOBL thirtyTwo<>(SB), RODATA|NOPTR, $16
+
+// func decodeQ3KAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ3KAVX2(SB), NOSPLIT, $128-24
+	MOVQ      src+0(FP), AX
+	MOVQ      blocks+8(FP), CX
+	MOVQ      dst+16(FP), DX
+	VPMOVSXBW three<>+0(SB), Y0
+	VPMOVSXBW four<>+0(SB), Y1
+	VPMOVSXBD thirtyTwo<>+0(SB), Y2
+
+block:
+	VPBROADCASTW 108(AX), X3
+	VCVTPH2PS    X3, Y3
+	MOVL         96(AX), BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         104(AX), SI
+	ANDL         $0x03030303, SI
+	SHLQ         $0x04, SI
+	ORQ          SI, BX
+	MOVL         100(AX), SI
+	ANDL         $0x0f0f0f0f, SI
+	MOVL         104(AX), DI
+	SHRL         $0x02, DI
+	ANDL         $0x03030303, DI
+	SHLQ         $0x04, DI
+	ORQ          DI, SI
+	SHLQ         $0x20, SI
+	ORQ          SI, BX
+	VMOVQ        BX, X4
+	VPMOVZXBD    X4, Y4
+	VPSUBD       Y2, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	MOVL         96(AX), BX
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         104(AX), SI
+	SHRL         $0x04, SI
+	ANDL         $0x03030303, SI
+	SHLQ         $0x04, SI
+	ORQ          SI, BX
+	MOVL         100(AX), SI
+	SHRL         $0x04, SI
+	ANDL         $0x0f0f0f0f, SI
+	MOVL         104(AX), DI
+	SHRL         $0x06, DI
+	ANDL         $0x03030303, DI
+	SHLQ         $0x04, DI
+	ORQ          DI, SI
+	SHLQ         $0x20, SI
+	ORQ          SI, BX
+	VMOVQ        BX, X5
+	VPMOVZXBD    X5, Y5
+	VPSUBD       Y2, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y5, 32(SP)
+	VPMOVZXBW    (AX), Y3
+	VPMOVZXBW    16(AX), Y4
+	VPMOVZXBW    32(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x02, Y3, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VBROADCASTSS (SP), Y8
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 32(DX)
+	VPSRLW       $0x02, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPSLLW       $0x01, Y3, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VBROADCASTSS 8(SP), Y8
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 128(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 160(DX)
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPAND        Y1, Y3, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VBROADCASTSS 16(SP), Y8
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 256(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 288(DX)
+	VPSRLW       $0x06, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x01, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y1, Y5, Y5
+	VBROADCASTSS 24(SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 384(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 416(DX)
+	VPMOVZXBW    48(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x02, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VBROADCASTSS 4(SP), Y8
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 64(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 96(DX)
+	VPSRLW       $0x02, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPSLLW       $0x01, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VBROADCASTSS 12(SP), Y8
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 192(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 224(DX)
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPAND        Y1, Y4, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VBROADCASTSS 20(SP), Y8
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 320(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 352(DX)
+	VPSRLW       $0x06, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x01, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y1, Y5, Y5
+	VBROADCASTSS 28(SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 448(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 480(DX)
+	VPMOVZXBW    64(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSRLW       $0x02, Y3, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VBROADCASTSS 32(SP), Y8
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 512(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 544(DX)
+	VPSRLW       $0x02, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x03, Y3, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VBROADCASTSS 40(SP), Y8
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 640(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 672(DX)
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x04, Y3, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VBROADCASTSS 48(SP), Y8
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 768(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y7, 800(DX)
+	VPSRLW       $0x06, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x05, Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPOR         Y3, Y5, Y5
+	VPSUBW       Y1, Y5, Y5
+	VBROADCASTSS 56(SP), Y6
+	VEXTRACTI128 $0x01, Y5, X3
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 896(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 928(DX)
+	VPMOVZXBW    80(AX), Y3
+	VPAND        Y0, Y3, Y5
+	VPSRLW       $0x02, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y1, Y5, Y5
+	VBROADCASTSS 36(SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 576(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 608(DX)
+	VPSRLW       $0x02, Y3, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x03, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y1, Y5, Y5
+	VBROADCASTSS 44(SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 704(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 736(DX)
+	VPSRLW       $0x04, Y3, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y1, Y5, Y5
+	VBROADCASTSS 52(SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 832(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 864(DX)
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPSRLW       $0x05, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VPSUBW       Y1, Y3, Y3
+	VBROADCASTSS 60(SP), Y5
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 960(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 992(DX)
+	ADDQ         $0x0000006e, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ4KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ4KAVX2(SB), NOSPLIT, $32-56
+	MOVQ      w+0(FP), AX
+	MOVQ      rows+8(FP), CX
+	MOVQ      out+48(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X3
+	VPMOVZXBD    X3, Y3
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X4
+	VPMOVZXBD    X4, Y4
+	VPBROADCASTW (AX), X5
+	VCVTPH2PS    X5, Y5
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VPBROADCASTW 2(AX), X5
+	VCVTPH2PS    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMULPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (SP)
+	VMOVUPS      (DI), Y3
+	VHADDPS      32(DI), Y3, Y3
+	VPERMQ       $0xd8, Y3, Y3
+	VFNMADD231PS Y4, Y3, Y2
+	VPMOVZXBW    16(AX), Y3
+	VPMOVZXBW    32(AX), Y4
+	VPAND        Y0, Y3, Y5
+	VPMADDWD     (BX), Y5, Y5
+	VPAND        Y0, Y4, Y6
+	VPMADDWD     32(BX), Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS (SP), Y5
+	VFMADD231PS  Y5, Y6, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPMADDWD     64(BX), Y3, Y3
+	VPSRLW       $0x04, Y4, Y4
+	VPMADDWD     96(BX), Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 4(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VPMOVZXBW    48(AX), Y3
+	VPMOVZXBW    64(AX), Y4
+	VPAND        Y0, Y3, Y5
+	VPMADDWD     128(BX), Y5, Y5
+	VPAND        Y0, Y4, Y6
+	VPMADDWD     160(BX), Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 8(SP), Y5
+	VFMADD231PS  Y5, Y6, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPMADDWD     192(BX), Y3, Y3
+	VPSRLW       $0x04, Y4, Y4
+	VPMADDWD     224(BX), Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VPMOVZXBW    80(AX), Y3
+	VPMOVZXBW    96(AX), Y4
+	VPAND        Y0, Y3, Y5
+	VPMADDWD     256(BX), Y5, Y5
+	VPAND        Y0, Y4, Y6
+	VPMADDWD     288(BX), Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 16(SP), Y5
+	VFMADD231PS  Y5, Y6, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPMADDWD     320(BX), Y3, Y3
+	VPSRLW       $0x04, Y4, Y4
+	VPMADDWD     352(BX), Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 20(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VPMOVZXBW    112(AX), Y3
+	VPMOVZXBW    128(AX), Y4
+	VPAND        Y0, Y3, Y5
+	VPMADDWD     384(BX), Y5, Y5
+	VPAND        Y0, Y4, Y6
+	VPMADDWD     416(BX), Y6, Y6
+	VPADDD       Y5, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 24(SP), Y5
+	VFMADD231PS  Y5, Y6, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPMADDWD     448(BX), Y3, Y3
+	VPSRLW       $0x04, Y4, Y4
+	VPMADDWD     480(BX), Y4, Y4
+	VPADDD       Y3, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         $0x00000090, AX
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func decodeQ4KAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ4KAVX2(SB), NOSPLIT, $64-24
+	MOVQ      src+0(FP), AX
+	MOVQ      blocks+8(FP), CX
+	MOVQ      dst+16(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+
+block:
+	MOVL         12(AX), BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         4(AX), SI
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	ORQ          SI, BX
+	MOVL         4(AX), SI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, BX
+	ORQ          BX, SI
+	VMOVQ        SI, X1
+	VPMOVZXBD    X1, Y1
+	MOVL         12(AX), BX
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         8(AX), SI
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	ORQ          SI, BX
+	MOVL         8(AX), SI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, BX
+	ORQ          BX, SI
+	VMOVQ        SI, X2
+	VPMOVZXBD    X2, Y2
+	VPBROADCASTW (AX), X3
+	VCVTPH2PS    X3, Y3
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VPBROADCASTW 2(AX), X3
+	VCVTPH2PS    X3, Y3
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      Y1, (SP)
+	VMOVUPS      Y2, 32(SP)
+	VPMOVZXBW    16(AX), Y1
+	VPMOVZXBW    32(AX), Y2
+	VPAND        Y0, Y1, Y3
+	VBROADCASTSS (SP), Y5
+	VBROADCASTSS 32(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, (DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 32(DX)
+	VPAND        Y0, Y2, Y3
+	VBROADCASTSS (SP), Y5
+	VBROADCASTSS 32(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 64(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 96(DX)
+	VPSRLW       $0x04, Y1, Y1
+	VBROADCASTSS 4(SP), Y4
+	VBROADCASTSS 36(SP), Y5
+	VEXTRACTI128 $0x01, Y1, X3
+	VPMOVSXWD    X1, Y1
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y4, Y1, Y1
+	VSUBPS       Y5, Y1, Y1
+	VMOVUPS      Y1, 128(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 160(DX)
+	VPSRLW       $0x04, Y2, Y1
+	VBROADCASTSS 4(SP), Y3
+	VBROADCASTSS 36(SP), Y4
+	VEXTRACTI128 $0x01, Y1, X2
+	VPMOVSXWD    X1, Y1
+	VPMOVSXWD    X2, Y2
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 192(DX)
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VSUBPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 224(DX)
+	VPMOVZXBW    48(AX), Y1
+	VPMOVZXBW    64(AX), Y2
+	VPAND        Y0, Y1, Y3
+	VBROADCASTSS 8(SP), Y5
+	VBROADCASTSS 40(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 256(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 288(DX)
+	VPAND        Y0, Y2, Y3
+	VBROADCASTSS 8(SP), Y5
+	VBROADCASTSS 40(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 320(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 352(DX)
+	VPSRLW       $0x04, Y1, Y1
+	VBROADCASTSS 12(SP), Y4
+	VBROADCASTSS 44(SP), Y5
+	VEXTRACTI128 $0x01, Y1, X3
+	VPMOVSXWD    X1, Y1
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y4, Y1, Y1
+	VSUBPS       Y5, Y1, Y1
+	VMOVUPS      Y1, 384(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 416(DX)
+	VPSRLW       $0x04, Y2, Y1
+	VBROADCASTSS 12(SP), Y3
+	VBROADCASTSS 44(SP), Y4
+	VEXTRACTI128 $0x01, Y1, X2
+	VPMOVSXWD    X1, Y1
+	VPMOVSXWD    X2, Y2
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 448(DX)
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VSUBPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 480(DX)
+	VPMOVZXBW    80(AX), Y1
+	VPMOVZXBW    96(AX), Y2
+	VPAND        Y0, Y1, Y3
+	VBROADCASTSS 16(SP), Y5
+	VBROADCASTSS 48(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 512(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 544(DX)
+	VPAND        Y0, Y2, Y3
+	VBROADCASTSS 16(SP), Y5
+	VBROADCASTSS 48(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 576(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 608(DX)
+	VPSRLW       $0x04, Y1, Y1
+	VBROADCASTSS 20(SP), Y4
+	VBROADCASTSS 52(SP), Y5
+	VEXTRACTI128 $0x01, Y1, X3
+	VPMOVSXWD    X1, Y1
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y4, Y1, Y1
+	VSUBPS       Y5, Y1, Y1
+	VMOVUPS      Y1, 640(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 672(DX)
+	VPSRLW       $0x04, Y2, Y1
+	VBROADCASTSS 20(SP), Y3
+	VBROADCASTSS 52(SP), Y4
+	VEXTRACTI128 $0x01, Y1, X2
+	VPMOVSXWD    X1, Y1
+	VPMOVSXWD    X2, Y2
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 704(DX)
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VSUBPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 736(DX)
+	VPMOVZXBW    112(AX), Y1
+	VPMOVZXBW    128(AX), Y2
+	VPAND        Y0, Y1, Y3
+	VBROADCASTSS 24(SP), Y5
+	VBROADCASTSS 56(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 768(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 800(DX)
+	VPAND        Y0, Y2, Y3
+	VBROADCASTSS 24(SP), Y5
+	VBROADCASTSS 56(SP), Y6
+	VEXTRACTI128 $0x01, Y3, X4
+	VPMOVSXWD    X3, Y3
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 832(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VSUBPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 864(DX)
+	VPSRLW       $0x04, Y1, Y1
+	VBROADCASTSS 28(SP), Y4
+	VBROADCASTSS 60(SP), Y5
+	VEXTRACTI128 $0x01, Y1, X3
+	VPMOVSXWD    X1, Y1
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y4, Y1, Y1
+	VSUBPS       Y5, Y1, Y1
+	VMOVUPS      Y1, 896(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 928(DX)
+	VPSRLW       $0x04, Y2, Y1
+	VBROADCASTSS 28(SP), Y3
+	VBROADCASTSS 60(SP), Y4
+	VEXTRACTI128 $0x01, Y1, X2
+	VPMOVSXWD    X1, Y1
+	VPMOVSXWD    X2, Y2
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 960(DX)
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y3, Y2, Y2
+	VSUBPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 992(DX)
+	ADDQ         $0x00000090, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ5KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5KAVX2(SB), NOSPLIT, $32-56
+	MOVQ      w+0(FP), AX
+	MOVQ      rows+8(FP), CX
+	MOVQ      out+48(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+	VPMOVSXBW sixteen<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X4
+	VPMOVZXBD    X4, Y4
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X5
+	VPMOVZXBD    X5, Y5
+	VPBROADCASTW (AX), X6
+	VCVTPH2PS    X6, Y6
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VPBROADCASTW 2(AX), X6
+	VCVTPH2PS    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMULPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      (DI), Y4
+	VHADDPS      32(DI), Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VFNMADD231PS Y5, Y4, Y3
+	VPMOVZXBW    16(AX), Y4
+	VPMOVZXBW    32(AX), Y5
+	VPMOVZXBW    48(AX), Y6
+	VPMOVZXBW    64(AX), Y7
+	VPAND        Y0, Y6, Y8
+	VPSLLW       $0x04, Y4, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDWD     (BX), Y8, Y8
+	VPAND        Y0, Y7, Y9
+	VPSLLW       $0x04, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDWD     32(BX), Y9, Y9
+	VPADDD       Y8, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS (SP), Y8
+	VFMADD231PS  Y8, Y9, Y2
+	VPSRLW       $0x04, Y6, Y6
+	VPSLLW       $0x03, Y4, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y6, Y6
+	VPMADDWD     64(BX), Y6, Y6
+	VPSRLW       $0x04, Y7, Y7
+	VPSLLW       $0x03, Y5, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDWD     96(BX), Y7, Y7
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 4(SP), Y6
+	VFMADD231PS  Y6, Y7, Y3
+	VPMOVZXBW    80(AX), Y6
+	VPMOVZXBW    96(AX), Y7
+	VPAND        Y0, Y6, Y8
+	VPSLLW       $0x02, Y4, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDWD     128(BX), Y8, Y8
+	VPAND        Y0, Y7, Y9
+	VPSLLW       $0x02, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDWD     160(BX), Y9, Y9
+	VPADDD       Y8, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 8(SP), Y8
+	VFMADD231PS  Y8, Y9, Y2
+	VPSRLW       $0x04, Y6, Y6
+	VPSLLW       $0x01, Y4, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y6, Y6
+	VPMADDWD     192(BX), Y6, Y6
+	VPSRLW       $0x04, Y7, Y7
+	VPSLLW       $0x01, Y5, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDWD     224(BX), Y7, Y7
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 12(SP), Y6
+	VFMADD231PS  Y6, Y7, Y3
+	VPMOVZXBW    112(AX), Y6
+	VPMOVZXBW    128(AX), Y7
+	VPAND        Y0, Y6, Y8
+	VPAND        Y1, Y4, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDWD     256(BX), Y8, Y8
+	VPAND        Y0, Y7, Y9
+	VPAND        Y1, Y5, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDWD     288(BX), Y9, Y9
+	VPADDD       Y8, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 16(SP), Y8
+	VFMADD231PS  Y8, Y9, Y2
+	VPSRLW       $0x04, Y6, Y6
+	VPSRLW       $0x01, Y4, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y6, Y6
+	VPMADDWD     320(BX), Y6, Y6
+	VPSRLW       $0x04, Y7, Y7
+	VPSRLW       $0x01, Y5, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDWD     352(BX), Y7, Y7
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 20(SP), Y6
+	VFMADD231PS  Y6, Y7, Y3
+	VPMOVZXBW    144(AX), Y6
+	VPMOVZXBW    160(AX), Y7
+	VPAND        Y0, Y6, Y8
+	VPSRLW       $0x02, Y4, Y9
+	VPAND        Y1, Y9, Y9
+	VPOR         Y9, Y8, Y8
+	VPMADDWD     384(BX), Y8, Y8
+	VPAND        Y0, Y7, Y9
+	VPSRLW       $0x02, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPMADDWD     416(BX), Y9, Y9
+	VPADDD       Y8, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS 24(SP), Y8
+	VFMADD231PS  Y8, Y9, Y2
+	VPSRLW       $0x04, Y6, Y6
+	VPSRLW       $0x03, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y6, Y6
+	VPMADDWD     448(BX), Y6, Y6
+	VPSRLW       $0x04, Y7, Y4
+	VPSRLW       $0x03, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VPMADDWD     480(BX), Y4, Y4
+	VPADDD       Y6, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x000000b0, AX
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func decodeQ5KAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ5KAVX2(SB), NOSPLIT, $64-24
+	MOVQ      src+0(FP), AX
+	MOVQ      blocks+8(FP), CX
+	MOVQ      dst+16(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+	VPMOVSXBW sixteen<>+0(SB), Y1
+
+block:
+	MOVL         12(AX), BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         4(AX), SI
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	ORQ          SI, BX
+	MOVL         4(AX), SI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, BX
+	ORQ          BX, SI
+	VMOVQ        SI, X2
+	VPMOVZXBD    X2, Y2
+	MOVL         12(AX), BX
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         8(AX), SI
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	ORQ          SI, BX
+	MOVL         8(AX), SI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, BX
+	ORQ          BX, SI
+	VMOVQ        SI, X3
+	VPMOVZXBD    X3, Y3
+	VPBROADCASTW (AX), X4
+	VCVTPH2PS    X4, Y4
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VPBROADCASTW 2(AX), X4
+	VCVTPH2PS    X4, Y4
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y3, 32(SP)
+	VPMOVZXBW    16(AX), Y2
+	VPMOVZXBW    32(AX), Y3
+	VPMOVZXBW    48(AX), Y4
+	VPMOVZXBW    64(AX), Y5
+	VPAND        Y0, Y4, Y6
+	VPSLLW       $0x04, Y2, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VBROADCASTSS (SP), Y8
+	VBROADCASTSS 32(SP), Y9
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VSUBPS       Y9, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 32(DX)
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x04, Y3, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VBROADCASTSS (SP), Y8
+	VBROADCASTSS 32(SP), Y9
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VSUBPS       Y9, Y6, Y6
+	VMOVUPS      Y6, 64(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 96(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPSLLW       $0x03, Y2, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y4, Y4
+	VBROADCASTSS 4(SP), Y7
+	VBROADCASTSS 36(SP), Y8
+	VEXTRACTI128 $0x01, Y4, X6
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y7, Y4, Y4
+	VSUBPS       Y8, Y4, Y4
+	VMOVUPS      Y4, 128(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VSUBPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 160(DX)
+	VPSRLW       $0x04, Y5, Y4
+	VPSLLW       $0x03, Y3, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VBROADCASTSS 4(SP), Y6
+	VBROADCASTSS 36(SP), Y7
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 192(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VSUBPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 224(DX)
+	VPMOVZXBW    80(AX), Y4
+	VPMOVZXBW    96(AX), Y5
+	VPAND        Y0, Y4, Y6
+	VPSLLW       $0x02, Y2, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VBROADCASTSS 8(SP), Y8
+	VBROADCASTSS 40(SP), Y9
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VSUBPS       Y9, Y6, Y6
+	VMOVUPS      Y6, 256(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 288(DX)
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x02, Y3, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VBROADCASTSS 8(SP), Y8
+	VBROADCASTSS 40(SP), Y9
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VSUBPS       Y9, Y6, Y6
+	VMOVUPS      Y6, 320(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 352(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPSLLW       $0x01, Y2, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y4, Y4
+	VBROADCASTSS 12(SP), Y7
+	VBROADCASTSS 44(SP), Y8
+	VEXTRACTI128 $0x01, Y4, X6
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y7, Y4, Y4
+	VSUBPS       Y8, Y4, Y4
+	VMOVUPS      Y4, 384(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VSUBPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 416(DX)
+	VPSRLW       $0x04, Y5, Y4
+	VPSLLW       $0x01, Y3, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VBROADCASTSS 12(SP), Y6
+	VBROADCASTSS 44(SP), Y7
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 448(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VSUBPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 480(DX)
+	VPMOVZXBW    112(AX), Y4
+	VPMOVZXBW    128(AX), Y5
+	VPAND        Y0, Y4, Y6
+	VPAND        Y1, Y2, Y7
+	VPOR         Y7, Y6, Y6
+	VBROADCASTSS 16(SP), Y8
+	VBROADCASTSS 48(SP), Y9
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VSUBPS       Y9, Y6, Y6
+	VMOVUPS      Y6, 512(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 544(DX)
+	VPAND        Y0, Y5, Y6
+	VPAND        Y1, Y3, Y7
+	VPOR         Y7, Y6, Y6
+	VBROADCASTSS 16(SP), Y8
+	VBROADCASTSS 48(SP), Y9
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VSUBPS       Y9, Y6, Y6
+	VMOVUPS      Y6, 576(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 608(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPSRLW       $0x01, Y2, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y4, Y4
+	VBROADCASTSS 20(SP), Y7
+	VBROADCASTSS 52(SP), Y8
+	VEXTRACTI128 $0x01, Y4, X6
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y7, Y4, Y4
+	VSUBPS       Y8, Y4, Y4
+	VMOVUPS      Y4, 640(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VSUBPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 672(DX)
+	VPSRLW       $0x04, Y5, Y4
+	VPSRLW       $0x01, Y3, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VBROADCASTSS 20(SP), Y6
+	VBROADCASTSS 52(SP), Y7
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 704(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VSUBPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 736(DX)
+	VPMOVZXBW    144(AX), Y4
+	VPMOVZXBW    160(AX), Y5
+	VPAND        Y0, Y4, Y6
+	VPSRLW       $0x02, Y2, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VBROADCASTSS 24(SP), Y8
+	VBROADCASTSS 56(SP), Y9
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VSUBPS       Y9, Y6, Y6
+	VMOVUPS      Y6, 768(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 800(DX)
+	VPAND        Y0, Y5, Y6
+	VPSRLW       $0x02, Y3, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VBROADCASTSS 24(SP), Y8
+	VBROADCASTSS 56(SP), Y9
+	VEXTRACTI128 $0x01, Y6, X7
+	VPMOVSXWD    X6, Y6
+	VPMOVSXWD    X7, Y7
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VSUBPS       Y9, Y6, Y6
+	VMOVUPS      Y6, 832(DX)
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VSUBPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 864(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPSRLW       $0x03, Y2, Y2
+	VPAND        Y1, Y2, Y2
+	VPOR         Y2, Y4, Y4
+	VBROADCASTSS 28(SP), Y6
+	VBROADCASTSS 60(SP), Y7
+	VEXTRACTI128 $0x01, Y4, X2
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X2, Y2
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 896(DX)
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y6, Y2, Y2
+	VSUBPS       Y7, Y2, Y2
+	VMOVUPS      Y2, 928(DX)
+	VPSRLW       $0x04, Y5, Y2
+	VPSRLW       $0x03, Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPOR         Y3, Y2, Y2
+	VBROADCASTSS 28(SP), Y4
+	VBROADCASTSS 60(SP), Y5
+	VEXTRACTI128 $0x01, Y2, X3
+	VPMOVSXWD    X2, Y2
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 960(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 992(DX)
+	ADDQ         $0x000000b0, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ6KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ6KAVX2(SB), NOSPLIT, $64-56
+	MOVQ      w+0(FP), AX
+	MOVQ      rows+8(FP), CX
+	MOVQ      out+48(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+	VPMOVSXBW fortyEight<>+0(SB), Y1
+	VPMOVSXBW thirtyTwo<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	PREFETCHT0   1728(AX)
+	VPBROADCASTW 208(AX), X5
+	VCVTPH2PS    X5, Y5
+	VPMOVSXBD    192(AX), Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VPMOVSXBD    200(AX), Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VMOVUPS      (SI), X8
+	VPMOVZXBD    twice<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y8
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, (SP)
+	VMOVUPS      16(SI), X9
+	VPMOVZXBD    twice<>+0(SB), Y5
+	VPERMPS      Y9, Y5, Y9
+	VMULPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 32(SP)
+	VPMOVZXBW    128(AX), Y5
+	VPMOVZXBW    (AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSLLW       $0x04, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y2, Y7, Y7
+	VPMADDWD     (BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SP), Y10
+	VFMADD231PS  Y10, Y7, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y1, Y5, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y2, Y6, Y6
+	VPMADDWD     128(BX), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 16(SP), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VPMOVZXBW    32(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSLLW       $0x02, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y2, Y7, Y7
+	VPMADDWD     64(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 8(SP), Y10
+	VFMADD231PS  Y10, Y7, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPSRLW       $0x02, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y6, Y6
+	VPSUBW       Y2, Y6, Y6
+	VPMADDWD     192(BX), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 24(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VPMOVZXBW    144(AX), Y5
+	VPMOVZXBW    16(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSLLW       $0x04, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y2, Y7, Y7
+	VPMADDWD     32(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 4(SP), Y10
+	VFMADD231PS  Y10, Y7, Y4
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y1, Y5, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y2, Y6, Y6
+	VPMADDWD     160(BX), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 20(SP), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VPMOVZXBW    48(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSLLW       $0x02, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y2, Y7, Y7
+	VPMADDWD     96(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 12(SP), Y10
+	VFMADD231PS  Y10, Y7, Y4
+	VPSRLW       $0x04, Y6, Y6
+	VPSRLW       $0x02, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y6, Y6
+	VPSUBW       Y2, Y6, Y6
+	VPMADDWD     224(BX), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 28(SP), Y5
+	VFMADD231PS  Y5, Y6, Y4
+	VPMOVZXBW    160(AX), Y5
+	VPMOVZXBW    64(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSLLW       $0x04, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y2, Y7, Y7
+	VPMADDWD     256(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 32(SP), Y10
+	VFMADD231PS  Y10, Y7, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y1, Y5, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y2, Y6, Y6
+	VPMADDWD     384(BX), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 48(SP), Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VPMOVZXBW    96(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSLLW       $0x02, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y2, Y7, Y7
+	VPMADDWD     320(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 40(SP), Y10
+	VFMADD231PS  Y10, Y7, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPSRLW       $0x02, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y6, Y6
+	VPSUBW       Y2, Y6, Y6
+	VPMADDWD     448(BX), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 56(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VPMOVZXBW    176(AX), Y5
+	VPMOVZXBW    80(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSLLW       $0x04, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y2, Y7, Y7
+	VPMADDWD     288(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 36(SP), Y10
+	VFMADD231PS  Y10, Y7, Y4
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y1, Y5, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBW       Y2, Y6, Y6
+	VPMADDWD     416(BX), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 52(SP), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VPMOVZXBW    112(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSLLW       $0x02, Y5, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y7, Y7
+	VPSUBW       Y2, Y7, Y7
+	VPMADDWD     352(BX), Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 44(SP), Y10
+	VFMADD231PS  Y10, Y7, Y4
+	VPSRLW       $0x04, Y6, Y6
+	VPSRLW       $0x02, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y6, Y6
+	VPSUBW       Y2, Y6, Y6
+	VPMADDWD     480(BX), Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 60(SP), Y5
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         $0x000000d2, AX
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA fortyEight<>+0(SB)/16, $"0000000000000000"
+GLOBL fortyEight<>(SB), RODATA|NOPTR, $16
+
+// func decodeQ6KAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ6KAVX2(SB), NOSPLIT, $128-24
+	MOVQ      src+0(FP), AX
+	MOVQ      blocks+8(FP), CX
+	MOVQ      dst+16(FP), DX
+	VPMOVSXBW fifteen<>+0(SB), Y0
+	VPMOVSXBW fortyEight<>+0(SB), Y1
+	VPMOVSXBW thirtyTwo<>+0(SB), Y2
+
+block:
+	VPBROADCASTW 208(AX), X3
+	VCVTPH2PS    X3, Y3
+	VPMOVSXBD    192(AX), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VPMOVSXBD    200(AX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y5, 32(SP)
+	VPMOVZXBW    128(AX), Y3
+	VPMOVZXBW    (AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPSLLW       $0x04, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y2, Y5, Y5
+	VBROADCASTSS (SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, (DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 32(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y1, Y3, Y5
+	VPOR         Y5, Y4, Y4
+	VPSUBW       Y2, Y4, Y4
+	VBROADCASTSS 16(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 256(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 288(DX)
+	VPMOVZXBW    32(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPSLLW       $0x02, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y2, Y5, Y5
+	VBROADCASTSS 8(SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 128(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 160(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPOR         Y3, Y4, Y4
+	VPSUBW       Y2, Y4, Y4
+	VBROADCASTSS 24(SP), Y5
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 384(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 416(DX)
+	VPMOVZXBW    144(AX), Y3
+	VPMOVZXBW    16(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPSLLW       $0x04, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y2, Y5, Y5
+	VBROADCASTSS 4(SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 64(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 96(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y1, Y3, Y5
+	VPOR         Y5, Y4, Y4
+	VPSUBW       Y2, Y4, Y4
+	VBROADCASTSS 20(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 320(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 352(DX)
+	VPMOVZXBW    48(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPSLLW       $0x02, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y2, Y5, Y5
+	VBROADCASTSS 12(SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 192(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 224(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPOR         Y3, Y4, Y4
+	VPSUBW       Y2, Y4, Y4
+	VBROADCASTSS 28(SP), Y5
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 448(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 480(DX)
+	VPMOVZXBW    160(AX), Y3
+	VPMOVZXBW    64(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPSLLW       $0x04, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y2, Y5, Y5
+	VBROADCASTSS 32(SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 512(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 544(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y1, Y3, Y5
+	VPOR         Y5, Y4, Y4
+	VPSUBW       Y2, Y4, Y4
+	VBROADCASTSS 48(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 768(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 800(DX)
+	VPMOVZXBW    96(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPSLLW       $0x02, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y2, Y5, Y5
+	VBROADCASTSS 40(SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 640(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 672(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPOR         Y3, Y4, Y4
+	VPSUBW       Y2, Y4, Y4
+	VBROADCASTSS 56(SP), Y5
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 896(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 928(DX)
+	VPMOVZXBW    176(AX), Y3
+	VPMOVZXBW    80(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPSLLW       $0x04, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y2, Y5, Y5
+	VBROADCASTSS 36(SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 576(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 608(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y1, Y3, Y5
+	VPOR         Y5, Y4, Y4
+	VPSUBW       Y2, Y4, Y4
+	VBROADCASTSS 52(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 832(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 864(DX)
+	VPMOVZXBW    112(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPSLLW       $0x02, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBW       Y2, Y5, Y5
+	VBROADCASTSS 44(SP), Y7
+	VEXTRACTI128 $0x01, Y5, X6
+	VPMOVSXWD    X5, Y5
+	VPMOVSXWD    X6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 704(DX)
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMOVUPS      Y6, 736(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPOR         Y3, Y4, Y4
+	VPSUBW       Y2, Y4, Y4
+	VBROADCASTSS 60(SP), Y5
+	VEXTRACTI128 $0x01, Y4, X3
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 960(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 992(DX)
+	ADDQ         $0x000000d2, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ8KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotQ8KAVX2(SB), NOSPLIT, $32-56
+	MOVQ w+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ out+48(FP), DX
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	PREFETCHT0   1728(AX)
+	PREFETCHT0   1792(AX)
+	VBROADCASTSS (AX), Y2
+	VMULPS       (SI), Y2, Y2
+	VMOVUPS      Y2, (SP)
+	VPMOVSXBW    4(AX), Y2
+	VPMADDWD     (BX), Y2, Y2
+	VPMOVSXBW    20(AX), Y3
+	VPMADDWD     32(BX), Y3, Y3
+	VPADDD       Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS (SP), Y2
+	VFMADD231PS  Y2, Y3, Y0
+	VPMOVSXBW    36(AX), Y2
+	VPMADDWD     64(BX), Y2, Y2
+	VPMOVSXBW    52(AX), Y3
+	VPMADDWD     96(BX), Y3, Y3
+	VPADDD       Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 4(SP), Y2
+	VFMADD231PS  Y2, Y3, Y1
+	VPMOVSXBW    68(AX), Y2
+	VPMADDWD     128(BX), Y2, Y2
+	VPMOVSXBW    84(AX), Y3
+	VPMADDWD     160(BX), Y3, Y3
+	VPADDD       Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 8(SP), Y2
+	VFMADD231PS  Y2, Y3, Y0
+	VPMOVSXBW    100(AX), Y2
+	VPMADDWD     192(BX), Y2, Y2
+	VPMOVSXBW    116(AX), Y3
+	VPMADDWD     224(BX), Y3, Y3
+	VPADDD       Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 12(SP), Y2
+	VFMADD231PS  Y2, Y3, Y1
+	VPMOVSXBW    132(AX), Y2
+	VPMADDWD     256(BX), Y2, Y2
+	VPMOVSXBW    148(AX), Y3
+	VPMADDWD     288(BX), Y3, Y3
+	VPADDD       Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 16(SP), Y2
+	VFMADD231PS  Y2, Y3, Y0
+	VPMOVSXBW    164(AX), Y2
+	VPMADDWD     320(BX), Y2, Y2
+	VPMOVSXBW    180(AX), Y3
+	VPMADDWD     352(BX), Y3, Y3
+	VPADDD       Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 20(SP), Y2
+	VFMADD231PS  Y2, Y3, Y1
+	VPMOVSXBW    196(AX), Y2
+	VPMADDWD     384(BX), Y2, Y2
+	VPMOVSXBW    212(AX), Y3
+	VPMADDWD     416(BX), Y3, Y3
+	VPADDD       Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 24(SP), Y2
+	VFMADD231PS  Y2, Y3, Y0
+	VPMOVSXBW    228(AX), Y2
+	VPMADDWD     448(BX), Y2, Y2
+	VPMOVSXBW    244(AX), Y3
+	VPMADDWD     480(BX), Y3, Y3
+	VPADDD       Y2, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 28(SP), Y2
+	VFMADD231PS  Y2, Y3, Y1
+	ADDQ         $0x00000124, AX
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VHADDPS      X1, X1, X1
+	VHADDPS      X1, X1, X1
+	VMOVSS       X1, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func decodeQ8KAVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2
-TEXT ·quantizeAVX2(SB), NOSPLIT, $0-32
+TEXT ·decodeQ8KAVX2(SB), NOSPLIT, $64-24
+	MOVQ src+0(FP), AX
+	MOVQ blocks+8(FP), CX
+	MOVQ dst+16(FP), DX
+
+block:
+	VBROADCASTSS (AX), Y0
+	VMOVUPS      Y0, (SP)
+	VPMOVSXBW    4(AX), Y0
+	VBROADCASTSS (SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	VPMOVSXBW    20(AX), Y0
+	VBROADCASTSS (SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 64(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 96(DX)
+	VPMOVSXBW    36(AX), Y0
+	VBROADCASTSS 4(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 128(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 160(DX)
+	VPMOVSXBW    52(AX), Y0
+	VBROADCASTSS 4(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 192(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 224(DX)
+	VPMOVSXBW    68(AX), Y0
+	VBROADCASTSS 8(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 256(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 288(DX)
+	VPMOVSXBW    84(AX), Y0
+	VBROADCASTSS 8(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 320(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 352(DX)
+	VPMOVSXBW    100(AX), Y0
+	VBROADCASTSS 12(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 384(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 416(DX)
+	VPMOVSXBW    116(AX), Y0
+	VBROADCASTSS 12(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 448(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 480(DX)
+	VPMOVSXBW    132(AX), Y0
+	VBROADCASTSS 16(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 512(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 544(DX)
+	VPMOVSXBW    148(AX), Y0
+	VBROADCASTSS 16(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 576(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 608(DX)
+	VPMOVSXBW    164(AX), Y0
+	VBROADCASTSS 20(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 640(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 672(DX)
+	VPMOVSXBW    180(AX), Y0
+	VBROADCASTSS 20(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 704(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 736(DX)
+	VPMOVSXBW    196(AX), Y0
+	VBROADCASTSS 24(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 768(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 800(DX)
+	VPMOVSXBW    212(AX), Y0
+	VBROADCASTSS 24(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 832(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 864(DX)
+	VPMOVSXBW    228(AX), Y0
+	VBROADCASTSS 28(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 896(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 928(DX)
+	VPMOVSXBW    244(AX), Y0
+	VBROADCASTSS 28(SP), Y2
+	VEXTRACTI128 $0x01, Y0, X1
+	VPMOVSXWD    X0, Y0
+	VPMOVSXWD    X1, Y1
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 960(DX)
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      Y1, 992(DX)
+	ADDQ         $0x00000124, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotIQ4XSAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotIQ4XSAVX2(SB), NOSPLIT, $32-56
+	MOVQ      w+0(FP), AX
+	MOVQ      rows+8(FP), CX
+	MOVQ      out+48(FP), DX
+	VMOVDQU   fifteen<>+0(SB), X0
+	VMOVDQU   nonLinear<>+0(SB), X1
+	VPMOVSXBD thirtyTwo<>+0(SB), Y2
+	VPMOVSXBD fifteen<>+0(SB), Y3
+	VPMOVSXBD byFour<>+0(SB), Y5
+	VPMOVSXBD byTwo<>+0(SB), Y6
+	VPMOVSXBD fortyEight<>+0(SB), Y4
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	VPBROADCASTD 4(AX), Y9
+	VPSRLVD      Y5, Y9, Y9
+	VPAND        Y3, Y9, Y9
+	VPBROADCASTW 2(AX), Y10
+	VPSRLD       $0x10, Y10, Y10
+	VPSLLD       $0x04, Y10, Y10
+	VPSRLVD      Y6, Y10, Y10
+	VPAND        Y4, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VPSUBD       Y2, Y9, Y9
+	VPBROADCASTW (AX), X10
+	VCVTPH2PS    X10, Y10
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VMULPS       (SI), Y9, Y9
+	VMOVUPS      Y9, (SP)
+	VMOVDQU      8(AX), X9
+	VPSRLW       $0x04, X9, X10
+	VPAND        X0, X9, X9
+	VPSHUFB      X9, X1, X9
+	VPMOVSXBW    X9, Y9
+	VPMADDWD     (BX), Y9, Y9
+	VPAND        X0, X10, X10
+	VPSHUFB      X10, X1, X10
+	VPMOVSXBW    X10, Y10
+	VPMADDWD     32(BX), Y10, Y10
+	VPADDD       Y9, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS (SP), Y9
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVDQU      24(AX), X9
+	VPSRLW       $0x04, X9, X10
+	VPAND        X0, X9, X9
+	VPSHUFB      X9, X1, X9
+	VPMOVSXBW    X9, Y9
+	VPMADDWD     64(BX), Y9, Y9
+	VPAND        X0, X10, X10
+	VPSHUFB      X10, X1, X10
+	VPMOVSXBW    X10, Y10
+	VPMADDWD     96(BX), Y10, Y10
+	VPADDD       Y9, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 4(SP), Y9
+	VFMADD231PS  Y9, Y10, Y8
+	VMOVDQU      40(AX), X9
+	VPSRLW       $0x04, X9, X10
+	VPAND        X0, X9, X9
+	VPSHUFB      X9, X1, X9
+	VPMOVSXBW    X9, Y9
+	VPMADDWD     128(BX), Y9, Y9
+	VPAND        X0, X10, X10
+	VPSHUFB      X10, X1, X10
+	VPMOVSXBW    X10, Y10
+	VPMADDWD     160(BX), Y10, Y10
+	VPADDD       Y9, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 8(SP), Y9
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVDQU      56(AX), X9
+	VPSRLW       $0x04, X9, X10
+	VPAND        X0, X9, X9
+	VPSHUFB      X9, X1, X9
+	VPMOVSXBW    X9, Y9
+	VPMADDWD     192(BX), Y9, Y9
+	VPAND        X0, X10, X10
+	VPSHUFB      X10, X1, X10
+	VPMOVSXBW    X10, Y10
+	VPMADDWD     224(BX), Y10, Y10
+	VPADDD       Y9, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 12(SP), Y9
+	VFMADD231PS  Y9, Y10, Y8
+	VMOVDQU      72(AX), X9
+	VPSRLW       $0x04, X9, X10
+	VPAND        X0, X9, X9
+	VPSHUFB      X9, X1, X9
+	VPMOVSXBW    X9, Y9
+	VPMADDWD     256(BX), Y9, Y9
+	VPAND        X0, X10, X10
+	VPSHUFB      X10, X1, X10
+	VPMOVSXBW    X10, Y10
+	VPMADDWD     288(BX), Y10, Y10
+	VPADDD       Y9, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 16(SP), Y9
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVDQU      88(AX), X9
+	VPSRLW       $0x04, X9, X10
+	VPAND        X0, X9, X9
+	VPSHUFB      X9, X1, X9
+	VPMOVSXBW    X9, Y9
+	VPMADDWD     320(BX), Y9, Y9
+	VPAND        X0, X10, X10
+	VPSHUFB      X10, X1, X10
+	VPMOVSXBW    X10, Y10
+	VPMADDWD     352(BX), Y10, Y10
+	VPADDD       Y9, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 20(SP), Y9
+	VFMADD231PS  Y9, Y10, Y8
+	VMOVDQU      104(AX), X9
+	VPSRLW       $0x04, X9, X10
+	VPAND        X0, X9, X9
+	VPSHUFB      X9, X1, X9
+	VPMOVSXBW    X9, Y9
+	VPMADDWD     384(BX), Y9, Y9
+	VPAND        X0, X10, X10
+	VPSHUFB      X10, X1, X10
+	VPMOVSXBW    X10, Y10
+	VPMADDWD     416(BX), Y10, Y10
+	VPADDD       Y9, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 24(SP), Y9
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVDQU      120(AX), X9
+	VPSRLW       $0x04, X9, X10
+	VPAND        X0, X9, X9
+	VPSHUFB      X9, X1, X9
+	VPMOVSXBW    X9, Y9
+	VPMADDWD     448(BX), Y9, Y9
+	VPAND        X0, X10, X10
+	VPSHUFB      X10, X1, X10
+	VPMOVSXBW    X10, Y10
+	VPMADDWD     480(BX), Y10, Y10
+	VPADDD       Y9, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS 28(SP), Y9
+	VFMADD231PS  Y9, Y10, Y8
+	ADDQ         $0x00000088, AX
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y8, Y7, Y7
+	VEXTRACTF128 $0x01, Y7, X8
+	VADDPS       X8, X7, X8
+	VHADDPS      X8, X8, X8
+	VHADDPS      X8, X8, X8
+	VMOVSS       X8, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA byFour<>+0(SB)/8, $"\x00\x04\b\f\x10\x14\x18\x1c"
+GLOBL byFour<>(SB), RODATA|NOPTR, $8
+
+DATA byTwo<>+0(SB)/8, $"\x00\x02\x04\x06\b\n\f\x0e"
+GLOBL byTwo<>(SB), RODATA|NOPTR, $8
+
+// func decodeIQ4XSAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeIQ4XSAVX2(SB), NOSPLIT, $64-24
+	MOVQ      src+0(FP), AX
+	MOVQ      blocks+8(FP), CX
+	MOVQ      dst+16(FP), DX
+	VMOVDQU   fifteen<>+0(SB), X0
+	VMOVDQU   nonLinear<>+0(SB), X1
+	VPMOVSXBD thirtyTwo<>+0(SB), Y2
+	VPMOVSXBD fifteen<>+0(SB), Y3
+	VPMOVSXBD byFour<>+0(SB), Y5
+	VPMOVSXBD byTwo<>+0(SB), Y6
+	VPMOVSXBD fortyEight<>+0(SB), Y4
+
+block:
+	VPBROADCASTD 4(AX), Y7
+	VPSRLVD      Y5, Y7, Y7
+	VPAND        Y3, Y7, Y7
+	VPBROADCASTW 2(AX), Y8
+	VPSRLD       $0x10, Y8, Y8
+	VPSLLD       $0x04, Y8, Y8
+	VPSRLVD      Y6, Y8, Y8
+	VPAND        Y4, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPSUBD       Y2, Y7, Y7
+	VPBROADCASTW (AX), X8
+	VCVTPH2PS    X8, Y8
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      Y7, (SP)
+	VMOVDQU      8(AX), X7
+	VPSRLW       $0x04, X7, X8
+	VPAND        X0, X7, X7
+	VPSHUFB      X7, X1, X7
+	VPMOVSXBW    X7, Y7
+	VBROADCASTSS (SP), Y10
+	VEXTRACTI128 $0x01, Y7, X9
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X9, Y9
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, (DX)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      Y9, 32(DX)
+	VPAND        X0, X8, X8
+	VPSHUFB      X8, X1, X8
+	VPMOVSXBW    X8, Y7
+	VBROADCASTSS (SP), Y9
+	VEXTRACTI128 $0x01, Y7, X8
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X8, Y8
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 64(DX)
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VMOVUPS      Y8, 96(DX)
+	VMOVDQU      24(AX), X7
+	VPSRLW       $0x04, X7, X8
+	VPAND        X0, X7, X7
+	VPSHUFB      X7, X1, X7
+	VPMOVSXBW    X7, Y7
+	VBROADCASTSS 4(SP), Y10
+	VEXTRACTI128 $0x01, Y7, X9
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X9, Y9
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 128(DX)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      Y9, 160(DX)
+	VPAND        X0, X8, X8
+	VPSHUFB      X8, X1, X8
+	VPMOVSXBW    X8, Y7
+	VBROADCASTSS 4(SP), Y9
+	VEXTRACTI128 $0x01, Y7, X8
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X8, Y8
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 192(DX)
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VMOVUPS      Y8, 224(DX)
+	VMOVDQU      40(AX), X7
+	VPSRLW       $0x04, X7, X8
+	VPAND        X0, X7, X7
+	VPSHUFB      X7, X1, X7
+	VPMOVSXBW    X7, Y7
+	VBROADCASTSS 8(SP), Y10
+	VEXTRACTI128 $0x01, Y7, X9
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X9, Y9
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 256(DX)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      Y9, 288(DX)
+	VPAND        X0, X8, X8
+	VPSHUFB      X8, X1, X8
+	VPMOVSXBW    X8, Y7
+	VBROADCASTSS 8(SP), Y9
+	VEXTRACTI128 $0x01, Y7, X8
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X8, Y8
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 320(DX)
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VMOVUPS      Y8, 352(DX)
+	VMOVDQU      56(AX), X7
+	VPSRLW       $0x04, X7, X8
+	VPAND        X0, X7, X7
+	VPSHUFB      X7, X1, X7
+	VPMOVSXBW    X7, Y7
+	VBROADCASTSS 12(SP), Y10
+	VEXTRACTI128 $0x01, Y7, X9
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X9, Y9
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 384(DX)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      Y9, 416(DX)
+	VPAND        X0, X8, X8
+	VPSHUFB      X8, X1, X8
+	VPMOVSXBW    X8, Y7
+	VBROADCASTSS 12(SP), Y9
+	VEXTRACTI128 $0x01, Y7, X8
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X8, Y8
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 448(DX)
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VMOVUPS      Y8, 480(DX)
+	VMOVDQU      72(AX), X7
+	VPSRLW       $0x04, X7, X8
+	VPAND        X0, X7, X7
+	VPSHUFB      X7, X1, X7
+	VPMOVSXBW    X7, Y7
+	VBROADCASTSS 16(SP), Y10
+	VEXTRACTI128 $0x01, Y7, X9
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X9, Y9
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 512(DX)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      Y9, 544(DX)
+	VPAND        X0, X8, X8
+	VPSHUFB      X8, X1, X8
+	VPMOVSXBW    X8, Y7
+	VBROADCASTSS 16(SP), Y9
+	VEXTRACTI128 $0x01, Y7, X8
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X8, Y8
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 576(DX)
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VMOVUPS      Y8, 608(DX)
+	VMOVDQU      88(AX), X7
+	VPSRLW       $0x04, X7, X8
+	VPAND        X0, X7, X7
+	VPSHUFB      X7, X1, X7
+	VPMOVSXBW    X7, Y7
+	VBROADCASTSS 20(SP), Y10
+	VEXTRACTI128 $0x01, Y7, X9
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X9, Y9
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 640(DX)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      Y9, 672(DX)
+	VPAND        X0, X8, X8
+	VPSHUFB      X8, X1, X8
+	VPMOVSXBW    X8, Y7
+	VBROADCASTSS 20(SP), Y9
+	VEXTRACTI128 $0x01, Y7, X8
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X8, Y8
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 704(DX)
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VMOVUPS      Y8, 736(DX)
+	VMOVDQU      104(AX), X7
+	VPSRLW       $0x04, X7, X8
+	VPAND        X0, X7, X7
+	VPSHUFB      X7, X1, X7
+	VPMOVSXBW    X7, Y7
+	VBROADCASTSS 24(SP), Y10
+	VEXTRACTI128 $0x01, Y7, X9
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X9, Y9
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 768(DX)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      Y9, 800(DX)
+	VPAND        X0, X8, X8
+	VPSHUFB      X8, X1, X8
+	VPMOVSXBW    X8, Y7
+	VBROADCASTSS 24(SP), Y9
+	VEXTRACTI128 $0x01, Y7, X8
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X8, Y8
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 832(DX)
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VMOVUPS      Y8, 864(DX)
+	VMOVDQU      120(AX), X7
+	VPSRLW       $0x04, X7, X8
+	VPAND        X0, X7, X7
+	VPSHUFB      X7, X1, X7
+	VPMOVSXBW    X7, Y7
+	VBROADCASTSS 28(SP), Y10
+	VEXTRACTI128 $0x01, Y7, X9
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X9, Y9
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y10, Y7, Y7
+	VMOVUPS      Y7, 896(DX)
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      Y9, 928(DX)
+	VPAND        X0, X8, X8
+	VPSHUFB      X8, X1, X8
+	VPMOVSXBW    X8, Y7
+	VBROADCASTSS 28(SP), Y9
+	VEXTRACTI128 $0x01, Y7, X8
+	VPMOVSXWD    X7, Y7
+	VPMOVSXWD    X8, Y8
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y9, Y7, Y7
+	VMOVUPS      Y7, 960(DX)
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y9, Y8, Y8
+	VMOVUPS      Y8, 992(DX)
+	ADDQ         $0x00000088, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotTQ2_0AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotTQ2_0AVX2(SB), NOSPLIT, $32-56
+	MOVQ      w+0(FP), AX
+	MOVQ      rows+8(FP), CX
+	MOVQ      out+48(FP), DX
+	VPMOVSXBW three<>+0(SB), Y0
+	VPMOVSXBW one<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 64(AX), X4
+	VCVTPH2PS    X4, Y4
+	VMULPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VPMOVZXBW    (AX), Y4
+	VPMOVZXBW    16(AX), Y5
+	VPAND        Y0, Y4, Y6
+	VPSUBW       Y1, Y6, Y6
+	VPMADDWD     (BX), Y6, Y6
+	VPAND        Y0, Y5, Y7
+	VPSUBW       Y1, Y7, Y7
+	VPMADDWD     32(BX), Y7, Y7
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x02, Y4, Y6
+	VPAND        Y0, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VPMADDWD     64(BX), Y6, Y6
+	VPSRLW       $0x02, Y5, Y7
+	VPAND        Y0, Y7, Y7
+	VPSUBW       Y1, Y7, Y7
+	VPMADDWD     96(BX), Y7, Y7
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 4(SP), Y6
+	VFMADD231PS  Y6, Y7, Y3
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        Y0, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VPMADDWD     128(BX), Y6, Y6
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y7, Y7
+	VPSUBW       Y1, Y7, Y7
+	VPMADDWD     160(BX), Y7, Y7
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 8(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPSUBW       Y1, Y4, Y4
+	VPMADDWD     192(BX), Y4, Y4
+	VPSRLW       $0x06, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSUBW       Y1, Y5, Y5
+	VPMADDWD     224(BX), Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 12(SP), Y4
+	VFMADD231PS  Y4, Y5, Y3
+	VPMOVZXBW    32(AX), Y4
+	VPMOVZXBW    48(AX), Y5
+	VPAND        Y0, Y4, Y6
+	VPSUBW       Y1, Y6, Y6
+	VPMADDWD     256(BX), Y6, Y6
+	VPAND        Y0, Y5, Y7
+	VPSUBW       Y1, Y7, Y7
+	VPMADDWD     288(BX), Y7, Y7
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 16(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x02, Y4, Y6
+	VPAND        Y0, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VPMADDWD     320(BX), Y6, Y6
+	VPSRLW       $0x02, Y5, Y7
+	VPAND        Y0, Y7, Y7
+	VPSUBW       Y1, Y7, Y7
+	VPMADDWD     352(BX), Y7, Y7
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 20(SP), Y6
+	VFMADD231PS  Y6, Y7, Y3
+	VPSRLW       $0x04, Y4, Y6
+	VPAND        Y0, Y6, Y6
+	VPSUBW       Y1, Y6, Y6
+	VPMADDWD     384(BX), Y6, Y6
+	VPSRLW       $0x04, Y5, Y7
+	VPAND        Y0, Y7, Y7
+	VPSUBW       Y1, Y7, Y7
+	VPMADDWD     416(BX), Y7, Y7
+	VPADDD       Y6, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 24(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPSUBW       Y1, Y4, Y4
+	VPMADDWD     448(BX), Y4, Y4
+	VPSRLW       $0x06, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSUBW       Y1, Y5, Y5
+	VPMADDWD     480(BX), Y5, Y5
+	VPADDD       Y4, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 28(SP), Y4
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $0x00000042, AX
+	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x04, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA one<>+0(SB)/16, $"\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
+GLOBL one<>(SB), RODATA|NOPTR, $16
+
+// func decodeTQ2_0AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeTQ2_0AVX2(SB), NOSPLIT, $64-24
+	MOVQ      src+0(FP), AX
+	MOVQ      blocks+8(FP), CX
+	MOVQ      dst+16(FP), DX
+	VPMOVSXBW three<>+0(SB), Y0
+	VPMOVSXBW one<>+0(SB), Y1
+
+block:
+	VPBROADCASTW 64(AX), X2
+	VCVTPH2PS    X2, Y2
+	VMOVUPS      Y2, (SP)
+	VPMOVZXBW    (AX), Y2
+	VPMOVZXBW    16(AX), Y3
+	VPAND        Y0, Y2, Y4
+	VPSUBW       Y1, Y4, Y4
+	VBROADCASTSS (SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, (DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	VPAND        Y0, Y3, Y4
+	VPSUBW       Y1, Y4, Y4
+	VBROADCASTSS (SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 64(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 96(DX)
+	VPSRLW       $0x02, Y2, Y4
+	VPAND        Y0, Y4, Y4
+	VPSUBW       Y1, Y4, Y4
+	VBROADCASTSS 4(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 128(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 160(DX)
+	VPSRLW       $0x02, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VPSUBW       Y1, Y4, Y4
+	VBROADCASTSS 4(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 192(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 224(DX)
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        Y0, Y4, Y4
+	VPSUBW       Y1, Y4, Y4
+	VBROADCASTSS 8(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 256(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 288(DX)
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VPSUBW       Y1, Y4, Y4
+	VBROADCASTSS 8(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 320(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 352(DX)
+	VPSRLW       $0x06, Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VPSUBW       Y1, Y2, Y2
+	VBROADCASTSS 12(SP), Y5
+	VEXTRACTI128 $0x01, Y2, X4
+	VPMOVSXWD    X2, Y2
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 384(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 416(DX)
+	VPSRLW       $0x06, Y3, Y2
+	VPAND        Y0, Y2, Y2
+	VPSUBW       Y1, Y2, Y2
+	VBROADCASTSS 12(SP), Y4
+	VEXTRACTI128 $0x01, Y2, X3
+	VPMOVSXWD    X2, Y2
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 448(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, 480(DX)
+	VPMOVZXBW    32(AX), Y2
+	VPMOVZXBW    48(AX), Y3
+	VPAND        Y0, Y2, Y4
+	VPSUBW       Y1, Y4, Y4
+	VBROADCASTSS 16(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 512(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 544(DX)
+	VPAND        Y0, Y3, Y4
+	VPSUBW       Y1, Y4, Y4
+	VBROADCASTSS 16(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 576(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 608(DX)
+	VPSRLW       $0x02, Y2, Y4
+	VPAND        Y0, Y4, Y4
+	VPSUBW       Y1, Y4, Y4
+	VBROADCASTSS 20(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 640(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 672(DX)
+	VPSRLW       $0x02, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VPSUBW       Y1, Y4, Y4
+	VBROADCASTSS 20(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 704(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 736(DX)
+	VPSRLW       $0x04, Y2, Y4
+	VPAND        Y0, Y4, Y4
+	VPSUBW       Y1, Y4, Y4
+	VBROADCASTSS 24(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 768(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 800(DX)
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VPSUBW       Y1, Y4, Y4
+	VBROADCASTSS 24(SP), Y6
+	VEXTRACTI128 $0x01, Y4, X5
+	VPMOVSXWD    X4, Y4
+	VPMOVSXWD    X5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 832(DX)
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 864(DX)
+	VPSRLW       $0x06, Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VPSUBW       Y1, Y2, Y2
+	VBROADCASTSS 28(SP), Y5
+	VEXTRACTI128 $0x01, Y2, X4
+	VPMOVSXWD    X2, Y2
+	VPMOVSXWD    X4, Y4
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 896(DX)
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 928(DX)
+	VPSRLW       $0x06, Y3, Y2
+	VPAND        Y0, Y2, Y2
+	VPSUBW       Y1, Y2, Y2
+	VBROADCASTSS 28(SP), Y4
+	VEXTRACTI128 $0x01, Y2, X3
+	VPMOVSXWD    X2, Y2
+	VPMOVSXWD    X3, Y3
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 960(DX)
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      Y3, 992(DX)
+	ADDQ         $0x00000042, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func quantizeAVX2(x *float32, blocks int, q *int16, scale *float32, sum *float32)
+// Requires: AVX, AVX2
+TEXT ·quantizeAVX2(SB), NOSPLIT, $0-40
 	MOVQ         x+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         q+16(FP), DX
 	MOVQ         scale+24(FP), BX
+	MOVQ         sum+32(FP), SI
+	VPCMPEQW     Y3, Y3, Y3
+	VPSRLW       $0x0f, Y3, Y3
 	VPCMPEQD     Y0, Y0, Y0
 	VPSRLD       $0x01, Y0, Y0
 	VBROADCASTSS steps<>+0(SB), Y1
 	VBROADCASTSS least<>+0(SB), Y2
 
 next:
-	VMOVUPS      (AX), Y4
-	VPAND        Y0, Y4, Y3
-	VMOVUPS      32(AX), Y5
-	VPAND        Y0, Y5, Y6
-	VPMAXUD      Y6, Y3, Y3
-	VMOVUPS      64(AX), Y6
+	VMOVUPS      (AX), Y5
+	VPAND        Y0, Y5, Y4
+	VMOVUPS      32(AX), Y6
 	VPAND        Y0, Y6, Y7
-	VPMAXUD      Y7, Y3, Y3
-	VMOVUPS      96(AX), Y7
+	VPMAXUD      Y7, Y4, Y4
+	VMOVUPS      64(AX), Y7
 	VPAND        Y0, Y7, Y8
-	VPMAXUD      Y8, Y3, Y3
-	VEXTRACTI128 $0x01, Y3, X8
-	VPMAXUD      X8, X3, X8
-	VPSHUFD      $0x4e, X8, X3
-	VPMAXUD      X3, X8, X8
-	VPSHUFD      $0xb1, X8, X3
-	VPMAXUD      X3, X8, X8
-	VPBROADCASTD X8, Y3
-	VCMPPS       $0x05, Y2, Y3, Y9
-	VDIVPS       Y3, Y1, Y8
-	VDIVPS       Y1, Y3, Y3
-	VANDPS       Y9, Y8, Y8
-	VANDPS       Y9, Y3, Y3
-	VMOVSS       X3, (BX)
-	VMULPS       Y8, Y4, Y4
-	VCVTPS2DQ    Y4, Y4
-	VMULPS       Y8, Y5, Y5
+	VPMAXUD      Y8, Y4, Y4
+	VMOVUPS      96(AX), Y8
+	VPAND        Y0, Y8, Y9
+	VPMAXUD      Y9, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X9
+	VPMAXUD      X9, X4, X9
+	VPSHUFD      $0x4e, X9, X4
+	VPMAXUD      X4, X9, X9
+	VPSHUFD      $0xb1, X9, X4
+	VPMAXUD      X4, X9, X9
+	VPBROADCASTD X9, Y4
+	VCMPPS       $0x05, Y2, Y4, Y10
+	VDIVPS       Y4, Y1, Y9
+	VDIVPS       Y1, Y4, Y4
+	VANDPS       Y10, Y9, Y9
+	VANDPS       Y10, Y4, Y4
+	VMOVSS       X4, (BX)
+	VMULPS       Y9, Y5, Y5
 	VCVTPS2DQ    Y5, Y5
-	VMULPS       Y8, Y6, Y6
+	VMULPS       Y9, Y6, Y6
 	VCVTPS2DQ    Y6, Y6
-	VMULPS       Y8, Y7, Y7
+	VMULPS       Y9, Y7, Y7
 	VCVTPS2DQ    Y7, Y7
-	VPACKSSDW    Y5, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VMOVDQU      Y4, (DX)
-	VPACKSSDW    Y7, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VMOVDQU      Y6, 32(DX)
+	VMULPS       Y9, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VPACKSSDW    Y6, Y5, Y5
+	VPERMQ       $0xd8, Y5, Y5
+	VMOVDQU      Y5, (DX)
+	VPMADDWD     Y3, Y5, Y5
+	VPACKSSDW    Y8, Y7, Y7
+	VPERMQ       $0xd8, Y7, Y7
+	VMOVDQU      Y7, 32(DX)
+	VPMADDWD     Y3, Y7, Y7
+	VPHADDD      Y7, Y5, Y5
+	VPHADDD      Y5, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X9
+	VPADDD       X9, X5, X9
+	VCVTDQ2PS    X9, X9
+	VMULPS       X4, X9, X9
+	VMOVLPS      X9, (SI)
+	ADDQ         $0x08, SI
 	ADDQ         $0x80, AX
 	ADDQ         $0x40, DX
 	ADDQ         $0x04, BX
@@ -1344,7 +4881,7 @@ TEXT ·decodeF16AVX2(SB), NOSPLIT, $0-24
 next:
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (DX)
-	ADDQ      $0x10, AX
+	ADDQ      $0x00000010, AX
 	ADDQ      $0x20, DX
 	DECQ      CX
 	JNZ       next
@@ -1362,43 +4899,812 @@ next:
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (DX)
-	ADDQ      $0x10, AX
+	ADDQ      $0x00000010, AX
 	ADDQ      $0x20, DX
 	DECQ      CX
 	JNZ       next
 	VZEROUPPER
 	RET
 
-// func decodeQ8AVX2(src *byte, blocks int, dst *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·decodeQ8AVX2(SB), NOSPLIT, $0-24
+// func panelx1AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·panelx1AVX2(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	MOVQ   sums+32(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      64(AX), Y2
+	VMOVUPS      96(AX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      128(AX), Y2
+	VMOVUPS      160(AX), Y3
+	VBROADCASTSS 8(DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      192(AX), Y2
+	VMOVUPS      224(AX), Y3
+	VBROADCASTSS 12(DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x04, CX
+	JGE          four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          one
+
+done:
+	VADDPS  (BX), Y0, Y0
+	VMOVUPS Y0, (BX)
+	VADDPS  32(BX), Y1, Y1
+	VMOVUPS Y1, 32(BX)
+	VZEROUPPER
+	RET
+
+// func panelx2AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·panelx2AVX2(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	MOVQ   sums+32(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      64(AX), Y4
+	VMOVUPS      96(AX), Y5
+	VBROADCASTSS 4(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      128(AX), Y4
+	VMOVUPS      160(AX), Y5
+	VBROADCASTSS 8(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      192(AX), Y4
+	VMOVUPS      224(AX), Y5
+	VBROADCASTSS 12(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x04, CX
+	JGE          four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          one
+
+done:
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (SI)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(SI)
+	VADDPS  64(SI), Y2, Y2
+	VMOVUPS Y2, 64(SI)
+	VADDPS  96(SI), Y3, Y3
+	VMOVUPS Y3, 96(SI)
+	VZEROUPPER
+	RET
+
+// func panelx3AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·panelx3AVX2(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	MOVQ   sums+32(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      64(AX), Y6
+	VMOVUPS      96(AX), Y7
+	VBROADCASTSS 4(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      128(AX), Y6
+	VMOVUPS      160(AX), Y7
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      192(AX), Y6
+	VMOVUPS      224(AX), Y7
+	VBROADCASTSS 12(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x04, CX
+	JGE          four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          one
+
+done:
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (SI)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(SI)
+	VADDPS  64(SI), Y2, Y2
+	VMOVUPS Y2, 64(SI)
+	VADDPS  96(SI), Y3, Y3
+	VMOVUPS Y3, 96(SI)
+	VADDPS  128(SI), Y4, Y4
+	VMOVUPS Y4, 128(SI)
+	VADDPS  160(SI), Y5, Y5
+	VMOVUPS Y5, 160(SI)
+	VZEROUPPER
+	RET
+
+// func panelx4AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·panelx4AVX2(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	MOVQ   sums+32(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      64(AX), Y8
+	VMOVUPS      96(AX), Y9
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      128(AX), Y8
+	VMOVUPS      160(AX), Y9
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      192(AX), Y8
+	VMOVUPS      224(AX), Y9
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x04, CX
+	JGE          four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         CX
+	JNZ          one
+
+done:
+	VADDPS  (DI), Y0, Y0
+	VMOVUPS Y0, (DI)
+	VADDPS  32(DI), Y1, Y1
+	VMOVUPS Y1, 32(DI)
+	VADDPS  64(DI), Y2, Y2
+	VMOVUPS Y2, 64(DI)
+	VADDPS  96(DI), Y3, Y3
+	VMOVUPS Y3, 96(DI)
+	VADDPS  128(DI), Y4, Y4
+	VMOVUPS Y4, 128(DI)
+	VADDPS  160(DI), Y5, Y5
+	VMOVUPS Y5, 160(DI)
+	VADDPS  192(DI), Y6, Y6
+	VMOVUPS Y6, 192(DI)
+	VADDPS  224(DI), Y7, Y7
+	VMOVUPS Y7, 224(DI)
+	VZEROUPPER
+	RET
+
+// func panelx5AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·panelx5AVX2(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	MOVQ   sums+32(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      64(AX), Y10
+	VMOVUPS      96(AX), Y11
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      128(AX), Y10
+	VMOVUPS      160(AX), Y11
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 8(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 8(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      192(AX), Y10
+	VMOVUPS      224(AX), Y11
+	VBROADCASTSS 12(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 12(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x04, CX
+	JGE          four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         CX
+	JNZ          one
+
+done:
+	VADDPS  (DI), Y0, Y0
+	VMOVUPS Y0, (DI)
+	VADDPS  32(DI), Y1, Y1
+	VMOVUPS Y1, 32(DI)
+	VADDPS  64(DI), Y2, Y2
+	VMOVUPS Y2, 64(DI)
+	VADDPS  96(DI), Y3, Y3
+	VMOVUPS Y3, 96(DI)
+	VADDPS  128(DI), Y4, Y4
+	VMOVUPS Y4, 128(DI)
+	VADDPS  160(DI), Y5, Y5
+	VMOVUPS Y5, 160(DI)
+	VADDPS  192(DI), Y6, Y6
+	VMOVUPS Y6, 192(DI)
+	VADDPS  224(DI), Y7, Y7
+	VMOVUPS Y7, 224(DI)
+	VADDPS  256(DI), Y8, Y8
+	VMOVUPS Y8, 256(DI)
+	VADDPS  288(DI), Y9, Y9
+	VMOVUPS Y9, 288(DI)
+	VZEROUPPER
+	RET
+
+// func panelx6AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·panelx6AVX2(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	MOVQ   sums+32(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS      (AX), Y12
+	VMOVUPS      32(AX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      64(AX), Y12
+	VMOVUPS      96(AX), Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      128(AX), Y12
+	VMOVUPS      160(AX), Y13
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      192(AX), Y12
+	VMOVUPS      224(AX), Y13
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x04, CX
+	JGE          four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS      (AX), Y12
+	VMOVUPS      32(AX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         CX
+	JNZ          one
+
+done:
+	VADDPS  (DI), Y0, Y0
+	VMOVUPS Y0, (DI)
+	VADDPS  32(DI), Y1, Y1
+	VMOVUPS Y1, 32(DI)
+	VADDPS  64(DI), Y2, Y2
+	VMOVUPS Y2, 64(DI)
+	VADDPS  96(DI), Y3, Y3
+	VMOVUPS Y3, 96(DI)
+	VADDPS  128(DI), Y4, Y4
+	VMOVUPS Y4, 128(DI)
+	VADDPS  160(DI), Y5, Y5
+	VMOVUPS Y5, 160(DI)
+	VADDPS  192(DI), Y6, Y6
+	VMOVUPS Y6, 192(DI)
+	VADDPS  224(DI), Y7, Y7
+	VMOVUPS Y7, 224(DI)
+	VADDPS  256(DI), Y8, Y8
+	VMOVUPS Y8, 256(DI)
+	VADDPS  288(DI), Y9, Y9
+	VMOVUPS Y9, 288(DI)
+	VADDPS  320(DI), Y10, Y10
+	VMOVUPS Y10, 320(DI)
+	VADDPS  352(DI), Y11, Y11
+	VMOVUPS Y11, 352(DI)
+	VZEROUPPER
+	RET
+
+// func transposeAVX2(src *float32, stride int, steps int, panel *float32)
+// Requires: AVX
+TEXT ·transposeAVX2(SB), NOSPLIT, $0-32
 	MOVQ src+0(FP), AX
-	MOVQ blocks+8(FP), CX
-	MOVQ dst+16(FP), DX
+	MOVQ stride+8(FP), CX
+	MOVQ steps+16(FP), DX
+	MOVQ panel+24(FP), BX
+	LEAQ (AX)(CX*4), SI
+	LEAQ (SI)(CX*4), DI
+	LEAQ (DI)(CX*4), R8
+	LEAQ (CX)(CX*2), R9
 
 next:
-	VPBROADCASTW (AX), X0
-	VCVTPH2PS    X0, Y0
-	VPMOVSXBD    2(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (DX)
-	VPMOVSXBD    10(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	VPMOVSXBD    18(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 64(DX)
-	VPMOVSXBD    26(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 96(DX)
-	ADDQ         $0x22, AX
-	ADDQ         $0x80, DX
-	DECQ         CX
-	JNZ          next
+	VMOVUPS    (AX), Y0
+	VMOVUPS    (AX)(CX*1), Y1
+	VMOVUPS    (AX)(CX*2), Y2
+	VMOVUPS    (AX)(R9*1), Y3
+	VMOVUPS    (SI), Y4
+	VMOVUPS    (SI)(CX*1), Y5
+	VMOVUPS    (SI)(CX*2), Y6
+	VMOVUPS    (SI)(R9*1), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VUNPCKLPS  Y5, Y4, Y3
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VSHUFPS    $0x44, Y1, Y8, Y7
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y2, Y0, Y8
+	VSHUFPS    $0xee, Y2, Y0, Y0
+	VSHUFPS    $0x44, Y5, Y3, Y2
+	VSHUFPS    $0xee, Y5, Y3, Y3
+	VSHUFPS    $0x44, Y6, Y4, Y5
+	VSHUFPS    $0xee, Y6, Y4, Y4
+	VPERM2F128 $0x20, Y2, Y7, Y6
+	VPERM2F128 $0x31, Y2, Y7, Y2
+	VMOVUPS    Y6, (BX)
+	VMOVUPS    Y2, 256(BX)
+	VPERM2F128 $0x20, Y3, Y1, Y2
+	VPERM2F128 $0x31, Y3, Y1, Y1
+	VMOVUPS    Y2, 64(BX)
+	VMOVUPS    Y1, 320(BX)
+	VPERM2F128 $0x20, Y5, Y8, Y1
+	VPERM2F128 $0x31, Y5, Y8, Y2
+	VMOVUPS    Y1, 128(BX)
+	VMOVUPS    Y2, 384(BX)
+	VPERM2F128 $0x20, Y4, Y0, Y1
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y1, 192(BX)
+	VMOVUPS    Y0, 448(BX)
+	VMOVUPS    (DI), Y0
+	VMOVUPS    (DI)(CX*1), Y1
+	VMOVUPS    (DI)(CX*2), Y2
+	VMOVUPS    (DI)(R9*1), Y3
+	VMOVUPS    (R8), Y4
+	VMOVUPS    (R8)(CX*1), Y5
+	VMOVUPS    (R8)(CX*2), Y6
+	VMOVUPS    (R8)(R9*1), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VUNPCKLPS  Y5, Y4, Y3
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VSHUFPS    $0x44, Y1, Y8, Y7
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y2, Y0, Y8
+	VSHUFPS    $0xee, Y2, Y0, Y0
+	VSHUFPS    $0x44, Y5, Y3, Y2
+	VSHUFPS    $0xee, Y5, Y3, Y3
+	VSHUFPS    $0x44, Y6, Y4, Y5
+	VSHUFPS    $0xee, Y6, Y4, Y4
+	VPERM2F128 $0x20, Y2, Y7, Y6
+	VPERM2F128 $0x31, Y2, Y7, Y2
+	VMOVUPS    Y6, 32(BX)
+	VMOVUPS    Y2, 288(BX)
+	VPERM2F128 $0x20, Y3, Y1, Y2
+	VPERM2F128 $0x31, Y3, Y1, Y1
+	VMOVUPS    Y2, 96(BX)
+	VMOVUPS    Y1, 352(BX)
+	VPERM2F128 $0x20, Y5, Y8, Y1
+	VPERM2F128 $0x31, Y5, Y8, Y2
+	VMOVUPS    Y1, 160(BX)
+	VMOVUPS    Y2, 416(BX)
+	VPERM2F128 $0x20, Y4, Y0, Y1
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y1, 224(BX)
+	VMOVUPS    Y0, 480(BX)
+	ADDQ       $0x20, AX
+	ADDQ       $0x20, SI
+	ADDQ       $0x20, DI
+	ADDQ       $0x20, R8
+	ADDQ       $0x00000200, BX
+	DECQ       DX
+	JNZ        next
 	VZEROUPPER
 	RET
 
