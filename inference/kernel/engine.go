@@ -55,12 +55,12 @@ func grow[T any](b *[]T, n int) []T {
 	return (*b)[:n]
 }
 
-// activations are values in blocks of 32: integers, each times the scale of its block. With 16 bits they are as exact as the
-// sums of products are, and where memory sets the pace, products with them are as fast as with 8 bits.
+// activations are values in blocks of 32: 8-bit integers, each times the scale of its block.
 type activations struct {
-	q     []int16
+	q     []int8
 	scale []float32
-	sum   []float32 // of each 16 values
+	sum16 []float32 // of each 16 values
+	sum32 []float32
 }
 
 // newActivations returns room for n values, a multiple of 32.
@@ -72,12 +72,12 @@ func newActivations(n int) activations {
 
 // resize makes room for n values.
 func (a *activations) resize(n int) {
-	*a = activations{grow(&a.q, n), grow(&a.scale, n/32), grow(&a.sum, n/16)}
+	*a = activations{grow(&a.q, n), grow(&a.scale, n/32), grow(&a.sum16, n/16), grow(&a.sum32, n/32)}
 }
 
 // slice returns the values from lo to hi-1, both multiples of 32.
 func (a activations) slice(lo, hi int) activations {
-	return activations{a.q[lo:hi], a.scale[lo/32 : hi/32], a.sum[lo/16 : hi/16]}
+	return activations{a.q[lo:hi], a.scale[lo/32 : hi/32], a.sum16[lo/16 : hi/16], a.sum32[lo/32 : hi/32]}
 }
 
 // integer tells whether single vectors are multiplied as integers with weights of the type, which is much faster than turning
@@ -145,8 +145,8 @@ func (plain) quantize(x []float32, to activations) {
 			largest = max(largest, math.Float32bits(v)&^(1<<31))
 		}
 		limit := math.Float32frombits(largest)
-		to.scale[b] = limit / 32767
-		inverse := 32767 / limit
+		to.scale[b] = limit / 127
+		inverse := 127 / limit
 		if limit < 0x1p-100 {
 			to.scale[b], inverse = 0, 0
 		}
@@ -155,7 +155,7 @@ func (plain) quantize(x []float32, to activations) {
 			clear(q)
 		} else {
 			for i, v := range block {
-				q[i] = int16(math.RoundToEven(float64(v * inverse)))
+				q[i] = int8(math.RoundToEven(float64(v * inverse)))
 			}
 		}
 		for half := range 2 {
@@ -163,8 +163,9 @@ func (plain) quantize(x []float32, to activations) {
 			for _, v := range q[16*half : 16*half+16] {
 				sum += int32(v)
 			}
-			to.sum[2*b+half] = float32(sum) * to.scale[b]
+			to.sum16[2*b+half] = float32(sum) * to.scale[b]
 		}
+		to.sum32[b] = to.sum16[2*b] + to.sum16[2*b+1]
 	}
 }
 

@@ -50,19 +50,27 @@ var avx512 = vector{
 	bf16: tiles{tileBF16x4AVX512, tileBF16x1AVX512},
 }
 
-// blocks are the kernels for the types of integer.
+// blocks are the kernels for the types of integer. wide says that 32 weights share a scale; otherwise 16 do.
 var blocks = map[tensor.Type]struct {
-	dot    func(w *byte, rows, blocks int, q *int16, scale, sum, out *float32)
+	wide   bool
+	dot    func(w *byte, rows, blocks int, q *int8, scale, sum, out *float32)
 	decode func(src *byte, blocks int, dst *float32)
 }{
-	tensor.Q4_0: {dotQ4_0AVX2, decodeQ4_0AVX2}, tensor.Q4_1: {dotQ4_1AVX2, decodeQ4_1AVX2},
-	tensor.Q5_0: {dotQ5_0AVX2, decodeQ5_0AVX2}, tensor.Q5_1: {dotQ5_1AVX2, decodeQ5_1AVX2},
-	tensor.Q8_0: {dotQ8_0AVX2, decodeQ8_0AVX2}, tensor.IQ4NL: {dotIQ4NLAVX2, decodeIQ4NLAVX2},
-	tensor.MXFP4: {dotMXFP4AVX2, decodeMXFP4AVX2}, tensor.Q2K: {dotQ2KAVX2, decodeQ2KAVX2},
-	tensor.Q3K: {dotQ3KAVX2, decodeQ3KAVX2}, tensor.Q4K: {dotQ4KAVX2, decodeQ4KAVX2},
-	tensor.Q5K: {dotQ5KAVX2, decodeQ5KAVX2}, tensor.Q6K: {dotQ6KAVX2, decodeQ6KAVX2},
-	tensor.Q8K: {dotQ8KAVX2, decodeQ8KAVX2}, tensor.IQ4XS: {dotIQ4XSAVX2, decodeIQ4XSAVX2},
-	tensor.TQ2_0: {dotTQ2_0AVX2, decodeTQ2_0AVX2},
+	tensor.Q4_0:  {true, dotQ4_0AVX2, decodeQ4_0AVX2},
+	tensor.Q4_1:  {true, dotQ4_1AVX2, decodeQ4_1AVX2},
+	tensor.Q5_0:  {true, dotQ5_0AVX2, decodeQ5_0AVX2},
+	tensor.Q5_1:  {true, dotQ5_1AVX2, decodeQ5_1AVX2},
+	tensor.Q8_0:  {true, dotQ8_0AVX2, decodeQ8_0AVX2},
+	tensor.IQ4NL: {true, dotIQ4NLAVX2, decodeIQ4NLAVX2},
+	tensor.MXFP4: {true, dotMXFP4AVX2, decodeMXFP4AVX2},
+	tensor.Q2K:   {false, dotQ2KAVX2, decodeQ2KAVX2},
+	tensor.Q3K:   {false, dotQ3KAVX2, decodeQ3KAVX2},
+	tensor.Q4K:   {true, dotQ4KAVX2, decodeQ4KAVX2},
+	tensor.Q5K:   {true, dotQ5KAVX2, decodeQ5KAVX2},
+	tensor.Q6K:   {false, dotQ6KAVX2, decodeQ6KAVX2},
+	tensor.Q8K:   {true, dotQ8KAVX2, decodeQ8KAVX2},
+	tensor.IQ4XS: {true, dotIQ4XSAVX2, decodeIQ4XSAVX2},
+	tensor.TQ2_0: {true, dotTQ2_0AVX2, decodeTQ2_0AVX2},
 }
 
 func (e *vector) name() string { return e.needs }
@@ -121,11 +129,15 @@ func (e *vector) integerDots(t tensor.Type, w []byte, x activations, out []float
 	n := len(x.q)
 	size, ok := t.Size(int64(n))
 	k, known := blocks[t]
-	if !ok || !known || n == 0 || len(x.scale) != n/32 || len(x.sum) != n/16 || len(out) == 0 || int64(len(w)) != size*int64(len(out)) {
+	if !ok || !known || n == 0 || len(x.scale) != n/32 || len(x.sum16) != n/16 || len(x.sum32) != n/32 || len(out) == 0 || int64(len(w)) != size*int64(len(out)) {
 		panic("kernel: rows of another length than the activations")
 	}
 	elements, _ := t.Block()
-	k.dot(&w[0], len(out), n/elements, &x.q[0], &x.scale[0], &x.sum[0], &out[0])
+	sum := &x.sum16[0]
+	if k.wide {
+		sum = &x.sum32[0]
+	}
+	k.dot(&w[0], len(out), n/elements, &x.q[0], &x.scale[0], sum, &out[0])
 }
 
 // A panel is 16 rows by at most panelCols columns, a multiple of all blocks, so that it stays in the first-level cache while all
@@ -204,10 +216,10 @@ func (e *vector) decode(t tensor.Type, dst []float32, src []byte) error {
 
 func (e *vector) quantize(x []float32, to activations) {
 	blocks := len(to.scale)
-	if len(x) != 32*blocks || len(to.q) != 32*blocks || len(to.sum) != 2*blocks || blocks == 0 {
+	if len(x) != 32*blocks || len(to.q) != 32*blocks || len(to.sum16) != 2*blocks || len(to.sum32) != blocks || blocks == 0 {
 		panic("kernel: activations of another length than their values")
 	}
-	quantizeAVX2(&x[0], blocks, &to.q[0], &to.scale[0], &to.sum[0])
+	quantizeAVX2(&x[0], blocks, &to.q[0], &to.scale[0], &to.sum16[0], &to.sum32[0])
 }
 
 func (e *vector) scores(q, k []float32, stride int, out []float32, s *scratch) {

@@ -118,7 +118,7 @@ func TestEnginesAgree(t *testing.T) {
 					for i := range n {
 						scale := want.scale[i/32]
 						finite := near(scale, scale, 0) && !math.IsInf(float64(scale), 0) && !math.IsNaN(float64(scale))
-						if !near(scale, got.scale[i/32], 0) || finite && (want.q[i] != got.q[i] || want.sum[i/16] != got.sum[i/16]) {
+						if !near(scale, got.scale[i/32], 0) || finite && (want.q[i] != got.q[i] || want.sum16[i/16] != got.sum16[i/16] || want.sum32[i/32] != got.sum32[i/32]) {
 							t.Fatalf("%d values, %s: element %d (%v) is %d * %v, want %d * %v", n, name, i, x[i], got.q[i], got.scale[i/32], want.q[i], scale)
 						}
 					}
@@ -297,7 +297,7 @@ func TestEnginesCheckLengths(t *testing.T) {
 			func() { e.dots(tensor.F32, nil, nil, x[:2], &scratch{}) },
 			func() { e.integerDots(tensor.Q8_0, make([]byte, 67), newActivations(64), x[:1], &scratch{}) },
 			func() {
-				e.integerDots(tensor.Q8_0, make([]byte, 68), activations{make([]int16, 63), x[:2], x[:4]}, x[:1], &scratch{})
+				e.integerDots(tensor.Q8_0, make([]byte, 68), activations{make([]int8, 63), x[:2], x[:4], x[:2]}, x[:1], &scratch{})
 			},
 			func() { e.quantize(x, newActivations(32)) },
 			func() { e.scores(x[:32], x, 33, x[:2], &scratch{}) },

@@ -127,7 +127,7 @@ func checkMul(t *testing.T, e engine, typ tensor.Type, rows, cols int) {
 						for c := range cols {
 							w := 0.5 * float64(weights[i%rows*cols+c])
 							block := x[i/rows*cols+c/32*32:][:32]
-							step := float64(max(slices.Max(block), -slices.Min(block))) / 32767
+							step := float64(max(slices.Max(block), -slices.Min(block))) / 127
 							bound += math.Abs(w) * step / 2
 						}
 					}

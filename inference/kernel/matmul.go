@@ -111,7 +111,7 @@ const (
 )
 
 // Mul sets y[i*m.Rows+r] to the dot product of row r of m and x[i*m.Cols:(i+1)*m.Cols], times m.Scale, plus bias[r] when bias is not nil,
-// for i from 0 to n-1. A few vectors and block types are multiplied as integers, x with 16 bits.
+// for i from 0 to n-1. A few vectors and block types are multiplied as integers, x with 8 bits.
 func (p *Product) Mul(m *Matrix, bias, x []float32, n int, y []float32) error {
 	if len(x) < n*m.Cols || len(y) < n*m.Rows || bias != nil && len(bias) != m.Rows {
 		return fmt.Errorf("multiply %d x %d by %d vectors in %d elements into %d", m.Rows, m.Cols, n, len(x), len(y))

@@ -74,160 +74,160 @@ func tileBF16x1AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 //go:noescape
 func reduceAVX512(acc *float32, n int, out *float32)
 
-// dotQ8_0AVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotQ8_0AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotQ8_0AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotQ8_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ8_0AVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeQ8_0AVX2(src *byte, blocks int, dst *float32)
 
-// dotQ4_0AVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotQ4_0AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotQ4_0AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotQ4_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ4_0AVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeQ4_0AVX2(src *byte, blocks int, dst *float32)
 
-// dotQ4_1AVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotQ4_1AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotQ4_1AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotQ4_1AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ4_1AVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeQ4_1AVX2(src *byte, blocks int, dst *float32)
 
-// dotQ5_0AVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotQ5_0AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotQ5_0AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotQ5_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ5_0AVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeQ5_0AVX2(src *byte, blocks int, dst *float32)
 
-// dotQ5_1AVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotQ5_1AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotQ5_1AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotQ5_1AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ5_1AVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeQ5_1AVX2(src *byte, blocks int, dst *float32)
 
-// dotIQ4NLAVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotIQ4NLAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotIQ4NLAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotIQ4NLAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeIQ4NLAVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeIQ4NLAVX2(src *byte, blocks int, dst *float32)
 
-// dotMXFP4AVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotMXFP4AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotMXFP4AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotMXFP4AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeMXFP4AVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeMXFP4AVX2(src *byte, blocks int, dst *float32)
 
-// dotQ2KAVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotQ2KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
 //
 //go:noescape
-func dotQ2KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotQ2KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ2KAVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeQ2KAVX2(src *byte, blocks int, dst *float32)
 
-// dotQ3KAVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotQ3KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
 //
 //go:noescape
-func dotQ3KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotQ3KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ3KAVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeQ3KAVX2(src *byte, blocks int, dst *float32)
 
-// dotQ4KAVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotQ4KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotQ4KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotQ4KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ4KAVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeQ4KAVX2(src *byte, blocks int, dst *float32)
 
-// dotQ5KAVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotQ5KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotQ5KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotQ5KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ5KAVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeQ5KAVX2(src *byte, blocks int, dst *float32)
 
-// dotQ6KAVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotQ6KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
 //
 //go:noescape
-func dotQ6KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotQ6KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ6KAVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeQ6KAVX2(src *byte, blocks int, dst *float32)
 
-// dotQ8KAVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotQ8KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotQ8KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotQ8KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ8KAVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeQ8KAVX2(src *byte, blocks int, dst *float32)
 
-// dotIQ4XSAVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotIQ4XSAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotIQ4XSAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotIQ4XSAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeIQ4XSAVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeIQ4XSAVX2(src *byte, blocks int, dst *float32)
 
-// dotTQ2_0AVX2 sets out to the products of rows of blocks and activations. rows and blocks are not 0.
+// dotTQ2_0AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotTQ2_0AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+func dotTQ2_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeTQ2_0AVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
 func decodeTQ2_0AVX2(src *byte, blocks int, dst *float32)
 
-// quantizeAVX2 rounds blocks of 32 to multiples of a 32767th of the largest of each, and sets sum to the sums of each 16. blocks is not 0.
+// quantizeAVX2 rounds blocks of 32 to multiples of a 127th of the largest of each, and sets the sums of each 16 and 32. blocks is not 0.
 //
 //go:noescape
-func quantizeAVX2(x *float32, blocks int, q *int16, scale *float32, sum *float32)
+func quantizeAVX2(x *float32, blocks int, q *int8, scale *float32, sums16 *float32, sums32 *float32)
 
 // decodeF16AVX2 turns eight elements per step into float32. steps is not 0.
 //

@@ -460,51 +460,77 @@ next:
 	VZEROUPPER
 	RET
 
-// func dotQ8_0AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// func dotQ8_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotQ8_0AVX2(SB), NOSPLIT, $0-56
-	MOVQ w+0(FP), AX
-	MOVQ rows+8(FP), CX
-	MOVQ out+48(FP), DX
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTW oneWord<>+0(SB), Y0
 
 row:
 	MOVQ   q+24(FP), BX
 	MOVQ   scale+32(FP), SI
 	MOVQ   sum+40(FP), DI
 	MOVQ   blocks+16(FP), R8
-	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
 
 block:
 	PREFETCHT0   1536(AX)
-	VPBROADCASTW (AX), X2
-	VCVTPH2PS    X2, Y2
-	VBROADCASTSS (SI), Y3
-	VMULPS       Y3, Y2, Y2
-	VPMOVSXBW    2(AX), Y3
-	VPMADDWD     (BX), Y3, Y3
-	VPMOVSXBW    18(AX), Y4
-	VPMADDWD     32(BX), Y4, Y4
-	VPADDD       Y3, Y4, Y4
+	VPBROADCASTW (AX), X3
+	VCVTPH2PS    X3, Y3
+	VBROADCASTSS (SI), Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVDQU      2(AX), Y4
+	VMOVDQU      (BX), Y5
+	VPSIGNB      Y4, Y5, Y5
+	VPABSB       Y4, Y4
+	VPMADDUBSW   Y5, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         $0x00000022, AX
-	ADDQ         $0x00000040, BX
+	ADDQ         $0x00000020, BX
 	ADDQ         $0x00000004, SI
-	ADDQ         $0x00000008, DI
+	ADDQ         $0x00000004, DI
+	DECQ         R8
+	JZ           end
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X3
+	VCVTPH2PS    X3, Y3
+	VBROADCASTSS (SI), Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVDQU      2(AX), Y4
+	VMOVDQU      (BX), Y5
+	VPSIGNB      Y4, Y5, Y5
+	VPABSB       Y4, Y4
+	VPMADDUBSW   Y5, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
 	DECQ         R8
 	JNZ          block
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VHADDPS      X1, X1, X1
-	VHADDPS      X1, X1, X1
-	VMOVSS       X1, (DX)
-	ADDQ         $0x04, DX
+
+end:
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
 	RET
+
+DATA oneWord<>+0(SB)/2, $"\x01\x00"
+GLOBL oneWord<>(SB), RODATA|NOPTR, $2
 
 // func decodeQ8_0AVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
@@ -516,26 +542,26 @@ TEXT ·decodeQ8_0AVX2(SB), NOSPLIT, $0-24
 block:
 	VPBROADCASTW (AX), X0
 	VCVTPH2PS    X0, Y0
-	VPMOVSXBW    2(AX), Y1
+	VMOVDQU      2(AX), Y1
 	VEXTRACTI128 $0x01, Y1, X2
-	VPMOVSXWD    X1, Y1
-	VPMOVSXWD    X2, Y2
+	VPMOVSXBD    X1, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      Y3, (DX)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVSXBD    X1, Y1
 	VCVTDQ2PS    Y1, Y1
 	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (DX)
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y0, Y2, Y2
-	VMOVUPS      Y2, 32(DX)
-	VPMOVSXBW    18(AX), Y1
-	VEXTRACTI128 $0x01, Y1, X2
-	VPMOVSXWD    X1, Y1
-	VPMOVSXWD    X2, Y2
+	VMOVUPS      Y1, 32(DX)
+	VPMOVSXBD    X2, Y1
 	VCVTDQ2PS    Y1, Y1
 	VMULPS       Y0, Y1, Y1
 	VMOVUPS      Y1, 64(DX)
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y0, Y2, Y2
-	VMOVUPS      Y2, 96(DX)
+	VPSRLDQ      $0x08, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(DX)
 	ADDQ         $0x00000022, AX
 	ADDQ         $0x00000080, DX
 	DECQ         CX
@@ -543,14 +569,14 @@ block:
 	VZEROUPPER
 	RET
 
-// func dotQ4_0AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// func dotQ4_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotQ4_0AVX2(SB), NOSPLIT, $0-56
-	MOVQ      w+0(FP), AX
-	MOVQ      rows+8(FP), CX
-	MOVQ      out+48(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
-	VPMOVSXBW eight<>+0(SB), Y1
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTW oneWord<>+0(SB), Y1
 
 row:
 	MOVQ   q+24(FP), BX
@@ -561,136 +587,193 @@ row:
 	VXORPS Y3, Y3, Y3
 
 block:
-	PREFETCHT0   1536(AX)
-	VPBROADCASTW (AX), X4
-	VCVTPH2PS    X4, Y4
-	VBROADCASTSS (SI), Y5
-	VMULPS       Y5, Y4, Y4
-	VPMOVZXBW    2(AX), Y5
-	VPAND        Y0, Y5, Y6
-	VPSRLW       $0x04, Y5, Y5
-	VPSUBW       Y1, Y6, Y6
-	VPMADDWD     (BX), Y6, Y6
-	VPSUBW       Y1, Y5, Y5
-	VPMADDWD     32(BX), Y5, Y5
-	VPADDD       Y6, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VFMADD231PS  Y4, Y5, Y2
-	ADDQ         $0x00000012, AX
-	ADDQ         $0x00000040, BX
-	ADDQ         $0x00000004, SI
-	ADDQ         $0x00000008, DI
-	DECQ         R8
-	JNZ          block
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTSS   floatIA<>+0(SB), Y5
+	VMULPS         Y5, Y4, Y5
+	VBROADCASTSS   (SI), Y7
+	VMULPS         Y7, Y4, Y4
+	VMOVSS         (DI), X6
+	VFNMADD231PS   Y5, Y6, Y3
+	VBROADCASTI128 2(AX), Y5
+	VPSRLW         $0x04, Y5, Y7
+	VPBLENDD       $0xf0, Y7, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPMADDUBSW     (BX), Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y4, Y5, Y2
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTSS   floatIA<>+0(SB), Y5
+	VMULPS         Y5, Y4, Y5
+	VBROADCASTSS   (SI), Y7
+	VMULPS         Y7, Y4, Y4
+	VMOVSS         (DI), X6
+	VFNMADD231PS   Y5, Y6, Y2
+	VBROADCASTI128 2(AX), Y5
+	VPSRLW         $0x04, Y5, Y7
+	VPBLENDD       $0xf0, Y7, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPMADDUBSW     (BX), Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y4, Y5, Y3
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
 	VADDPS       Y3, Y2, Y2
 	VEXTRACTF128 $0x01, Y2, X3
 	VADDPS       X3, X2, X3
 	VHADDPS      X3, X3, X3
 	VHADDPS      X3, X3, X3
 	VMOVSS       X3, (DX)
-	ADDQ         $0x04, DX
+	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-DATA fifteen<>+0(SB)/16, $"\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f\x0f"
-GLOBL fifteen<>(SB), RODATA|NOPTR, $16
+DATA fifteen<>+0(SB)/1, $"\x0f"
+GLOBL fifteen<>(SB), RODATA|NOPTR, $1
 
-DATA eight<>+0(SB)/16, $"\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b\b"
-GLOBL eight<>(SB), RODATA|NOPTR, $16
+DATA floatIA<>+0(SB)/4, $(8.0)
+GLOBL floatIA<>(SB), RODATA|NOPTR, $4
 
 // func decodeQ4_0AVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ4_0AVX2(SB), NOSPLIT, $0-24
-	MOVQ      src+0(FP), AX
-	MOVQ      blocks+8(FP), CX
-	MOVQ      dst+16(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
-	VPMOVSXBW eight<>+0(SB), Y1
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB centreQ4_0<>+0(SB), Y1
 
 block:
-	VPBROADCASTW (AX), X2
-	VCVTPH2PS    X2, Y2
-	VPMOVZXBW    2(AX), Y3
-	VPAND        Y0, Y3, Y4
-	VPSRLW       $0x04, Y3, Y3
-	VPSUBW       Y1, Y4, Y4
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y2, Y4, Y4
-	VMOVUPS      Y4, (DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VMOVUPS      Y5, 32(DX)
-	VPSUBW       Y1, Y3, Y3
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVUPS      Y3, 64(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y2, Y4, Y4
-	VMOVUPS      Y4, 96(DX)
-	ADDQ         $0x00000012, AX
-	ADDQ         $0x00000080, DX
-	DECQ         CX
-	JNZ          block
+	VPBROADCASTW   (AX), X2
+	VCVTPH2PS      X2, Y2
+	VBROADCASTI128 2(AX), Y3
+	VPSRLW         $0x04, Y3, Y4
+	VPBLENDD       $0xf0, Y4, Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPSUBB         Y1, Y3, Y3
+	VEXTRACTI128   $0x01, Y3, X4
+	VPMOVSXBD      X3, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         Y2, Y5, Y5
+	VMOVUPS        Y5, (DX)
+	VPSRLDQ        $0x08, X3, X3
+	VPMOVSXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 32(DX)
+	VPMOVSXBD      X4, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 64(DX)
+	VPSRLDQ        $0x08, X4, X3
+	VPMOVSXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 96(DX)
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000080, DX
+	DECQ           CX
+	JNZ            block
 	VZEROUPPER
 	RET
 
-// func dotQ4_1AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+DATA centreQ4_0<>+0(SB)/1, $"\b"
+GLOBL centreQ4_0<>(SB), RODATA|NOPTR, $1
+
+// func dotQ4_1AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotQ4_1AVX2(SB), NOSPLIT, $0-56
-	MOVQ      w+0(FP), AX
-	MOVQ      rows+8(FP), CX
-	MOVQ      out+48(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTW oneWord<>+0(SB), Y1
 
 row:
 	MOVQ   q+24(FP), BX
 	MOVQ   scale+32(FP), SI
 	MOVQ   sum+40(FP), DI
 	MOVQ   blocks+16(FP), R8
-	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
 
 block:
-	PREFETCHT0   1536(AX)
-	VPBROADCASTW (AX), X3
-	VCVTPH2PS    X3, Y3
-	VPBROADCASTW 2(AX), X4
-	VCVTPH2PS    X4, Y4
-	VMOVQ        (DI), X5
-	VHADDPS      X5, X5, X5
-	VINSERTPS    $0x0e, X5, X5, X5
-	VFMADD231PS  Y4, Y5, Y2
-	VBROADCASTSS (SI), Y4
-	VMULPS       Y4, Y3, Y3
-	VPMOVZXBW    4(AX), Y4
-	VPAND        Y0, Y4, Y6
-	VPSRLW       $0x04, Y4, Y4
-	VPMADDWD     (BX), Y6, Y6
-	VPMADDWD     32(BX), Y4, Y4
-	VPADDD       Y6, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VFMADD231PS  Y3, Y4, Y1
-	ADDQ         $0x00000014, AX
-	ADDQ         $0x00000040, BX
-	ADDQ         $0x00000004, SI
-	ADDQ         $0x00000008, DI
-	DECQ         R8
-	JNZ          block
-	VADDPS       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPS       X2, X1, X2
-	VHADDPS      X2, X2, X2
-	VHADDPS      X2, X2, X2
-	VMOVSS       X2, (DX)
-	ADDQ         $0x04, DX
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X5
+	VCVTPH2PS      X5, X5
+	VBROADCASTSS   X5, Y4
+	VMOVSHDUP      X5, X5
+	VBROADCASTSS   X5, Y5
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y4, Y4
+	VMOVSS         (DI), X7
+	VFMADD231PS    Y5, Y7, Y3
+	VBROADCASTI128 4(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPMADDUBSW     (BX), Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y4, Y5, Y2
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X5
+	VCVTPH2PS      X5, X5
+	VBROADCASTSS   X5, Y4
+	VMOVSHDUP      X5, X5
+	VBROADCASTSS   X5, Y5
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y4, Y4
+	VMOVSS         (DI), X7
+	VFMADD231PS    Y5, Y7, Y2
+	VBROADCASTI128 4(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPMADDUBSW     (BX), Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y4, Y5, Y3
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
@@ -699,176 +782,372 @@ block:
 // func decodeQ4_1AVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ4_1AVX2(SB), NOSPLIT, $0-24
-	MOVQ      src+0(FP), AX
-	MOVQ      blocks+8(FP), CX
-	MOVQ      dst+16(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
 
 block:
-	VPBROADCASTW (AX), X1
-	VCVTPH2PS    X1, Y1
-	VPBROADCASTW 2(AX), X2
-	VCVTPH2PS    X2, Y2
-	VPMOVZXBW    4(AX), Y3
-	VPAND        Y0, Y3, Y4
-	VPSRLW       $0x04, Y3, Y3
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y1, Y4, Y4
-	VADDPS       Y2, Y4, Y4
-	VMOVUPS      Y4, (DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y1, Y5, Y5
-	VADDPS       Y2, Y5, Y5
-	VMOVUPS      Y5, 32(DX)
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y1, Y3, Y3
-	VADDPS       Y2, Y3, Y3
-	VMOVUPS      Y3, 64(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y1, Y4, Y4
-	VADDPS       Y2, Y4, Y4
-	VMOVUPS      Y4, 96(DX)
-	ADDQ         $0x00000014, AX
-	ADDQ         $0x00000080, DX
-	DECQ         CX
-	JNZ          block
+	VMOVD          (AX), X2
+	VCVTPH2PS      X2, X2
+	VBROADCASTSS   X2, Y1
+	VMOVSHDUP      X2, X2
+	VBROADCASTSS   X2, Y2
+	VBROADCASTI128 4(AX), Y3
+	VPSRLW         $0x04, Y3, Y4
+	VPBLENDD       $0xf0, Y4, Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VEXTRACTI128   $0x01, Y3, X4
+	VPMOVZXBD      X3, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         Y1, Y5, Y5
+	VADDPS         Y2, Y5, Y5
+	VMOVUPS        Y5, (DX)
+	VPSRLDQ        $0x08, X3, X3
+	VPMOVZXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y1, Y3, Y3
+	VADDPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 32(DX)
+	VPMOVZXBD      X4, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y1, Y3, Y3
+	VADDPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 64(DX)
+	VPSRLDQ        $0x08, X4, X3
+	VPMOVZXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y1, Y3, Y3
+	VADDPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 96(DX)
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000080, DX
+	DECQ           CX
+	JNZ            block
 	VZEROUPPER
 	RET
 
-// func dotQ5_0AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// func dotQ5_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotQ5_0AVX2(SB), NOSPLIT, $0-56
-	MOVQ      w+0(FP), AX
-	MOVQ      rows+8(FP), CX
-	MOVQ      out+48(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
-	VMOVDQU   bits<>+0(SB), Y1
-	VPMOVSXBW minusSixteen<>+0(SB), Y3
-	VPXOR     Y2, Y2, Y2
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+	VPBROADCASTW oneWord<>+0(SB), Y4
 
 row:
 	MOVQ   q+24(FP), BX
 	MOVQ   scale+32(FP), SI
 	MOVQ   sum+40(FP), DI
 	MOVQ   blocks+16(FP), R8
-	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
 
 block:
-	PREFETCHT0   1536(AX)
-	VPBROADCASTW (AX), X6
-	VCVTPH2PS    X6, Y6
-	VBROADCASTSS (SI), Y7
-	VMULPS       Y7, Y6, Y6
-	VPMOVZXBW    6(AX), Y7
-	VPAND        Y0, Y7, Y8
-	VPSRLW       $0x04, Y7, Y7
-	VPBROADCASTW 2(AX), Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQW     Y2, Y9, Y9
-	VPAND        Y3, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDWD     (BX), Y8, Y8
-	VPBROADCASTW 4(AX), Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQW     Y2, Y9, Y9
-	VPAND        Y3, Y9, Y9
-	VPOR         Y9, Y7, Y7
-	VPMADDWD     32(BX), Y7, Y7
-	VPADDD       Y8, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VFMADD231PS  Y6, Y7, Y4
-	ADDQ         $0x00000016, AX
-	ADDQ         $0x00000040, BX
-	ADDQ         $0x00000004, SI
-	ADDQ         $0x00000008, DI
-	DECQ         R8
-	JNZ          block
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPS       X5, X4, X5
-	VHADDPS      X5, X5, X5
-	VHADDPS      X5, X5, X5
-	VMOVSS       X5, (DX)
-	ADDQ         $0x04, DX
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X7
+	VCVTPH2PS      X7, Y7
+	VBROADCASTSS   floatQA<>+0(SB), Y8
+	VMULPS         Y8, Y7, Y8
+	VBROADCASTSS   (SI), Y10
+	VMULPS         Y10, Y7, Y7
+	VMOVSS         (DI), X9
+	VFNMADD231PS   Y8, Y9, Y6
+	VBROADCASTI128 6(AX), Y8
+	VPSRLW         $0x04, Y8, Y10
+	VPBLENDD       $0xf0, Y10, Y8, Y8
+	VPBROADCASTD   2(AX), Y10
+	VPSHUFB        Y2, Y10, Y10
+	VPAND          Y3, Y10, Y10
+	VPCMPEQB       Y3, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y0, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPMADDUBSW     (BX), Y8, Y8
+	VPMADDWD       Y4, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y7, Y8, Y5
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X7
+	VCVTPH2PS      X7, Y7
+	VBROADCASTSS   floatQA<>+0(SB), Y8
+	VMULPS         Y8, Y7, Y8
+	VBROADCASTSS   (SI), Y10
+	VMULPS         Y10, Y7, Y7
+	VMOVSS         (DI), X9
+	VFNMADD231PS   Y8, Y9, Y5
+	VBROADCASTI128 6(AX), Y8
+	VPSRLW         $0x04, Y8, Y10
+	VPBLENDD       $0xf0, Y10, Y8, Y8
+	VPBROADCASTD   2(AX), Y10
+	VPSHUFB        Y2, Y10, Y10
+	VPAND          Y3, Y10, Y10
+	VPCMPEQB       Y3, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y0, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPMADDUBSW     (BX), Y8, Y8
+	VPMADDWD       Y4, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y7, Y8, Y6
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y6, Y5, Y5
+	VEXTRACTF128 $0x01, Y5, X6
+	VADDPS       X6, X5, X6
+	VHADDPS      X6, X6, X6
+	VHADDPS      X6, X6, X6
+	VMOVSS       X6, (DX)
+	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-DATA bits<>+0(SB)/32, $"\x01\x00\x02\x00\x04\x00\b\x00\x10\x00 \x00@\x00\x80\x00\x00\x01\x00\x02\x00\x04\x00\b\x00\x10\x00 \x00@\x00\x80"
-GLOBL bits<>(SB), RODATA|NOPTR, $32
+DATA sixteen<>+0(SB)/1, $"\x10"
+GLOBL sixteen<>(SB), RODATA|NOPTR, $1
 
-DATA minusSixteen<>+0(SB)/16, $"\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0\xf0"
-GLOBL minusSixteen<>(SB), RODATA|NOPTR, $16
+DATA eights<>+0(SB)/32, $"\x00\x00\x00\x00\x00\x00\x00\x00\x01\x01\x01\x01\x01\x01\x01\x01\x02\x02\x02\x02\x02\x02\x02\x02\x03\x03\x03\x03\x03\x03\x03\x03"
+GLOBL eights<>(SB), RODATA|NOPTR, $32
+
+DATA bits<>+0(SB)/8, $"\x01\x02\x04\b\x10 @\x80"
+GLOBL bits<>(SB), RODATA|NOPTR, $8
+
+DATA floatQA<>+0(SB)/4, $(16.0)
+GLOBL floatQA<>(SB), RODATA|NOPTR, $4
 
 // func decodeQ5_0AVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ5_0AVX2(SB), NOSPLIT, $0-24
-	MOVQ      src+0(FP), AX
-	MOVQ      blocks+8(FP), CX
-	MOVQ      dst+16(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
-	VMOVDQU   bits<>+0(SB), Y1
-	VPMOVSXBW minusSixteen<>+0(SB), Y3
-	VPXOR     Y2, Y2, Y2
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+	VPBROADCASTB centreQ5_0<>+0(SB), Y4
 
 block:
-	VPBROADCASTW (AX), X4
-	VCVTPH2PS    X4, Y4
-	VPMOVZXBW    6(AX), Y5
-	VPAND        Y0, Y5, Y6
-	VPSRLW       $0x04, Y5, Y5
-	VPBROADCASTW 2(AX), Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQW     Y2, Y7, Y7
-	VPAND        Y3, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y4, Y6, Y6
-	VMOVUPS      Y6, (DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y4, Y7, Y7
-	VMOVUPS      Y7, 32(DX)
-	VPBROADCASTW 4(AX), Y6
-	VPAND        Y1, Y6, Y6
-	VPCMPEQW     Y2, Y6, Y6
-	VPAND        Y3, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 64(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y4, Y6, Y6
-	VMOVUPS      Y6, 96(DX)
-	ADDQ         $0x00000016, AX
-	ADDQ         $0x00000080, DX
-	DECQ         CX
-	JNZ          block
+	VPBROADCASTW   (AX), X5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTI128 6(AX), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPBROADCASTD   2(AX), Y7
+	VPSHUFB        Y2, Y7, Y7
+	VPAND          Y3, Y7, Y7
+	VPCMPEQB       Y3, Y7, Y7
+	VPAND          Y1, Y7, Y7
+	VPAND          Y0, Y6, Y6
+	VPOR           Y7, Y6, Y6
+	VPSUBB         Y4, Y6, Y6
+	VEXTRACTI128   $0x01, Y6, X7
+	VPMOVSXBD      X6, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         Y5, Y8, Y8
+	VMOVUPS        Y8, (DX)
+	VPSRLDQ        $0x08, X6, X6
+	VPMOVSXBD      X6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y5, Y6, Y6
+	VMOVUPS        Y6, 32(DX)
+	VPMOVSXBD      X7, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y5, Y6, Y6
+	VMOVUPS        Y6, 64(DX)
+	VPSRLDQ        $0x08, X7, X6
+	VPMOVSXBD      X6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y5, Y6, Y6
+	VMOVUPS        Y6, 96(DX)
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000080, DX
+	DECQ           CX
+	JNZ            block
 	VZEROUPPER
 	RET
 
-// func dotQ5_1AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+DATA centreQ5_0<>+0(SB)/1, $"\x10"
+GLOBL centreQ5_0<>(SB), RODATA|NOPTR, $1
+
+// func dotQ5_1AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotQ5_1AVX2(SB), NOSPLIT, $0-56
-	MOVQ      w+0(FP), AX
-	MOVQ      rows+8(FP), CX
-	MOVQ      out+48(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
-	VMOVDQU   bits<>+0(SB), Y1
-	VPMOVSXBW sixteen<>+0(SB), Y2
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+	VPBROADCASTW oneWord<>+0(SB), Y4
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+
+block:
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X8
+	VCVTPH2PS      X8, X8
+	VBROADCASTSS   X8, Y7
+	VMOVSHDUP      X8, X8
+	VBROADCASTSS   X8, Y8
+	VBROADCASTSS   (SI), Y9
+	VMULPS         Y9, Y7, Y7
+	VMOVSS         (DI), X10
+	VFMADD231PS    Y8, Y10, Y6
+	VBROADCASTI128 8(AX), Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPBLENDD       $0xf0, Y9, Y8, Y8
+	VPBROADCASTD   4(AX), Y9
+	VPSHUFB        Y2, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPCMPEQB       Y3, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPAND          Y0, Y8, Y8
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     (BX), Y8, Y8
+	VPMADDWD       Y4, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y7, Y8, Y5
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X8
+	VCVTPH2PS      X8, X8
+	VBROADCASTSS   X8, Y7
+	VMOVSHDUP      X8, X8
+	VBROADCASTSS   X8, Y8
+	VBROADCASTSS   (SI), Y9
+	VMULPS         Y9, Y7, Y7
+	VMOVSS         (DI), X10
+	VFMADD231PS    Y8, Y10, Y5
+	VBROADCASTI128 8(AX), Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPBLENDD       $0xf0, Y9, Y8, Y8
+	VPBROADCASTD   4(AX), Y9
+	VPSHUFB        Y2, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPCMPEQB       Y3, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPAND          Y0, Y8, Y8
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     (BX), Y8, Y8
+	VPMADDWD       Y4, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y7, Y8, Y6
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y6, Y5, Y5
+	VEXTRACTF128 $0x01, Y5, X6
+	VADDPS       X6, X5, X6
+	VHADDPS      X6, X6, X6
+	VHADDPS      X6, X6, X6
+	VMOVSS       X6, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func decodeQ5_1AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ5_1AVX2(SB), NOSPLIT, $0-24
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+
+block:
+	VMOVD          (AX), X5
+	VCVTPH2PS      X5, X5
+	VBROADCASTSS   X5, Y4
+	VMOVSHDUP      X5, X5
+	VBROADCASTSS   X5, Y5
+	VBROADCASTI128 8(AX), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPBROADCASTD   4(AX), Y7
+	VPSHUFB        Y2, Y7, Y7
+	VPAND          Y3, Y7, Y7
+	VPCMPEQB       Y3, Y7, Y7
+	VPAND          Y1, Y7, Y7
+	VPAND          Y0, Y6, Y6
+	VPOR           Y7, Y6, Y6
+	VEXTRACTI128   $0x01, Y6, X7
+	VPMOVZXBD      X6, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         Y4, Y8, Y8
+	VADDPS         Y5, Y8, Y8
+	VMOVUPS        Y8, (DX)
+	VPSRLDQ        $0x08, X6, X6
+	VPMOVZXBD      X6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y4, Y6, Y6
+	VADDPS         Y5, Y6, Y6
+	VMOVUPS        Y6, 32(DX)
+	VPMOVZXBD      X7, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y4, Y6, Y6
+	VADDPS         Y5, Y6, Y6
+	VMOVUPS        Y6, 64(DX)
+	VPSRLDQ        $0x08, X7, X6
+	VPMOVZXBD      X6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y4, Y6, Y6
+	VADDPS         Y5, Y6, Y6
+	VMOVUPS        Y6, 96(DX)
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000080, DX
+	DECQ           CX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func dotIQ4NLAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotIQ4NLAVX2(SB), NOSPLIT, $0-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+	VPBROADCASTW   oneWord<>+0(SB), Y2
 
 row:
 	MOVQ   q+24(FP), BX
@@ -879,162 +1158,61 @@ row:
 	VXORPS Y4, Y4, Y4
 
 block:
-	PREFETCHT0   1536(AX)
-	VPBROADCASTW (AX), X5
-	VCVTPH2PS    X5, Y5
-	VPBROADCASTW 2(AX), X6
-	VCVTPH2PS    X6, Y6
-	VMOVQ        (DI), X7
-	VHADDPS      X7, X7, X7
-	VINSERTPS    $0x0e, X7, X7, X7
-	VFMADD231PS  Y6, Y7, Y4
-	VBROADCASTSS (SI), Y6
-	VMULPS       Y6, Y5, Y5
-	VPMOVZXBW    8(AX), Y6
-	VPAND        Y0, Y6, Y8
-	VPSRLW       $0x04, Y6, Y6
-	VPBROADCASTW 4(AX), Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQW     Y1, Y9, Y9
-	VPAND        Y2, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDWD     (BX), Y8, Y8
-	VPBROADCASTW 6(AX), Y9
-	VPAND        Y1, Y9, Y9
-	VPCMPEQW     Y1, Y9, Y9
-	VPAND        Y2, Y9, Y9
-	VPOR         Y9, Y6, Y6
-	VPMADDWD     32(BX), Y6, Y6
-	VPADDD       Y8, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         $0x00000018, AX
-	ADDQ         $0x00000040, BX
-	ADDQ         $0x00000004, SI
-	ADDQ         $0x00000008, DI
-	DECQ         R8
-	JNZ          block
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y5, Y5
+	VBROADCASTI128 2(AX), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y6, Y1, Y6
+	VMOVDQU        (BX), Y7
+	VPSIGNB        Y6, Y7, Y7
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y7, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y5, Y6, Y3
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y5, Y5
+	VBROADCASTI128 2(AX), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y6, Y1, Y6
+	VMOVDQU        (BX), Y7
+	VPSIGNB        Y6, Y7, Y7
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y7, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y5, Y6, Y4
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
 	VADDPS       Y4, Y3, Y3
 	VEXTRACTF128 $0x01, Y3, X4
 	VADDPS       X4, X3, X4
 	VHADDPS      X4, X4, X4
 	VHADDPS      X4, X4, X4
 	VMOVSS       X4, (DX)
-	ADDQ         $0x04, DX
-	DECQ         CX
-	JNZ          row
-	VZEROUPPER
-	RET
-
-DATA sixteen<>+0(SB)/16, $"\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10\x10"
-GLOBL sixteen<>(SB), RODATA|NOPTR, $16
-
-// func decodeQ5_1AVX2(src *byte, blocks int, dst *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·decodeQ5_1AVX2(SB), NOSPLIT, $0-24
-	MOVQ      src+0(FP), AX
-	MOVQ      blocks+8(FP), CX
-	MOVQ      dst+16(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
-	VMOVDQU   bits<>+0(SB), Y1
-	VPMOVSXBW sixteen<>+0(SB), Y2
-
-block:
-	VPBROADCASTW (AX), X3
-	VCVTPH2PS    X3, Y3
-	VPBROADCASTW 2(AX), X4
-	VCVTPH2PS    X4, Y4
-	VPMOVZXBW    8(AX), Y5
-	VPAND        Y0, Y5, Y6
-	VPSRLW       $0x04, Y5, Y5
-	VPBROADCASTW 4(AX), Y7
-	VPAND        Y1, Y7, Y7
-	VPCMPEQW     Y1, Y7, Y7
-	VPAND        Y2, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VADDPS       Y4, Y6, Y6
-	VMOVUPS      Y6, (DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y3, Y7, Y7
-	VADDPS       Y4, Y7, Y7
-	VMOVUPS      Y7, 32(DX)
-	VPBROADCASTW 6(AX), Y6
-	VPAND        Y1, Y6, Y6
-	VPCMPEQW     Y1, Y6, Y6
-	VPAND        Y2, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y3, Y5, Y5
-	VADDPS       Y4, Y5, Y5
-	VMOVUPS      Y5, 64(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y3, Y6, Y6
-	VADDPS       Y4, Y6, Y6
-	VMOVUPS      Y6, 96(DX)
-	ADDQ         $0x00000018, AX
-	ADDQ         $0x00000080, DX
-	DECQ         CX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func dotIQ4NLAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotIQ4NLAVX2(SB), NOSPLIT, $0-56
-	MOVQ    w+0(FP), AX
-	MOVQ    rows+8(FP), CX
-	MOVQ    out+48(FP), DX
-	VMOVDQU fifteen<>+0(SB), X0
-	VMOVDQU nonLinear<>+0(SB), X1
-
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   scale+32(FP), SI
-	MOVQ   sum+40(FP), DI
-	MOVQ   blocks+16(FP), R8
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-
-block:
-	PREFETCHT0   1536(AX)
-	VPBROADCASTW (AX), X4
-	VCVTPH2PS    X4, Y4
-	VBROADCASTSS (SI), Y5
-	VMULPS       Y5, Y4, Y4
-	VMOVDQU      2(AX), X5
-	VPSRLW       $0x04, X5, X6
-	VPAND        X0, X5, X5
-	VPSHUFB      X5, X1, X5
-	VPMOVSXBW    X5, Y5
-	VPMADDWD     (BX), Y5, Y5
-	VPAND        X0, X6, X6
-	VPSHUFB      X6, X1, X6
-	VPMOVSXBW    X6, Y6
-	VPMADDWD     32(BX), Y6, Y6
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD231PS  Y4, Y6, Y2
-	ADDQ         $0x00000012, AX
-	ADDQ         $0x00000040, BX
-	ADDQ         $0x00000004, SI
-	ADDQ         $0x00000008, DI
-	DECQ         R8
-	JNZ          block
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X3
-	VHADDPS      X3, X3, X3
-	VHADDPS      X3, X3, X3
-	VMOVSS       X3, (DX)
-	ADDQ         $0x04, DX
+	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
@@ -1046,104 +1224,134 @@ GLOBL nonLinear<>(SB), RODATA|NOPTR, $16
 // func decodeIQ4NLAVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeIQ4NLAVX2(SB), NOSPLIT, $0-24
-	MOVQ    src+0(FP), AX
-	MOVQ    blocks+8(FP), CX
-	MOVQ    dst+16(FP), DX
-	VMOVDQU fifteen<>+0(SB), X0
-	VMOVDQU nonLinear<>+0(SB), X1
+	MOVQ           src+0(FP), AX
+	MOVQ           blocks+8(FP), CX
+	MOVQ           dst+16(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
 
 block:
-	VPBROADCASTW (AX), X2
-	VCVTPH2PS    X2, Y2
-	VMOVDQU      2(AX), X3
-	VPSRLW       $0x04, X3, X4
-	VPAND        X0, X3, X3
-	VPSHUFB      X3, X1, X3
-	VPMOVSXBW    X3, Y3
-	VEXTRACTI128 $0x01, Y3, X5
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVUPS      Y3, (DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VMOVUPS      Y5, 32(DX)
-	VPAND        X0, X4, X4
-	VPSHUFB      X4, X1, X4
-	VPMOVSXBW    X4, Y3
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVUPS      Y3, 64(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y2, Y4, Y4
-	VMOVUPS      Y4, 96(DX)
-	ADDQ         $0x00000012, AX
-	ADDQ         $0x00000080, DX
-	DECQ         CX
-	JNZ          block
+	VPBROADCASTW   (AX), X2
+	VCVTPH2PS      X2, Y2
+	VBROADCASTI128 2(AX), Y3
+	VPSRLW         $0x04, Y3, Y4
+	VPBLENDD       $0xf0, Y4, Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPSHUFB        Y3, Y1, Y3
+	VEXTRACTI128   $0x01, Y3, X4
+	VPMOVSXBD      X3, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         Y2, Y5, Y5
+	VMOVUPS        Y5, (DX)
+	VPSRLDQ        $0x08, X3, X3
+	VPMOVSXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 32(DX)
+	VPMOVSXBD      X4, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 64(DX)
+	VPSRLDQ        $0x08, X4, X3
+	VPMOVSXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 96(DX)
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000080, DX
+	DECQ           CX
+	JNZ            block
 	VZEROUPPER
 	RET
 
-// func dotMXFP4AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// func dotMXFP4AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
 TEXT ·dotMXFP4AVX2(SB), NOSPLIT, $0-56
-	MOVQ    w+0(FP), AX
-	MOVQ    rows+8(FP), CX
-	MOVQ    out+48(FP), DX
-	VMOVDQU fifteen<>+0(SB), X0
-	VMOVDQU float4<>+0(SB), X1
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 float4<>+0(SB), Y1
+	VPBROADCASTW   oneWord<>+0(SB), Y2
 
 row:
 	MOVQ   q+24(FP), BX
 	MOVQ   scale+32(FP), SI
 	MOVQ   sum+40(FP), DI
 	MOVQ   blocks+16(FP), R8
-	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
 
 block:
-	PREFETCHT0   1536(AX)
-	MOVBLZX      (AX), R9
-	LEAL         -1(R9), R10
-	SHLL         $0x17, R10
-	LEAL         1(R9), R11
-	SHLL         $0x15, R11
-	CMPL         R9, $0x02
-	CMOVLCS      R11, R10
-	VMOVD        R10, X4
-	VBROADCASTSS X4, Y4
-	VBROADCASTSS (SI), Y5
-	VMULPS       Y5, Y4, Y4
-	VMOVDQU      1(AX), X5
-	VPSRLW       $0x04, X5, X6
-	VPAND        X0, X5, X5
-	VPSHUFB      X5, X1, X5
-	VPMOVSXBW    X5, Y5
-	VPMADDWD     (BX), Y5, Y5
-	VPAND        X0, X6, X6
-	VPSHUFB      X6, X1, X6
-	VPMOVSXBW    X6, Y6
-	VPMADDWD     32(BX), Y6, Y6
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VFMADD231PS  Y4, Y6, Y2
-	ADDQ         $0x00000011, AX
-	ADDQ         $0x00000040, BX
-	ADDQ         $0x00000004, SI
-	ADDQ         $0x00000008, DI
-	DECQ         R8
-	JNZ          block
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X3
-	VHADDPS      X3, X3, X3
-	VHADDPS      X3, X3, X3
-	VMOVSS       X3, (DX)
-	ADDQ         $0x04, DX
+	PREFETCHT0     1536(AX)
+	MOVBLZX        (AX), R9
+	LEAL           -1(R9), R10
+	SHLL           $0x17, R10
+	LEAL           1(R9), R11
+	SHLL           $0x15, R11
+	CMPL           R9, $0x02
+	CMOVLCS        R11, R10
+	VMOVD          R10, X5
+	VBROADCASTSS   X5, Y5
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y5, Y5
+	VBROADCASTI128 1(AX), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y6, Y1, Y6
+	VMOVDQU        (BX), Y7
+	VPSIGNB        Y6, Y7, Y7
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y7, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y5, Y6, Y3
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	MOVBLZX        (AX), R9
+	LEAL           -1(R9), R10
+	SHLL           $0x17, R10
+	LEAL           1(R9), R11
+	SHLL           $0x15, R11
+	CMPL           R9, $0x02
+	CMOVLCS        R11, R10
+	VMOVD          R10, X5
+	VBROADCASTSS   X5, Y5
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y5, Y5
+	VBROADCASTI128 1(AX), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y6, Y1, Y6
+	VMOVDQU        (BX), Y7
+	VPSIGNB        Y6, Y7, Y7
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y7, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y5, Y6, Y4
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
@@ -1155,239 +1363,221 @@ GLOBL float4<>(SB), RODATA|NOPTR, $16
 // func decodeMXFP4AVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, CMOV
 TEXT ·decodeMXFP4AVX2(SB), NOSPLIT, $0-24
-	MOVQ    src+0(FP), AX
-	MOVQ    blocks+8(FP), CX
-	MOVQ    dst+16(FP), DX
-	VMOVDQU fifteen<>+0(SB), X0
-	VMOVDQU float4<>+0(SB), X1
+	MOVQ           src+0(FP), AX
+	MOVQ           blocks+8(FP), CX
+	MOVQ           dst+16(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 float4<>+0(SB), Y1
 
 block:
-	MOVBLZX      (AX), BX
-	LEAL         -1(BX), SI
-	SHLL         $0x17, SI
-	LEAL         1(BX), DI
-	SHLL         $0x15, DI
-	CMPL         BX, $0x02
-	CMOVLCS      DI, SI
-	VMOVD        SI, X2
-	VBROADCASTSS X2, Y2
-	VMOVDQU      1(AX), X3
-	VPSRLW       $0x04, X3, X4
-	VPAND        X0, X3, X3
-	VPSHUFB      X3, X1, X3
-	VPMOVSXBW    X3, Y3
-	VEXTRACTI128 $0x01, Y3, X5
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVUPS      Y3, (DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y2, Y5, Y5
-	VMOVUPS      Y5, 32(DX)
-	VPAND        X0, X4, X4
-	VPSHUFB      X4, X1, X4
-	VPMOVSXBW    X4, Y3
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVUPS      Y3, 64(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y2, Y4, Y4
-	VMOVUPS      Y4, 96(DX)
-	ADDQ         $0x00000011, AX
-	ADDQ         $0x00000080, DX
-	DECQ         CX
-	JNZ          block
+	MOVBLZX        (AX), BX
+	LEAL           -1(BX), SI
+	SHLL           $0x17, SI
+	LEAL           1(BX), DI
+	SHLL           $0x15, DI
+	CMPL           BX, $0x02
+	CMOVLCS        DI, SI
+	VMOVD          SI, X2
+	VBROADCASTSS   X2, Y2
+	VBROADCASTI128 1(AX), Y3
+	VPSRLW         $0x04, Y3, Y4
+	VPBLENDD       $0xf0, Y4, Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPSHUFB        Y3, Y1, Y3
+	VEXTRACTI128   $0x01, Y3, X4
+	VPMOVSXBD      X3, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         Y2, Y5, Y5
+	VMOVUPS        Y5, (DX)
+	VPSRLDQ        $0x08, X3, X3
+	VPMOVSXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 32(DX)
+	VPMOVSXBD      X4, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 64(DX)
+	VPSRLDQ        $0x08, X4, X3
+	VPMOVSXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 96(DX)
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000080, DX
+	DECQ           CX
+	JNZ            block
 	VZEROUPPER
 	RET
 
-// func dotQ2KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// func dotQ2KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ2KAVX2(SB), NOSPLIT, $64-56
-	MOVQ      w+0(FP), AX
-	MOVQ      rows+8(FP), CX
-	MOVQ      out+48(FP), DX
-	VPMOVSXBW three<>+0(SB), Y0
-	VPMOVSXBD fifteen<>+0(SB), Y1
+TEXT ·dotQ2KAVX2(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTD fifteenInteger<>+0(SB), Y1
+	VPBROADCASTW oneWord<>+0(SB), Y2
 
 row:
 	MOVQ   q+24(FP), BX
 	MOVQ   scale+32(FP), SI
 	MOVQ   sum+40(FP), DI
 	MOVQ   blocks+16(FP), R8
-	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
 
 block:
 	PREFETCHT0   1536(AX)
 	PREFETCHT0   1600(AX)
-	VPBROADCASTW 80(AX), X4
-	VCVTPH2PS    X4, Y4
-	VPBROADCASTW 82(AX), X5
-	VCVTPH2PS    X5, Y5
-	VPMOVZXBD    (AX), Y6
-	VPSRLD       $0x04, Y6, Y7
-	VPAND        Y1, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y4, Y6, Y6
+	VMOVD        80(AX), X6
+	VCVTPH2PS    X6, X6
+	VBROADCASTSS X6, Y5
+	VMOVSHDUP    X6, X6
+	VBROADCASTSS X6, Y6
+	VPMOVZXBD    (AX), Y7
+	VPSRLD       $0x04, Y7, Y8
+	VPAND        Y1, Y7, Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       Y5, Y7, Y7
-	VPMOVZXBD    8(AX), Y8
-	VPSRLD       $0x04, Y8, Y9
-	VPAND        Y1, Y8, Y8
 	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y4, Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VPMOVZXBD    8(AX), Y9
+	VPSRLD       $0x04, Y9, Y10
+	VPAND        Y1, Y9, Y9
 	VCVTDQ2PS    Y9, Y9
 	VMULPS       Y5, Y9, Y9
-	VMOVUPS      (SI), X10
-	VPMOVZXBD    twice<>+0(SB), Y4
-	VPERMPS      Y10, Y4, Y10
-	VMULPS       Y10, Y6, Y6
-	VMOVUPS      Y6, (SP)
-	VFNMADD231PS (DI), Y7, Y3
-	VMOVUPS      16(SI), X11
-	VPMOVZXBD    twice<>+0(SB), Y4
-	VPERMPS      Y11, Y4, Y11
-	VMULPS       Y11, Y8, Y8
-	VMOVUPS      Y8, 32(SP)
-	VFNMADD231PS 32(DI), Y9, Y3
-	VPMOVZXBW    16(AX), Y4
-	VPAND        Y0, Y4, Y5
-	VPMADDWD     (BX), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS (SP), Y6
-	VFMADD231PS  Y6, Y5, Y2
-	VPSRLW       $0x02, Y4, Y5
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VFNMADD231PS (DI), Y8, Y4
+	VMOVUPS      (SI), X11
+	VMOVDQU      twice<>+0(SB), Y5
+	VPERMPS      Y11, Y5, Y11
+	VMULPS       Y11, Y7, Y7
+	VFNMADD231PS 32(DI), Y10, Y4
+	VMOVUPS      16(SI), X12
+	VMOVDQU      twice<>+0(SB), Y5
+	VPERMPS      Y12, Y5, Y12
+	VMULPS       Y12, Y9, Y9
+	VMOVDQU      16(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPMADDUBSW   (BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair0<>+0(SB), Y8
+	VPERMPS      Y7, Y8, Y8
+	VFMADD231PS  Y8, Y6, Y3
+	VPSRLW       $0x02, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPMADDUBSW   32(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair1<>+0(SB), Y8
+	VPERMPS      Y7, Y8, Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPMADDUBSW   64(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair2<>+0(SB), Y8
+	VPERMPS      Y7, Y8, Y8
+	VFMADD231PS  Y8, Y6, Y3
+	VPSRLW       $0x06, Y5, Y5
 	VPAND        Y0, Y5, Y5
-	VPMADDWD     64(BX), Y5, Y5
+	VPMADDUBSW   96(BX), Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 8(SP), Y6
-	VFMADD231PS  Y6, Y5, Y2
-	VPSRLW       $0x04, Y4, Y5
+	VMOVDQU      pair3<>+0(SB), Y6
+	VPERMPS      Y7, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y4
+	VMOVDQU      48(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPMADDUBSW   128(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair0<>+0(SB), Y7
+	VPERMPS      Y9, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VPSRLW       $0x02, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPMADDUBSW   160(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair1<>+0(SB), Y7
+	VPERMPS      Y9, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPMADDUBSW   192(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair2<>+0(SB), Y7
+	VPERMPS      Y9, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VPSRLW       $0x06, Y5, Y5
 	VPAND        Y0, Y5, Y5
-	VPMADDWD     128(BX), Y5, Y5
+	VPMADDUBSW   224(BX), Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 16(SP), Y6
-	VFMADD231PS  Y6, Y5, Y2
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPMADDWD     192(BX), Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 24(SP), Y5
-	VFMADD231PS  Y5, Y4, Y2
-	VPMOVZXBW    32(AX), Y4
-	VPAND        Y0, Y4, Y5
-	VPMADDWD     32(BX), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 4(SP), Y6
-	VFMADD231PS  Y6, Y5, Y3
-	VPSRLW       $0x02, Y4, Y5
-	VPAND        Y0, Y5, Y5
-	VPMADDWD     96(BX), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 12(SP), Y6
-	VFMADD231PS  Y6, Y5, Y3
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y5, Y5
-	VPMADDWD     160(BX), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 20(SP), Y6
-	VFMADD231PS  Y6, Y5, Y3
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPMADDWD     224(BX), Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 28(SP), Y5
-	VFMADD231PS  Y5, Y4, Y3
-	VPMOVZXBW    48(AX), Y4
-	VPAND        Y0, Y4, Y5
-	VPMADDWD     256(BX), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 32(SP), Y6
-	VFMADD231PS  Y6, Y5, Y2
-	VPSRLW       $0x02, Y4, Y5
-	VPAND        Y0, Y5, Y5
-	VPMADDWD     320(BX), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 40(SP), Y6
-	VFMADD231PS  Y6, Y5, Y2
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y5, Y5
-	VPMADDWD     384(BX), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 48(SP), Y6
-	VFMADD231PS  Y6, Y5, Y2
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPMADDWD     448(BX), Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 56(SP), Y5
-	VFMADD231PS  Y5, Y4, Y2
-	VPMOVZXBW    64(AX), Y4
-	VPAND        Y0, Y4, Y5
-	VPMADDWD     288(BX), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 36(SP), Y6
-	VFMADD231PS  Y6, Y5, Y3
-	VPSRLW       $0x02, Y4, Y5
-	VPAND        Y0, Y5, Y5
-	VPMADDWD     352(BX), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 44(SP), Y6
-	VFMADD231PS  Y6, Y5, Y3
-	VPSRLW       $0x04, Y4, Y5
-	VPAND        Y0, Y5, Y5
-	VPMADDWD     416(BX), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 52(SP), Y6
-	VFMADD231PS  Y6, Y5, Y3
-	VPSRLW       $0x06, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VPMADDWD     480(BX), Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 60(SP), Y5
-	VFMADD231PS  Y5, Y4, Y3
+	VMOVDQU      pair3<>+0(SB), Y6
+	VPERMPS      Y9, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y4
 	ADDQ         $0x00000054, AX
-	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000100, BX
 	ADDQ         $0x00000020, SI
 	ADDQ         $0x00000040, DI
 	DECQ         R8
 	JNZ          block
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X3
-	VHADDPS      X3, X3, X3
-	VHADDPS      X3, X3, X3
-	VMOVSS       X3, (DX)
-	ADDQ         $0x04, DX
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-DATA three<>+0(SB)/16, $"\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03\x03"
-GLOBL three<>(SB), RODATA|NOPTR, $16
+DATA three<>+0(SB)/1, $"\x03"
+GLOBL three<>(SB), RODATA|NOPTR, $1
 
-DATA twice<>+0(SB)/8, $"\x00\x00\x01\x01\x02\x02\x03\x03"
-GLOBL twice<>(SB), RODATA|NOPTR, $8
+DATA fifteenInteger<>+0(SB)/4, $"\x0f\x00\x00\x00"
+GLOBL fifteenInteger<>(SB), RODATA|NOPTR, $4
+
+DATA twice<>+0(SB)/32, $"\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x03\x00\x00\x00"
+GLOBL twice<>(SB), RODATA|NOPTR, $32
+
+DATA pair0<>+0(SB)/32, $"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00"
+GLOBL pair0<>(SB), RODATA|NOPTR, $32
+
+DATA pair1<>+0(SB)/32, $"\x02\x00\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x03\x00\x00\x00\x03\x00\x00\x00\x03\x00\x00\x00"
+GLOBL pair1<>(SB), RODATA|NOPTR, $32
+
+DATA pair2<>+0(SB)/32, $"\x04\x00\x00\x00\x04\x00\x00\x00\x04\x00\x00\x00\x04\x00\x00\x00\x05\x00\x00\x00\x05\x00\x00\x00\x05\x00\x00\x00\x05\x00\x00\x00"
+GLOBL pair2<>(SB), RODATA|NOPTR, $32
+
+DATA pair3<>+0(SB)/32, $"\x06\x00\x00\x00\x06\x00\x00\x00\x06\x00\x00\x00\x06\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00"
+GLOBL pair3<>(SB), RODATA|NOPTR, $32
 
 // func decodeQ2KAVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ2KAVX2(SB), NOSPLIT, $128-24
-	MOVQ      src+0(FP), AX
-	MOVQ      blocks+8(FP), CX
-	MOVQ      dst+16(FP), DX
-	VPMOVSXBW three<>+0(SB), Y0
-	VPMOVSXBD fifteen<>+0(SB), Y1
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTD fifteenInteger<>+0(SB), Y1
 
 block:
-	VPBROADCASTW 80(AX), X2
-	VCVTPH2PS    X2, Y2
-	VPBROADCASTW 82(AX), X3
-	VCVTPH2PS    X3, Y3
+	VMOVD        80(AX), X3
+	VCVTPH2PS    X3, X3
+	VBROADCASTSS X3, Y2
+	VMOVSHDUP    X3, X3
+	VBROADCASTSS X3, Y3
 	VPMOVZXBD    (AX), Y4
 	VPSRLD       $0x04, Y4, Y5
 	VPAND        Y1, Y4, Y4
@@ -1406,246 +1596,238 @@ block:
 	VMOVUPS      Y6, 32(SP)
 	VMOVUPS      Y5, 64(SP)
 	VMOVUPS      Y7, 96(SP)
-	VPMOVZXBW    16(AX), Y2
+	VMOVDQU      16(AX), Y2
 	VPAND        Y0, Y2, Y3
+	VEXTRACTI128 $0x01, Y3, X4
 	VBROADCASTSS (SP), Y5
 	VBROADCASTSS 64(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, (DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y5, Y3, Y3
 	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, (DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 32(DX)
-	VPSRLW       $0x02, Y2, Y3
-	VPAND        Y0, Y3, Y3
-	VBROADCASTSS 8(SP), Y5
-	VBROADCASTSS 72(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 128(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 160(DX)
-	VPSRLW       $0x04, Y2, Y3
-	VPAND        Y0, Y3, Y3
-	VBROADCASTSS 16(SP), Y5
-	VBROADCASTSS 80(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 256(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 288(DX)
-	VPSRLW       $0x06, Y2, Y2
-	VPAND        Y0, Y2, Y2
-	VBROADCASTSS 24(SP), Y4
-	VBROADCASTSS 88(SP), Y5
-	VEXTRACTI128 $0x01, Y2, X3
-	VPMOVSXWD    X2, Y2
-	VPMOVSXWD    X3, Y3
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y4, Y2, Y2
-	VSUBPS       Y5, Y2, Y2
-	VMOVUPS      Y2, 384(DX)
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VSUBPS       Y5, Y3, Y3
-	VMOVUPS      Y3, 416(DX)
-	VPMOVZXBW    32(AX), Y2
-	VPAND        Y0, Y2, Y3
+	VMOVUPS      Y3, 32(DX)
 	VBROADCASTSS 4(SP), Y5
 	VBROADCASTSS 68(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
+	VPMOVZXBD    X4, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y5, Y3, Y3
 	VSUBPS       Y6, Y3, Y3
 	VMOVUPS      Y3, 64(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 96(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 96(DX)
 	VPSRLW       $0x02, Y2, Y3
 	VPAND        Y0, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 8(SP), Y5
+	VBROADCASTSS 72(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 128(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 160(DX)
 	VBROADCASTSS 12(SP), Y5
 	VBROADCASTSS 76(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
+	VPMOVZXBD    X4, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y5, Y3, Y3
 	VSUBPS       Y6, Y3, Y3
 	VMOVUPS      Y3, 192(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 224(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 224(DX)
 	VPSRLW       $0x04, Y2, Y3
 	VPAND        Y0, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 16(SP), Y5
+	VBROADCASTSS 80(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 256(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 288(DX)
 	VBROADCASTSS 20(SP), Y5
 	VBROADCASTSS 84(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
+	VPMOVZXBD    X4, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y5, Y3, Y3
 	VSUBPS       Y6, Y3, Y3
 	VMOVUPS      Y3, 320(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 352(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 352(DX)
 	VPSRLW       $0x06, Y2, Y2
 	VPAND        Y0, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS 24(SP), Y4
+	VBROADCASTSS 88(SP), Y5
+	VPMOVZXBD    X2, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 384(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 416(DX)
 	VBROADCASTSS 28(SP), Y4
 	VBROADCASTSS 92(SP), Y5
-	VEXTRACTI128 $0x01, Y2, X3
-	VPMOVSXWD    X2, Y2
-	VPMOVSXWD    X3, Y3
+	VPMOVZXBD    X3, Y2
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       Y4, Y2, Y2
 	VSUBPS       Y5, Y2, Y2
 	VMOVUPS      Y2, 448(DX)
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VSUBPS       Y5, Y3, Y3
-	VMOVUPS      Y3, 480(DX)
-	VPMOVZXBW    48(AX), Y2
-	VPAND        Y0, Y2, Y3
-	VBROADCASTSS 32(SP), Y5
-	VBROADCASTSS 96(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 512(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 544(DX)
-	VPSRLW       $0x02, Y2, Y3
-	VPAND        Y0, Y3, Y3
-	VBROADCASTSS 40(SP), Y5
-	VBROADCASTSS 104(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 640(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 672(DX)
-	VPSRLW       $0x04, Y2, Y3
-	VPAND        Y0, Y3, Y3
-	VBROADCASTSS 48(SP), Y5
-	VBROADCASTSS 112(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 768(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 800(DX)
-	VPSRLW       $0x06, Y2, Y2
-	VPAND        Y0, Y2, Y2
-	VBROADCASTSS 56(SP), Y4
-	VBROADCASTSS 120(SP), Y5
-	VEXTRACTI128 $0x01, Y2, X3
-	VPMOVSXWD    X2, Y2
-	VPMOVSXWD    X3, Y3
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVZXBD    X2, Y2
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       Y4, Y2, Y2
 	VSUBPS       Y5, Y2, Y2
-	VMOVUPS      Y2, 896(DX)
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VSUBPS       Y5, Y3, Y3
-	VMOVUPS      Y3, 928(DX)
-	VPMOVZXBW    64(AX), Y2
+	VMOVUPS      Y2, 480(DX)
+	VMOVDQU      48(AX), Y2
 	VPAND        Y0, Y2, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 32(SP), Y5
+	VBROADCASTSS 96(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 512(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 544(DX)
 	VBROADCASTSS 36(SP), Y5
 	VBROADCASTSS 100(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
+	VPMOVZXBD    X4, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y5, Y3, Y3
 	VSUBPS       Y6, Y3, Y3
 	VMOVUPS      Y3, 576(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 608(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 608(DX)
 	VPSRLW       $0x02, Y2, Y3
 	VPAND        Y0, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 40(SP), Y5
+	VBROADCASTSS 104(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 640(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 672(DX)
 	VBROADCASTSS 44(SP), Y5
 	VBROADCASTSS 108(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
+	VPMOVZXBD    X4, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y5, Y3, Y3
 	VSUBPS       Y6, Y3, Y3
 	VMOVUPS      Y3, 704(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 736(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 736(DX)
 	VPSRLW       $0x04, Y2, Y3
 	VPAND        Y0, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 48(SP), Y5
+	VBROADCASTSS 112(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 768(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 800(DX)
 	VBROADCASTSS 52(SP), Y5
 	VBROADCASTSS 116(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
+	VPMOVZXBD    X4, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y5, Y3, Y3
 	VSUBPS       Y6, Y3, Y3
 	VMOVUPS      Y3, 832(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 864(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 864(DX)
 	VPSRLW       $0x06, Y2, Y2
 	VPAND        Y0, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS 56(SP), Y4
+	VBROADCASTSS 120(SP), Y5
+	VPMOVZXBD    X2, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 896(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 928(DX)
 	VBROADCASTSS 60(SP), Y4
 	VBROADCASTSS 124(SP), Y5
-	VEXTRACTI128 $0x01, Y2, X3
-	VPMOVSXWD    X2, Y2
-	VPMOVSXWD    X3, Y3
+	VPMOVZXBD    X3, Y2
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       Y4, Y2, Y2
 	VSUBPS       Y5, Y2, Y2
 	VMOVUPS      Y2, 960(DX)
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VSUBPS       Y5, Y3, Y3
-	VMOVUPS      Y3, 992(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 992(DX)
 	ADDQ         $0x00000054, AX
 	ADDQ         $0x00000400, DX
 	DECQ         CX
@@ -1653,29 +1835,30 @@ block:
 	VZEROUPPER
 	RET
 
-// func dotQ3KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// func dotQ3KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ3KAVX2(SB), NOSPLIT, $64-56
-	MOVQ      w+0(FP), AX
-	MOVQ      rows+8(FP), CX
-	MOVQ      out+48(FP), DX
-	VPMOVSXBW three<>+0(SB), Y0
-	VPMOVSXBW four<>+0(SB), Y1
-	VPMOVSXBD thirtyTwo<>+0(SB), Y2
+TEXT ·dotQ3KAVX2(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTB four<>+0(SB), Y1
+	VPBROADCASTD thirtyTwoInteger<>+0(SB), Y2
+	VPBROADCASTW oneWord<>+0(SB), Y3
 
 row:
 	MOVQ   q+24(FP), BX
 	MOVQ   scale+32(FP), SI
 	MOVQ   sum+40(FP), DI
 	MOVQ   blocks+16(FP), R8
-	VXORPS Y3, Y3, Y3
 	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
 
 block:
 	PREFETCHT0   1536(AX)
 	PREFETCHT0   1600(AX)
-	VPBROADCASTW 108(AX), X5
-	VCVTPH2PS    X5, Y5
+	VPBROADCASTW 108(AX), X6
+	VCVTPH2PS    X6, Y6
 	MOVL         96(AX), R9
 	ANDL         $0x0f0f0f0f, R9
 	MOVL         104(AX), R10
@@ -1691,11 +1874,11 @@ block:
 	ORQ          R11, R10
 	SHLQ         $0x20, R10
 	ORQ          R10, R9
-	VMOVQ        R9, X6
-	VPMOVZXBD    X6, Y6
-	VPSUBD       Y2, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y5, Y6, Y6
+	VMOVQ        R9, X7
+	VPMOVZXBD    X7, Y7
+	VPSUBD       Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
 	MOVL         96(AX), R9
 	SHRL         $0x04, R9
 	ANDL         $0x0f0f0f0f, R9
@@ -1714,218 +1897,153 @@ block:
 	ORQ          R11, R10
 	SHLQ         $0x20, R10
 	ORQ          R10, R9
-	VMOVQ        R9, X7
-	VPMOVZXBD    X7, Y7
-	VPSUBD       Y2, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y5, Y7, Y7
-	VMOVUPS      (SI), X8
-	VPMOVZXBD    twice<>+0(SB), Y5
-	VPERMPS      Y8, Y5, Y8
-	VMULPS       Y8, Y6, Y6
-	VMOVUPS      Y6, (SP)
-	VMOVUPS      16(SI), X9
-	VPMOVZXBD    twice<>+0(SB), Y5
-	VPERMPS      Y9, Y5, Y9
+	VMOVQ        R9, X8
+	VPMOVZXBD    X8, Y8
+	VPSUBD       Y2, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VBROADCASTSS floatEA<>+0(SB), Y6
+	VMULPS       Y6, Y7, Y11
+	VMULPS       Y6, Y8, Y6
+	VFNMADD231PS (DI), Y11, Y5
+	VMOVUPS      (SI), X9
+	VMOVDQU      twice<>+0(SB), Y11
+	VPERMPS      Y9, Y11, Y9
 	VMULPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 32(SP)
-	VPMOVZXBW    (AX), Y5
-	VPMOVZXBW    16(AX), Y6
-	VPMOVZXBW    32(AX), Y7
-	VPAND        Y0, Y7, Y10
-	VPSLLW       $0x02, Y5, Y11
-	VPAND        Y1, Y11, Y11
-	VPOR         Y11, Y10, Y10
-	VPSUBW       Y1, Y10, Y10
-	VPMADDWD     (BX), Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS (SP), Y11
-	VFMADD231PS  Y11, Y10, Y3
-	VPSRLW       $0x02, Y7, Y10
-	VPAND        Y0, Y10, Y10
-	VPSLLW       $0x01, Y5, Y11
-	VPAND        Y1, Y11, Y11
-	VPOR         Y11, Y10, Y10
-	VPSUBW       Y1, Y10, Y10
-	VPMADDWD     64(BX), Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 8(SP), Y11
-	VFMADD231PS  Y11, Y10, Y3
-	VPSRLW       $0x04, Y7, Y10
-	VPAND        Y0, Y10, Y10
-	VPAND        Y1, Y5, Y11
-	VPOR         Y11, Y10, Y10
-	VPSUBW       Y1, Y10, Y10
-	VPMADDWD     128(BX), Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 16(SP), Y11
-	VFMADD231PS  Y11, Y10, Y3
+	VFNMADD231PS 32(DI), Y6, Y5
+	VMOVUPS      16(SI), X10
+	VMOVDQU      twice<>+0(SB), Y6
+	VPERMPS      Y10, Y6, Y10
+	VMULPS       Y10, Y8, Y8
+	VMOVDQU      (AX), Y6
+	VMOVDQU      32(AX), Y11
+	VPAND        Y0, Y11, Y12
+	VPSLLW       $0x02, Y6, Y13
+	VPAND        Y1, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VPMADDUBSW   (BX), Y12, Y12
+	VPMADDWD     Y3, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair0<>+0(SB), Y13
+	VPERMPS      Y7, Y13, Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VPSRLW       $0x02, Y11, Y12
+	VPAND        Y0, Y12, Y12
+	VPSLLW       $0x01, Y6, Y13
+	VPAND        Y1, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VPMADDUBSW   32(BX), Y12, Y12
+	VPMADDWD     Y3, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair1<>+0(SB), Y13
+	VPERMPS      Y7, Y13, Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VPSRLW       $0x04, Y11, Y12
+	VPAND        Y0, Y12, Y12
+	VPAND        Y1, Y6, Y13
+	VPOR         Y13, Y12, Y12
+	VPMADDUBSW   64(BX), Y12, Y12
+	VPMADDWD     Y3, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair2<>+0(SB), Y13
+	VPERMPS      Y7, Y13, Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VPSRLW       $0x06, Y11, Y11
+	VPAND        Y0, Y11, Y11
+	VPSRLW       $0x01, Y6, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   96(BX), Y11, Y11
+	VPMADDWD     Y3, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair3<>+0(SB), Y12
+	VPERMPS      Y7, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y5
+	VMOVDQU      64(AX), Y7
+	VPAND        Y0, Y7, Y11
+	VPSRLW       $0x02, Y6, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   128(BX), Y11, Y11
+	VPMADDWD     Y3, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair0<>+0(SB), Y12
+	VPERMPS      Y8, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y4
+	VPSRLW       $0x02, Y7, Y11
+	VPAND        Y0, Y11, Y11
+	VPSRLW       $0x03, Y6, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   160(BX), Y11, Y11
+	VPMADDWD     Y3, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair1<>+0(SB), Y12
+	VPERMPS      Y8, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y5
+	VPSRLW       $0x04, Y7, Y11
+	VPAND        Y0, Y11, Y11
+	VPSRLW       $0x04, Y6, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   192(BX), Y11, Y11
+	VPMADDWD     Y3, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair2<>+0(SB), Y12
+	VPERMPS      Y8, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y4
 	VPSRLW       $0x06, Y7, Y7
 	VPAND        Y0, Y7, Y7
-	VPSRLW       $0x01, Y5, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y1, Y7, Y7
-	VPMADDWD     192(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 24(SP), Y10
-	VFMADD231PS  Y10, Y7, Y3
-	VPMOVZXBW    48(AX), Y7
-	VPAND        Y0, Y7, Y10
-	VPSLLW       $0x02, Y6, Y11
-	VPAND        Y1, Y11, Y11
-	VPOR         Y11, Y10, Y10
-	VPSUBW       Y1, Y10, Y10
-	VPMADDWD     32(BX), Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 4(SP), Y11
-	VFMADD231PS  Y11, Y10, Y4
-	VPSRLW       $0x02, Y7, Y10
-	VPAND        Y0, Y10, Y10
-	VPSLLW       $0x01, Y6, Y11
-	VPAND        Y1, Y11, Y11
-	VPOR         Y11, Y10, Y10
-	VPSUBW       Y1, Y10, Y10
-	VPMADDWD     96(BX), Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 12(SP), Y11
-	VFMADD231PS  Y11, Y10, Y4
-	VPSRLW       $0x04, Y7, Y10
-	VPAND        Y0, Y10, Y10
-	VPAND        Y1, Y6, Y11
-	VPOR         Y11, Y10, Y10
-	VPSUBW       Y1, Y10, Y10
-	VPMADDWD     160(BX), Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 20(SP), Y11
-	VFMADD231PS  Y11, Y10, Y4
-	VPSRLW       $0x06, Y7, Y7
-	VPAND        Y0, Y7, Y7
-	VPSRLW       $0x01, Y6, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y1, Y7, Y7
-	VPMADDWD     224(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 28(SP), Y10
-	VFMADD231PS  Y10, Y7, Y4
-	VPMOVZXBW    64(AX), Y7
-	VPAND        Y0, Y7, Y10
-	VPSRLW       $0x02, Y5, Y11
-	VPAND        Y1, Y11, Y11
-	VPOR         Y11, Y10, Y10
-	VPSUBW       Y1, Y10, Y10
-	VPMADDWD     256(BX), Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 32(SP), Y11
-	VFMADD231PS  Y11, Y10, Y3
-	VPSRLW       $0x02, Y7, Y10
-	VPAND        Y0, Y10, Y10
-	VPSRLW       $0x03, Y5, Y11
-	VPAND        Y1, Y11, Y11
-	VPOR         Y11, Y10, Y10
-	VPSUBW       Y1, Y10, Y10
-	VPMADDWD     320(BX), Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 40(SP), Y11
-	VFMADD231PS  Y11, Y10, Y3
-	VPSRLW       $0x04, Y7, Y10
-	VPAND        Y0, Y10, Y10
-	VPSRLW       $0x04, Y5, Y11
-	VPAND        Y1, Y11, Y11
-	VPOR         Y11, Y10, Y10
-	VPSUBW       Y1, Y10, Y10
-	VPMADDWD     384(BX), Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 48(SP), Y11
-	VFMADD231PS  Y11, Y10, Y3
-	VPSRLW       $0x06, Y7, Y7
-	VPAND        Y0, Y7, Y7
-	VPSRLW       $0x05, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y7, Y7
-	VPSUBW       Y1, Y7, Y7
-	VPMADDWD     448(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 56(SP), Y5
-	VFMADD231PS  Y5, Y7, Y3
-	VPMOVZXBW    80(AX), Y5
-	VPAND        Y0, Y5, Y7
-	VPSRLW       $0x02, Y6, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y1, Y7, Y7
-	VPMADDWD     288(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 36(SP), Y10
-	VFMADD231PS  Y10, Y7, Y4
-	VPSRLW       $0x02, Y5, Y7
-	VPAND        Y0, Y7, Y7
-	VPSRLW       $0x03, Y6, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y1, Y7, Y7
-	VPMADDWD     352(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 44(SP), Y10
-	VFMADD231PS  Y10, Y7, Y4
-	VPSRLW       $0x04, Y5, Y7
-	VPAND        Y0, Y7, Y7
-	VPSRLW       $0x04, Y6, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y1, Y7, Y7
-	VPMADDWD     416(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 52(SP), Y10
-	VFMADD231PS  Y10, Y7, Y4
-	VPSRLW       $0x06, Y5, Y5
-	VPAND        Y0, Y5, Y5
 	VPSRLW       $0x05, Y6, Y6
 	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPSUBW       Y1, Y5, Y5
-	VPMADDWD     480(BX), Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 60(SP), Y6
-	VFMADD231PS  Y6, Y5, Y4
+	VPOR         Y6, Y7, Y7
+	VPMADDUBSW   224(BX), Y7, Y7
+	VPMADDWD     Y3, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair3<>+0(SB), Y6
+	VPERMPS      Y8, Y6, Y6
+	VFMADD231PS  Y6, Y7, Y5
 	ADDQ         $0x0000006e, AX
-	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000100, BX
 	ADDQ         $0x00000020, SI
 	ADDQ         $0x00000040, DI
 	DECQ         R8
 	JNZ          block
-	VADDPS       Y4, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X4
-	VADDPS       X4, X3, X4
-	VHADDPS      X4, X4, X4
-	VHADDPS      X4, X4, X4
-	VMOVSS       X4, (DX)
-	ADDQ         $0x04, DX
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VHADDPS      X5, X5, X5
+	VHADDPS      X5, X5, X5
+	VMOVSS       X5, (DX)
+	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-DATA four<>+0(SB)/16, $"\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04\x04"
-GLOBL four<>(SB), RODATA|NOPTR, $16
+DATA four<>+0(SB)/1, $"\x04"
+GLOBL four<>(SB), RODATA|NOPTR, $1
 
-DATA thirtyTwo<>+0(SB)/16, $"                "
-GLOBL thirtyTwo<>(SB), RODATA|NOPTR, $16
+DATA thirtyTwoInteger<>+0(SB)/4, $" \x00\x00\x00"
+GLOBL thirtyTwoInteger<>(SB), RODATA|NOPTR, $4
+
+DATA floatEA<>+0(SB)/4, $(4.0)
+GLOBL floatEA<>(SB), RODATA|NOPTR, $4
 
 // func decodeQ3KAVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ3KAVX2(SB), NOSPLIT, $128-24
-	MOVQ      src+0(FP), AX
-	MOVQ      blocks+8(FP), CX
-	MOVQ      dst+16(FP), DX
-	VPMOVSXBW three<>+0(SB), Y0
-	VPMOVSXBW four<>+0(SB), Y1
-	VPMOVSXBD thirtyTwo<>+0(SB), Y2
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTB four<>+0(SB), Y1
+	VPBROADCASTD thirtyTwoInteger<>+0(SB), Y2
+	VPBROADCASTB centreQ3K<>+0(SB), Y3
 
 block:
-	VPBROADCASTW 108(AX), X3
-	VCVTPH2PS    X3, Y3
+	VPBROADCASTW 108(AX), X4
+	VCVTPH2PS    X4, Y4
 	MOVL         96(AX), BX
 	ANDL         $0x0f0f0f0f, BX
 	MOVL         104(AX), SI
@@ -1941,11 +2059,11 @@ block:
 	ORQ          DI, SI
 	SHLQ         $0x20, SI
 	ORQ          SI, BX
-	VMOVQ        BX, X4
-	VPMOVZXBD    X4, Y4
-	VPSUBD       Y2, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y3, Y4, Y4
+	VMOVQ        BX, X5
+	VPMOVZXBD    X5, Y5
+	VPSUBD       Y2, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
 	MOVL         96(AX), BX
 	SHRL         $0x04, BX
 	ANDL         $0x0f0f0f0f, BX
@@ -1964,268 +2082,228 @@ block:
 	ORQ          DI, SI
 	SHLQ         $0x20, SI
 	ORQ          SI, BX
-	VMOVQ        BX, X5
-	VPMOVZXBD    X5, Y5
-	VPSUBD       Y2, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y3, Y5, Y5
-	VMOVUPS      Y4, (SP)
-	VMOVUPS      Y5, 32(SP)
-	VPMOVZXBW    (AX), Y3
-	VPMOVZXBW    16(AX), Y4
-	VPMOVZXBW    32(AX), Y5
-	VPAND        Y0, Y5, Y6
-	VPSLLW       $0x02, Y3, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VBROADCASTSS (SP), Y8
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
+	VMOVQ        BX, X6
+	VPMOVZXBD    X6, Y6
+	VPSUBD       Y2, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VMOVUPS      Y6, (DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, 32(DX)
-	VPSRLW       $0x02, Y5, Y6
-	VPAND        Y0, Y6, Y6
-	VPSLLW       $0x01, Y3, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VBROADCASTSS 8(SP), Y8
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VMOVUPS      Y6, 128(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, 160(DX)
-	VPSRLW       $0x04, Y5, Y6
-	VPAND        Y0, Y6, Y6
-	VPAND        Y1, Y3, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VBROADCASTSS 16(SP), Y8
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VMOVUPS      Y6, 256(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, 288(DX)
-	VPSRLW       $0x06, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPSRLW       $0x01, Y3, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPSUBW       Y1, Y5, Y5
-	VBROADCASTSS 24(SP), Y7
-	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y7, Y5, Y5
-	VMOVUPS      Y5, 384(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 416(DX)
-	VPMOVZXBW    48(AX), Y5
+	VMULPS       Y4, Y6, Y6
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVDQU      (AX), Y4
+	VMOVDQU      32(AX), Y5
 	VPAND        Y0, Y5, Y6
 	VPSLLW       $0x02, Y4, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VBROADCASTSS 4(SP), Y8
+	VPSUBB       Y3, Y6, Y6
 	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
+	VBROADCASTSS (SP), Y8
+	VPMOVSXBD    X6, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, (DX)
+	VPSRLDQ      $0x08, X6, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 32(DX)
+	VBROADCASTSS 4(SP), Y8
+	VPMOVSXBD    X7, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y8, Y6, Y6
 	VMOVUPS      Y6, 64(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, 96(DX)
+	VPSRLDQ      $0x08, X7, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 96(DX)
 	VPSRLW       $0x02, Y5, Y6
 	VPAND        Y0, Y6, Y6
 	VPSLLW       $0x01, Y4, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VBROADCASTSS 12(SP), Y8
+	VPSUBB       Y3, Y6, Y6
 	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
+	VBROADCASTSS 8(SP), Y8
+	VPMOVSXBD    X6, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 128(DX)
+	VPSRLDQ      $0x08, X6, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 160(DX)
+	VBROADCASTSS 12(SP), Y8
+	VPMOVSXBD    X7, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y8, Y6, Y6
 	VMOVUPS      Y6, 192(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, 224(DX)
+	VPSRLDQ      $0x08, X7, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 224(DX)
 	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y0, Y6, Y6
 	VPAND        Y1, Y4, Y7
 	VPOR         Y7, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VBROADCASTSS 20(SP), Y8
+	VPSUBB       Y3, Y6, Y6
 	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
+	VBROADCASTSS 16(SP), Y8
+	VPMOVSXBD    X6, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 256(DX)
+	VPSRLDQ      $0x08, X6, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 288(DX)
+	VBROADCASTSS 20(SP), Y8
+	VPMOVSXBD    X7, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y8, Y6, Y6
 	VMOVUPS      Y6, 320(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, 352(DX)
+	VPSRLDQ      $0x08, X7, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 352(DX)
 	VPSRLW       $0x06, Y5, Y5
 	VPAND        Y0, Y5, Y5
 	VPSRLW       $0x01, Y4, Y6
 	VPAND        Y1, Y6, Y6
 	VPOR         Y6, Y5, Y5
-	VPSUBW       Y1, Y5, Y5
-	VBROADCASTSS 28(SP), Y7
+	VPSUBB       Y3, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
+	VBROADCASTSS 24(SP), Y7
+	VPMOVSXBD    X5, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 384(DX)
+	VPSRLDQ      $0x08, X5, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 416(DX)
+	VBROADCASTSS 28(SP), Y7
+	VPMOVSXBD    X6, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y7, Y5, Y5
 	VMOVUPS      Y5, 448(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 480(DX)
-	VPMOVZXBW    64(AX), Y5
+	VPSRLDQ      $0x08, X6, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 480(DX)
+	VMOVDQU      64(AX), Y5
 	VPAND        Y0, Y5, Y6
-	VPSRLW       $0x02, Y3, Y7
+	VPSRLW       $0x02, Y4, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VBROADCASTSS 32(SP), Y8
+	VPSUBB       Y3, Y6, Y6
 	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
+	VBROADCASTSS 32(SP), Y8
+	VPMOVSXBD    X6, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 512(DX)
+	VPSRLDQ      $0x08, X6, X6
+	VPMOVSXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y8, Y6, Y6
-	VMOVUPS      Y6, 512(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, 544(DX)
+	VMOVUPS      Y6, 544(DX)
+	VBROADCASTSS 36(SP), Y8
+	VPMOVSXBD    X7, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 576(DX)
+	VPSRLDQ      $0x08, X7, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 608(DX)
 	VPSRLW       $0x02, Y5, Y6
 	VPAND        Y0, Y6, Y6
-	VPSRLW       $0x03, Y3, Y7
+	VPSRLW       $0x03, Y4, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VBROADCASTSS 40(SP), Y8
+	VPSUBB       Y3, Y6, Y6
 	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
+	VBROADCASTSS 40(SP), Y8
+	VPMOVSXBD    X6, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 640(DX)
+	VPSRLDQ      $0x08, X6, X6
+	VPMOVSXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y8, Y6, Y6
-	VMOVUPS      Y6, 640(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, 672(DX)
+	VMOVUPS      Y6, 672(DX)
+	VBROADCASTSS 44(SP), Y8
+	VPMOVSXBD    X7, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 704(DX)
+	VPSRLDQ      $0x08, X7, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 736(DX)
 	VPSRLW       $0x04, Y5, Y6
 	VPAND        Y0, Y6, Y6
-	VPSRLW       $0x04, Y3, Y7
+	VPSRLW       $0x04, Y4, Y7
 	VPAND        Y1, Y7, Y7
 	VPOR         Y7, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VBROADCASTSS 48(SP), Y8
+	VPSUBB       Y3, Y6, Y6
 	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
+	VBROADCASTSS 48(SP), Y8
+	VPMOVSXBD    X6, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 768(DX)
+	VPSRLDQ      $0x08, X6, X6
+	VPMOVSXBD    X6, Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y8, Y6, Y6
-	VMOVUPS      Y6, 768(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, 800(DX)
+	VMOVUPS      Y6, 800(DX)
+	VBROADCASTSS 52(SP), Y8
+	VPMOVSXBD    X7, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 832(DX)
+	VPSRLDQ      $0x08, X7, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 864(DX)
 	VPSRLW       $0x06, Y5, Y5
 	VPAND        Y0, Y5, Y5
-	VPSRLW       $0x05, Y3, Y3
-	VPAND        Y1, Y3, Y3
-	VPOR         Y3, Y5, Y5
-	VPSUBW       Y1, Y5, Y5
-	VBROADCASTSS 56(SP), Y6
-	VEXTRACTI128 $0x01, Y5, X3
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X3, Y3
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 896(DX)
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 928(DX)
-	VPMOVZXBW    80(AX), Y3
-	VPAND        Y0, Y3, Y5
-	VPSRLW       $0x02, Y4, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPSUBW       Y1, Y5, Y5
-	VBROADCASTSS 36(SP), Y7
-	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y7, Y5, Y5
-	VMOVUPS      Y5, 576(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 608(DX)
-	VPSRLW       $0x02, Y3, Y5
-	VPAND        Y0, Y5, Y5
-	VPSRLW       $0x03, Y4, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPSUBW       Y1, Y5, Y5
-	VBROADCASTSS 44(SP), Y7
-	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y7, Y5, Y5
-	VMOVUPS      Y5, 704(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 736(DX)
-	VPSRLW       $0x04, Y3, Y5
-	VPAND        Y0, Y5, Y5
-	VPSRLW       $0x04, Y4, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPSUBW       Y1, Y5, Y5
-	VBROADCASTSS 52(SP), Y7
-	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y7, Y5, Y5
-	VMOVUPS      Y5, 832(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 864(DX)
-	VPSRLW       $0x06, Y3, Y3
-	VPAND        Y0, Y3, Y3
 	VPSRLW       $0x05, Y4, Y4
 	VPAND        Y1, Y4, Y4
-	VPOR         Y4, Y3, Y3
-	VPSUBW       Y1, Y3, Y3
-	VBROADCASTSS 60(SP), Y5
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VMOVUPS      Y3, 960(DX)
+	VPOR         Y4, Y5, Y5
+	VPSUBB       Y3, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X4
+	VBROADCASTSS 56(SP), Y6
+	VPMOVSXBD    X5, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 896(DX)
+	VPSRLDQ      $0x08, X5, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 928(DX)
+	VBROADCASTSS 60(SP), Y6
+	VPMOVSXBD    X4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 960(DX)
+	VPSRLDQ      $0x08, X4, X5
+	VPMOVSXBD    X5, Y4
 	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
+	VMULPS       Y6, Y4, Y4
 	VMOVUPS      Y4, 992(DX)
 	ADDQ         $0x0000006e, AX
 	ADDQ         $0x00000400, DX
@@ -2234,446 +2312,17 @@ block:
 	VZEROUPPER
 	RET
 
-// func dotQ4KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+DATA centreQ3K<>+0(SB)/1, $"\x04"
+GLOBL centreQ3K<>(SB), RODATA|NOPTR, $1
+
+// func dotQ4KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotQ4KAVX2(SB), NOSPLIT, $32-56
-	MOVQ      w+0(FP), AX
-	MOVQ      rows+8(FP), CX
-	MOVQ      out+48(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
-
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   scale+32(FP), SI
-	MOVQ   sum+40(FP), DI
-	MOVQ   blocks+16(FP), R8
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-
-block:
-	PREFETCHT0   1536(AX)
-	PREFETCHT0   1600(AX)
-	PREFETCHT0   1664(AX)
-	MOVL         12(AX), R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         4(AX), R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORQ          R10, R9
-	MOVL         4(AX), R10
-	ANDL         $0x3f3f3f3f, R10
-	SHLQ         $0x20, R9
-	ORQ          R9, R10
-	VMOVQ        R10, X3
-	VPMOVZXBD    X3, Y3
-	MOVL         12(AX), R9
-	SHRL         $0x04, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         8(AX), R10
-	SHRL         $0x02, R10
-	ANDL         $0x30303030, R10
-	ORQ          R10, R9
-	MOVL         8(AX), R10
-	ANDL         $0x3f3f3f3f, R10
-	SHLQ         $0x20, R9
-	ORQ          R9, R10
-	VMOVQ        R10, X4
-	VPMOVZXBD    X4, Y4
-	VPBROADCASTW (AX), X5
-	VCVTPH2PS    X5, Y5
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VPBROADCASTW 2(AX), X5
-	VCVTPH2PS    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VMULPS       (SI), Y3, Y3
-	VMOVUPS      Y3, (SP)
-	VMOVUPS      (DI), Y3
-	VHADDPS      32(DI), Y3, Y3
-	VPERMQ       $0xd8, Y3, Y3
-	VFNMADD231PS Y4, Y3, Y2
-	VPMOVZXBW    16(AX), Y3
-	VPMOVZXBW    32(AX), Y4
-	VPAND        Y0, Y3, Y5
-	VPMADDWD     (BX), Y5, Y5
-	VPAND        Y0, Y4, Y6
-	VPMADDWD     32(BX), Y6, Y6
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS (SP), Y5
-	VFMADD231PS  Y5, Y6, Y1
-	VPSRLW       $0x04, Y3, Y3
-	VPMADDWD     64(BX), Y3, Y3
-	VPSRLW       $0x04, Y4, Y4
-	VPMADDWD     96(BX), Y4, Y4
-	VPADDD       Y3, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 4(SP), Y3
-	VFMADD231PS  Y3, Y4, Y2
-	VPMOVZXBW    48(AX), Y3
-	VPMOVZXBW    64(AX), Y4
-	VPAND        Y0, Y3, Y5
-	VPMADDWD     128(BX), Y5, Y5
-	VPAND        Y0, Y4, Y6
-	VPMADDWD     160(BX), Y6, Y6
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 8(SP), Y5
-	VFMADD231PS  Y5, Y6, Y1
-	VPSRLW       $0x04, Y3, Y3
-	VPMADDWD     192(BX), Y3, Y3
-	VPSRLW       $0x04, Y4, Y4
-	VPMADDWD     224(BX), Y4, Y4
-	VPADDD       Y3, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 12(SP), Y3
-	VFMADD231PS  Y3, Y4, Y2
-	VPMOVZXBW    80(AX), Y3
-	VPMOVZXBW    96(AX), Y4
-	VPAND        Y0, Y3, Y5
-	VPMADDWD     256(BX), Y5, Y5
-	VPAND        Y0, Y4, Y6
-	VPMADDWD     288(BX), Y6, Y6
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 16(SP), Y5
-	VFMADD231PS  Y5, Y6, Y1
-	VPSRLW       $0x04, Y3, Y3
-	VPMADDWD     320(BX), Y3, Y3
-	VPSRLW       $0x04, Y4, Y4
-	VPMADDWD     352(BX), Y4, Y4
-	VPADDD       Y3, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 20(SP), Y3
-	VFMADD231PS  Y3, Y4, Y2
-	VPMOVZXBW    112(AX), Y3
-	VPMOVZXBW    128(AX), Y4
-	VPAND        Y0, Y3, Y5
-	VPMADDWD     384(BX), Y5, Y5
-	VPAND        Y0, Y4, Y6
-	VPMADDWD     416(BX), Y6, Y6
-	VPADDD       Y5, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 24(SP), Y5
-	VFMADD231PS  Y5, Y6, Y1
-	VPSRLW       $0x04, Y3, Y3
-	VPMADDWD     448(BX), Y3, Y3
-	VPSRLW       $0x04, Y4, Y4
-	VPMADDWD     480(BX), Y4, Y4
-	VPADDD       Y3, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 28(SP), Y3
-	VFMADD231PS  Y3, Y4, Y2
-	ADDQ         $0x00000090, AX
-	ADDQ         $0x00000200, BX
-	ADDQ         $0x00000020, SI
-	ADDQ         $0x00000040, DI
-	DECQ         R8
-	JNZ          block
-	VADDPS       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPS       X2, X1, X2
-	VHADDPS      X2, X2, X2
-	VHADDPS      X2, X2, X2
-	VMOVSS       X2, (DX)
-	ADDQ         $0x04, DX
-	DECQ         CX
-	JNZ          row
-	VZEROUPPER
-	RET
-
-// func decodeQ4KAVX2(src *byte, blocks int, dst *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·decodeQ4KAVX2(SB), NOSPLIT, $64-24
-	MOVQ      src+0(FP), AX
-	MOVQ      blocks+8(FP), CX
-	MOVQ      dst+16(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
-
-block:
-	MOVL         12(AX), BX
-	ANDL         $0x0f0f0f0f, BX
-	MOVL         4(AX), SI
-	SHRL         $0x02, SI
-	ANDL         $0x30303030, SI
-	ORQ          SI, BX
-	MOVL         4(AX), SI
-	ANDL         $0x3f3f3f3f, SI
-	SHLQ         $0x20, BX
-	ORQ          BX, SI
-	VMOVQ        SI, X1
-	VPMOVZXBD    X1, Y1
-	MOVL         12(AX), BX
-	SHRL         $0x04, BX
-	ANDL         $0x0f0f0f0f, BX
-	MOVL         8(AX), SI
-	SHRL         $0x02, SI
-	ANDL         $0x30303030, SI
-	ORQ          SI, BX
-	MOVL         8(AX), SI
-	ANDL         $0x3f3f3f3f, SI
-	SHLQ         $0x20, BX
-	ORQ          BX, SI
-	VMOVQ        SI, X2
-	VPMOVZXBD    X2, Y2
-	VPBROADCASTW (AX), X3
-	VCVTPH2PS    X3, Y3
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y3, Y1, Y1
-	VPBROADCASTW 2(AX), X3
-	VCVTPH2PS    X3, Y3
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VMOVUPS      Y1, (SP)
-	VMOVUPS      Y2, 32(SP)
-	VPMOVZXBW    16(AX), Y1
-	VPMOVZXBW    32(AX), Y2
-	VPAND        Y0, Y1, Y3
-	VBROADCASTSS (SP), Y5
-	VBROADCASTSS 32(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, (DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 32(DX)
-	VPAND        Y0, Y2, Y3
-	VBROADCASTSS (SP), Y5
-	VBROADCASTSS 32(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 64(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 96(DX)
-	VPSRLW       $0x04, Y1, Y1
-	VBROADCASTSS 4(SP), Y4
-	VBROADCASTSS 36(SP), Y5
-	VEXTRACTI128 $0x01, Y1, X3
-	VPMOVSXWD    X1, Y1
-	VPMOVSXWD    X3, Y3
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y4, Y1, Y1
-	VSUBPS       Y5, Y1, Y1
-	VMOVUPS      Y1, 128(DX)
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VSUBPS       Y5, Y3, Y3
-	VMOVUPS      Y3, 160(DX)
-	VPSRLW       $0x04, Y2, Y1
-	VBROADCASTSS 4(SP), Y3
-	VBROADCASTSS 36(SP), Y4
-	VEXTRACTI128 $0x01, Y1, X2
-	VPMOVSXWD    X1, Y1
-	VPMOVSXWD    X2, Y2
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y3, Y1, Y1
-	VSUBPS       Y4, Y1, Y1
-	VMOVUPS      Y1, 192(DX)
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VSUBPS       Y4, Y2, Y2
-	VMOVUPS      Y2, 224(DX)
-	VPMOVZXBW    48(AX), Y1
-	VPMOVZXBW    64(AX), Y2
-	VPAND        Y0, Y1, Y3
-	VBROADCASTSS 8(SP), Y5
-	VBROADCASTSS 40(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 256(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 288(DX)
-	VPAND        Y0, Y2, Y3
-	VBROADCASTSS 8(SP), Y5
-	VBROADCASTSS 40(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 320(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 352(DX)
-	VPSRLW       $0x04, Y1, Y1
-	VBROADCASTSS 12(SP), Y4
-	VBROADCASTSS 44(SP), Y5
-	VEXTRACTI128 $0x01, Y1, X3
-	VPMOVSXWD    X1, Y1
-	VPMOVSXWD    X3, Y3
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y4, Y1, Y1
-	VSUBPS       Y5, Y1, Y1
-	VMOVUPS      Y1, 384(DX)
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VSUBPS       Y5, Y3, Y3
-	VMOVUPS      Y3, 416(DX)
-	VPSRLW       $0x04, Y2, Y1
-	VBROADCASTSS 12(SP), Y3
-	VBROADCASTSS 44(SP), Y4
-	VEXTRACTI128 $0x01, Y1, X2
-	VPMOVSXWD    X1, Y1
-	VPMOVSXWD    X2, Y2
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y3, Y1, Y1
-	VSUBPS       Y4, Y1, Y1
-	VMOVUPS      Y1, 448(DX)
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VSUBPS       Y4, Y2, Y2
-	VMOVUPS      Y2, 480(DX)
-	VPMOVZXBW    80(AX), Y1
-	VPMOVZXBW    96(AX), Y2
-	VPAND        Y0, Y1, Y3
-	VBROADCASTSS 16(SP), Y5
-	VBROADCASTSS 48(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 512(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 544(DX)
-	VPAND        Y0, Y2, Y3
-	VBROADCASTSS 16(SP), Y5
-	VBROADCASTSS 48(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 576(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 608(DX)
-	VPSRLW       $0x04, Y1, Y1
-	VBROADCASTSS 20(SP), Y4
-	VBROADCASTSS 52(SP), Y5
-	VEXTRACTI128 $0x01, Y1, X3
-	VPMOVSXWD    X1, Y1
-	VPMOVSXWD    X3, Y3
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y4, Y1, Y1
-	VSUBPS       Y5, Y1, Y1
-	VMOVUPS      Y1, 640(DX)
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VSUBPS       Y5, Y3, Y3
-	VMOVUPS      Y3, 672(DX)
-	VPSRLW       $0x04, Y2, Y1
-	VBROADCASTSS 20(SP), Y3
-	VBROADCASTSS 52(SP), Y4
-	VEXTRACTI128 $0x01, Y1, X2
-	VPMOVSXWD    X1, Y1
-	VPMOVSXWD    X2, Y2
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y3, Y1, Y1
-	VSUBPS       Y4, Y1, Y1
-	VMOVUPS      Y1, 704(DX)
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VSUBPS       Y4, Y2, Y2
-	VMOVUPS      Y2, 736(DX)
-	VPMOVZXBW    112(AX), Y1
-	VPMOVZXBW    128(AX), Y2
-	VPAND        Y0, Y1, Y3
-	VBROADCASTSS 24(SP), Y5
-	VBROADCASTSS 56(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 768(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 800(DX)
-	VPAND        Y0, Y2, Y3
-	VBROADCASTSS 24(SP), Y5
-	VBROADCASTSS 56(SP), Y6
-	VEXTRACTI128 $0x01, Y3, X4
-	VPMOVSXWD    X3, Y3
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VSUBPS       Y6, Y3, Y3
-	VMOVUPS      Y3, 832(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VSUBPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 864(DX)
-	VPSRLW       $0x04, Y1, Y1
-	VBROADCASTSS 28(SP), Y4
-	VBROADCASTSS 60(SP), Y5
-	VEXTRACTI128 $0x01, Y1, X3
-	VPMOVSXWD    X1, Y1
-	VPMOVSXWD    X3, Y3
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y4, Y1, Y1
-	VSUBPS       Y5, Y1, Y1
-	VMOVUPS      Y1, 896(DX)
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VSUBPS       Y5, Y3, Y3
-	VMOVUPS      Y3, 928(DX)
-	VPSRLW       $0x04, Y2, Y1
-	VBROADCASTSS 28(SP), Y3
-	VBROADCASTSS 60(SP), Y4
-	VEXTRACTI128 $0x01, Y1, X2
-	VPMOVSXWD    X1, Y1
-	VPMOVSXWD    X2, Y2
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y3, Y1, Y1
-	VSUBPS       Y4, Y1, Y1
-	VMOVUPS      Y1, 960(DX)
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y3, Y2, Y2
-	VSUBPS       Y4, Y2, Y2
-	VMOVUPS      Y2, 992(DX)
-	ADDQ         $0x00000090, AX
-	ADDQ         $0x00000400, DX
-	DECQ         CX
-	JNZ          block
-	VZEROUPPER
-	RET
-
-// func dotQ5KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ5KAVX2(SB), NOSPLIT, $32-56
-	MOVQ      w+0(FP), AX
-	MOVQ      rows+8(FP), CX
-	MOVQ      out+48(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
-	VPMOVSXBW sixteen<>+0(SB), Y1
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTW oneWord<>+0(SB), Y1
 
 row:
 	MOVQ   q+24(FP), BX
@@ -2712,144 +2361,78 @@ block:
 	ORQ          R9, R10
 	VMOVQ        R10, X5
 	VPMOVZXBD    X5, Y5
-	VPBROADCASTW (AX), X6
-	VCVTPH2PS    X6, Y6
+	VMOVD        (AX), X7
+	VCVTPH2PS    X7, X7
+	VBROADCASTSS X7, Y6
+	VMOVSHDUP    X7, X7
+	VBROADCASTSS X7, Y7
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       Y6, Y4, Y4
-	VPBROADCASTW 2(AX), X6
-	VCVTPH2PS    X6, Y6
 	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
+	VMULPS       Y7, Y5, Y5
 	VMULPS       (SI), Y4, Y4
 	VMOVUPS      Y4, (SP)
-	VMOVUPS      (DI), Y4
-	VHADDPS      32(DI), Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VFNMADD231PS Y5, Y4, Y3
-	VPMOVZXBW    16(AX), Y4
-	VPMOVZXBW    32(AX), Y5
-	VPMOVZXBW    48(AX), Y6
-	VPMOVZXBW    64(AX), Y7
-	VPAND        Y0, Y6, Y8
-	VPSLLW       $0x04, Y4, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDWD     (BX), Y8, Y8
-	VPAND        Y0, Y7, Y9
-	VPSLLW       $0x04, Y5, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPMADDWD     32(BX), Y9, Y9
-	VPADDD       Y8, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VBROADCASTSS (SP), Y8
-	VFMADD231PS  Y8, Y9, Y2
-	VPSRLW       $0x04, Y6, Y6
-	VPSLLW       $0x03, Y4, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y6, Y6
-	VPMADDWD     64(BX), Y6, Y6
-	VPSRLW       $0x04, Y7, Y7
-	VPSLLW       $0x03, Y5, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPMADDWD     96(BX), Y7, Y7
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 4(SP), Y6
-	VFMADD231PS  Y6, Y7, Y3
-	VPMOVZXBW    80(AX), Y6
-	VPMOVZXBW    96(AX), Y7
-	VPAND        Y0, Y6, Y8
-	VPSLLW       $0x02, Y4, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDWD     128(BX), Y8, Y8
-	VPAND        Y0, Y7, Y9
-	VPSLLW       $0x02, Y5, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPMADDWD     160(BX), Y9, Y9
-	VPADDD       Y8, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VBROADCASTSS 8(SP), Y8
-	VFMADD231PS  Y8, Y9, Y2
-	VPSRLW       $0x04, Y6, Y6
-	VPSLLW       $0x01, Y4, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y6, Y6
-	VPMADDWD     192(BX), Y6, Y6
-	VPSRLW       $0x04, Y7, Y7
-	VPSLLW       $0x01, Y5, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPMADDWD     224(BX), Y7, Y7
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 12(SP), Y6
-	VFMADD231PS  Y6, Y7, Y3
-	VPMOVZXBW    112(AX), Y6
-	VPMOVZXBW    128(AX), Y7
-	VPAND        Y0, Y6, Y8
-	VPAND        Y1, Y4, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDWD     256(BX), Y8, Y8
-	VPAND        Y0, Y7, Y9
-	VPAND        Y1, Y5, Y10
-	VPOR         Y10, Y9, Y9
-	VPMADDWD     288(BX), Y9, Y9
-	VPADDD       Y8, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VBROADCASTSS 16(SP), Y8
-	VFMADD231PS  Y8, Y9, Y2
-	VPSRLW       $0x04, Y6, Y6
-	VPSRLW       $0x01, Y4, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y6, Y6
-	VPMADDWD     320(BX), Y6, Y6
-	VPSRLW       $0x04, Y7, Y7
-	VPSRLW       $0x01, Y5, Y8
-	VPAND        Y1, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPMADDWD     352(BX), Y7, Y7
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 20(SP), Y6
-	VFMADD231PS  Y6, Y7, Y3
-	VPMOVZXBW    144(AX), Y6
-	VPMOVZXBW    160(AX), Y7
-	VPAND        Y0, Y6, Y8
-	VPSRLW       $0x02, Y4, Y9
-	VPAND        Y1, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPMADDWD     384(BX), Y8, Y8
-	VPAND        Y0, Y7, Y9
-	VPSRLW       $0x02, Y5, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPMADDWD     416(BX), Y9, Y9
-	VPADDD       Y8, Y9, Y9
-	VCVTDQ2PS    Y9, Y9
-	VBROADCASTSS 24(SP), Y8
-	VFMADD231PS  Y8, Y9, Y2
-	VPSRLW       $0x04, Y6, Y6
-	VPSRLW       $0x03, Y4, Y4
-	VPAND        Y1, Y4, Y4
-	VPOR         Y4, Y6, Y6
-	VPMADDWD     448(BX), Y6, Y6
-	VPSRLW       $0x04, Y7, Y4
-	VPSRLW       $0x03, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VPMADDWD     480(BX), Y4, Y4
-	VPADDD       Y6, Y4, Y4
+	VFNMADD231PS (DI), Y5, Y3
+	VMOVDQU      16(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   (BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   32(BX), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 4(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVDQU      48(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   64(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   96(BX), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVDQU      80(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   128(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   160(BX), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 20(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVDQU      112(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   192(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 24(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   224(BX), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VBROADCASTSS 28(SP), Y5
 	VFMADD231PS  Y5, Y4, Y3
-	ADDQ         $0x000000b0, AX
-	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000090, AX
+	ADDQ         $0x00000100, BX
 	ADDQ         $0x00000020, SI
-	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000020, DI
 	DECQ         R8
 	JNZ          block
 	VADDPS       Y3, Y2, Y2
@@ -2858,7 +2441,448 @@ block:
 	VHADDPS      X3, X3, X3
 	VHADDPS      X3, X3, X3
 	VMOVSS       X3, (DX)
-	ADDQ         $0x04, DX
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func decodeQ4KAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ4KAVX2(SB), NOSPLIT, $64-24
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+block:
+	MOVL         12(AX), BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         4(AX), SI
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	ORQ          SI, BX
+	MOVL         4(AX), SI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, BX
+	ORQ          BX, SI
+	VMOVQ        SI, X1
+	VPMOVZXBD    X1, Y1
+	MOVL         12(AX), BX
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         8(AX), SI
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	ORQ          SI, BX
+	MOVL         8(AX), SI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, BX
+	ORQ          BX, SI
+	VMOVQ        SI, X2
+	VPMOVZXBD    X2, Y2
+	VMOVD        (AX), X4
+	VCVTPH2PS    X4, X4
+	VBROADCASTSS X4, Y3
+	VMOVSHDUP    X4, X4
+	VBROADCASTSS X4, Y4
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y1, (SP)
+	VMOVUPS      Y2, 32(SP)
+	VMOVDQU      16(AX), Y1
+	VPAND        Y0, Y1, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS (SP), Y4
+	VBROADCASTSS 32(SP), Y5
+	VPMOVZXBD    X2, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	VBROADCASTSS (SP), Y4
+	VBROADCASTSS 32(SP), Y5
+	VPMOVZXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 64(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 96(DX)
+	VPSRLW       $0x04, Y1, Y1
+	VPAND        Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VBROADCASTSS 4(SP), Y3
+	VBROADCASTSS 36(SP), Y4
+	VPMOVZXBD    X1, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VSUBPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 128(DX)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 160(DX)
+	VBROADCASTSS 4(SP), Y3
+	VBROADCASTSS 36(SP), Y4
+	VPMOVZXBD    X2, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 192(DX)
+	VPSRLDQ      $0x08, X2, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 224(DX)
+	VMOVDQU      48(AX), Y1
+	VPAND        Y0, Y1, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS 8(SP), Y4
+	VBROADCASTSS 40(SP), Y5
+	VPMOVZXBD    X2, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 256(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 288(DX)
+	VBROADCASTSS 8(SP), Y4
+	VBROADCASTSS 40(SP), Y5
+	VPMOVZXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 320(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 352(DX)
+	VPSRLW       $0x04, Y1, Y1
+	VPAND        Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VBROADCASTSS 12(SP), Y3
+	VBROADCASTSS 44(SP), Y4
+	VPMOVZXBD    X1, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VSUBPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 384(DX)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 416(DX)
+	VBROADCASTSS 12(SP), Y3
+	VBROADCASTSS 44(SP), Y4
+	VPMOVZXBD    X2, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 448(DX)
+	VPSRLDQ      $0x08, X2, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 480(DX)
+	VMOVDQU      80(AX), Y1
+	VPAND        Y0, Y1, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS 16(SP), Y4
+	VBROADCASTSS 48(SP), Y5
+	VPMOVZXBD    X2, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 512(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 544(DX)
+	VBROADCASTSS 16(SP), Y4
+	VBROADCASTSS 48(SP), Y5
+	VPMOVZXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 576(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 608(DX)
+	VPSRLW       $0x04, Y1, Y1
+	VPAND        Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VBROADCASTSS 20(SP), Y3
+	VBROADCASTSS 52(SP), Y4
+	VPMOVZXBD    X1, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VSUBPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 640(DX)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 672(DX)
+	VBROADCASTSS 20(SP), Y3
+	VBROADCASTSS 52(SP), Y4
+	VPMOVZXBD    X2, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 704(DX)
+	VPSRLDQ      $0x08, X2, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 736(DX)
+	VMOVDQU      112(AX), Y1
+	VPAND        Y0, Y1, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS 24(SP), Y4
+	VBROADCASTSS 56(SP), Y5
+	VPMOVZXBD    X2, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 768(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 800(DX)
+	VBROADCASTSS 24(SP), Y4
+	VBROADCASTSS 56(SP), Y5
+	VPMOVZXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 832(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 864(DX)
+	VPSRLW       $0x04, Y1, Y1
+	VPAND        Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VBROADCASTSS 28(SP), Y3
+	VBROADCASTSS 60(SP), Y4
+	VPMOVZXBD    X1, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VSUBPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 896(DX)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 928(DX)
+	VBROADCASTSS 28(SP), Y3
+	VBROADCASTSS 60(SP), Y4
+	VPMOVZXBD    X2, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 960(DX)
+	VPSRLDQ      $0x08, X2, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 992(DX)
+	ADDQ         $0x00000090, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ5KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5KAVX2(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VPBROADCASTW oneWord<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X5
+	VPMOVZXBD    X5, Y5
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X6
+	VPMOVZXBD    X6, Y6
+	VMOVD        (AX), X8
+	VCVTPH2PS    X8, X8
+	VBROADCASTSS X8, Y7
+	VMOVSHDUP    X8, X8
+	VBROADCASTSS X8, Y8
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMULPS       (SI), Y5, Y5
+	VMOVUPS      Y5, (SP)
+	VFNMADD231PS (DI), Y6, Y4
+	VMOVDQU      16(AX), Y5
+	VMOVDQU      48(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSLLW       $0x04, Y5, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   (BX), Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SP), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSLLW       $0x03, Y5, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   32(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 4(SP), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VMOVDQU      80(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSLLW       $0x02, Y5, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   64(BX), Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 8(SP), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSLLW       $0x01, Y5, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   96(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 12(SP), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VMOVDQU      112(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPAND        Y1, Y5, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   128(BX), Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 16(SP), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x01, Y5, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   160(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 20(SP), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VMOVDQU      144(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSRLW       $0x02, Y5, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   192(BX), Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 24(SP), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x03, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y6, Y6
+	VPMADDUBSW   224(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 28(SP), Y5
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         $0x000000b0, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
@@ -2867,11 +2891,11 @@ block:
 // func decodeQ5KAVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ5KAVX2(SB), NOSPLIT, $64-24
-	MOVQ      src+0(FP), AX
-	MOVQ      blocks+8(FP), CX
-	MOVQ      dst+16(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
-	VPMOVSXBW sixteen<>+0(SB), Y1
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
 
 block:
 	MOVL         12(AX), BX
@@ -2899,296 +2923,273 @@ block:
 	ORQ          BX, SI
 	VMOVQ        SI, X3
 	VPMOVZXBD    X3, Y3
-	VPBROADCASTW (AX), X4
-	VCVTPH2PS    X4, Y4
+	VMOVD        (AX), X5
+	VCVTPH2PS    X5, X5
+	VBROADCASTSS X5, Y4
+	VMOVSHDUP    X5, X5
+	VBROADCASTSS X5, Y5
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       Y4, Y2, Y2
-	VPBROADCASTW 2(AX), X4
-	VCVTPH2PS    X4, Y4
 	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y4, Y3, Y3
+	VMULPS       Y5, Y3, Y3
 	VMOVUPS      Y2, (SP)
 	VMOVUPS      Y3, 32(SP)
-	VPMOVZXBW    16(AX), Y2
-	VPMOVZXBW    32(AX), Y3
-	VPMOVZXBW    48(AX), Y4
-	VPMOVZXBW    64(AX), Y5
-	VPAND        Y0, Y4, Y6
-	VPSLLW       $0x04, Y2, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VBROADCASTSS (SP), Y8
-	VBROADCASTSS 32(SP), Y9
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VSUBPS       Y9, Y6, Y6
-	VMOVUPS      Y6, (DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VSUBPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 32(DX)
-	VPAND        Y0, Y5, Y6
-	VPSLLW       $0x04, Y3, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VBROADCASTSS (SP), Y8
-	VBROADCASTSS 32(SP), Y9
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VSUBPS       Y9, Y6, Y6
-	VMOVUPS      Y6, 64(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VSUBPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 96(DX)
-	VPSRLW       $0x04, Y4, Y4
-	VPSLLW       $0x03, Y2, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VBROADCASTSS 4(SP), Y7
-	VBROADCASTSS 36(SP), Y8
-	VEXTRACTI128 $0x01, Y4, X6
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X6, Y6
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y7, Y4, Y4
-	VSUBPS       Y8, Y4, Y4
-	VMOVUPS      Y4, 128(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VSUBPS       Y8, Y6, Y6
-	VMOVUPS      Y6, 160(DX)
-	VPSRLW       $0x04, Y5, Y4
-	VPSLLW       $0x03, Y3, Y5
+	VMOVDQU      16(AX), Y2
+	VMOVDQU      48(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VPSLLW       $0x04, Y2, Y5
 	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y4, Y4
-	VBROADCASTSS 4(SP), Y6
-	VBROADCASTSS 36(SP), Y7
 	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
+	VBROADCASTSS (SP), Y6
+	VBROADCASTSS 32(SP), Y7
+	VPMOVZXBD    X4, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VSUBPS       Y7, Y8, Y8
+	VMOVUPS      Y8, (DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVZXBD    X4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       Y6, Y4, Y4
 	VSUBPS       Y7, Y4, Y4
-	VMOVUPS      Y4, 192(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VSUBPS       Y7, Y5, Y5
-	VMOVUPS      Y5, 224(DX)
-	VPMOVZXBW    80(AX), Y4
-	VPMOVZXBW    96(AX), Y5
-	VPAND        Y0, Y4, Y6
-	VPSLLW       $0x02, Y2, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VBROADCASTSS 8(SP), Y8
-	VBROADCASTSS 40(SP), Y9
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VSUBPS       Y9, Y6, Y6
-	VMOVUPS      Y6, 256(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VSUBPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 288(DX)
-	VPAND        Y0, Y5, Y6
-	VPSLLW       $0x02, Y3, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VBROADCASTSS 8(SP), Y8
-	VBROADCASTSS 40(SP), Y9
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VSUBPS       Y9, Y6, Y6
-	VMOVUPS      Y6, 320(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VSUBPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 352(DX)
-	VPSRLW       $0x04, Y4, Y4
-	VPSLLW       $0x01, Y2, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VBROADCASTSS 12(SP), Y7
-	VBROADCASTSS 44(SP), Y8
-	VEXTRACTI128 $0x01, Y4, X6
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X6, Y6
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y7, Y4, Y4
-	VSUBPS       Y8, Y4, Y4
-	VMOVUPS      Y4, 384(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VSUBPS       Y8, Y6, Y6
-	VMOVUPS      Y6, 416(DX)
-	VPSRLW       $0x04, Y5, Y4
-	VPSLLW       $0x01, Y3, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VBROADCASTSS 12(SP), Y6
-	VBROADCASTSS 44(SP), Y7
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
+	VMOVUPS      Y4, 32(DX)
+	VBROADCASTSS (SP), Y6
+	VBROADCASTSS 32(SP), Y7
+	VPMOVZXBD    X5, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       Y6, Y4, Y4
 	VSUBPS       Y7, Y4, Y4
-	VMOVUPS      Y4, 448(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VSUBPS       Y7, Y5, Y5
-	VMOVUPS      Y5, 480(DX)
-	VPMOVZXBW    112(AX), Y4
-	VPMOVZXBW    128(AX), Y5
-	VPAND        Y0, Y4, Y6
-	VPAND        Y1, Y2, Y7
-	VPOR         Y7, Y6, Y6
-	VBROADCASTSS 16(SP), Y8
-	VBROADCASTSS 48(SP), Y9
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VSUBPS       Y9, Y6, Y6
-	VMOVUPS      Y6, 512(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VSUBPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 544(DX)
-	VPAND        Y0, Y5, Y6
-	VPAND        Y1, Y3, Y7
-	VPOR         Y7, Y6, Y6
-	VBROADCASTSS 16(SP), Y8
-	VBROADCASTSS 48(SP), Y9
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VSUBPS       Y9, Y6, Y6
-	VMOVUPS      Y6, 576(DX)
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VSUBPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 608(DX)
-	VPSRLW       $0x04, Y4, Y4
-	VPSRLW       $0x01, Y2, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y4, Y4
-	VBROADCASTSS 20(SP), Y7
-	VBROADCASTSS 52(SP), Y8
-	VEXTRACTI128 $0x01, Y4, X6
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X6, Y6
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y7, Y4, Y4
-	VSUBPS       Y8, Y4, Y4
-	VMOVUPS      Y4, 640(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VSUBPS       Y8, Y6, Y6
-	VMOVUPS      Y6, 672(DX)
-	VPSRLW       $0x04, Y5, Y4
-	VPSRLW       $0x01, Y3, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y4, Y4
-	VBROADCASTSS 20(SP), Y6
-	VBROADCASTSS 52(SP), Y7
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
+	VMOVUPS      Y4, 64(DX)
+	VPSRLDQ      $0x08, X5, X4
+	VPMOVZXBD    X4, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       Y6, Y4, Y4
 	VSUBPS       Y7, Y4, Y4
-	VMOVUPS      Y4, 704(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VSUBPS       Y7, Y5, Y5
-	VMOVUPS      Y5, 736(DX)
-	VPMOVZXBW    144(AX), Y4
-	VPMOVZXBW    160(AX), Y5
-	VPAND        Y0, Y4, Y6
-	VPSRLW       $0x02, Y2, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VBROADCASTSS 24(SP), Y8
-	VBROADCASTSS 56(SP), Y9
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VSUBPS       Y9, Y6, Y6
-	VMOVUPS      Y6, 768(DX)
+	VMOVUPS      Y4, 96(DX)
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPSLLW       $0x03, Y2, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 4(SP), Y5
+	VBROADCASTSS 36(SP), Y6
+	VPMOVZXBD    X3, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VSUBPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 800(DX)
-	VPAND        Y0, Y5, Y6
-	VPSRLW       $0x02, Y3, Y7
-	VPAND        Y1, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VBROADCASTSS 24(SP), Y8
-	VBROADCASTSS 56(SP), Y9
-	VEXTRACTI128 $0x01, Y6, X7
-	VPMOVSXWD    X6, Y6
-	VPMOVSXWD    X7, Y7
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y8, Y6, Y6
-	VSUBPS       Y9, Y6, Y6
-	VMOVUPS      Y6, 832(DX)
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 128(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 160(DX)
+	VBROADCASTSS 4(SP), Y5
+	VBROADCASTSS 36(SP), Y6
+	VPMOVZXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 192(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 224(DX)
+	VMOVDQU      80(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VPSLLW       $0x02, Y2, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VBROADCASTSS 8(SP), Y6
+	VBROADCASTSS 40(SP), Y7
+	VPMOVZXBD    X4, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VSUBPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 256(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 288(DX)
+	VBROADCASTSS 8(SP), Y6
+	VBROADCASTSS 40(SP), Y7
+	VPMOVZXBD    X5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 320(DX)
+	VPSRLDQ      $0x08, X5, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 352(DX)
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPSLLW       $0x01, Y2, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 12(SP), Y5
+	VBROADCASTSS 44(SP), Y6
+	VPMOVZXBD    X3, Y7
 	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VSUBPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 864(DX)
-	VPSRLW       $0x04, Y4, Y4
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 384(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 416(DX)
+	VBROADCASTSS 12(SP), Y5
+	VBROADCASTSS 44(SP), Y6
+	VPMOVZXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 448(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 480(DX)
+	VMOVDQU      112(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VPAND        Y1, Y2, Y5
+	VPOR         Y5, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VBROADCASTSS 16(SP), Y6
+	VBROADCASTSS 48(SP), Y7
+	VPMOVZXBD    X4, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VSUBPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 512(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 544(DX)
+	VBROADCASTSS 16(SP), Y6
+	VBROADCASTSS 48(SP), Y7
+	VPMOVZXBD    X5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 576(DX)
+	VPSRLDQ      $0x08, X5, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 608(DX)
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPSRLW       $0x01, Y2, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 20(SP), Y5
+	VBROADCASTSS 52(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 640(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 672(DX)
+	VBROADCASTSS 20(SP), Y5
+	VBROADCASTSS 52(SP), Y6
+	VPMOVZXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 704(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 736(DX)
+	VMOVDQU      144(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VPSRLW       $0x02, Y2, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VBROADCASTSS 24(SP), Y6
+	VBROADCASTSS 56(SP), Y7
+	VPMOVZXBD    X4, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VSUBPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 768(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 800(DX)
+	VBROADCASTSS 24(SP), Y6
+	VBROADCASTSS 56(SP), Y7
+	VPMOVZXBD    X5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 832(DX)
+	VPSRLDQ      $0x08, X5, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 864(DX)
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
 	VPSRLW       $0x03, Y2, Y2
 	VPAND        Y1, Y2, Y2
-	VPOR         Y2, Y4, Y4
-	VBROADCASTSS 28(SP), Y6
-	VBROADCASTSS 60(SP), Y7
-	VEXTRACTI128 $0x01, Y4, X2
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X2, Y2
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VSUBPS       Y7, Y4, Y4
-	VMOVUPS      Y4, 896(DX)
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y6, Y2, Y2
-	VSUBPS       Y7, Y2, Y2
-	VMOVUPS      Y2, 928(DX)
-	VPSRLW       $0x04, Y5, Y2
-	VPSRLW       $0x03, Y3, Y3
-	VPAND        Y1, Y3, Y3
-	VPOR         Y3, Y2, Y2
+	VPOR         Y2, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X2
 	VBROADCASTSS 28(SP), Y4
 	VBROADCASTSS 60(SP), Y5
-	VEXTRACTI128 $0x01, Y2, X3
-	VPMOVSXWD    X2, Y2
-	VPMOVSXWD    X3, Y3
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y4, Y2, Y2
-	VSUBPS       Y5, Y2, Y2
-	VMOVUPS      Y2, 960(DX)
+	VPMOVZXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 896(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y4, Y3, Y3
 	VSUBPS       Y5, Y3, Y3
-	VMOVUPS      Y3, 992(DX)
+	VMOVUPS      Y3, 928(DX)
+	VBROADCASTSS 28(SP), Y4
+	VBROADCASTSS 60(SP), Y5
+	VPMOVZXBD    X2, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 960(DX)
+	VPSRLDQ      $0x08, X2, X3
+	VPMOVZXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 992(DX)
 	ADDQ         $0x000000b0, AX
 	ADDQ         $0x00000400, DX
 	DECQ         CX
@@ -3196,15 +3197,15 @@ block:
 	VZEROUPPER
 	RET
 
-// func dotQ6KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// func dotQ6KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ6KAVX2(SB), NOSPLIT, $64-56
-	MOVQ      w+0(FP), AX
-	MOVQ      rows+8(FP), CX
-	MOVQ      out+48(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
-	VPMOVSXBW fortyEight<>+0(SB), Y1
-	VPMOVSXBW thirtyTwo<>+0(SB), Y2
+TEXT ·dotQ6KAVX2(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB fortyEight<>+0(SB), Y1
+	VPBROADCASTW oneWord<>+0(SB), Y2
 
 row:
 	MOVQ   q+24(FP), BX
@@ -3227,170 +3228,109 @@ block:
 	VPMOVSXBD    200(AX), Y7
 	VCVTDQ2PS    Y7, Y7
 	VMULPS       Y5, Y7, Y7
+	VBROADCASTSS floatGB<>+0(SB), Y5
+	VMULPS       Y5, Y6, Y10
+	VMULPS       Y5, Y7, Y5
+	VFNMADD231PS (DI), Y10, Y4
 	VMOVUPS      (SI), X8
-	VPMOVZXBD    twice<>+0(SB), Y5
-	VPERMPS      Y8, Y5, Y8
+	VMOVDQU      twice<>+0(SB), Y10
+	VPERMPS      Y8, Y10, Y8
 	VMULPS       Y8, Y6, Y6
-	VMOVUPS      Y6, (SP)
+	VFNMADD231PS 32(DI), Y5, Y4
 	VMOVUPS      16(SI), X9
-	VPMOVZXBD    twice<>+0(SB), Y5
+	VMOVDQU      twice<>+0(SB), Y5
 	VPERMPS      Y9, Y5, Y9
 	VMULPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 32(SP)
-	VPMOVZXBW    128(AX), Y5
-	VPMOVZXBW    (AX), Y6
-	VPAND        Y0, Y6, Y7
-	VPSLLW       $0x04, Y5, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y2, Y7, Y7
-	VPMADDWD     (BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS (SP), Y10
-	VFMADD231PS  Y10, Y7, Y3
+	VMOVDQU      128(AX), Y5
+	VMOVDQU      (AX), Y10
+	VPAND        Y0, Y10, Y11
+	VPSLLW       $0x04, Y5, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   (BX), Y11, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair0<>+0(SB), Y12
+	VPERMPS      Y6, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y3
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y0, Y10, Y10
+	VPAND        Y1, Y5, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   64(BX), Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair2<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VMOVDQU      32(AX), Y10
+	VPAND        Y0, Y10, Y11
+	VPSLLW       $0x02, Y5, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   32(BX), Y11, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair1<>+0(SB), Y12
+	VPERMPS      Y6, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y4
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x02, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y10, Y10
+	VPMADDUBSW   96(BX), Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair3<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y10, Y4
+	VMOVDQU      160(AX), Y5
+	VMOVDQU      64(AX), Y6
+	VPAND        Y0, Y6, Y10
+	VPSLLW       $0x04, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   128(BX), Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair0<>+0(SB), Y11
+	VPERMPS      Y7, Y11, Y11
+	VFMADD231PS  Y11, Y10, Y3
 	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y1, Y5, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBW       Y2, Y6, Y6
-	VPMADDWD     128(BX), Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPAND        Y1, Y5, Y10
+	VPOR         Y10, Y6, Y6
+	VPMADDUBSW   192(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 16(SP), Y7
-	VFMADD231PS  Y7, Y6, Y3
-	VPMOVZXBW    32(AX), Y6
-	VPAND        Y0, Y6, Y7
-	VPSLLW       $0x02, Y5, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y2, Y7, Y7
-	VPMADDWD     64(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 8(SP), Y10
-	VFMADD231PS  Y10, Y7, Y3
+	VMOVDQU      pair2<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y6, Y3
+	VMOVDQU      96(AX), Y6
+	VPAND        Y0, Y6, Y10
+	VPSLLW       $0x02, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   160(BX), Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair1<>+0(SB), Y11
+	VPERMPS      Y7, Y11, Y11
+	VFMADD231PS  Y11, Y10, Y4
 	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
 	VPSRLW       $0x02, Y5, Y5
 	VPAND        Y1, Y5, Y5
 	VPOR         Y5, Y6, Y6
-	VPSUBW       Y2, Y6, Y6
-	VPMADDWD     192(BX), Y6, Y6
+	VPMADDUBSW   224(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
 	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 24(SP), Y5
-	VFMADD231PS  Y5, Y6, Y3
-	VPMOVZXBW    144(AX), Y5
-	VPMOVZXBW    16(AX), Y6
-	VPAND        Y0, Y6, Y7
-	VPSLLW       $0x04, Y5, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y2, Y7, Y7
-	VPMADDWD     32(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 4(SP), Y10
-	VFMADD231PS  Y10, Y7, Y4
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y1, Y5, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBW       Y2, Y6, Y6
-	VPMADDWD     160(BX), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 20(SP), Y7
-	VFMADD231PS  Y7, Y6, Y4
-	VPMOVZXBW    48(AX), Y6
-	VPAND        Y0, Y6, Y7
-	VPSLLW       $0x02, Y5, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y2, Y7, Y7
-	VPMADDWD     96(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 12(SP), Y10
-	VFMADD231PS  Y10, Y7, Y4
-	VPSRLW       $0x04, Y6, Y6
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y6, Y6
-	VPSUBW       Y2, Y6, Y6
-	VPMADDWD     224(BX), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 28(SP), Y5
-	VFMADD231PS  Y5, Y6, Y4
-	VPMOVZXBW    160(AX), Y5
-	VPMOVZXBW    64(AX), Y6
-	VPAND        Y0, Y6, Y7
-	VPSLLW       $0x04, Y5, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y2, Y7, Y7
-	VPMADDWD     256(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 32(SP), Y10
-	VFMADD231PS  Y10, Y7, Y3
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y1, Y5, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBW       Y2, Y6, Y6
-	VPMADDWD     384(BX), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 48(SP), Y7
-	VFMADD231PS  Y7, Y6, Y3
-	VPMOVZXBW    96(AX), Y6
-	VPAND        Y0, Y6, Y7
-	VPSLLW       $0x02, Y5, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y2, Y7, Y7
-	VPMADDWD     320(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 40(SP), Y10
-	VFMADD231PS  Y10, Y7, Y3
-	VPSRLW       $0x04, Y6, Y6
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y6, Y6
-	VPSUBW       Y2, Y6, Y6
-	VPMADDWD     448(BX), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 56(SP), Y5
-	VFMADD231PS  Y5, Y6, Y3
-	VPMOVZXBW    176(AX), Y5
-	VPMOVZXBW    80(AX), Y6
-	VPAND        Y0, Y6, Y7
-	VPSLLW       $0x04, Y5, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y2, Y7, Y7
-	VPMADDWD     288(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 36(SP), Y10
-	VFMADD231PS  Y10, Y7, Y4
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y1, Y5, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBW       Y2, Y6, Y6
-	VPMADDWD     416(BX), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 52(SP), Y7
-	VFMADD231PS  Y7, Y6, Y4
-	VPMOVZXBW    112(AX), Y6
-	VPAND        Y0, Y6, Y7
-	VPSLLW       $0x02, Y5, Y10
-	VPAND        Y1, Y10, Y10
-	VPOR         Y10, Y7, Y7
-	VPSUBW       Y2, Y7, Y7
-	VPMADDWD     352(BX), Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VBROADCASTSS 44(SP), Y10
-	VFMADD231PS  Y10, Y7, Y4
-	VPSRLW       $0x04, Y6, Y6
-	VPSRLW       $0x02, Y5, Y5
-	VPAND        Y1, Y5, Y5
-	VPOR         Y5, Y6, Y6
-	VPSUBW       Y2, Y6, Y6
-	VPMADDWD     480(BX), Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 60(SP), Y5
+	VMOVDQU      pair3<>+0(SB), Y5
+	VPERMPS      Y7, Y5, Y5
 	VFMADD231PS  Y5, Y6, Y4
 	ADDQ         $0x000000d2, AX
-	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000100, BX
 	ADDQ         $0x00000020, SI
 	ADDQ         $0x00000040, DI
 	DECQ         R8
@@ -3401,24 +3341,27 @@ block:
 	VHADDPS      X4, X4, X4
 	VHADDPS      X4, X4, X4
 	VMOVSS       X4, (DX)
-	ADDQ         $0x04, DX
+	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-DATA fortyEight<>+0(SB)/16, $"0000000000000000"
-GLOBL fortyEight<>(SB), RODATA|NOPTR, $16
+DATA fortyEight<>+0(SB)/1, $"0"
+GLOBL fortyEight<>(SB), RODATA|NOPTR, $1
+
+DATA floatGB<>+0(SB)/4, $(32.0)
+GLOBL floatGB<>(SB), RODATA|NOPTR, $4
 
 // func decodeQ6KAVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ6KAVX2(SB), NOSPLIT, $128-24
-	MOVQ      src+0(FP), AX
-	MOVQ      blocks+8(FP), CX
-	MOVQ      dst+16(FP), DX
-	VPMOVSXBW fifteen<>+0(SB), Y0
-	VPMOVSXBW fortyEight<>+0(SB), Y1
-	VPMOVSXBW thirtyTwo<>+0(SB), Y2
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB fortyEight<>+0(SB), Y1
+	VPBROADCASTB centreQ6K<>+0(SB), Y2
 
 block:
 	VPBROADCASTW 208(AX), X3
@@ -3431,251 +3374,219 @@ block:
 	VMULPS       Y3, Y5, Y5
 	VMOVUPS      Y4, (SP)
 	VMOVUPS      Y5, 32(SP)
-	VPMOVZXBW    128(AX), Y3
-	VPMOVZXBW    (AX), Y4
+	VMOVDQU      128(AX), Y3
+	VMOVDQU      (AX), Y4
 	VPAND        Y0, Y4, Y5
 	VPSLLW       $0x04, Y3, Y6
 	VPAND        Y1, Y6, Y6
 	VPOR         Y6, Y5, Y5
-	VPSUBW       Y2, Y5, Y5
+	VPSUBB       Y2, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
 	VBROADCASTSS (SP), Y7
-	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
+	VPMOVSXBD    X5, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, (DX)
+	VPSRLDQ      $0x08, X5, X5
+	VPMOVSXBD    X5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y7, Y5, Y5
-	VMOVUPS      Y5, (DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 32(DX)
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y1, Y3, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBW       Y2, Y4, Y4
-	VBROADCASTSS 16(SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 256(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 288(DX)
-	VPMOVZXBW    32(AX), Y4
-	VPAND        Y0, Y4, Y5
-	VPSLLW       $0x02, Y3, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPSUBW       Y2, Y5, Y5
-	VBROADCASTSS 8(SP), Y7
-	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y7, Y5, Y5
-	VMOVUPS      Y5, 128(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 160(DX)
-	VPSRLW       $0x04, Y4, Y4
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y1, Y3, Y3
-	VPOR         Y3, Y4, Y4
-	VPSUBW       Y2, Y4, Y4
-	VBROADCASTSS 24(SP), Y5
-	VEXTRACTI128 $0x01, Y4, X3
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X3, Y3
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VMOVUPS      Y4, 384(DX)
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VMOVUPS      Y3, 416(DX)
-	VPMOVZXBW    144(AX), Y3
-	VPMOVZXBW    16(AX), Y4
-	VPAND        Y0, Y4, Y5
-	VPSLLW       $0x04, Y3, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPSUBW       Y2, Y5, Y5
+	VMOVUPS      Y5, 32(DX)
 	VBROADCASTSS 4(SP), Y7
-	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
+	VPMOVSXBD    X6, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y7, Y5, Y5
 	VMOVUPS      Y5, 64(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 96(DX)
+	VPSRLDQ      $0x08, X6, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 96(DX)
 	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
 	VPAND        Y1, Y3, Y5
 	VPOR         Y5, Y4, Y4
-	VPSUBW       Y2, Y4, Y4
-	VBROADCASTSS 20(SP), Y6
+	VPSUBB       Y2, Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
+	VBROADCASTSS 16(SP), Y6
+	VPMOVSXBD    X4, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 256(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVSXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 288(DX)
+	VBROADCASTSS 20(SP), Y6
+	VPMOVSXBD    X5, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       Y6, Y4, Y4
 	VMOVUPS      Y4, 320(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 352(DX)
-	VPMOVZXBW    48(AX), Y4
+	VPSRLDQ      $0x08, X5, X4
+	VPMOVSXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 352(DX)
+	VMOVDQU      32(AX), Y4
 	VPAND        Y0, Y4, Y5
 	VPSLLW       $0x02, Y3, Y6
 	VPAND        Y1, Y6, Y6
 	VPOR         Y6, Y5, Y5
-	VPSUBW       Y2, Y5, Y5
-	VBROADCASTSS 12(SP), Y7
+	VPSUBB       Y2, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
+	VBROADCASTSS 8(SP), Y7
+	VPMOVSXBD    X5, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 128(DX)
+	VPSRLDQ      $0x08, X5, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 160(DX)
+	VBROADCASTSS 12(SP), Y7
+	VPMOVSXBD    X6, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y7, Y5, Y5
 	VMOVUPS      Y5, 192(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 224(DX)
+	VPSRLDQ      $0x08, X6, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 224(DX)
 	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
 	VPSRLW       $0x02, Y3, Y3
 	VPAND        Y1, Y3, Y3
 	VPOR         Y3, Y4, Y4
-	VPSUBW       Y2, Y4, Y4
-	VBROADCASTSS 28(SP), Y5
+	VPSUBB       Y2, Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X3
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X3, Y3
+	VBROADCASTSS 24(SP), Y5
+	VPMOVSXBD    X4, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 384(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVSXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 416(DX)
+	VBROADCASTSS 28(SP), Y5
+	VPMOVSXBD    X3, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       Y5, Y4, Y4
 	VMOVUPS      Y4, 448(DX)
+	VPSRLDQ      $0x08, X3, X4
+	VPMOVSXBD    X4, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y5, Y3, Y3
 	VMOVUPS      Y3, 480(DX)
-	VPMOVZXBW    160(AX), Y3
-	VPMOVZXBW    64(AX), Y4
+	VMOVDQU      160(AX), Y3
+	VMOVDQU      64(AX), Y4
 	VPAND        Y0, Y4, Y5
 	VPSLLW       $0x04, Y3, Y6
 	VPAND        Y1, Y6, Y6
 	VPOR         Y6, Y5, Y5
-	VPSUBW       Y2, Y5, Y5
+	VPSUBB       Y2, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
 	VBROADCASTSS 32(SP), Y7
-	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
+	VPMOVSXBD    X5, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 512(DX)
+	VPSRLDQ      $0x08, X5, X5
+	VPMOVSXBD    X5, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y7, Y5, Y5
-	VMOVUPS      Y5, 512(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 544(DX)
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y1, Y3, Y5
-	VPOR         Y5, Y4, Y4
-	VPSUBW       Y2, Y4, Y4
-	VBROADCASTSS 48(SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 768(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 800(DX)
-	VPMOVZXBW    96(AX), Y4
-	VPAND        Y0, Y4, Y5
-	VPSLLW       $0x02, Y3, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPSUBW       Y2, Y5, Y5
-	VBROADCASTSS 40(SP), Y7
-	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y7, Y5, Y5
-	VMOVUPS      Y5, 640(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 672(DX)
-	VPSRLW       $0x04, Y4, Y4
-	VPSRLW       $0x02, Y3, Y3
-	VPAND        Y1, Y3, Y3
-	VPOR         Y3, Y4, Y4
-	VPSUBW       Y2, Y4, Y4
-	VBROADCASTSS 56(SP), Y5
-	VEXTRACTI128 $0x01, Y4, X3
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X3, Y3
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VMOVUPS      Y4, 896(DX)
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y5, Y3, Y3
-	VMOVUPS      Y3, 928(DX)
-	VPMOVZXBW    176(AX), Y3
-	VPMOVZXBW    80(AX), Y4
-	VPAND        Y0, Y4, Y5
-	VPSLLW       $0x04, Y3, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VPSUBW       Y2, Y5, Y5
+	VMOVUPS      Y5, 544(DX)
 	VBROADCASTSS 36(SP), Y7
-	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
+	VPMOVSXBD    X6, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y7, Y5, Y5
 	VMOVUPS      Y5, 576(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 608(DX)
+	VPSRLDQ      $0x08, X6, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 608(DX)
 	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
 	VPAND        Y1, Y3, Y5
 	VPOR         Y5, Y4, Y4
-	VPSUBW       Y2, Y4, Y4
-	VBROADCASTSS 52(SP), Y6
+	VPSUBB       Y2, Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
+	VBROADCASTSS 48(SP), Y6
+	VPMOVSXBD    X4, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 768(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVSXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 800(DX)
+	VBROADCASTSS 52(SP), Y6
+	VPMOVSXBD    X5, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       Y6, Y4, Y4
 	VMOVUPS      Y4, 832(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 864(DX)
-	VPMOVZXBW    112(AX), Y4
+	VPSRLDQ      $0x08, X5, X4
+	VPMOVSXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 864(DX)
+	VMOVDQU      96(AX), Y4
 	VPAND        Y0, Y4, Y5
 	VPSLLW       $0x02, Y3, Y6
 	VPAND        Y1, Y6, Y6
 	VPOR         Y6, Y5, Y5
-	VPSUBW       Y2, Y5, Y5
-	VBROADCASTSS 44(SP), Y7
+	VPSUBB       Y2, Y5, Y5
 	VEXTRACTI128 $0x01, Y5, X6
-	VPMOVSXWD    X5, Y5
-	VPMOVSXWD    X6, Y6
+	VBROADCASTSS 40(SP), Y7
+	VPMOVSXBD    X5, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 640(DX)
+	VPSRLDQ      $0x08, X5, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 672(DX)
+	VBROADCASTSS 44(SP), Y7
+	VPMOVSXBD    X6, Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y7, Y5, Y5
 	VMOVUPS      Y5, 704(DX)
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       Y7, Y6, Y6
-	VMOVUPS      Y6, 736(DX)
+	VPSRLDQ      $0x08, X6, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 736(DX)
 	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
 	VPSRLW       $0x02, Y3, Y3
 	VPAND        Y1, Y3, Y3
 	VPOR         Y3, Y4, Y4
-	VPSUBW       Y2, Y4, Y4
-	VBROADCASTSS 60(SP), Y5
+	VPSUBB       Y2, Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X3
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X3, Y3
+	VBROADCASTSS 56(SP), Y5
+	VPMOVSXBD    X4, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 896(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVSXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 928(DX)
+	VBROADCASTSS 60(SP), Y5
+	VPMOVSXBD    X3, Y4
 	VCVTDQ2PS    Y4, Y4
 	VMULPS       Y5, Y4, Y4
 	VMOVUPS      Y4, 960(DX)
+	VPSRLDQ      $0x08, X3, X4
+	VPMOVSXBD    X4, Y3
 	VCVTDQ2PS    Y3, Y3
 	VMULPS       Y5, Y3, Y3
 	VMOVUPS      Y3, 992(DX)
@@ -3686,20 +3597,24 @@ block:
 	VZEROUPPER
 	RET
 
-// func dotQ8KAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+DATA centreQ6K<>+0(SB)/1, $" "
+GLOBL centreQ6K<>(SB), RODATA|NOPTR, $1
+
+// func dotQ8KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·dotQ8KAVX2(SB), NOSPLIT, $32-56
-	MOVQ w+0(FP), AX
-	MOVQ rows+8(FP), CX
-	MOVQ out+48(FP), DX
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTW oneWord<>+0(SB), Y0
 
 row:
 	MOVQ   q+24(FP), BX
 	MOVQ   scale+32(FP), SI
 	MOVQ   sum+40(FP), DI
 	MOVQ   blocks+16(FP), R8
-	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
 
 block:
 	PREFETCHT0   1536(AX)
@@ -3707,86 +3622,94 @@ block:
 	PREFETCHT0   1664(AX)
 	PREFETCHT0   1728(AX)
 	PREFETCHT0   1792(AX)
-	VBROADCASTSS (AX), Y2
-	VMULPS       (SI), Y2, Y2
-	VMOVUPS      Y2, (SP)
-	VPMOVSXBW    4(AX), Y2
-	VPMADDWD     (BX), Y2, Y2
-	VPMOVSXBW    20(AX), Y3
-	VPMADDWD     32(BX), Y3, Y3
-	VPADDD       Y2, Y3, Y3
+	VBROADCASTSS (AX), Y3
+	VMULPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (SP)
+	VMOVDQU      4(AX), Y3
+	VMOVDQU      (BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS (SP), Y2
-	VFMADD231PS  Y2, Y3, Y0
-	VPMOVSXBW    36(AX), Y2
-	VPMADDWD     64(BX), Y2, Y2
-	VPMOVSXBW    52(AX), Y3
-	VPMADDWD     96(BX), Y3, Y3
-	VPADDD       Y2, Y3, Y3
+	VBROADCASTSS (SP), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      36(AX), Y3
+	VMOVDQU      32(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 4(SP), Y2
-	VFMADD231PS  Y2, Y3, Y1
-	VPMOVSXBW    68(AX), Y2
-	VPMADDWD     128(BX), Y2, Y2
-	VPMOVSXBW    84(AX), Y3
-	VPMADDWD     160(BX), Y3, Y3
-	VPADDD       Y2, Y3, Y3
+	VBROADCASTSS 4(SP), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVDQU      68(AX), Y3
+	VMOVDQU      64(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 8(SP), Y2
-	VFMADD231PS  Y2, Y3, Y0
-	VPMOVSXBW    100(AX), Y2
-	VPMADDWD     192(BX), Y2, Y2
-	VPMOVSXBW    116(AX), Y3
-	VPMADDWD     224(BX), Y3, Y3
-	VPADDD       Y2, Y3, Y3
+	VBROADCASTSS 8(SP), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      100(AX), Y3
+	VMOVDQU      96(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 12(SP), Y2
-	VFMADD231PS  Y2, Y3, Y1
-	VPMOVSXBW    132(AX), Y2
-	VPMADDWD     256(BX), Y2, Y2
-	VPMOVSXBW    148(AX), Y3
-	VPMADDWD     288(BX), Y3, Y3
-	VPADDD       Y2, Y3, Y3
+	VBROADCASTSS 12(SP), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVDQU      132(AX), Y3
+	VMOVDQU      128(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 16(SP), Y2
-	VFMADD231PS  Y2, Y3, Y0
-	VPMOVSXBW    164(AX), Y2
-	VPMADDWD     320(BX), Y2, Y2
-	VPMOVSXBW    180(AX), Y3
-	VPMADDWD     352(BX), Y3, Y3
-	VPADDD       Y2, Y3, Y3
+	VBROADCASTSS 16(SP), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      164(AX), Y3
+	VMOVDQU      160(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 20(SP), Y2
-	VFMADD231PS  Y2, Y3, Y1
-	VPMOVSXBW    196(AX), Y2
-	VPMADDWD     384(BX), Y2, Y2
-	VPMOVSXBW    212(AX), Y3
-	VPMADDWD     416(BX), Y3, Y3
-	VPADDD       Y2, Y3, Y3
+	VBROADCASTSS 20(SP), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVDQU      196(AX), Y3
+	VMOVDQU      192(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 24(SP), Y2
-	VFMADD231PS  Y2, Y3, Y0
-	VPMOVSXBW    228(AX), Y2
-	VPMADDWD     448(BX), Y2, Y2
-	VPMOVSXBW    244(AX), Y3
-	VPMADDWD     480(BX), Y3, Y3
-	VPADDD       Y2, Y3, Y3
+	VBROADCASTSS 24(SP), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      228(AX), Y3
+	VMOVDQU      224(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 28(SP), Y2
-	VFMADD231PS  Y2, Y3, Y1
+	VBROADCASTSS 28(SP), Y4
+	VFMADD231PS  Y4, Y3, Y2
 	ADDQ         $0x00000124, AX
-	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000100, BX
 	ADDQ         $0x00000020, SI
-	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000020, DI
 	DECQ         R8
 	JNZ          block
-	VADDPS       Y1, Y0, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X1
-	VHADDPS      X1, X1, X1
-	VHADDPS      X1, X1, X1
-	VMOVSS       X1, (DX)
-	ADDQ         $0x04, DX
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
@@ -3802,182 +3725,182 @@ TEXT ·decodeQ8KAVX2(SB), NOSPLIT, $64-24
 block:
 	VBROADCASTSS (AX), Y0
 	VMOVUPS      Y0, (SP)
-	VPMOVSXBW    4(AX), Y0
-	VBROADCASTSS (SP), Y2
+	VMOVDQU      4(AX), Y0
 	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VBROADCASTSS (SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, (DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
-	VMOVUPS      Y0, (DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	VPMOVSXBW    20(AX), Y0
+	VMOVUPS      Y0, 32(DX)
 	VBROADCASTSS (SP), Y2
-	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VPMOVSXBD    X1, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      Y0, 64(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 96(DX)
-	VPMOVSXBW    36(AX), Y0
-	VBROADCASTSS 4(SP), Y2
-	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
-	VMOVUPS      Y0, 128(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 160(DX)
-	VPMOVSXBW    52(AX), Y0
-	VBROADCASTSS 4(SP), Y2
+	VMOVUPS      Y0, 96(DX)
+	VMOVDQU      36(AX), Y0
 	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VBROADCASTSS 4(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 128(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 160(DX)
+	VBROADCASTSS 4(SP), Y2
+	VPMOVSXBD    X1, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      Y0, 192(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 224(DX)
-	VPMOVSXBW    68(AX), Y0
-	VBROADCASTSS 8(SP), Y2
-	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
-	VMOVUPS      Y0, 256(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 288(DX)
-	VPMOVSXBW    84(AX), Y0
-	VBROADCASTSS 8(SP), Y2
+	VMOVUPS      Y0, 224(DX)
+	VMOVDQU      68(AX), Y0
 	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VBROADCASTSS 8(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 256(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 288(DX)
+	VBROADCASTSS 8(SP), Y2
+	VPMOVSXBD    X1, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      Y0, 320(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 352(DX)
-	VPMOVSXBW    100(AX), Y0
-	VBROADCASTSS 12(SP), Y2
-	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
-	VMOVUPS      Y0, 384(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 416(DX)
-	VPMOVSXBW    116(AX), Y0
-	VBROADCASTSS 12(SP), Y2
+	VMOVUPS      Y0, 352(DX)
+	VMOVDQU      100(AX), Y0
 	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VBROADCASTSS 12(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 384(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 416(DX)
+	VBROADCASTSS 12(SP), Y2
+	VPMOVSXBD    X1, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      Y0, 448(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 480(DX)
-	VPMOVSXBW    132(AX), Y0
-	VBROADCASTSS 16(SP), Y2
-	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
-	VMOVUPS      Y0, 512(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 544(DX)
-	VPMOVSXBW    148(AX), Y0
-	VBROADCASTSS 16(SP), Y2
+	VMOVUPS      Y0, 480(DX)
+	VMOVDQU      132(AX), Y0
 	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VBROADCASTSS 16(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 512(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 544(DX)
+	VBROADCASTSS 16(SP), Y2
+	VPMOVSXBD    X1, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      Y0, 576(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 608(DX)
-	VPMOVSXBW    164(AX), Y0
-	VBROADCASTSS 20(SP), Y2
-	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
-	VMOVUPS      Y0, 640(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 672(DX)
-	VPMOVSXBW    180(AX), Y0
-	VBROADCASTSS 20(SP), Y2
+	VMOVUPS      Y0, 608(DX)
+	VMOVDQU      164(AX), Y0
 	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VBROADCASTSS 20(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 640(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 672(DX)
+	VBROADCASTSS 20(SP), Y2
+	VPMOVSXBD    X1, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      Y0, 704(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 736(DX)
-	VPMOVSXBW    196(AX), Y0
-	VBROADCASTSS 24(SP), Y2
-	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
-	VMOVUPS      Y0, 768(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 800(DX)
-	VPMOVSXBW    212(AX), Y0
-	VBROADCASTSS 24(SP), Y2
+	VMOVUPS      Y0, 736(DX)
+	VMOVDQU      196(AX), Y0
 	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VBROADCASTSS 24(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 768(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 800(DX)
+	VBROADCASTSS 24(SP), Y2
+	VPMOVSXBD    X1, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      Y0, 832(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 864(DX)
-	VPMOVSXBW    228(AX), Y0
-	VBROADCASTSS 28(SP), Y2
-	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
-	VMOVUPS      Y0, 896(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 928(DX)
-	VPMOVSXBW    244(AX), Y0
-	VBROADCASTSS 28(SP), Y2
+	VMOVUPS      Y0, 864(DX)
+	VMOVDQU      228(AX), Y0
 	VEXTRACTI128 $0x01, Y0, X1
-	VPMOVSXWD    X0, Y0
-	VPMOVSXWD    X1, Y1
+	VBROADCASTSS 28(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 896(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 928(DX)
+	VBROADCASTSS 28(SP), Y2
+	VPMOVSXBD    X1, Y0
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y2, Y0, Y0
 	VMOVUPS      Y0, 960(DX)
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y2, Y1, Y1
-	VMOVUPS      Y1, 992(DX)
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 992(DX)
 	ADDQ         $0x00000124, AX
 	ADDQ         $0x00000400, DX
 	DECQ         CX
@@ -3985,453 +3908,433 @@ block:
 	VZEROUPPER
 	RET
 
-// func dotIQ4XSAVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// func dotIQ4XSAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotIQ4XSAVX2(SB), NOSPLIT, $32-56
-	MOVQ      w+0(FP), AX
-	MOVQ      rows+8(FP), CX
-	MOVQ      out+48(FP), DX
-	VMOVDQU   fifteen<>+0(SB), X0
-	VMOVDQU   nonLinear<>+0(SB), X1
-	VPMOVSXBD thirtyTwo<>+0(SB), Y2
-	VPMOVSXBD fifteen<>+0(SB), Y3
-	VPMOVSXBD byFour<>+0(SB), Y5
-	VPMOVSXBD byTwo<>+0(SB), Y6
-	VPMOVSXBD fortyEight<>+0(SB), Y4
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+	VPBROADCASTD   thirtyTwoInteger<>+0(SB), Y2
+	VPBROADCASTD   fifteenInteger<>+0(SB), Y3
+	VPBROADCASTD   fortyEightInteger<>+0(SB), Y4
+	VMOVDQU        byFour<>+0(SB), Y5
+	VMOVDQU        byTwo<>+0(SB), Y6
+	VPBROADCASTW   oneWord<>+0(SB), Y7
 
 row:
 	MOVQ   q+24(FP), BX
 	MOVQ   scale+32(FP), SI
 	MOVQ   sum+40(FP), DI
 	MOVQ   blocks+16(FP), R8
-	VXORPS Y7, Y7, Y7
 	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
 
 block:
-	PREFETCHT0   1536(AX)
-	PREFETCHT0   1600(AX)
-	PREFETCHT0   1664(AX)
-	VPBROADCASTD 4(AX), Y9
-	VPSRLVD      Y5, Y9, Y9
-	VPAND        Y3, Y9, Y9
-	VPBROADCASTW 2(AX), Y10
-	VPSRLD       $0x10, Y10, Y10
-	VPSLLD       $0x04, Y10, Y10
-	VPSRLVD      Y6, Y10, Y10
-	VPAND        Y4, Y10, Y10
-	VPOR         Y10, Y9, Y9
-	VPSUBD       Y2, Y9, Y9
-	VPBROADCASTW (AX), X10
-	VCVTPH2PS    X10, Y10
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y10, Y9, Y9
-	VMULPS       (SI), Y9, Y9
-	VMOVUPS      Y9, (SP)
-	VMOVDQU      8(AX), X9
-	VPSRLW       $0x04, X9, X10
-	VPAND        X0, X9, X9
-	VPSHUFB      X9, X1, X9
-	VPMOVSXBW    X9, Y9
-	VPMADDWD     (BX), Y9, Y9
-	VPAND        X0, X10, X10
-	VPSHUFB      X10, X1, X10
-	VPMOVSXBW    X10, Y10
-	VPMADDWD     32(BX), Y10, Y10
-	VPADDD       Y9, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS (SP), Y9
-	VFMADD231PS  Y9, Y10, Y7
-	VMOVDQU      24(AX), X9
-	VPSRLW       $0x04, X9, X10
-	VPAND        X0, X9, X9
-	VPSHUFB      X9, X1, X9
-	VPMOVSXBW    X9, Y9
-	VPMADDWD     64(BX), Y9, Y9
-	VPAND        X0, X10, X10
-	VPSHUFB      X10, X1, X10
-	VPMOVSXBW    X10, Y10
-	VPMADDWD     96(BX), Y10, Y10
-	VPADDD       Y9, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 4(SP), Y9
-	VFMADD231PS  Y9, Y10, Y8
-	VMOVDQU      40(AX), X9
-	VPSRLW       $0x04, X9, X10
-	VPAND        X0, X9, X9
-	VPSHUFB      X9, X1, X9
-	VPMOVSXBW    X9, Y9
-	VPMADDWD     128(BX), Y9, Y9
-	VPAND        X0, X10, X10
-	VPSHUFB      X10, X1, X10
-	VPMOVSXBW    X10, Y10
-	VPMADDWD     160(BX), Y10, Y10
-	VPADDD       Y9, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 8(SP), Y9
-	VFMADD231PS  Y9, Y10, Y7
-	VMOVDQU      56(AX), X9
-	VPSRLW       $0x04, X9, X10
-	VPAND        X0, X9, X9
-	VPSHUFB      X9, X1, X9
-	VPMOVSXBW    X9, Y9
-	VPMADDWD     192(BX), Y9, Y9
-	VPAND        X0, X10, X10
-	VPSHUFB      X10, X1, X10
-	VPMOVSXBW    X10, Y10
-	VPMADDWD     224(BX), Y10, Y10
-	VPADDD       Y9, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 12(SP), Y9
-	VFMADD231PS  Y9, Y10, Y8
-	VMOVDQU      72(AX), X9
-	VPSRLW       $0x04, X9, X10
-	VPAND        X0, X9, X9
-	VPSHUFB      X9, X1, X9
-	VPMOVSXBW    X9, Y9
-	VPMADDWD     256(BX), Y9, Y9
-	VPAND        X0, X10, X10
-	VPSHUFB      X10, X1, X10
-	VPMOVSXBW    X10, Y10
-	VPMADDWD     288(BX), Y10, Y10
-	VPADDD       Y9, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 16(SP), Y9
-	VFMADD231PS  Y9, Y10, Y7
-	VMOVDQU      88(AX), X9
-	VPSRLW       $0x04, X9, X10
-	VPAND        X0, X9, X9
-	VPSHUFB      X9, X1, X9
-	VPMOVSXBW    X9, Y9
-	VPMADDWD     320(BX), Y9, Y9
-	VPAND        X0, X10, X10
-	VPSHUFB      X10, X1, X10
-	VPMOVSXBW    X10, Y10
-	VPMADDWD     352(BX), Y10, Y10
-	VPADDD       Y9, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 20(SP), Y9
-	VFMADD231PS  Y9, Y10, Y8
-	VMOVDQU      104(AX), X9
-	VPSRLW       $0x04, X9, X10
-	VPAND        X0, X9, X9
-	VPSHUFB      X9, X1, X9
-	VPMOVSXBW    X9, Y9
-	VPMADDWD     384(BX), Y9, Y9
-	VPAND        X0, X10, X10
-	VPSHUFB      X10, X1, X10
-	VPMOVSXBW    X10, Y10
-	VPMADDWD     416(BX), Y10, Y10
-	VPADDD       Y9, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 24(SP), Y9
-	VFMADD231PS  Y9, Y10, Y7
-	VMOVDQU      120(AX), X9
-	VPSRLW       $0x04, X9, X10
-	VPAND        X0, X9, X9
-	VPSHUFB      X9, X1, X9
-	VPMOVSXBW    X9, Y9
-	VPMADDWD     448(BX), Y9, Y9
-	VPAND        X0, X10, X10
-	VPSHUFB      X10, X1, X10
-	VPMOVSXBW    X10, Y10
-	VPMADDWD     480(BX), Y10, Y10
-	VPADDD       Y9, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 28(SP), Y9
-	VFMADD231PS  Y9, Y10, Y8
-	ADDQ         $0x00000088, AX
-	ADDQ         $0x00000200, BX
-	ADDQ         $0x00000020, SI
-	ADDQ         $0x00000040, DI
-	DECQ         R8
-	JNZ          block
-	VADDPS       Y8, Y7, Y7
-	VEXTRACTF128 $0x01, Y7, X8
-	VADDPS       X8, X7, X8
-	VHADDPS      X8, X8, X8
-	VHADDPS      X8, X8, X8
-	VMOVSS       X8, (DX)
-	ADDQ         $0x04, DX
-	DECQ         CX
-	JNZ          row
+	PREFETCHT0     1536(AX)
+	PREFETCHT0     1600(AX)
+	PREFETCHT0     1664(AX)
+	VPBROADCASTD   4(AX), Y10
+	VPSRLVD        Y5, Y10, Y10
+	VPAND          Y3, Y10, Y10
+	VPBROADCASTW   2(AX), Y11
+	VPSRLD         $0x10, Y11, Y11
+	VPSLLD         $0x04, Y11, Y11
+	VPSRLVD        Y6, Y11, Y11
+	VPAND          Y4, Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPSUBD         Y2, Y10, Y10
+	VPBROADCASTW   (AX), X11
+	VCVTPH2PS      X11, Y11
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y11, Y10, Y10
+	VMULPS         (SI), Y10, Y10
+	VMOVUPS        Y10, (SP)
+	VBROADCASTI128 8(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        (BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   (SP), Y11
+	VFMADD231PS    Y11, Y10, Y8
+	VBROADCASTI128 24(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        32(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   4(SP), Y11
+	VFMADD231PS    Y11, Y10, Y9
+	VBROADCASTI128 40(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        64(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   8(SP), Y11
+	VFMADD231PS    Y11, Y10, Y8
+	VBROADCASTI128 56(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        96(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   12(SP), Y11
+	VFMADD231PS    Y11, Y10, Y9
+	VBROADCASTI128 72(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        128(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   16(SP), Y11
+	VFMADD231PS    Y11, Y10, Y8
+	VBROADCASTI128 88(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        160(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   20(SP), Y11
+	VFMADD231PS    Y11, Y10, Y9
+	VBROADCASTI128 104(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        192(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   24(SP), Y11
+	VFMADD231PS    Y11, Y10, Y8
+	VBROADCASTI128 120(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        224(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   28(SP), Y11
+	VFMADD231PS    Y11, Y10, Y9
+	ADDQ           $0x00000088, AX
+	ADDQ           $0x00000100, BX
+	ADDQ           $0x00000020, SI
+	ADDQ           $0x00000020, DI
+	DECQ           R8
+	JNZ            block
+	VADDPS         Y9, Y8, Y8
+	VEXTRACTF128   $0x01, Y8, X9
+	VADDPS         X9, X8, X9
+	VHADDPS        X9, X9, X9
+	VHADDPS        X9, X9, X9
+	VMOVSS         X9, (DX)
+	ADDQ           $0x00000004, DX
+	DECQ           CX
+	JNZ            row
 	VZEROUPPER
 	RET
 
-DATA byFour<>+0(SB)/8, $"\x00\x04\b\f\x10\x14\x18\x1c"
-GLOBL byFour<>(SB), RODATA|NOPTR, $8
+DATA fortyEightInteger<>+0(SB)/4, $"0\x00\x00\x00"
+GLOBL fortyEightInteger<>(SB), RODATA|NOPTR, $4
 
-DATA byTwo<>+0(SB)/8, $"\x00\x02\x04\x06\b\n\f\x0e"
-GLOBL byTwo<>(SB), RODATA|NOPTR, $8
+DATA byFour<>+0(SB)/32, $"\x00\x00\x00\x00\x04\x00\x00\x00\b\x00\x00\x00\f\x00\x00\x00\x10\x00\x00\x00\x14\x00\x00\x00\x18\x00\x00\x00\x1c\x00\x00\x00"
+GLOBL byFour<>(SB), RODATA|NOPTR, $32
+
+DATA byTwo<>+0(SB)/32, $"\x00\x00\x00\x00\x02\x00\x00\x00\x04\x00\x00\x00\x06\x00\x00\x00\b\x00\x00\x00\n\x00\x00\x00\f\x00\x00\x00\x0e\x00\x00\x00"
+GLOBL byTwo<>(SB), RODATA|NOPTR, $32
 
 // func decodeIQ4XSAVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeIQ4XSAVX2(SB), NOSPLIT, $64-24
-	MOVQ      src+0(FP), AX
-	MOVQ      blocks+8(FP), CX
-	MOVQ      dst+16(FP), DX
-	VMOVDQU   fifteen<>+0(SB), X0
-	VMOVDQU   nonLinear<>+0(SB), X1
-	VPMOVSXBD thirtyTwo<>+0(SB), Y2
-	VPMOVSXBD fifteen<>+0(SB), Y3
-	VPMOVSXBD byFour<>+0(SB), Y5
-	VPMOVSXBD byTwo<>+0(SB), Y6
-	VPMOVSXBD fortyEight<>+0(SB), Y4
+	MOVQ           src+0(FP), AX
+	MOVQ           blocks+8(FP), CX
+	MOVQ           dst+16(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+	VPBROADCASTD   thirtyTwoInteger<>+0(SB), Y2
+	VPBROADCASTD   fifteenInteger<>+0(SB), Y3
+	VPBROADCASTD   fortyEightInteger<>+0(SB), Y4
+	VMOVDQU        byFour<>+0(SB), Y5
+	VMOVDQU        byTwo<>+0(SB), Y6
 
 block:
-	VPBROADCASTD 4(AX), Y7
-	VPSRLVD      Y5, Y7, Y7
-	VPAND        Y3, Y7, Y7
-	VPBROADCASTW 2(AX), Y8
-	VPSRLD       $0x10, Y8, Y8
-	VPSLLD       $0x04, Y8, Y8
-	VPSRLVD      Y6, Y8, Y8
-	VPAND        Y4, Y8, Y8
-	VPOR         Y8, Y7, Y7
-	VPSUBD       Y2, Y7, Y7
-	VPBROADCASTW (AX), X8
-	VCVTPH2PS    X8, Y8
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y8, Y7, Y7
-	VMOVUPS      Y7, (SP)
-	VMOVDQU      8(AX), X7
-	VPSRLW       $0x04, X7, X8
-	VPAND        X0, X7, X7
-	VPSHUFB      X7, X1, X7
-	VPMOVSXBW    X7, Y7
-	VBROADCASTSS (SP), Y10
-	VEXTRACTI128 $0x01, Y7, X9
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X9, Y9
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y10, Y7, Y7
-	VMOVUPS      Y7, (DX)
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y10, Y9, Y9
-	VMOVUPS      Y9, 32(DX)
-	VPAND        X0, X8, X8
-	VPSHUFB      X8, X1, X8
-	VPMOVSXBW    X8, Y7
-	VBROADCASTSS (SP), Y9
-	VEXTRACTI128 $0x01, Y7, X8
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X8, Y8
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 64(DX)
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y9, Y8, Y8
-	VMOVUPS      Y8, 96(DX)
-	VMOVDQU      24(AX), X7
-	VPSRLW       $0x04, X7, X8
-	VPAND        X0, X7, X7
-	VPSHUFB      X7, X1, X7
-	VPMOVSXBW    X7, Y7
-	VBROADCASTSS 4(SP), Y10
-	VEXTRACTI128 $0x01, Y7, X9
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X9, Y9
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y10, Y7, Y7
-	VMOVUPS      Y7, 128(DX)
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y10, Y9, Y9
-	VMOVUPS      Y9, 160(DX)
-	VPAND        X0, X8, X8
-	VPSHUFB      X8, X1, X8
-	VPMOVSXBW    X8, Y7
-	VBROADCASTSS 4(SP), Y9
-	VEXTRACTI128 $0x01, Y7, X8
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X8, Y8
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 192(DX)
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y9, Y8, Y8
-	VMOVUPS      Y8, 224(DX)
-	VMOVDQU      40(AX), X7
-	VPSRLW       $0x04, X7, X8
-	VPAND        X0, X7, X7
-	VPSHUFB      X7, X1, X7
-	VPMOVSXBW    X7, Y7
-	VBROADCASTSS 8(SP), Y10
-	VEXTRACTI128 $0x01, Y7, X9
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X9, Y9
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y10, Y7, Y7
-	VMOVUPS      Y7, 256(DX)
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y10, Y9, Y9
-	VMOVUPS      Y9, 288(DX)
-	VPAND        X0, X8, X8
-	VPSHUFB      X8, X1, X8
-	VPMOVSXBW    X8, Y7
-	VBROADCASTSS 8(SP), Y9
-	VEXTRACTI128 $0x01, Y7, X8
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X8, Y8
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 320(DX)
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y9, Y8, Y8
-	VMOVUPS      Y8, 352(DX)
-	VMOVDQU      56(AX), X7
-	VPSRLW       $0x04, X7, X8
-	VPAND        X0, X7, X7
-	VPSHUFB      X7, X1, X7
-	VPMOVSXBW    X7, Y7
-	VBROADCASTSS 12(SP), Y10
-	VEXTRACTI128 $0x01, Y7, X9
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X9, Y9
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y10, Y7, Y7
-	VMOVUPS      Y7, 384(DX)
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y10, Y9, Y9
-	VMOVUPS      Y9, 416(DX)
-	VPAND        X0, X8, X8
-	VPSHUFB      X8, X1, X8
-	VPMOVSXBW    X8, Y7
-	VBROADCASTSS 12(SP), Y9
-	VEXTRACTI128 $0x01, Y7, X8
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X8, Y8
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 448(DX)
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y9, Y8, Y8
-	VMOVUPS      Y8, 480(DX)
-	VMOVDQU      72(AX), X7
-	VPSRLW       $0x04, X7, X8
-	VPAND        X0, X7, X7
-	VPSHUFB      X7, X1, X7
-	VPMOVSXBW    X7, Y7
-	VBROADCASTSS 16(SP), Y10
-	VEXTRACTI128 $0x01, Y7, X9
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X9, Y9
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y10, Y7, Y7
-	VMOVUPS      Y7, 512(DX)
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y10, Y9, Y9
-	VMOVUPS      Y9, 544(DX)
-	VPAND        X0, X8, X8
-	VPSHUFB      X8, X1, X8
-	VPMOVSXBW    X8, Y7
-	VBROADCASTSS 16(SP), Y9
-	VEXTRACTI128 $0x01, Y7, X8
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X8, Y8
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 576(DX)
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y9, Y8, Y8
-	VMOVUPS      Y8, 608(DX)
-	VMOVDQU      88(AX), X7
-	VPSRLW       $0x04, X7, X8
-	VPAND        X0, X7, X7
-	VPSHUFB      X7, X1, X7
-	VPMOVSXBW    X7, Y7
-	VBROADCASTSS 20(SP), Y10
-	VEXTRACTI128 $0x01, Y7, X9
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X9, Y9
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y10, Y7, Y7
-	VMOVUPS      Y7, 640(DX)
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y10, Y9, Y9
-	VMOVUPS      Y9, 672(DX)
-	VPAND        X0, X8, X8
-	VPSHUFB      X8, X1, X8
-	VPMOVSXBW    X8, Y7
-	VBROADCASTSS 20(SP), Y9
-	VEXTRACTI128 $0x01, Y7, X8
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X8, Y8
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 704(DX)
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y9, Y8, Y8
-	VMOVUPS      Y8, 736(DX)
-	VMOVDQU      104(AX), X7
-	VPSRLW       $0x04, X7, X8
-	VPAND        X0, X7, X7
-	VPSHUFB      X7, X1, X7
-	VPMOVSXBW    X7, Y7
-	VBROADCASTSS 24(SP), Y10
-	VEXTRACTI128 $0x01, Y7, X9
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X9, Y9
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y10, Y7, Y7
-	VMOVUPS      Y7, 768(DX)
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y10, Y9, Y9
-	VMOVUPS      Y9, 800(DX)
-	VPAND        X0, X8, X8
-	VPSHUFB      X8, X1, X8
-	VPMOVSXBW    X8, Y7
-	VBROADCASTSS 24(SP), Y9
-	VEXTRACTI128 $0x01, Y7, X8
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X8, Y8
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 832(DX)
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y9, Y8, Y8
-	VMOVUPS      Y8, 864(DX)
-	VMOVDQU      120(AX), X7
-	VPSRLW       $0x04, X7, X8
-	VPAND        X0, X7, X7
-	VPSHUFB      X7, X1, X7
-	VPMOVSXBW    X7, Y7
-	VBROADCASTSS 28(SP), Y10
-	VEXTRACTI128 $0x01, Y7, X9
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X9, Y9
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y10, Y7, Y7
-	VMOVUPS      Y7, 896(DX)
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y10, Y9, Y9
-	VMOVUPS      Y9, 928(DX)
-	VPAND        X0, X8, X8
-	VPSHUFB      X8, X1, X8
-	VPMOVSXBW    X8, Y7
-	VBROADCASTSS 28(SP), Y9
-	VEXTRACTI128 $0x01, Y7, X8
-	VPMOVSXWD    X7, Y7
-	VPMOVSXWD    X8, Y8
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y9, Y7, Y7
-	VMOVUPS      Y7, 960(DX)
-	VCVTDQ2PS    Y8, Y8
-	VMULPS       Y9, Y8, Y8
-	VMOVUPS      Y8, 992(DX)
-	ADDQ         $0x00000088, AX
-	ADDQ         $0x00000400, DX
-	DECQ         CX
-	JNZ          block
+	VPBROADCASTD   4(AX), Y7
+	VPSRLVD        Y5, Y7, Y7
+	VPAND          Y3, Y7, Y7
+	VPBROADCASTW   2(AX), Y8
+	VPSRLD         $0x10, Y8, Y8
+	VPSLLD         $0x04, Y8, Y8
+	VPSRLVD        Y6, Y8, Y8
+	VPAND          Y4, Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPSUBD         Y2, Y7, Y7
+	VPBROADCASTW   (AX), X8
+	VCVTPH2PS      X8, Y8
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y8, Y7, Y7
+	VMOVUPS        Y7, (SP)
+	VBROADCASTI128 8(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   (SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, (DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 32(DX)
+	VBROADCASTSS   (SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 64(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 96(DX)
+	VBROADCASTI128 24(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   4(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 128(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 160(DX)
+	VBROADCASTSS   4(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 192(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 224(DX)
+	VBROADCASTI128 40(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   8(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 256(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 288(DX)
+	VBROADCASTSS   8(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 320(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 352(DX)
+	VBROADCASTI128 56(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   12(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 384(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 416(DX)
+	VBROADCASTSS   12(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 448(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 480(DX)
+	VBROADCASTI128 72(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   16(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 512(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 544(DX)
+	VBROADCASTSS   16(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 576(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 608(DX)
+	VBROADCASTI128 88(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   20(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 640(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 672(DX)
+	VBROADCASTSS   20(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 704(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 736(DX)
+	VBROADCASTI128 104(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   24(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 768(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 800(DX)
+	VBROADCASTSS   24(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 832(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 864(DX)
+	VBROADCASTI128 120(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   28(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 896(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 928(DX)
+	VBROADCASTSS   28(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 960(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 992(DX)
+	ADDQ           $0x00000088, AX
+	ADDQ           $0x00000400, DX
+	DECQ           CX
+	JNZ            block
 	VZEROUPPER
 	RET
 
-// func dotTQ2_0AVX2(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)
+// func dotTQ2_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotTQ2_0AVX2(SB), NOSPLIT, $32-56
-	MOVQ      w+0(FP), AX
-	MOVQ      rows+8(FP), CX
-	MOVQ      out+48(FP), DX
-	VPMOVSXBW three<>+0(SB), Y0
-	VPMOVSXBW one<>+0(SB), Y1
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTW oneWord<>+0(SB), Y1
 
 row:
 	MOVQ   q+24(FP), BX
@@ -4446,108 +4349,71 @@ block:
 	PREFETCHT0   1600(AX)
 	VPBROADCASTW 64(AX), X4
 	VCVTPH2PS    X4, Y4
+	VBROADCASTSS floatBA<>+0(SB), Y5
+	VMULPS       Y5, Y4, Y5
 	VMULPS       (SI), Y4, Y4
 	VMOVUPS      Y4, (SP)
-	VPMOVZXBW    (AX), Y4
-	VPMOVZXBW    16(AX), Y5
-	VPAND        Y0, Y4, Y6
-	VPSUBW       Y1, Y6, Y6
-	VPMADDWD     (BX), Y6, Y6
-	VPAND        Y0, Y5, Y7
-	VPSUBW       Y1, Y7, Y7
-	VPMADDWD     32(BX), Y7, Y7
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
+	VFNMADD231PS (DI), Y5, Y3
+	VMOVDQU      (AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   (BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
 	VBROADCASTSS (SP), Y6
-	VFMADD231PS  Y6, Y7, Y2
-	VPSRLW       $0x02, Y4, Y6
-	VPAND        Y0, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VPMADDWD     64(BX), Y6, Y6
-	VPSRLW       $0x02, Y5, Y7
-	VPAND        Y0, Y7, Y7
-	VPSUBW       Y1, Y7, Y7
-	VPMADDWD     96(BX), Y7, Y7
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   32(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
 	VBROADCASTSS 4(SP), Y6
-	VFMADD231PS  Y6, Y7, Y3
-	VPSRLW       $0x04, Y4, Y6
-	VPAND        Y0, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VPMADDWD     128(BX), Y6, Y6
-	VPSRLW       $0x04, Y5, Y7
-	VPAND        Y0, Y7, Y7
-	VPSUBW       Y1, Y7, Y7
-	VPMADDWD     160(BX), Y7, Y7
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
+	VFMADD231PS  Y6, Y5, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   64(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
 	VBROADCASTSS 8(SP), Y6
-	VFMADD231PS  Y6, Y7, Y2
+	VFMADD231PS  Y6, Y5, Y2
 	VPSRLW       $0x06, Y4, Y4
 	VPAND        Y0, Y4, Y4
-	VPSUBW       Y1, Y4, Y4
-	VPMADDWD     192(BX), Y4, Y4
-	VPSRLW       $0x06, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPSUBW       Y1, Y5, Y5
-	VPMADDWD     224(BX), Y5, Y5
-	VPADDD       Y4, Y5, Y5
+	VPMADDUBSW   96(BX), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVDQU      32(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   128(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
 	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 12(SP), Y4
-	VFMADD231PS  Y4, Y5, Y3
-	VPMOVZXBW    32(AX), Y4
-	VPMOVZXBW    48(AX), Y5
-	VPAND        Y0, Y4, Y6
-	VPSUBW       Y1, Y6, Y6
-	VPMADDWD     256(BX), Y6, Y6
-	VPAND        Y0, Y5, Y7
-	VPSUBW       Y1, Y7, Y7
-	VPMADDWD     288(BX), Y7, Y7
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
 	VBROADCASTSS 16(SP), Y6
-	VFMADD231PS  Y6, Y7, Y2
-	VPSRLW       $0x02, Y4, Y6
-	VPAND        Y0, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VPMADDWD     320(BX), Y6, Y6
-	VPSRLW       $0x02, Y5, Y7
-	VPAND        Y0, Y7, Y7
-	VPSUBW       Y1, Y7, Y7
-	VPMADDWD     352(BX), Y7, Y7
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   160(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
 	VBROADCASTSS 20(SP), Y6
-	VFMADD231PS  Y6, Y7, Y3
-	VPSRLW       $0x04, Y4, Y6
-	VPAND        Y0, Y6, Y6
-	VPSUBW       Y1, Y6, Y6
-	VPMADDWD     384(BX), Y6, Y6
-	VPSRLW       $0x04, Y5, Y7
-	VPAND        Y0, Y7, Y7
-	VPSUBW       Y1, Y7, Y7
-	VPMADDWD     416(BX), Y7, Y7
-	VPADDD       Y6, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
+	VFMADD231PS  Y6, Y5, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   192(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
 	VBROADCASTSS 24(SP), Y6
-	VFMADD231PS  Y6, Y7, Y2
+	VFMADD231PS  Y6, Y5, Y2
 	VPSRLW       $0x06, Y4, Y4
 	VPAND        Y0, Y4, Y4
-	VPSUBW       Y1, Y4, Y4
-	VPMADDWD     448(BX), Y4, Y4
-	VPSRLW       $0x06, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VPSUBW       Y1, Y5, Y5
-	VPMADDWD     480(BX), Y5, Y5
-	VPADDD       Y4, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 28(SP), Y4
-	VFMADD231PS  Y4, Y5, Y3
+	VPMADDUBSW   224(BX), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
 	ADDQ         $0x00000042, AX
-	ADDQ         $0x00000200, BX
+	ADDQ         $0x00000100, BX
 	ADDQ         $0x00000020, SI
-	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000020, DI
 	DECQ         R8
 	JNZ          block
 	VADDPS       Y3, Y2, Y2
@@ -4556,236 +4422,220 @@ block:
 	VHADDPS      X3, X3, X3
 	VHADDPS      X3, X3, X3
 	VMOVSS       X3, (DX)
-	ADDQ         $0x04, DX
+	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
 	RET
 
-DATA one<>+0(SB)/16, $"\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01"
-GLOBL one<>(SB), RODATA|NOPTR, $16
+DATA floatBA<>+0(SB)/4, $(1.0)
+GLOBL floatBA<>(SB), RODATA|NOPTR, $4
 
 // func decodeTQ2_0AVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeTQ2_0AVX2(SB), NOSPLIT, $64-24
-	MOVQ      src+0(FP), AX
-	MOVQ      blocks+8(FP), CX
-	MOVQ      dst+16(FP), DX
-	VPMOVSXBW three<>+0(SB), Y0
-	VPMOVSXBW one<>+0(SB), Y1
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTB centreTQ2_0<>+0(SB), Y1
 
 block:
 	VPBROADCASTW 64(AX), X2
 	VCVTPH2PS    X2, Y2
 	VMOVUPS      Y2, (SP)
-	VPMOVZXBW    (AX), Y2
-	VPMOVZXBW    16(AX), Y3
-	VPAND        Y0, Y2, Y4
-	VPSUBW       Y1, Y4, Y4
-	VBROADCASTSS (SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, (DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 32(DX)
-	VPAND        Y0, Y3, Y4
-	VPSUBW       Y1, Y4, Y4
-	VBROADCASTSS (SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 64(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 96(DX)
-	VPSRLW       $0x02, Y2, Y4
-	VPAND        Y0, Y4, Y4
-	VPSUBW       Y1, Y4, Y4
-	VBROADCASTSS 4(SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 128(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 160(DX)
-	VPSRLW       $0x02, Y3, Y4
-	VPAND        Y0, Y4, Y4
-	VPSUBW       Y1, Y4, Y4
-	VBROADCASTSS 4(SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 192(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 224(DX)
-	VPSRLW       $0x04, Y2, Y4
-	VPAND        Y0, Y4, Y4
-	VPSUBW       Y1, Y4, Y4
-	VBROADCASTSS 8(SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 256(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 288(DX)
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y4, Y4
-	VPSUBW       Y1, Y4, Y4
-	VBROADCASTSS 8(SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 320(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 352(DX)
+	VMOVDQU      (AX), Y2
+	VPAND        Y0, Y2, Y3
+	VPSUBB       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS (SP), Y5
+	VPMOVSXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	VBROADCASTSS (SP), Y5
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 64(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 96(DX)
+	VPSRLW       $0x02, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VPSUBB       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 4(SP), Y5
+	VPMOVSXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 128(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 160(DX)
+	VBROADCASTSS 4(SP), Y5
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 192(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 224(DX)
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VPSUBB       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 8(SP), Y5
+	VPMOVSXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 256(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 288(DX)
+	VBROADCASTSS 8(SP), Y5
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 320(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 352(DX)
 	VPSRLW       $0x06, Y2, Y2
 	VPAND        Y0, Y2, Y2
-	VPSUBW       Y1, Y2, Y2
-	VBROADCASTSS 12(SP), Y5
-	VEXTRACTI128 $0x01, Y2, X4
-	VPMOVSXWD    X2, Y2
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y5, Y2, Y2
-	VMOVUPS      Y2, 384(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VMOVUPS      Y4, 416(DX)
-	VPSRLW       $0x06, Y3, Y2
-	VPAND        Y0, Y2, Y2
-	VPSUBW       Y1, Y2, Y2
-	VBROADCASTSS 12(SP), Y4
+	VPSUBB       Y1, Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X3
-	VPMOVSXWD    X2, Y2
-	VPMOVSXWD    X3, Y3
+	VBROADCASTSS 12(SP), Y4
+	VPMOVSXBD    X2, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 384(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVSXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 416(DX)
+	VBROADCASTSS 12(SP), Y4
+	VPMOVSXBD    X3, Y2
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       Y4, Y2, Y2
 	VMOVUPS      Y2, 448(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVSXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 480(DX)
+	VMOVDQU      32(AX), Y2
+	VPAND        Y0, Y2, Y3
+	VPSUBB       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 16(SP), Y5
+	VPMOVSXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 512(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
 	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, 480(DX)
-	VPMOVZXBW    32(AX), Y2
-	VPMOVZXBW    48(AX), Y3
-	VPAND        Y0, Y2, Y4
-	VPSUBW       Y1, Y4, Y4
-	VBROADCASTSS 16(SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 512(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 544(DX)
-	VPAND        Y0, Y3, Y4
-	VPSUBW       Y1, Y4, Y4
-	VBROADCASTSS 16(SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 576(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 608(DX)
-	VPSRLW       $0x02, Y2, Y4
-	VPAND        Y0, Y4, Y4
-	VPSUBW       Y1, Y4, Y4
-	VBROADCASTSS 20(SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 640(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 672(DX)
-	VPSRLW       $0x02, Y3, Y4
-	VPAND        Y0, Y4, Y4
-	VPSUBW       Y1, Y4, Y4
-	VBROADCASTSS 20(SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 704(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 736(DX)
-	VPSRLW       $0x04, Y2, Y4
-	VPAND        Y0, Y4, Y4
-	VPSUBW       Y1, Y4, Y4
-	VBROADCASTSS 24(SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 768(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 800(DX)
-	VPSRLW       $0x04, Y3, Y4
-	VPAND        Y0, Y4, Y4
-	VPSUBW       Y1, Y4, Y4
-	VBROADCASTSS 24(SP), Y6
-	VEXTRACTI128 $0x01, Y4, X5
-	VPMOVSXWD    X4, Y4
-	VPMOVSXWD    X5, Y5
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VMOVUPS      Y4, 832(DX)
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VMOVUPS      Y5, 864(DX)
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 544(DX)
+	VBROADCASTSS 16(SP), Y5
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 576(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 608(DX)
+	VPSRLW       $0x02, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VPSUBB       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 20(SP), Y5
+	VPMOVSXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 640(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 672(DX)
+	VBROADCASTSS 20(SP), Y5
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 704(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 736(DX)
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VPSUBB       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 24(SP), Y5
+	VPMOVSXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 768(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 800(DX)
+	VBROADCASTSS 24(SP), Y5
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 832(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 864(DX)
 	VPSRLW       $0x06, Y2, Y2
 	VPAND        Y0, Y2, Y2
-	VPSUBW       Y1, Y2, Y2
-	VBROADCASTSS 28(SP), Y5
-	VEXTRACTI128 $0x01, Y2, X4
-	VPMOVSXWD    X2, Y2
-	VPMOVSXWD    X4, Y4
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       Y5, Y2, Y2
-	VMOVUPS      Y2, 896(DX)
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VMOVUPS      Y4, 928(DX)
-	VPSRLW       $0x06, Y3, Y2
-	VPAND        Y0, Y2, Y2
-	VPSUBW       Y1, Y2, Y2
-	VBROADCASTSS 28(SP), Y4
+	VPSUBB       Y1, Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X3
-	VPMOVSXWD    X2, Y2
-	VPMOVSXWD    X3, Y3
+	VBROADCASTSS 28(SP), Y4
+	VPMOVSXBD    X2, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 896(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVSXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 928(DX)
+	VBROADCASTSS 28(SP), Y4
+	VPMOVSXBD    X3, Y2
 	VCVTDQ2PS    Y2, Y2
 	VMULPS       Y4, Y2, Y2
 	VMOVUPS      Y2, 960(DX)
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       Y4, Y3, Y3
-	VMOVUPS      Y3, 992(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVSXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 992(DX)
 	ADDQ         $0x00000042, AX
 	ADDQ         $0x00000400, DX
 	DECQ         CX
@@ -4793,79 +4643,91 @@ block:
 	VZEROUPPER
 	RET
 
-// func quantizeAVX2(x *float32, blocks int, q *int16, scale *float32, sum *float32)
+DATA centreTQ2_0<>+0(SB)/1, $"\x01"
+GLOBL centreTQ2_0<>(SB), RODATA|NOPTR, $1
+
+// func quantizeAVX2(x *float32, blocks int, q *int8, scale *float32, sums16 *float32, sums32 *float32)
 // Requires: AVX, AVX2
-TEXT ·quantizeAVX2(SB), NOSPLIT, $0-40
+TEXT ·quantizeAVX2(SB), NOSPLIT, $0-48
 	MOVQ         x+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         q+16(FP), DX
 	MOVQ         scale+24(FP), BX
-	MOVQ         sum+32(FP), SI
-	VPCMPEQW     Y3, Y3, Y3
-	VPSRLW       $0x0f, Y3, Y3
+	MOVQ         sums16+32(FP), SI
+	MOVQ         sums32+40(FP), DI
+	VPCMPEQD     Y0, Y0, Y0
+	VPABSB       Y0, Y4
+	VPCMPEQD     Y0, Y0, Y0
+	VPABSW       Y0, Y3
+	VMOVDQU      packed<>+0(SB), Y5
 	VPCMPEQD     Y0, Y0, Y0
 	VPSRLD       $0x01, Y0, Y0
 	VBROADCASTSS steps<>+0(SB), Y1
 	VBROADCASTSS least<>+0(SB), Y2
 
 next:
-	VMOVUPS      (AX), Y5
-	VPAND        Y0, Y5, Y4
-	VMOVUPS      32(AX), Y6
-	VPAND        Y0, Y6, Y7
-	VPMAXUD      Y7, Y4, Y4
-	VMOVUPS      64(AX), Y7
-	VPAND        Y0, Y7, Y8
-	VPMAXUD      Y8, Y4, Y4
-	VMOVUPS      96(AX), Y8
+	VMOVUPS      (AX), Y7
+	VPAND        Y0, Y7, Y6
+	VMOVUPS      32(AX), Y8
 	VPAND        Y0, Y8, Y9
-	VPMAXUD      Y9, Y4, Y4
-	VEXTRACTI128 $0x01, Y4, X9
-	VPMAXUD      X9, X4, X9
-	VPSHUFD      $0x4e, X9, X4
-	VPMAXUD      X4, X9, X9
-	VPSHUFD      $0xb1, X9, X4
-	VPMAXUD      X4, X9, X9
-	VPBROADCASTD X9, Y4
-	VCMPPS       $0x05, Y2, Y4, Y10
-	VDIVPS       Y4, Y1, Y9
-	VDIVPS       Y1, Y4, Y4
-	VANDPS       Y10, Y9, Y9
-	VANDPS       Y10, Y4, Y4
-	VMOVSS       X4, (BX)
-	VMULPS       Y9, Y5, Y5
-	VCVTPS2DQ    Y5, Y5
-	VMULPS       Y9, Y6, Y6
-	VCVTPS2DQ    Y6, Y6
-	VMULPS       Y9, Y7, Y7
+	VPMAXUD      Y9, Y6, Y6
+	VMOVUPS      64(AX), Y9
+	VPAND        Y0, Y9, Y10
+	VPMAXUD      Y10, Y6, Y6
+	VMOVUPS      96(AX), Y10
+	VPAND        Y0, Y10, Y11
+	VPMAXUD      Y11, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X11
+	VPMAXUD      X11, X6, X11
+	VPSHUFD      $0x4e, X11, X6
+	VPMAXUD      X6, X11, X11
+	VPSHUFD      $0xb1, X11, X6
+	VPMAXUD      X6, X11, X11
+	VPBROADCASTD X11, Y6
+	VCMPPS       $0x05, Y2, Y6, Y12
+	VDIVPS       Y6, Y1, Y11
+	VDIVPS       Y1, Y6, Y6
+	VANDPS       Y12, Y11, Y11
+	VANDPS       Y12, Y6, Y6
+	VMOVSS       X6, (BX)
+	VMULPS       Y11, Y7, Y7
 	VCVTPS2DQ    Y7, Y7
-	VMULPS       Y9, Y8, Y8
+	VMULPS       Y11, Y8, Y8
 	VCVTPS2DQ    Y8, Y8
-	VPACKSSDW    Y6, Y5, Y5
-	VPERMQ       $0xd8, Y5, Y5
-	VMOVDQU      Y5, (DX)
-	VPMADDWD     Y3, Y5, Y5
+	VMULPS       Y11, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VMULPS       Y11, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
 	VPACKSSDW    Y8, Y7, Y7
-	VPERMQ       $0xd8, Y7, Y7
-	VMOVDQU      Y7, 32(DX)
+	VPACKSSDW    Y10, Y9, Y9
+	VPACKSSWB    Y9, Y7, Y7
+	VPERMD       Y7, Y5, Y7
+	VMOVDQU      Y7, (DX)
+	VPMADDUBSW   Y7, Y4, Y7
 	VPMADDWD     Y3, Y7, Y7
-	VPHADDD      Y7, Y5, Y5
-	VPHADDD      Y5, Y5, Y5
-	VEXTRACTI128 $0x01, Y5, X9
-	VPADDD       X9, X5, X9
-	VCVTDQ2PS    X9, X9
-	VMULPS       X4, X9, X9
-	VMOVLPS      X9, (SI)
+	VPHADDD      Y7, Y7, Y7
+	VPHADDD      Y7, Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X11
+	VPUNPCKLDQ   X11, X7, X11
+	VCVTDQ2PS    X11, X11
+	VMULPS       X6, X11, X11
+	VMOVLPS      X11, (SI)
+	VHADDPS      X11, X11, X11
+	VMOVSS       X11, (DI)
 	ADDQ         $0x08, SI
+	ADDQ         $0x04, DI
 	ADDQ         $0x80, AX
-	ADDQ         $0x40, DX
+	ADDQ         $0x20, DX
 	ADDQ         $0x04, BX
 	DECQ         CX
 	JNZ          next
 	VZEROUPPER
 	RET
 
-DATA steps<>+0(SB)/4, $(32767.0)
+DATA packed<>+0(SB)/32, $"\x00\x00\x00\x00\x04\x00\x00\x00\x01\x00\x00\x00\x05\x00\x00\x00\x02\x00\x00\x00\x06\x00\x00\x00\x03\x00\x00\x00\a\x00\x00\x00"
+GLOBL packed<>(SB), RODATA|NOPTR, $32
+
+DATA steps<>+0(SB)/4, $(127.0)
 GLOBL steps<>(SB), RODATA|NOPTR, $4
 
 DATA least<>+0(SB)/4, $(0.0000000000000000000000000000007888609)

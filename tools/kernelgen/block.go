@@ -6,7 +6,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// block is a block type of ggml: how its weights are found, 16 at a time, and what they are multiplied with. The closures write the
+// block is a block type of ggml: how its weights are found, 32 at a time, and what they are multiplied with. The closures write the
 // instructions for one block, which begins at w; registers that constants loaded keep their values.
 type block struct {
 	name string
@@ -21,8 +21,11 @@ type block struct {
 	scales func(w reg.GPVirtual) (scales, minima []reg.VecVirtual)
 	// subtracted says that minima are subtracted, not added.
 	subtracted bool
-	// weights calls emit with 16 16-bit integers each; i counts them. Neighbours that share a scale come one after the other.
-	weights func(w reg.GPVirtual, emit func(i int, words reg.VecVirtual))
+	// weights calls emit with 32 bytes each, in their order; i counts in 32.
+	weights func(w reg.GPVirtual, emit func(i int, v reg.VecVirtual))
+	// signed says that the bytes are signed. Otherwise centre is to be taken off them.
+	signed bool
+	centre int
 }
 
 // runs is how many runs of weights with a scale of their own a block has.
@@ -42,107 +45,130 @@ func (b *block) prefetch(w reg.GPVirtual) {
 	}
 }
 
-// dot multiplies rows with a vector of 16-bit activations.
+// dot multiplies rows with a vector of 8-bit activations.
 func (b *block) dot() {
 	name := "dot" + b.name + "AVX2"
-	TEXT(name, NOSPLIT, "func(w *byte, rows int, blocks int, q *int16, scale *float32, sum *float32, out *float32)")
+	TEXT(name, NOSPLIT, "func(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)")
 	Pragma("noescape")
-	Doc(name + " sets out to the products of rows of blocks and activations. rows and blocks are not 0.")
+	run := "16"
+	if b.wide {
+		run = "32"
+	}
+	Doc(name + " sets out to the products of rows of blocks and activations, whose sums are those of each " + run + ". rows and blocks are not 0.")
 	var stack Mem
-	if b.runs() > 1 {
+	if b.wide && b.runs() > 1 {
 		stack = AllocLocal(4 * b.runs())
 	}
 	w, rows, out := param("w"), param("rows"), param("out")
 	b.constants()
+	ones := words("one", 1)
 	Label("row")
 	q, scale, sum, blocks := param("q"), param("scale"), param("sum"), param("blocks")
 	sums := [2]reg.VecVirtual{YMM(), YMM()}
 	for _, s := range sums {
 		VXORPS(s, s, s)
 	}
+	// Two sums take turns, so that an addition need not wait for the one before it. A small block has only one: the loop then holds two.
 	Label("block")
-	b.prefetch(w)
-	scales, minima := b.scales(w)
-	add := VFMADD231PS
-	if b.subtracted {
-		add = VFNMADD231PS
+	for turn := range 2 - b.elements/256 {
+		if turn > 0 {
+			JZ(LabelRef("end"))
+		}
+		b.prefetch(w)
+		b.add(w, q, scale, sum, stack, ones, sums[turn], sums[1-turn])
+		ADDQ(U32(b.bytes), w)
+		ADDQ(U32(b.elements), q)
+		ADDQ(U32(b.elements/8), scale)
+		ADDQ(U32(4*b.runs()), sum)
+		DECQ(blocks)
 	}
-	switch {
-	case b.runs() == 1:
-		if minima != nil {
-			pair := XMM()
-			VMOVQ(Mem{Base: sum}, pair)
-			VHADDPS(pair, pair, pair)
-			// Only the lowest lane of the sum is one of the block's.
-			VINSERTPS(Imm(0x0e), pair, pair, pair)
-			add(minima[0], pair.AsY(), sums[1])
-		}
-		factor := YMM()
-		VBROADCASTSS(Mem{Base: scale}, factor)
-		VMULPS(factor, scales[0], scales[0])
-	case b.wide:
-		VMULPS(Mem{Base: scale}, scales[0], scales[0])
-		VMOVUPS(scales[0], stack)
-		if minima != nil {
-			s := YMM()
-			VMOVUPS(Mem{Base: sum}, s)
-			VHADDPS(Mem{Base: sum, Disp: 32}, s, s)
-			VPERMQ(Imm(0xd8), s, s)
-			add(minima[0], s, sums[1])
-		}
-	default:
-		for i, s := range scales {
-			// Each scale of 32 activations belongs to two runs.
-			factor := YMM()
-			VMOVUPS(Mem{Base: scale, Disp: 16 * i}, factor.AsX())
-			VPERMPS(factor, b.twice(), factor)
-			VMULPS(factor, s, s)
-			VMOVUPS(s, stack.Offset(32*i))
-			if minima != nil {
-				add(Mem{Base: sum, Disp: 32 * i}, minima[i], sums[1])
-			}
-		}
-	}
-	var held reg.VecVirtual
-	b.weights(w, func(i int, words reg.VecVirtual) {
-		VPMADDWD(Mem{Base: q, Disp: 32 * i}, words, words)
-		if b.wide && i%2 == 0 {
-			held = words
-			return
-		}
-		run := i
-		if b.wide {
-			run = i / 2
-			VPADDD(held, words, words)
-		}
-		VCVTDQ2PS(words, words)
-		factor := scales[0]
-		if b.runs() > 1 {
-			factor = YMM()
-			VBROADCASTSS(stack.Offset(4*run), factor)
-		}
-		VFMADD231PS(factor, words, sums[run%2])
-	})
-	ADDQ(U32(b.bytes), w)
-	ADDQ(U32(2*b.elements), q)
-	ADDQ(U32(b.elements/8), scale)
-	ADDQ(U32(b.elements/4), sum)
-	DECQ(blocks)
 	JNZ(LabelRef("block"))
+	Label("end")
 	VADDPS(sums[1], sums[0], sums[0])
 	VMOVSS(sumLanes(sums[0], 8), Mem{Base: out})
-	ADDQ(Imm(4), out)
+	ADDQ(U32(4), out)
 	DECQ(rows)
 	JNZ(LabelRef("row"))
 	VZEROUPPER()
 	RET()
 }
 
-// twice returns a register of the indices 0, 0, 1, 1, 2, 2, 3, 3.
-func (b *block) twice() reg.VecVirtual {
-	v := YMM()
-	VPMOVZXBD(bytesOf("twice", 0, 0, 1, 1, 2, 2, 3, 3), v)
-	return v
+// add adds the products with a block to sums.
+func (b *block) add(w, q, scale, sum reg.GPVirtual, stack Mem, ones, first, second reg.VecVirtual) {
+	scales, minima := b.scales(w)
+	subtracted := b.subtracted
+	if b.centre != 0 {
+		// What is taken off each weight is taken off the sum of the activations.
+		subtracted = true
+		centre := YMM()
+		VBROADCASTSS(floatOf(b.centre), centre)
+		for _, s := range scales {
+			m := YMM()
+			VMULPS(centre, s, m)
+			minima = append(minima, m)
+		}
+	}
+	add := VFMADD231PS
+	if subtracted {
+		add = VFNMADD231PS
+	}
+	switch {
+	case b.elements == 32:
+		factor := YMM()
+		VBROADCASTSS(Mem{Base: scale}, factor)
+		VMULPS(factor, scales[0], scales[0])
+		if minima != nil {
+			lowest := XMM()
+			VMOVSS(Mem{Base: sum}, lowest)
+			add(minima[0], lowest.AsY(), second)
+		}
+	case b.wide:
+		VMULPS(Mem{Base: scale}, scales[0], scales[0])
+		VMOVUPS(scales[0], stack)
+		if minima != nil {
+			add(Mem{Base: sum}, minima[0], second)
+		}
+	default:
+		for i, s := range scales {
+			if minima != nil {
+				add(Mem{Base: sum, Disp: 32 * i}, minima[i], second)
+			}
+			// Each scale of 32 activations belongs to two runs.
+			factor, twice := YMM(), YMM()
+			VMOVUPS(Mem{Base: scale, Disp: 16 * i}, factor.AsX())
+			VMOVDQU(indices("twice", 0, 0, 1, 1, 2, 2, 3, 3), twice)
+			VPERMPS(factor, twice, factor)
+			VMULPS(factor, s, s)
+		}
+	}
+	b.weights(w, func(i int, v reg.VecVirtual) {
+		if b.signed {
+			// The instruction multiplies unsigned with signed bytes: the signs of the weights go over to the activations.
+			x := YMM()
+			VMOVDQU(Mem{Base: q, Disp: 32 * i}, x)
+			VPSIGNB(v, x, x)
+			VPABSB(v, v)
+			VPMADDUBSW(x, v, v)
+		} else {
+			VPMADDUBSW(Mem{Base: q, Disp: 32 * i}, v, v)
+		}
+		VPMADDWD(ones, v, v)
+		VCVTDQ2PS(v, v)
+		factor := scales[0]
+		switch {
+		case b.elements == 32:
+		case b.wide:
+			factor = YMM()
+			VBROADCASTSS(stack.Offset(4*i), factor)
+		default:
+			// The products of the first 16 are in the lower half of the register.
+			factor = YMM()
+			from := int32(2 * (i % 4))
+			VMOVDQU(indices("pair"+string(rune('0'+i%4)), from, from, from, from, from+1, from+1, from+1, from+1), factor)
+			VPERMPS(scales[i/4], factor, factor)
+		}
+		VFMADD231PS(factor, v, [2]reg.VecVirtual{first, second}[i%2])
+	})
 }
 
 // decode turns blocks into float32 the way that ggml's reference rounds: each product by itself.
@@ -157,6 +183,11 @@ func (b *block) decode() {
 	}
 	w, blocks, dst := param("src"), param("blocks"), param("dst")
 	b.constants()
+	var centre reg.VecVirtual
+	if b.centre != 0 {
+		centre = YMM()
+		VPBROADCASTB(bytesOf("centre"+b.name, int8(b.centre)), centre)
+	}
 	loop("block", blocks, func() {
 		scales, minima := b.scales(w)
 		if b.runs() > 1 {
@@ -167,39 +198,56 @@ func (b *block) decode() {
 				VMOVUPS(m, least.Offset(32*i))
 			}
 		}
-		b.weights(w, func(i int, words reg.VecVirtual) {
-			run := i
-			if b.wide {
-				run = i / 2
-			}
-			var upper, step, low reg.VecVirtual = YMM(), nil, nil
-			if b.runs() > 1 {
-				step = YMM()
-				VBROADCASTSS(steps.Offset(4*run), step)
-				if minima != nil {
-					low = YMM()
-					VBROADCASTSS(least.Offset(4*run), low)
-				}
-			} else {
-				step = scales[0]
+		// factors returns the scale and the minimum of 16 weights.
+		factors := func(sixteen int) (step, low reg.VecVirtual) {
+			if b.runs() == 1 {
 				if minima != nil {
 					low = minima[0]
 				}
+				return scales[0], low
 			}
-			VEXTRACTI128(Imm(1), words, upper.AsX())
-			VPMOVSXWD(words.AsX(), words)
-			VPMOVSXWD(upper.AsX(), upper)
-			for half, v := range []reg.VecVirtual{words, upper} {
-				VCVTDQ2PS(v, v)
-				VMULPS(step, v, v)
-				if minima != nil {
-					if b.subtracted {
-						VSUBPS(low, v, v)
-					} else {
-						VADDPS(low, v, v)
+			run := sixteen
+			if b.wide {
+				run /= 2
+			}
+			step = YMM()
+			VBROADCASTSS(steps.Offset(4*run), step)
+			if minima != nil {
+				low = YMM()
+				VBROADCASTSS(least.Offset(4*run), low)
+			}
+			return step, low
+		}
+		b.weights(w, func(i int, v reg.VecVirtual) {
+			if centre != nil {
+				VPSUBB(centre, v, v)
+			}
+			upper, shifted := XMM(), XMM()
+			VEXTRACTI128(Imm(1), v, upper)
+			for sixteen, half := range []Op{v.AsX(), upper} {
+				step, low := factors(2*i + sixteen)
+				for eight := range 2 {
+					x := YMM()
+					if eight > 0 {
+						VPSRLDQ(Imm(8), half, shifted)
+						half = shifted
 					}
+					if b.signed || centre != nil {
+						VPMOVSXBD(half, x)
+					} else {
+						VPMOVZXBD(half, x)
+					}
+					VCVTDQ2PS(x, x)
+					VMULPS(step, x, x)
+					switch {
+					case minima == nil:
+					case b.subtracted:
+						VSUBPS(low, x, x)
+					default:
+						VADDPS(low, x, x)
+					}
+					VMOVUPS(x, Mem{Base: dst, Disp: 128*i + 64*sixteen + 32*eight})
 				}
-				VMOVUPS(v, Mem{Base: dst, Disp: 64*i + 32*half})
 			}
 		})
 		ADDQ(U32(b.bytes), w)
@@ -207,6 +255,24 @@ func (b *block) decode() {
 	})
 	VZEROUPPER()
 	RET()
+}
+
+// indices returns memory with 32-bit integers, which the file holds once under the name.
+func indices(name string, values ...int32) Mem {
+	var s []int8
+	for _, v := range values {
+		s = append(s, int8(v), 0, 0, 0)
+	}
+	return bytesOf(name, s...)
+}
+
+// floatOf returns memory with a small integer as float32.
+func floatOf(n int) Mem {
+	name := "float" + string(rune('A'+n%26)) + string(rune('A'+n/26))
+	if _, ok := constants[name]; !ok {
+		constants[name] = ConstData(name, F32(n))
+	}
+	return constants[name]
 }
 
 // bytesOf returns memory with the bytes, which the file holds once under the name.

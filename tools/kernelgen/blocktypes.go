@@ -24,46 +24,61 @@ func half(m Mem) reg.VecVirtual {
 	return v
 }
 
+// twoHalves returns registers full of two neighbouring half-precision numbers.
+func twoHalves(m Mem) (first, second reg.VecVirtual) {
+	first, second = YMM(), YMM()
+	VMOVD(m, second.AsX())
+	VCVTPH2PS(second.AsX(), second.AsX())
+	VBROADCASTSS(second.AsX(), first)
+	VMOVSHDUP(second.AsX(), second.AsX())
+	VBROADCASTSS(second.AsX(), second)
+	return first, second
+}
+
+// filled returns a register full of a byte.
+func filled(name string, value int8) reg.VecVirtual {
+	v := YMM()
+	VPBROADCASTB(bytesOf(name, value), v)
+	return v
+}
+
 // words returns a register full of a 16-bit integer.
 func words(name string, value int8) reg.VecVirtual {
 	v := YMM()
-	VPMOVSXBW(bytesOf(name, repeat(value, 16)...), v)
+	VPBROADCASTW(bytesOf(name+"Word", value, 0), v)
 	return v
 }
 
-func repeat(value int8, n int) []int8 {
-	s := make([]int8, n)
-	for i := range s {
-		s[i] = value
-	}
-	return s
-}
-
-// widen returns 16 unsigned bytes as words.
-func widen(m Mem) reg.VecVirtual {
+// load returns 32 bytes.
+func load(m Mem) reg.VecVirtual {
 	v := YMM()
-	VPMOVZXBW(m, v)
+	VMOVDQU(m, v)
 	return v
 }
 
-// masked returns v & mask.
-func masked(mask, v reg.VecVirtual) reg.VecVirtual {
-	to := YMM()
-	VPAND(mask, v, to)
-	return to
+// spread returns 16 bytes twice, the second time with each upper half in the place of the lower one.
+func spread(m Mem) reg.VecVirtual {
+	v, upper := YMM(), YMM()
+	VBROADCASTI128(m, v)
+	VPSRLW(Imm(4), v, upper)
+	VPBLENDD(Imm(0xf0), upper, v, v)
+	return v
 }
 
-// shifted returns the words of v shifted to the right, to the left when n is negative.
-func shifted(n int, v reg.VecVirtual) reg.VecVirtual {
+// bits returns those of mask after a shift of v to the right, to the left when n is negative. Bits that come from a neighbouring byte
+// must not be in the mask.
+func bits(v reg.VecVirtual, n int, mask reg.VecVirtual) reg.VecVirtual {
 	to := YMM()
 	switch {
 	case n == 0:
-		return v
+		VPAND(mask, v, to)
+		return to
 	case n < 0:
 		VPSLLW(Imm(uint64(-n)), v, to)
 	default:
 		VPSRLW(Imm(uint64(n)), v, to)
 	}
+	VPAND(mask, to, to)
 	return to
 }
 
@@ -76,136 +91,106 @@ func floats(v, by reg.VecVirtual) {
 // q8 has a scale and 32 signed bytes.
 func q8() *block {
 	return &block{
-		name: "Q8_0", elements: 32, bytes: 34, wide: true, constants: func() {},
-		scales: func(w reg.GPVirtual) (scales, minima []reg.VecVirtual) { return []reg.VecVirtual{half(Mem{Base: w})}, nil },
-		weights: func(w reg.GPVirtual, emit func(int, reg.VecVirtual)) {
-			for i := range 2 {
-				v := YMM()
-				VPMOVSXBW(Mem{Base: w, Disp: 2 + 16*i}, v)
-				emit(i, v)
-			}
-		},
+		name: "Q8_0", elements: 32, bytes: 34, wide: true, constants: func() {}, scales: halfScales(false), signed: true,
+		weights: func(w reg.GPVirtual, emit func(int, reg.VecVirtual)) { emit(0, load(Mem{Base: w, Disp: 2})) },
 	}
 }
 
-// halfScales are those of blocks that begin with a scale and, where the weights are not centred, a minimum.
-func halfScales(centred bool) func(reg.GPVirtual) (scales, minima []reg.VecVirtual) {
+// halfScales are those of blocks that begin with a scale and perhaps a minimum.
+func halfScales(minimum bool) func(reg.GPVirtual) (scales, minima []reg.VecVirtual) {
 	return func(w reg.GPVirtual) (scales, minima []reg.VecVirtual) {
-		scales = []reg.VecVirtual{half(Mem{Base: w})}
-		if !centred {
-			minima = []reg.VecVirtual{half(Mem{Base: w, Disp: 2})}
+		if minimum {
+			d, least := twoHalves(Mem{Base: w})
+			return []reg.VecVirtual{d}, []reg.VecVirtual{least}
 		}
-		return scales, minima
+		return []reg.VecVirtual{half(Mem{Base: w})}, nil
 	}
 }
 
 // fours have 16 bytes, whose low halves are the first 16 weights and whose high halves the others.
 func fours(name string, bytes int) *block {
-	var low, centre reg.VecVirtual
-	centred := bytes == 18
-	return &block{
+	var low reg.VecVirtual
+	b := &block{
 		name: name, elements: 32, bytes: bytes, wide: true,
-		constants: func() {
-			low = words("fifteen", 15)
-			if centred {
-				centre = words("eight", 8)
-			}
-		},
-		scales: halfScales(centred),
+		constants: func() { low = filled("fifteen", 15) },
+		scales:    halfScales(bytes == 20),
 		weights: func(w reg.GPVirtual, emit func(int, reg.VecVirtual)) {
-			v := widen(Mem{Base: w, Disp: bytes - 16})
-			for i, x := range []reg.VecVirtual{masked(low, v), shifted(4, v)} {
-				if centred {
-					VPSUBW(centre, x, x)
-				}
-				emit(i, x)
-			}
+			v := spread(Mem{Base: w, Disp: bytes - 16})
+			VPAND(low, v, v)
+			emit(0, v)
 		},
 	}
+	if bytes == 18 {
+		b.centre = 8
+	}
+	return b
 }
 
 // fives have a fifth bit for each weight in 32 bits before the bytes of fours.
 func fives(name string, bytes int) *block {
-	var low, bits, fifth, zero reg.VecVirtual
-	centred := bytes == 22
-	return &block{
+	var low, fifth, each, one reg.VecVirtual
+	b := &block{
 		name: name, elements: 32, bytes: bytes, wide: true,
 		constants: func() {
-			low = words("fifteen", 15)
-			bits, zero = YMM(), YMM()
-			VMOVDQU(bitWords(), bits)
-			if centred {
-				fifth = words("minusSixteen", -16)
-				VPXOR(zero, zero, zero)
-			} else {
-				fifth = words("sixteen", 16)
-			}
+			low, fifth, each, one = filled("fifteen", 15), filled("sixteen", 16), YMM(), YMM()
+			VMOVDQU(bytesOf("eights", eights()...), each)
+			VPBROADCASTQ(bytesOf("bits", 1, 2, 4, 8, 16, 32, 64, -128), one)
 		},
-		scales: halfScales(centred),
+		scales: halfScales(bytes == 24),
 		weights: func(w reg.GPVirtual, emit func(int, reg.VecVirtual)) {
-			v := widen(Mem{Base: w, Disp: bytes - 16})
-			for i, x := range []reg.VecVirtual{masked(low, v), shifted(4, v)} {
-				high := YMM()
-				VPBROADCASTW(Mem{Base: w, Disp: bytes - 20 + 2*i}, high)
-				VPAND(bits, high, high)
-				if centred {
-					// 16 is taken off where the bit is not set: the upper bits of a negative number come with it.
-					VPCMPEQW(zero, high, high)
-				} else {
-					VPCMPEQW(bits, high, high)
-				}
-				VPAND(fifth, high, high)
-				VPOR(high, x, x)
-				emit(i, x)
-			}
+			v, high := spread(Mem{Base: w, Disp: bytes - 16}), YMM()
+			VPBROADCASTD(Mem{Base: w, Disp: bytes - 20}, high)
+			VPSHUFB(each, high, high) // the byte with each weight's bit
+			VPAND(one, high, high)
+			VPCMPEQB(one, high, high)
+			VPAND(fifth, high, high)
+			VPAND(low, v, v)
+			VPOR(high, v, v)
+			emit(0, v)
 		},
 	}
+	if bytes == 22 {
+		b.centre = 16
+	}
+	return b
 }
 
-// bitWords is memory with the words 1, 2, 4, … 1<<15.
-func bitWords() Mem {
+// eights are the indices 0 to 3, eight times each.
+func eights() []int8 {
 	var s []int8
-	for i := range 16 {
-		s = append(s, int8(uint16(1<<i)&0xff), int8(uint16(1<<i)>>8))
+	for i := range int8(32) {
+		s = append(s, i/8)
 	}
-	return bytesOf("bits", s...)
+	return s
 }
 
-// nibbleLevels emits the levels that the halves of 16 bytes at m stand for, as the words i and i+1.
-func nibbleLevels(m Mem, i int, low, table reg.VecVirtual, emit func(int, reg.VecVirtual)) {
-	v, upper := XMM(), XMM()
-	VMOVDQU(m, v)
-	VPSRLW(Imm(4), v, upper)
-	for half, x := range []reg.VecVirtual{v, upper} {
-		y := YMM()
-		VPAND(low, x, x)
-		VPSHUFB(x, table, x)
-		VPMOVSXBW(x, y)
-		emit(i+half, y)
-	}
-}
-
-// table returns registers with 16 times 15, and with the levels.
+// table returns registers with 32 times 15, and with 16 levels for each half.
 func table(name string, values []int8) (low, levels reg.VecVirtual) {
-	low, levels = XMM(), XMM()
-	VMOVDQU(bytesOf("fifteen", repeat(15, 16)...), low)
-	VMOVDQU(bytesOf(name, values...), levels)
+	low, levels = filled("fifteen", 15), YMM()
+	VBROADCASTI128(bytesOf(name, values...), levels)
 	return low, levels
+}
+
+// nibbleLevels returns the levels that the halves of 16 bytes at m stand for.
+func nibbleLevels(m Mem, low, table reg.VecVirtual) reg.VecVirtual {
+	v := spread(m)
+	VPAND(low, v, v)
+	VPSHUFB(v, table, v)
+	return v
 }
 
 // levels have halves of bytes that stand for levels.
 func levels(name string, bytes int, tableName string, values ...int8) *block {
 	var low, t reg.VecVirtual
-	scales := halfScales(true)
+	scales := halfScales(false)
 	if name == "MXFP4" {
 		scales = func(w reg.GPVirtual) (scales, minima []reg.VecVirtual) { return []reg.VecVirtual{powerHalf(w)}, nil }
 	}
 	return &block{
-		name: name, elements: 32, bytes: bytes, wide: true,
+		name: name, elements: 32, bytes: bytes, wide: true, signed: true, scales: scales,
 		constants: func() { low, t = table(tableName, values) },
-		scales:    scales,
 		weights: func(w reg.GPVirtual, emit func(int, reg.VecVirtual)) {
-			nibbleLevels(Mem{Base: w, Disp: bytes - 16}, 0, low, t, emit)
+			emit(0, nibbleLevels(Mem{Base: w, Disp: bytes - 16}, low, t))
 		},
 	}
 }
@@ -253,6 +238,13 @@ func bits32(m Mem, shift uint64, mask uint32) reg.GPVirtual {
 	return v
 }
 
+// integers returns a register full of a 32-bit integer.
+func integers(name string, value int8) reg.VecVirtual {
+	v := YMM()
+	VPBROADCASTD(bytesOf(name+"Integer", value, 0, 0, 0), v)
+	return v
+}
+
 // q45k has a scale and a minimum for 8 runs of 32, packed as 6 bits each in 12 bytes; Q5_K has the fifth bits in 32 bytes after that.
 func q45k(name string) *block {
 	var low, fifth reg.VecVirtual
@@ -263,9 +255,9 @@ func q45k(name string) *block {
 	return &block{
 		name: name, elements: 256, bytes: bytes, wide: true, subtracted: true,
 		constants: func() {
-			low = words("fifteen", 15)
+			low = filled("fifteen", 15)
 			if q == 48 {
-				fifth = words("sixteen", 16)
+				fifth = filled("sixteen", 16)
 			}
 		},
 		scales: func(w reg.GPVirtual) (scales, minima []reg.VecVirtual) {
@@ -276,35 +268,24 @@ func q45k(name string) *block {
 				return bytes8(both(bits32(four, 0, 0x3f3f3f3f), high))
 			}
 			s, m := pack(first, 0), pack(second, 4)
-			floats(s, half(Mem{Base: w}))
-			floats(m, half(Mem{Base: w, Disp: 2}))
+			d, least := twoHalves(Mem{Base: w})
+			floats(s, d)
+			floats(m, least)
 			return []reg.VecVirtual{s}, []reg.VecVirtual{m}
 		},
 		weights: func(w reg.GPVirtual, emit func(int, reg.VecVirtual)) {
-			var high [2]reg.VecVirtual
+			var high reg.VecVirtual
 			if q == 48 {
-				for i := range high {
-					high[i] = widen(Mem{Base: w, Disp: 16 + 16*i})
-				}
+				high = load(Mem{Base: w, Disp: 16})
 			}
 			for pair := range 4 {
-				var v [2]reg.VecVirtual
-				for i := range v {
-					v[i] = widen(Mem{Base: w, Disp: q + 32*pair + 16*i})
-				}
+				v := load(Mem{Base: w, Disp: q + 32*pair})
 				for run := range 2 {
-					for i := range v {
-						var x reg.VecVirtual
-						if run == 0 {
-							x = masked(low, v[i])
-						} else {
-							x = shifted(4, v[i])
-						}
-						if q == 48 {
-							VPOR(masked(fifth, shifted(2*pair+run-4, high[i])), x, x)
-						}
-						emit(4*pair+2*run+i, x)
+					x := bits(v, 4*run, low)
+					if q == 48 {
+						VPOR(bits(high, 2*pair+run-4, fifth), x, x)
 					}
+					emit(2*pair+run, x)
 				}
 			}
 		},
@@ -313,10 +294,10 @@ func q45k(name string) *block {
 
 // q6k has the lower four bits of 128 weights in 64 bytes and the upper two in 32; its scales are signed bytes for 16 weights each.
 func q6k() *block {
-	var low, upper, centre reg.VecVirtual
+	var low, upper reg.VecVirtual
 	return &block{
-		name: "Q6K", elements: 256, bytes: 210,
-		constants: func() { low, upper, centre = words("fifteen", 15), words("fortyEight", 48), words("thirtyTwo", 32) },
+		name: "Q6K", elements: 256, bytes: 210, centre: 32,
+		constants: func() { low, upper = filled("fifteen", 15), filled("fortyEight", 48) },
 		scales: func(w reg.GPVirtual) (scales, minima []reg.VecVirtual) {
 			d := half(Mem{Base: w, Disp: 208})
 			for i := range 2 {
@@ -329,21 +310,13 @@ func q6k() *block {
 		},
 		weights: func(w reg.GPVirtual, emit func(int, reg.VecVirtual)) {
 			for n := range 2 {
-				for i := range 2 {
-					high := widen(Mem{Base: w, Disp: 128 + 32*n + 16*i})
-					for j := range 2 {
-						v := widen(Mem{Base: w, Disp: 64*n + 32*j + 16*i})
-						for k := range 2 {
-							var x reg.VecVirtual
-							if k == 0 {
-								x = masked(low, v)
-							} else {
-								x = shifted(4, v)
-							}
-							VPOR(masked(upper, shifted(2*j+4*k-4, high)), x, x)
-							VPSUBW(centre, x, x)
-							emit(8*n+2*j+4*k+i, x)
-						}
+				high := load(Mem{Base: w, Disp: 128 + 32*n})
+				for j := range 2 {
+					v := load(Mem{Base: w, Disp: 64*n + 32*j})
+					for k := range 2 {
+						x := bits(v, 4*k, low)
+						VPOR(bits(high, 2*j+4*k-4, upper), x, x)
+						emit(4*n+j+2*k, x)
 					}
 				}
 			}
@@ -352,12 +325,10 @@ func q6k() *block {
 }
 
 // twoBits calls each with the two-bit weights of a half of 128, which lie in 32 bytes from w+at on.
-func twoBits(w reg.GPVirtual, at, half int, three reg.VecVirtual, each func(i, sixteen, part int, x reg.VecVirtual)) {
-	for sixteen := range 2 {
-		v := widen(Mem{Base: w, Disp: at + 32*half + 16*sixteen})
-		for part := range 4 {
-			each(8*half+2*part+sixteen, sixteen, part, masked(three, shifted(2*part, v)))
-		}
+func twoBits(w reg.GPVirtual, at, half int, three reg.VecVirtual, each func(i, part int, v reg.VecVirtual)) {
+	v := load(Mem{Base: w, Disp: at + 32*half})
+	for part := range 4 {
+		each(4*half+part, part, bits(v, 2*part, three))
 	}
 }
 
@@ -366,12 +337,9 @@ func q2k() *block {
 	var three, fifteen reg.VecVirtual
 	return &block{
 		name: "Q2K", elements: 256, bytes: 84, subtracted: true,
-		constants: func() {
-			three, fifteen = words("three", 3), YMM()
-			VPMOVSXBD(bytesOf("fifteen", repeat(15, 16)...), fifteen)
-		},
+		constants: func() { three, fifteen = filled("three", 3), integers("fifteen", 15) },
 		scales: func(w reg.GPVirtual) (scales, minima []reg.VecVirtual) {
-			d, least := half(Mem{Base: w, Disp: 80}), half(Mem{Base: w, Disp: 82})
+			d, least := twoHalves(Mem{Base: w, Disp: 80})
 			for i := range 2 {
 				s, m := YMM(), YMM()
 				VPMOVZXBD(Mem{Base: w, Disp: 8 * i}, s)
@@ -385,7 +353,7 @@ func q2k() *block {
 		},
 		weights: func(w reg.GPVirtual, emit func(int, reg.VecVirtual)) {
 			for half := range 2 {
-				twoBits(w, 16, half, three, func(i, _, _ int, x reg.VecVirtual) { emit(i, x) })
+				twoBits(w, 16, half, three, func(i, _ int, v reg.VecVirtual) { emit(i, v) })
 			}
 		},
 	}
@@ -395,11 +363,8 @@ func q2k() *block {
 func q3k() *block {
 	var three, four, centre reg.VecVirtual
 	return &block{
-		name: "Q3K", elements: 256, bytes: 110,
-		constants: func() {
-			three, four, centre = words("three", 3), words("four", 4), YMM()
-			VPMOVSXBD(bytesOf("thirtyTwo", repeat(32, 16)...), centre)
-		},
+		name: "Q3K", elements: 256, bytes: 110, centre: 4,
+		constants: func() { three, four, centre = filled("three", 3), filled("four", 4), integers("thirtyTwo", 32) },
 		scales: func(w reg.GPVirtual) (scales, minima []reg.VecVirtual) {
 			d := half(Mem{Base: w, Disp: 108})
 			for i := range uint64(2) {
@@ -418,15 +383,11 @@ func q3k() *block {
 			return scales, nil
 		},
 		weights: func(w reg.GPVirtual, emit func(int, reg.VecVirtual)) {
-			var high [2]reg.VecVirtual
-			for i := range high {
-				high[i] = widen(Mem{Base: w, Disp: 16 * i})
-			}
+			high := load(Mem{Base: w})
 			for half := range 2 {
-				twoBits(w, 32, half, three, func(i, sixteen, part int, x reg.VecVirtual) {
-					VPOR(masked(four, shifted(4*half+part-2, high[sixteen])), x, x)
-					VPSUBW(four, x, x)
-					emit(i, x)
+				twoBits(w, 32, half, three, func(i, part int, v reg.VecVirtual) {
+					VPOR(bits(high, 4*half+part-2, four), v, v)
+					emit(i, v)
 				})
 			}
 		},
@@ -436,17 +397,15 @@ func q3k() *block {
 // q8k has a float32 scale and 256 signed bytes.
 func q8k() *block {
 	return &block{
-		name: "Q8K", elements: 256, bytes: 292, wide: true, constants: func() {},
+		name: "Q8K", elements: 256, bytes: 292, wide: true, constants: func() {}, signed: true,
 		scales: func(w reg.GPVirtual) (scales, minima []reg.VecVirtual) {
 			s := YMM()
 			VBROADCASTSS(Mem{Base: w}, s)
 			return []reg.VecVirtual{s}, nil
 		},
 		weights: func(w reg.GPVirtual, emit func(int, reg.VecVirtual)) {
-			for i := range 16 {
-				v := YMM()
-				VPMOVSXBW(Mem{Base: w, Disp: 4 + 16*i}, v)
-				emit(i, v)
+			for i := range 8 {
+				emit(i, load(Mem{Base: w, Disp: 4 + 32*i}))
 			}
 		},
 	}
@@ -456,15 +415,13 @@ func q8k() *block {
 func iq4xs() *block {
 	var low, t, centre, fifteen, upper, fours, twos reg.VecVirtual
 	return &block{
-		name: "IQ4XS", elements: 256, bytes: 136, wide: true,
+		name: "IQ4XS", elements: 256, bytes: 136, wide: true, signed: true,
 		constants: func() {
 			low, t = table("nonLinear", nil)
-			centre, fifteen, upper, fours, twos = YMM(), YMM(), YMM(), YMM(), YMM()
-			VPMOVSXBD(bytesOf("thirtyTwo", repeat(32, 16)...), centre)
-			VPMOVSXBD(bytesOf("fifteen", repeat(15, 16)...), fifteen)
-			VPMOVSXBD(bytesOf("byFour", 0, 4, 8, 12, 16, 20, 24, 28), fours)
-			VPMOVSXBD(bytesOf("byTwo", 0, 2, 4, 6, 8, 10, 12, 14), twos)
-			VPMOVSXBD(bytesOf("fortyEight", repeat(48, 16)...), upper)
+			centre, fifteen, upper = integers("thirtyTwo", 32), integers("fifteen", 15), integers("fortyEight", 48)
+			fours, twos = YMM(), YMM()
+			VMOVDQU(indices("byFour", 0, 4, 8, 12, 16, 20, 24, 28), fours)
+			VMOVDQU(indices("byTwo", 0, 2, 4, 6, 8, 10, 12, 14), twos)
 		},
 		scales: func(w reg.GPVirtual) (scales, minima []reg.VecVirtual) {
 			s, high := YMM(), YMM()
@@ -483,7 +440,7 @@ func iq4xs() *block {
 		},
 		weights: func(w reg.GPVirtual, emit func(int, reg.VecVirtual)) {
 			for run := range 8 {
-				nibbleLevels(Mem{Base: w, Disp: 8 + 16*run}, 2*run, low, t, emit)
+				emit(run, nibbleLevels(Mem{Base: w, Disp: 8 + 16*run}, low, t))
 			}
 		},
 	}
@@ -491,26 +448,16 @@ func iq4xs() *block {
 
 // tq2 has two bits for each weight, less one, and one scale at its end.
 func tq2() *block {
-	var three, one reg.VecVirtual
+	var three reg.VecVirtual
 	return &block{
-		name: "TQ2_0", elements: 256, bytes: 66, wide: true,
-		constants: func() { three, one = words("three", 3), words("one", 1) },
+		name: "TQ2_0", elements: 256, bytes: 66, wide: true, centre: 1,
+		constants: func() { three = filled("three", 3) },
 		scales: func(w reg.GPVirtual) (scales, minima []reg.VecVirtual) {
 			return []reg.VecVirtual{half(Mem{Base: w, Disp: 64})}, nil
 		},
 		weights: func(w reg.GPVirtual, emit func(int, reg.VecVirtual)) {
 			for half := range 2 {
-				var v [2]reg.VecVirtual
-				for i := range v {
-					v[i] = widen(Mem{Base: w, Disp: 32*half + 16*i})
-				}
-				for part := range 4 {
-					for i := range v {
-						x := masked(three, shifted(2*part, v[i]))
-						VPSUBW(one, x, x)
-						emit(8*half+2*part+i, x)
-					}
-				}
+				twoBits(w, 0, half, three, func(i, _ int, v reg.VecVirtual) { emit(i, v) })
 			}
 		},
 	}

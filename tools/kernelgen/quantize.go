@@ -6,19 +6,22 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// quantize turns activations into blocks of 32 16-bit integers with a scale.
+// quantize turns activations into blocks of 32 8-bit integers with a scale.
 func quantize() {
 	const name = "quantizeAVX2"
-	TEXT(name, NOSPLIT, "func(x *float32, blocks int, q *int16, scale *float32, sum *float32)")
+	TEXT(name, NOSPLIT, "func(x *float32, blocks int, q *int8, scale *float32, sums16 *float32, sums32 *float32)")
 	Pragma("noescape")
-	Doc(name + " rounds blocks of 32 to multiples of a 32767th of the largest of each, and sets sum to the sums of each 16. blocks is not 0.")
-	x, blocks, q, scale, sum := param("x"), param("blocks"), param("q"), param("scale"), param("sum")
+	Doc(name + " rounds blocks of 32 to multiples of a 127th of the largest of each, and sets the sums of each 16 and 32. blocks is not 0.")
+	x, blocks, q, scale, sums16, sums32 := param("x"), param("blocks"), param("q"), param("scale"), param("sums16"), param("sums32")
 	mask, steps, least, ones := YMM(), YMM(), YMM(), YMM()
-	VPCMPEQW(ones, ones, ones)
-	VPSRLW(Imm(15), ones, ones)
+	bytes := YMM()
+	VPABSB(allOnes(), bytes)
+	VPABSW(allOnes(), ones)
+	order := YMM()
+	VMOVDQU(indices("packed", 0, 4, 1, 5, 2, 6, 3, 7), order)
 	VPCMPEQD(mask, mask, mask)
 	VPSRLD(Imm(1), mask, mask)
-	VBROADCASTSS(ConstData("steps", F32(32767)), steps)
+	VBROADCASTSS(ConstData("steps", F32(127)), steps)
 	VBROADCASTSS(ConstData("least", F32(0x1p-100)), least)
 	loop("next", blocks, func() {
 		var v [4]reg.VecVirtual
@@ -56,23 +59,36 @@ func quantize() {
 		}
 		for i := 0; i < 4; i += 2 {
 			VPACKSSDW(v[i+1], v[i], v[i])
-			VPERMQ(Imm(0xd8), v[i], v[i])
-			VMOVDQU(v[i], Mem{Base: q, Disp: 16 * i})
-			VPMADDWD(ones, v[i], v[i])
 		}
-		VPHADDD(v[2], v[0], v[0])
-		VPHADDD(v[0], v[0], v[0])
-		VEXTRACTI128(Imm(1), v[0], other)
-		VPADDD(other, v[0].AsX(), other)
+		VPACKSSWB(v[2], v[0], v[0])
+		VPERMD(v[0], order, v[0]) // packing works on each half by itself
+		VMOVDQU(v[0], Mem{Base: q})
+		total := YMM()
+		VPMADDUBSW(v[0], bytes, total)
+		VPMADDWD(ones, total, total)
+		VPHADDD(total, total, total)
+		VPHADDD(total, total, total)
+		VEXTRACTI128(Imm(1), total, other)
+		VPUNPCKLDQ(other, total.AsX(), other)
 		VCVTDQ2PS(other, other)
 		VMULPS(largest.AsX(), other, other)
-		VMOVLPS(other, Mem{Base: sum})
-		ADDQ(Imm(8), sum)
+		VMOVLPS(other, Mem{Base: sums16})
+		VHADDPS(other, other, other)
+		VMOVSS(other, Mem{Base: sums32})
+		ADDQ(Imm(8), sums16)
+		ADDQ(Imm(4), sums32)
 		ADDQ(Imm(128), x)
-		ADDQ(Imm(64), q)
+		ADDQ(Imm(32), q)
 		ADDQ(Imm(4), scale)
 	})
 	VZEROUPPER()
 	RET()
 }
 
+
+// allOnes returns a register full of bits: -1, whatever the size of the integers.
+func allOnes() reg.VecVirtual {
+	v := YMM()
+	VPCMPEQD(v, v, v)
+	return v
+}
