@@ -226,7 +226,7 @@ func (b *binder) grouped(name string, q, kv int) ([]linear, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := b.bytes(t)
+	raw, err := b.c.read(t)
 	if err != nil {
 		return nil, err
 	}

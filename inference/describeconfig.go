@@ -25,9 +25,6 @@ var (
 )
 
 func (d *Description) fromConfig(c config) error {
-	if q := c.object("quantization_config"); q != nil {
-		return fault.NewUnsupported("quantization", "%q of safetensors", q.text("quant_method", "unnamed method"))
-	}
 	fam := d.family
 	first := func(def int, keys []string) int { return c.integer(c.firstOf(keys...), def) }
 	d.Layers = first(0, layerKeys)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/packed"
 	"github.com/carat-hub/carat/inference/tensor"
 	"github.com/carat-hub/carat/inference/tokenizer"
 )
@@ -30,7 +31,7 @@ type Facts struct {
 	Bytes      int64 `json:"bytes"`
 	// DTypes counts the tensors of each element type, most elements first.
 	DTypes []DTypeCount `json:"dtypes"`
-	// Quantization is the name by which the storage is known: "BF16", "Q8_0", "Q4_K_M", "gptq".
+	// Quantization is the name by which the storage is known: "BF16", "Q8_0", "Q4_K_M", "gptq-int4".
 	Quantization string `json:"quantization,omitempty"`
 
 	// Kind is "decoder" for models that see the tokens before one and "encoder" for those that see all; empty when the
@@ -242,8 +243,11 @@ func (f *Facts) fromFolder(ctx context.Context, c *container) error {
 	if len(f.DTypes) > 0 {
 		f.Quantization = f.DTypes[0].DType
 	}
-	if q := c.config.object("quantization_config"); q != nil {
+	if q := c.config.quantization(); q != nil {
 		f.Quantization = cmp.Or(q.text("quant_method", ""), f.Quantization)
+		if known, err := packed.ParseConfig(q); err == nil {
+			f.Quantization = known.String()
+		}
 	}
 	f.RemoteCode = remoteCode(c.config, "")
 	extra, err := c.readExtras(ctx)

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/gguf"
 )
 
 // File is one open file of a model. Its ReadAt may be called from several goroutines at once.
@@ -39,16 +40,16 @@ type Files interface {
 // maxFiles bounds how many files of a folder are looked at.
 const maxFiles = 10_000
 
-// OpenPath returns the files of a folder, or a single file. Of subfolders it takes those that hold the later modules of a
-// sentence-transformers model, such as 1_Pooling. Files it opens are memory-mapped where the
-// operating system allows it. The error is fs.ErrNotExist when nothing is at path.
+// OpenPath returns the files of a folder, or a single file, or all parts of a split GGUF model when path is one of them. Of
+// subfolders it takes those that hold the later modules of a sentence-transformers model, such as 1_Pooling. Files it opens are
+// memory-mapped where the operating system allows it. The error is fs.ErrNotExist when nothing is at path.
 func OpenPath(path string) (Files, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
 	if !info.IsDir() {
-		return &folder{dir: filepath.Dir(path), names: []string{filepath.Base(path)}}, nil
+		return &folder{dir: filepath.Dir(path), names: withParts(path)}, nil
 	}
 	f := &folder{dir: path}
 	if err := f.list(""); err != nil {
@@ -56,6 +57,19 @@ func OpenPath(path string) (Files, error) {
 	}
 	slices.Sort(f.names)
 	return f, nil
+}
+
+// withParts returns the name of the file at path, and with it the other parts of the same model that lie beside it.
+func withParts(path string) []string {
+	dir, name := filepath.Split(path)
+	p, split := gguf.ParsePart(name)
+	if !split {
+		return []string{name}
+	}
+	return slices.DeleteFunc(p.Names(), func(n string) bool {
+		info, err := os.Stat(filepath.Join(dir, n))
+		return err != nil || !info.Mode().IsRegular()
+	})
 }
 
 type folder struct {

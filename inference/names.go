@@ -134,10 +134,11 @@ func gpt2Names(n *tensorNames) {
 	n.qkv = "transformer.h.%d.attn.c_attn"
 }
 
-// starcoderNames are GPT-2's names for matrices stored with their outputs first.
+// starcoderNames are GPT-2's names for matrices stored with their outputs first. With as many keys as queries they are stored head
+// by head, with one it is the same.
 func starcoderNames(n *tensorNames) {
 	gpt2Names(n)
-	n.transposed = false
+	n.transposed, n.grouped = false, true
 }
 
 func gptjNames(n *tensorNames) {

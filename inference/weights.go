@@ -108,15 +108,19 @@ func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*we
 	if c.gguf != nil {
 		b.names = d.family.gguf
 	}
-	for i := range c.tensors {
-		name := c.tensors[i].name
-		b.byName[name] = &c.tensors[i]
+	tensors, err := c.unpacked(o.dry)
+	if err != nil {
+		return nil, err
+	}
+	for i := range tensors {
+		name := tensors[i].name
+		b.byName[name] = &tensors[i]
 		if d.family.encoder && c.gguf == nil {
 			// The norms of old files are named as in their paper.
 			if base, ok := strings.CutSuffix(name, ".gamma"); ok {
-				b.byName[base+".weight"] = &c.tensors[i]
+				b.byName[base+".weight"] = &tensors[i]
 			} else if base, ok := strings.CutSuffix(name, ".beta"); ok {
-				b.byName[base+".bias"] = &c.tensors[i]
+				b.byName[base+".bias"] = &tensors[i]
 			}
 		}
 	}
@@ -142,7 +146,7 @@ func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*we
 		w.layers = append(w.layers, l)
 		b.progress(i+1, d.Layers)
 	}
-	for _, t := range c.tensors {
+	for _, t := range tensors {
 		if !b.used[t.name] && !b.needless(t.name) {
 			return nil, fault.NewUnsupported("architecture", "tensor %.120q is no part of a %s model", t.name, d.Architecture)
 		}
@@ -249,6 +253,9 @@ func (b *binder) find(name string, shape ...int) (*storedTensor, error) {
 		return nil, b.malformed(name, "tensor is missing")
 	}
 	b.used[t.name] = true
+	if t.packed != nil && t.shape == nil {
+		t.shape = shape
+	}
 	if !slices.EqualFunc(t.shape, shape, func(has, want int) bool { return has == want || want < 0 }) {
 		return nil, b.malformed(name, "shape is %v, the configuration wants %v", t.shape, shape)
 	}
@@ -327,7 +334,7 @@ func (b *binder) matrix(t *storedTensor, first, n, cols int) (*kernel.Matrix, er
 	if b.dry && t.typ.Runnable() && ok {
 		return &kernel.Matrix{Type: t.typ, Rows: n, Cols: cols}, nil
 	}
-	f, err := b.c.file(t.file)
+	f, err := b.c.reader(t)
 	if err != nil {
 		return nil, err
 	}
@@ -418,22 +425,9 @@ func (b *binder) flat(name string, n int) ([]float32, error) {
 	return b.decode(t, n)
 }
 
-// bytes reads a tensor into memory.
-func (b *binder) bytes(t *storedTensor) ([]byte, error) {
-	f, err := b.c.file(t.file)
-	if err != nil {
-		return nil, err
-	}
-	raw := make([]byte, t.size)
-	if got, err := f.ReadAt(raw, t.offset); got < len(raw) {
-		return nil, fmt.Errorf("read tensor %s: %w", t.name, err)
-	}
-	return raw, nil
-}
-
 // decode reads the n elements of a tensor into memory.
 func (b *binder) decode(t *storedTensor, n int) ([]float32, error) {
-	raw, err := b.bytes(t)
+	raw, err := b.c.read(t)
 	if err != nil {
 		return nil, err
 	}
