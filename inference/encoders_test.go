@@ -305,6 +305,14 @@ func encodeAll(t *testing.T, files Files, task Task, change func(*Encoder)) enco
 	return out
 }
 
+func widened(x []float32) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
+}
+
 // unit keeps the difference of small scores from being told by the smallest of numbers.
 func unit[T float32 | float64](scores []T) []T { return append(scores[:len(scores):len(scores)], 1) }
 
@@ -362,9 +370,9 @@ func TestGeneratedEncoders(t *testing.T) {
 					near(form+": scores", unit(got.scores), unit(scores), 1e-5)
 				}
 				again := encodeAll(t, files, g.task, func(e *Encoder) { e.s.batch = 3 })
-				if !slices.Equal(got.states, again.states) || !slices.Equal(got.pair, again.pair) {
-					t.Errorf("%s: other states in parts of 3", form)
-				}
+				// Products with few vectors add in another order.
+				near(form+": states in parts of 3", again.states, widened(got.states), 2e-6)
+				near(form+": states of a pair in parts of 3", again.pair, widened(got.pair), 2e-6)
 				if form == "gguf" {
 					near("llama.cpp: mean", got.mean, reference[g.name].Mean, max(g.tolerance, 1e-4))
 					if scores != nil {
