@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -599,5 +600,36 @@ func TestRefusedEncoders(t *testing.T) {
 		if facts, err := Inspect(ctx, c.files); err != nil || facts.Runnable || facts.Unsupported == "" || facts.Kind != "encoder" {
 			t.Errorf("%s: Inspect says %v, %v", c.name, facts, err)
 		}
+	}
+}
+
+func TestModuleFolders(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"config.json", "1_Pooling/config.json", "2_Dense/model.safetensors", "onnx/model.onnx", "1_Pooling/deep/config.json", "33/x"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("{}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := OpenPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"1_Pooling/config.json", "2_Dense/model.safetensors", "config.json"}, files.Names()); d != "" {
+		t.Error(d)
+	}
+	same, err := FromFS(os.DirFS(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(files.Names(), same.Names()); d != "" {
+		t.Error(d)
+	}
+	if b, err := readAll(context.Background(), files, "1_Pooling/config.json", 10); err != nil || string(b) != "{}" {
+		t.Errorf("%q, %v", b, err)
 	}
 }
