@@ -269,9 +269,11 @@ func (s *Session) feed(w *gated, x []float32, n int, out []float32) error {
 		if err := s.mul(w.gate, x, n, inner); err != nil {
 			return err
 		}
-		kernel.Activate(s.m.desc.Activation, inner, up)
-	} else {
-		kernel.Activate(s.m.desc.Activation, inner, nil)
+		if err := s.activator.Run(inner, up); err != nil {
+			return err
+		}
+	} else if err := s.activator.Run(inner, nil); err != nil {
+		return err
 	}
 	if w.divisor != nil {
 		for i := range inner {
