@@ -35,7 +35,7 @@ type generated struct {
 	ends, layer string
 	shapes      map[string][]int
 
-	// names are the folder's names of ends and layer; %d stands for an expert.
+	// names are the folder's names of ends and layer; %d stands for an expert or a head.
 	names, prefix string
 	config        map[string]any
 	permuted      bool // GGUF has the rows of queries and keys in another order
@@ -191,8 +191,8 @@ func (g *generated) folder(t testing.TB) Files {
 			add(to+suffix, shape, values)
 			return
 		}
-		size := len(values) / genExperts
-		for e := range genExperts {
+		size := len(values) / shape[0]
+		for e := range shape[0] {
 			add(fmt.Sprintf(to, e)+suffix, shape[1:], values[e*size:(e+1)*size])
 		}
 	})

@@ -181,6 +181,13 @@ func (b *binder) qkNorms(l *layer, name func(string) string) (err error) {
 	if d.family.qkNorm == noQKNorm || names.qNorm == "" {
 		return nil
 	}
+	if one := name(names.qHeadNorm); one != "" && b.has(fmt.Sprintf(one, 0)+".weight") {
+		if l.queryNorm, err = b.headNorms(one, d.Heads); err != nil {
+			return err
+		}
+		l.keyNorm, err = b.headNorms(name(names.kHeadNorm), d.KVHeads)
+		return err
+	}
 	q, k := name(names.qNorm), name(names.kNorm)
 	if !b.has(q + ".weight") {
 		// A norm of keys alone has no effect.
@@ -203,6 +210,18 @@ func (b *binder) qkNorms(l *layer, name func(string) string) (err error) {
 	}
 	l.keyNorm, err = b.norm(k, width(k+".weight", d.KVHeads))
 	return err
+}
+
+// headNorms binds the norms of heads that are stored one by one.
+func (b *binder) headNorms(pattern string, heads int) (all norm, err error) {
+	for h := range heads {
+		one, err := b.flat(fmt.Sprintf(pattern, h)+".weight", b.d.HeadDim)
+		if err != nil {
+			return norm{}, err
+		}
+		all.weight = append(all.weight, one...)
+	}
+	return all, nil
 }
 
 // grouped binds a matrix whose rows come group by group: the query heads that share a key and value head, then that key head

@@ -157,7 +157,7 @@ var families = func() map[string]family {
 		"bloom": with(gelu, func(f *family) {
 			f.folder, f.unrotated, f.alibi, f.tied = folderNames(bloomNames), true, true, true
 		}),
-		"stablelm": {gguf: gguf, folder: folder, layerNorm: true, parallelUnnormd: true, qkNorm: headQKNorm},
+		"stablelm": {gguf: gguf, folder: folderNames(stablelmNames), layerNorm: true, parallelUnnormd: true, qkNorm: headQKNorm},
 		"olmo2": {
 			gguf: ggufNames(func(n *tensorNames) {
 				postNorms(n)

@@ -11,6 +11,7 @@ type tensorNames struct {
 	attentionNorm, postAttention                          string
 	feedForwardNorm, postFeedForward                      string
 	q, k, v, qkv, o, qNorm, kNorm, sinks                  string
+	qHeadNorm, kHeadNorm                                  string // of one head, which has a number of its own
 	gate, up, gateUp, down, activationScale               string
 	router, expertSelection                               string
 	expertGate, expertUp, expertDown                      string // of all experts, or with a second %d of one
@@ -175,6 +176,11 @@ func phi2Names(n *tensorNames) {
 func starcoder2Names(n *tensorNames) {
 	n.gate, n.gateUp = "", ""
 	n.up, n.down = "model.layers.%d.mlp.c_fc", "model.layers.%d.mlp.c_proj"
+}
+
+func stablelmNames(n *tensorNames) {
+	n.qHeadNorm = "model.layers.%d.self_attn.q_layernorm.norms.%%d"
+	n.kHeadNorm = "model.layers.%d.self_attn.k_layernorm.norms.%%d"
 }
 
 func internlm2Names(n *tensorNames) {

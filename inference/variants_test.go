@@ -155,6 +155,16 @@ var generatedVariants = []generated{
 		},
 	},
 	{
+		name: "stablelm-2-12b", like: "stablelm", arch: "stablelm", ends: gptEnds, prefix: layerPrefix,
+		layer:  "attn_norm+ attn_q attn_k attn_v attn_output attn_q_norm attn_k_norm ffn_gate ffn_up ffn_down",
+		shapes: map[string][]int{"attn_q_norm": {genHeads, genDim}, "attn_k_norm": {genKV, genDim}},
+		names:  llamaNames + " attn_q_norm=self_attn.q_layernorm.norms.%d attn_k_norm=self_attn.k_layernorm.norms.%d",
+		config: object{
+			"model_type": "stablelm", "partial_rotary_factor": 0.25, "layer_norm_eps": 1e-5, "rms_norm_eps": nil,
+			"qk_layernorm": true, "use_parallel_residual": true,
+		},
+	},
+	{
 		name: "command-r-plus", arch: "command-r", ends: "token_embd output_norm", keys: object{"logit_scale": float32(0.5)},
 		layer: "attn_norm attn_q attn_k attn_v attn_output attn_q_norm attn_k_norm ffn_gate ffn_up ffn_down", names: llamaNames,
 		shapes: map[string][]int{"attn_q_norm": {genHeads, genDim}, "attn_k_norm": {genKV, genDim}}, prefix: layerPrefix,
