@@ -56,6 +56,16 @@ func (d *Description) fromGGUF(g *gguf.File, name string) error {
 		return fault.NewUnsupported("architecture", "values of %d elements beside keys of %d", d.ValueDim, d.HeadDim)
 	}
 	d.setScale(k.float("attention.scale", 0))
+	if !g.Bool(name+".attention.causal", true) {
+		d.Bidirectional = true
+	}
+	if act := g.Text(name+".hidden_activation", ""); act != "" && fam.encoder {
+		a, ok := activations[act]
+		if !ok {
+			return fault.NewUnsupported("architecture", "activation %q", act)
+		}
+		d.Activation = a
+	}
 	if fam.parallelKey {
 		d.Parallel = g.Bool(name+".use_parallel_residual", true)
 	}
