@@ -125,15 +125,20 @@ func (r *reader) router(l int) Router {
 func (r *reader) mixture(l int, router Router) Mixture {
 	m := Mixture{Router: router}
 	for e := range len(router.Gate.Weight) {
-		if r.GGUF {
+		switch {
+		case r.GGUF:
 			m.Experts = append(m.Experts, r.stacked(l, e, len(router.Gate.Weight)))
-		} else {
+		case r.has("ffn_gate_up_exps", l):
+			m.Experts = append(m.Experts, r.joined(l, e, len(router.Gate.Weight)))
+		default:
 			m.Experts = append(m.Experts, r.dense("_exps", l, e))
 		}
 	}
 	if r.has("ffn_up_shexp", l) {
+		fused := r.fusedGate
+		r.fusedGate = r.fusedShared && !r.GGUF
 		shared := r.dense("_shexp", l)
-		m.Shared = &shared
+		r.fusedGate, m.Shared = fused, &shared
 	}
 	if r.has("ffn_gate_inp_shexp", l) {
 		m.SharedGate = r.linear("ffn_gate_inp_shexp", l)
@@ -164,4 +169,39 @@ func (r *reader) stacked(l, e, count int) Feed {
 	}
 	f.Gate, f.Up = part("ffn_gate_exps"), part("ffn_up_exps")
 	return f
+}
+
+// joined returns one of count experts of a folder that has two tensors for all of a layer, one of them of gates and other halves.
+func (r *reader) joined(l, e, count int) Feed {
+	part := func(role string) Linear {
+		t, _ := r.tensor(role, ".weight", l)
+		w := Linear{Weight: t.Rows(e, count)}
+		if r.expertsTransposed {
+			w = w.Transposed()
+		}
+		if bias := r.vector(role+".bias", l); bias != nil {
+			n := len(bias) / count
+			w.Bias = bias[e*n : (e+1)*n]
+		}
+		return w
+	}
+	both, f := part("ffn_gate_up_exps"), Feed{Down: part("ffn_down_exps"), Gated: GLU(r.activationOf())}
+	n := len(both.Weight) / 2
+	f.Gate, f.Up = both.Cut(0, n), both.Cut(n, 2*n)
+	if r.expertsAlternate {
+		var gates, ups []int
+		for i := range n {
+			gates, ups = append(gates, 2*i), append(ups, 2*i+1)
+		}
+		f.Gate, f.Up = both.Pick(gates), both.Pick(ups)
+	}
+	return f
+}
+
+// sandwich returns a sequential layer the norm of whose feed-forward half goes by the name of one after attention.
+func (r *reader) sandwich(l int, attention, feed Half) []Step {
+	return []Step{
+		{Branches: []Branch{{Before: r.norm("attn_norm", l), Half: attention}}, Scale: 1},
+		{Branches: []Branch{{Before: r.norm("post_attention_norm", l), Half: feed}}, Scale: 1},
+	}
 }

@@ -176,24 +176,3 @@ func readCohere2(r *reader) *Model {
 		return r.parallel(norm, a.Apply, norm, r.feed(l))
 	})
 }
-
-// readGPTOSS reads gpt-oss (OpenAI 2025, model card, section 2).
-func readGPTOSS(r *reader) *Model {
-	return r.model(func(l int) []Step {
-		a := r.attention(l)
-		a.Sinks = r.vector("attn_sinks", l)
-		if r.windowed(l, 2) {
-			a.Mask = Window(r.window())
-		}
-		router := r.router(l)
-		router.Normalise = true
-		m := r.mixture(l, router)
-		for i := range m.Experts {
-			m.Experts[i].Gated = ClampedSwiGLU
-		}
-		return []Step{
-			{Branches: []Branch{{Before: r.norm("attn_norm", l), Half: a.Apply}}, Scale: 1},
-			{Branches: []Branch{{Before: r.norm("post_attention_norm", l), Half: Each(m.Apply)}}, Scale: 1},
-		}
-	})
-}

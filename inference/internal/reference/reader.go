@@ -44,7 +44,7 @@ func Read(f Files, length int) (m *Model, err error) {
 	r.tensor("cls.output", ".weight") // of rerankers, no part of the logits
 	var unused []string
 	for name := range f.Tensors {
-		if !r.used[name] {
+		if !r.used[name] && !r.predicts(name) {
 			unused = append(unused, name)
 		}
 	}
@@ -72,6 +72,9 @@ type architecture struct {
 	// a key, the key, the value. transposed says that folders store matrices with one row for each input. fusedGate says that
 	// the rows of ffn_up are those of the gate and then those of the other half.
 	grouped, transposed, fusedGate bool
+	// fusedShared says of the shared expert in folders what fusedGate says of others. expertsTransposed and expertsAlternate say
+	// that folders' joined matrices of experts have one row for each input, and the rows of gate and other half in turn.
+	fusedShared, expertsTransposed, expertsAlternate bool
 	// feedFactors and expertFactors say that the .scale tensors of feed-forward matrices and of experts in GGUF files count.
 	feedFactors, expertFactors bool
 	read                       func(r *reader) *Model
@@ -87,6 +90,7 @@ type reader struct {
 	length int
 
 	layerCount, hidden, heads, kvHeads, headDim, context int
+	predicting                                           int // layers that follow and predict further tokens
 	eps                                                  float64
 	// What the model multiplies and bounds; the functions of architectures change it before they call model.
 	embeddingScale, residualScale, logitScale, logitCap float64
@@ -95,6 +99,20 @@ type reader struct {
 type failure struct{ error }
 
 func (r *reader) fail(format string, args ...any) { panic(failure{fmt.Errorf(format, args...)}) }
+
+// predicts says whether a tensor belongs to the layers that predict further tokens, which have no part in the next one.
+func (r *reader) predicts(name string) bool {
+	for l := range r.predicting {
+		prefix := "blk.%d."
+		if !r.GGUF {
+			prefix = r.layers
+		}
+		if strings.HasPrefix(name, fmt.Sprintf(prefix, r.layerCount+l)) {
+			return true
+		}
+	}
+	return false
+}
 
 // value returns what the configuration says: in GGUF files at the key gguf, below the architecture's name; in folders at the first
 // of the keys in folder, which are divided by bars, that is there. A dot leads into an object.
@@ -170,6 +188,9 @@ func (r *reader) list(gguf, folder string) []any {
 // sizes reads what all decoders have.
 func (r *reader) sizes() {
 	r.layerCount = r.integer("block_count", "num_hidden_layers|n_layer|n_layers", 0)
+	if r.predicting = r.integer("nextn_predict_layers", "num_nextn_predict_layers", 0); r.GGUF {
+		r.layerCount -= r.predicting
+	}
 	r.hidden = r.integer("embedding_length", "hidden_size|n_embd|d_model", 0)
 	r.heads = r.integer("attention.head_count", "num_attention_heads|n_head|n_heads", 0)
 	r.kvHeads = r.integer("attention.head_count_kv", "num_key_value_heads|num_kv_heads", r.heads)
