@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"maps"
 	"math"
 	"strings"
 )
@@ -117,7 +118,7 @@ var architectures = func() map[string]architecture {
 	}
 	phiMoE := with(qwen, mixtralNames, readPhiMoE)
 	phiMoE.layerNorm = true
-	return map[string]architecture{
+	all := map[string]architecture{
 		"llama": llama, "mistral": with(llama, llamaNames, readMistral),
 		"mixtral": with(llama, mixtralNames, readMistral),
 		"smollm3": with(llamaLike, llamaNames, readSmolLM3), "granite": with(llamaLike, llamaNames, readGranite),
@@ -136,6 +137,8 @@ var architectures = func() map[string]architecture {
 		"baichuan": with(llamaLike, llamaNames+"attn_qkv=@self_attn.W_pack", readBaichuan), "phimoe": phiMoE,
 		"deepseek2": deepseek, "deepseek_v2": deepseek, "deepseek_v3": deepseek,
 	}
+	maps.Copy(all, encoders())
+	return all
 }()
 
 func with(a architecture, names string, read func(r *reader) *Model) architecture {

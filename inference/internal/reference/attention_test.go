@@ -243,3 +243,17 @@ func TestLatentIsAttention(t *testing.T) {
 		same(t, "compressed queries", got, want[i])
 	}
 }
+
+// TestRelativeBucket has the bounds that follow from the formula: 8 distances alone, then ranges that begin at 8 times powers of
+// the eighth root of 16.
+func TestRelativeBucket(t *testing.T) {
+	t.Parallel()
+	for distance, want := range map[int]int{
+		0: 0, -1: 1, 1: 17, -7: 7, 7: 23, -8: 8, -11: 8, -12: 9, 15: 25, 16: 26, -16: 10, -22: 10, -23: 11, -32: 12, -64: 14, -90: 14,
+		-91: 15, -1000: 15, 1000: 31,
+	} {
+		if got := RelativeBucket(distance, 32, 128); got != want {
+			t.Errorf("distance %d is in bucket %d, want %d", distance, got, want)
+		}
+	}
+}

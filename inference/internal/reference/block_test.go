@@ -227,7 +227,7 @@ func TestSteps(t *testing.T) {
 		t.Error("a step changed what it read")
 	}
 	m := Model{
-		Embed: func(ids []int) [][]float64 { return [][]float64{{float64(ids[0])}} }, Steps: []Step{{Branches: []Branch{{Half: double}}, Scale: 1}},
+		Embed: func(ids, _ []int) [][]float64 { return [][]float64{{float64(ids[0])}} }, Steps: []Step{{Branches: []Branch{{Half: double}}, Scale: 1}},
 		Norm: addOne, Output: Linear{Weight: [][]float64{{1}, {-1}}}, LogitScale: 0.1, LogitCap: 2,
 	}
 	same(t, "logits", m.Logits([]int{3})[0], []float64{2 * math.Tanh(0.5), -2 * math.Tanh(0.5)})

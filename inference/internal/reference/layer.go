@@ -11,7 +11,7 @@ func (r *reader) model(layer func(l int) []Step) *Model {
 	}
 	norm, scale := r.norm("token_embd_norm"), r.embeddingScale
 	m := &Model{
-		Embed: func(ids []int) [][]float64 {
+		Embed: func(ids, _ []int) [][]float64 {
 			states := make([][]float64, len(ids))
 			for i, id := range ids {
 				states[i] = Scale(embedding[id], scale)

@@ -54,8 +54,8 @@ func normed(n Norm, states [][]float64) [][]float64 {
 
 // Model is a Transformer as a function of whole sequences: nothing is kept between calls.
 type Model struct {
-	// Embed returns the first states of a sequence.
-	Embed func(ids []int) [][]float64
+	// Embed returns the first states of a sequence. types are the tokens' kinds where a model has them; nil means that all are 0.
+	Embed func(ids, types []int) [][]float64
 	Steps []Step
 	// Norm follows the last step; nil: none.
 	Norm Norm
@@ -65,8 +65,8 @@ type Model struct {
 }
 
 // States returns the last states of a sequence.
-func (m *Model) States(ids []int) [][]float64 {
-	states := m.Embed(ids)
+func (m *Model) States(ids, types []int) [][]float64 {
+	states := m.Embed(ids, types)
 	for _, s := range m.Steps {
 		states = s.Apply(states)
 	}
@@ -81,5 +81,5 @@ func (m *Model) Logits(ids []int) [][]float64 {
 			logits = Map(logits, func(v float64) float64 { return SoftCap(v, m.LogitCap) })
 		}
 		return logits
-	})(m.States(ids))
+	})(m.States(ids, nil))
 }

@@ -37,7 +37,7 @@ func Read(f Files, length int) (m *Model, err error) {
 	r.names = map[string]string{}
 	for _, pair := range strings.Fields(a.names) {
 		role, name, _ := strings.Cut(pair, "=")
-		r.names[role] = strings.ReplaceAll(name, "@", a.layers)
+		r.names[role] = r.present(strings.ReplaceAll(name, "@", a.layers))
 	}
 	r.sizes()
 	m = a.read(r)
@@ -59,9 +59,13 @@ type architecture struct {
 	// names are the folder's names of the tensors, as pairs ROLE=NAME; roles are the names that GGUF files use. In a name @ stands
 	// for layers, which has the number of the layer in place of %d, and a further %d for the number of an expert.
 	names, layers string
+	// prefix begins all names, unless no tensor's name begins with it.
+	prefix string
 	// ggufAdjacent and folderAdjacent say how elements are paired by the rotary embedding in the two kinds of files: the
 	// converters to GGUF reorder the rows of some architectures.
 	ggufAdjacent, folderAdjacent bool
+	// epsilon is that of norms where the configuration does not say it; 0 means what decoders have.
+	epsilon float64
 	// layerNorm says that norms are LayerNorm, not RMSNorm. plusOne says that folders store their gains less one.
 	layerNorm, plusOne bool
 	// activation is that of GGUF files, and of folders whose configuration names none.
@@ -99,6 +103,16 @@ type reader struct {
 type failure struct{ error }
 
 func (r *reader) fail(format string, args ...any) { panic(failure{fmt.Errorf(format, args...)}) }
+
+// present returns a name without the prefix where no tensor has it.
+func (r *reader) present(name string) string {
+	for stored := range r.Tensors {
+		if r.prefix == "" || strings.HasPrefix(stored, r.prefix) {
+			return name
+		}
+	}
+	return strings.TrimPrefix(name, r.prefix)
+}
 
 // predicts says whether a tensor belongs to the layers that predict further tokens, which have no part in the next one.
 func (r *reader) predicts(name string) bool {
@@ -191,7 +205,7 @@ func (r *reader) sizes() {
 	if r.predicting = r.integer("nextn_predict_layers", "num_nextn_predict_layers", 0); r.GGUF {
 		r.layerCount -= r.predicting
 	}
-	r.hidden = r.integer("embedding_length", "hidden_size|n_embd|d_model", 0)
+	r.hidden = r.integer("embedding_length", "hidden_size|n_embd|d_model|dim", 0)
 	r.heads = r.integer("attention.head_count", "num_attention_heads|n_head|n_heads", 0)
 	r.kvHeads = r.integer("attention.head_count_kv", "num_key_value_heads|num_kv_heads", r.heads)
 	r.context = r.integer("context_length", "max_position_embeddings|n_positions|max_seq_len", 0)
@@ -200,9 +214,14 @@ func (r *reader) sizes() {
 	}
 	r.headDim = r.integer("attention.key_length", "head_dim", r.hidden/r.heads)
 	const folder = "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps"
-	if r.eps = r.number("attention.layer_norm_rms_epsilon", folder, 1e-6); r.layerNorm {
-		r.eps = r.number("attention.layer_norm_epsilon", folder, 1e-5)
+	key, def := "attention.layer_norm_rms_epsilon", 1e-6
+	if r.layerNorm {
+		key, def = "attention.layer_norm_epsilon", 1e-5
 	}
+	if r.epsilon != 0 {
+		def = r.epsilon
+	}
+	r.eps = r.number(key, folder, def)
 }
 
 // stored returns the name of a role's tensor.
@@ -296,7 +315,7 @@ func (r *reader) activationOf() func(float64) float64 {
 	}
 	f, ok := map[string]func(float64) float64{
 		"silu": SiLU, "gelu": GELU, "gelu_new": GELUTanh, "gelu_fast": GELUTanh, "gelu_pytorch_tanh": GELUTanh, "relu": ReLU,
-		"relu2": ReLUSquared, "quick_gelu": GELUQuick,
+		"relu2": ReLUSquared, "quick_gelu": GELUQuick, "swiglu": SiLU,
 	}[name]
 	if !ok {
 		r.fail("unknown activation %q", name)
