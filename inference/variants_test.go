@@ -56,8 +56,11 @@ var generatedVariants = []generated{
 	},
 	{
 		name: "qwen3-wide", arch: "qwen3", ends: "token_embd output_norm", layer: llamaLayer + " attn_q_norm attn_k_norm",
-		names: llamaNames, prefix: layerPrefix, config: object{"model_type": "qwen3", "head_dim": 14},
-		keys: object{"attention.key_length": uint32(14), "attention.value_length": uint32(14), "rope.dimension_count": uint32(14)},
+		names: llamaNames, prefix: layerPrefix, config: object{"model_type": "qwen3", "head_dim": 14, "rms_norm_eps": 0.01},
+		keys: object{
+			"attention.key_length": uint32(14), "attention.value_length": uint32(14), "rope.dimension_count": uint32(14),
+			"attention.layer_norm_rms_epsilon": float32(0.01),
+		},
 		shapes: map[string][]int{
 			"attn_q": {genHeads * 14, genHidden}, "attn_k": {genKV * 14, genHidden}, "attn_v": {genKV * 14, genHidden},
 			"attn_output": {genHidden, genHeads * 14}, "attn_q_norm": {14}, "attn_k_norm": {14},
@@ -155,6 +158,12 @@ var generatedVariants = []generated{
 		},
 	},
 	{
+		name: "bloom-unprefixed", like: "bloom", arch: "bloom", ends: "token_embd token_embd_norm+ output_norm+", layer: gptLayer,
+		shapes: wholeQKV, grouped: true, prefix: "h.",
+		names:  neo("token_embd=word_embeddings token_embd_norm=word_embeddings_layernorm output_norm=ln_f", "self_attention"),
+		config: and(gptSizes, object{"model_type": "bloom", "layer_norm_epsilon": 1e-3}),
+	},
+	{
 		name: "stablelm-2-12b", like: "stablelm", arch: "stablelm", ends: gptEnds, prefix: layerPrefix,
 		layer:  "attn_norm+ attn_q attn_k attn_v attn_output attn_q_norm attn_k_norm ffn_gate ffn_up ffn_down",
 		shapes: map[string][]int{"attn_q_norm": {genHeads, genDim}, "attn_k_norm": {genKV, genDim}},
@@ -165,11 +174,14 @@ var generatedVariants = []generated{
 		},
 	},
 	{
-		name: "command-r-plus", arch: "command-r", ends: "token_embd output_norm", keys: object{"logit_scale": float32(0.5)},
+		name: "command-r-plus", arch: "command-r", ends: "token_embd output_norm",
+		keys: object{
+			"logit_scale": float32(0.5), "attention.layer_norm_epsilon": float32(0.01), "rope.freq_base": float32(75000),
+		},
 		layer: "attn_norm attn_q attn_k attn_v attn_output attn_q_norm attn_k_norm ffn_gate ffn_up ffn_down", names: llamaNames,
 		shapes: map[string][]int{"attn_q_norm": {genHeads, genDim}, "attn_k_norm": {genKV, genDim}}, prefix: layerPrefix,
 		config: object{
-			"model_type": "cohere", "logit_scale": 0.5, "layer_norm_eps": 1e-5, "rms_norm_eps": nil, "use_qk_norm": true,
+			"model_type": "cohere", "logit_scale": 0.5, "layer_norm_eps": 0.01, "rms_norm_eps": nil, "use_qk_norm": true,
 			"rope_theta": 75000,
 		},
 	},

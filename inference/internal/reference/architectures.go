@@ -54,7 +54,7 @@ var architectures = func() map[string]architecture {
 		"attn_k=@attn.k_proj attn_v=@attn.v_proj attn_output=@attn.out_proj ffn_up=@mlp.fc_in ffn_down=@mlp.fc_out", readPhi2)
 	gptj.ggufAdjacent, gptj.folderAdjacent = true, true
 	gpt2 := with(gpt, gptNames, readGPT2)
-	gpt2.transposed = true
+	gpt2.transposed, gpt2.prefix = true, "transformer."
 	starcoder := with(gpt, gptNames, readStarCoder)
 	starcoder2 := with(gpt, llamaNames+"ffn_up=@mlp.c_fc ffn_down=@mlp.c_proj", readMistral)
 	starcoder2.layers = layersName
@@ -62,10 +62,10 @@ var architectures = func() map[string]architecture {
 	neox.layers, neox.grouped, neox.rotated = "gpt_neox.layers.%d.", true, 0.25
 	falcon := with(gpt, "token_embd=transformer.word_embeddings output_norm=transformer.ln_f output=lm_head "+neo("self_attention")+
 		"attn_norm_2=@ln_attn", readFalcon)
-	falcon.grouped = true
+	falcon.grouped, falcon.prefix = true, "transformer."
 	bloom := with(gpt, "token_embd=transformer.word_embeddings token_embd_norm=transformer.word_embeddings_layernorm "+
 		"output_norm=transformer.ln_f output=lm_head "+neo("self_attention"), readBLOOM)
-	bloom.grouped = true
+	bloom.grouped, bloom.prefix = true, "transformer."
 	mpt := with(gpt, "token_embd=transformer.wte position_embd=transformer.wpe output_norm=transformer.norm_f attn_norm=@norm_1 "+
 		"attn_qkv=@attn.Wqkv attn_output=@attn.out_proj attn_q_norm=@attn.q_ln attn_k_norm=@attn.k_ln ffn_norm=@norm_2 "+
 		"ffn_up=@ffn.up_proj ffn_down=@ffn.down_proj", readMPT)

@@ -42,10 +42,9 @@ func readNeoX(r *reader) *Model {
 // readFalcon reads Falcon (Almazrouei et al. 2023, section 4.3): a parallel block, in the larger models with two norms.
 func readFalcon(r *reader) *Model {
 	if !r.GGUF {
-		r.names["attn_norm"] = "transformer.h.%d.input_layernorm"
 		switch {
 		case r.truth("", "new_decoder_architecture", false):
-			r.names["attn_norm"] = "transformer.h.%d.ln_mlp"
+			r.names["attn_norm"] = r.present(r.layers + "ln_mlp")
 		case r.truth("", "multi_query", true):
 			r.kvHeads = 1
 		default:
