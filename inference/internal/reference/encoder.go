@@ -24,22 +24,23 @@ const (
 // encoders returns the architectures whose attention goes both ways. In their names & stands for what begins them all, which
 // models without a head leave out.
 func encoders() map[string]architecture {
-	encoder := func(prefix, layers, names string, read func(r *reader) *Model) architecture {
+	encoder := func(prefix, layers, names string, heads map[string]headNames, read func(r *reader) *Model) architecture {
 		return architecture{
+			heads: heads,
 			names: strings.ReplaceAll(names, "&", prefix), prefix: prefix, layers: prefix + layers, layerNorm: true, epsilon: 1e-12,
 			activation: GELU, read: read,
 		}
 	}
-	bert := encoder("bert.", "encoder.layer.%d.", bertNames, readBERT)
-	roberta := encoder("roberta.", "encoder.layer.%d.", bertNames, readRoBERTa)
-	nomic := encoder("bert.", "encoder.layers.%d.", bertNames+nomicNames, readNomicBERT)
+	bert := encoder("bert.", "encoder.layer.%d.", bertNames, bertHeads, readBERT)
+	roberta := encoder("roberta.", "encoder.layer.%d.", bertNames, robertaHeads, readRoBERTa)
+	nomic := encoder("bert.", "encoder.layers.%d.", bertNames+nomicNames, bertHeads, readNomicBERT)
 	nomic.activation = SiLU
-	modern := encoder("model.", "layers.%d.", modernNames, readModernBERT)
+	modern := encoder("model.", "layers.%d.", modernNames, modernHeads, readModernBERT)
 	modern.fusedGate, modern.epsilon = true, 1e-5
 	return map[string]architecture{
 		"bert": bert, "roberta": roberta, "xlm-roberta": roberta, "camembert": roberta,
-		"distilbert": encoder("distilbert.", "transformer.layer.%d.", bertNames+distilNames, readBERT),
-		"mpnet":      encoder("mpnet.", "encoder.layer.%d.", bertNames+mpnetNames, readMPNet),
+		"distilbert": encoder("distilbert.", "transformer.layer.%d.", bertNames+distilNames, distilHeads, readBERT),
+		"mpnet":      encoder("mpnet.", "encoder.layer.%d.", bertNames+mpnetNames, robertaHeads, readMPNet),
 		"nomic-bert": nomic, "nomic_bert": nomic, "modern-bert": modern, "modernbert": modern,
 	}
 }
@@ -74,6 +75,7 @@ func (r *reader) encoder(first int, layer func(l int) []Step) *Model {
 	for l := range r.layerCount {
 		m.Steps = append(m.Steps, layer(l)...)
 	}
+	r.head(m)
 	return m
 }
 

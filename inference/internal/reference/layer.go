@@ -51,7 +51,7 @@ func (r *reader) parallel(attentionNorm Norm, attention Half, feedNorm Norm, fee
 // function.
 func (r *reader) attention(l int) Attention {
 	a := Attention{
-		Heads: r.heads, KVHeads: r.kvHeads, Output: r.linear("attn_output", l), Rope: r.rope(), Mask: Causal,
+		Heads: r.headCount, KVHeads: r.kvHeads, Output: r.linear("attn_output", l), Rope: r.rope(), Mask: Causal,
 		Scale: 1 / math.Sqrt(float64(r.headDim)),
 	}
 	if r.has("attn_qkv", l) {
@@ -64,11 +64,11 @@ func (r *reader) attention(l int) Attention {
 
 // split cuts a matrix of queries, keys and values.
 func (r *reader) split(l Linear) (query, key, value Linear) {
-	q, kv, d := r.heads*r.headDim, r.kvHeads*r.headDim, r.headDim
+	q, kv, d := r.headCount*r.headDim, r.kvHeads*r.headDim, r.headDim
 	if r.GGUF || !r.grouped {
 		return l.Cut(0, q), l.Cut(q, q+kv), l.Cut(q+kv, q+2*kv)
 	}
-	share := r.heads / r.kvHeads
+	share := r.headCount / r.kvHeads
 	var orders [3][]int
 	for row := range q + 2*kv {
 		part := max(row/d%(share+2)-share+1, 0)

@@ -99,7 +99,7 @@ func readBaichuan(r *reader) *Model {
 	m := r.model(func(l int) []Step {
 		a := r.attention(l)
 		if r.layerCount == 40 {
-			a.Rope, a.Slopes = nil, AlibiSlopes(r.heads, 8)
+			a.Rope, a.Slopes = nil, AlibiSlopes(r.headCount, 8)
 		}
 		return r.sequential(l, a.Apply, r.feed(l))
 	})

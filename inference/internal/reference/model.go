@@ -59,6 +59,10 @@ type Model struct {
 	Steps []Step
 	// Norm follows the last step; nil: none.
 	Norm Norm
+	// Pool makes one state of those of a sequence, for models that say one thing of all of it; nil: every position has logits.
+	Pool func(states [][]float64) []float64
+	// Transform maps a state before Output, in models with a head of two layers; nil: none.
+	Transform func(x []float64) []float64
 	// Output makes logits of a state. LogitScale multiplies them, LogitCap then bounds them when it is not 0.
 	Output               Linear
 	LogitScale, LogitCap float64
@@ -73,13 +77,20 @@ func (m *Model) States(ids, types []int) [][]float64 {
 	return normed(m.Norm, states)
 }
 
-// Logits returns the logits at each position of a sequence.
+// Logits returns the logits at each position of a sequence, or those of the pooled state.
 func (m *Model) Logits(ids []int) [][]float64 {
+	states := m.States(ids, nil)
+	if m.Pool != nil {
+		states = [][]float64{m.Pool(states)}
+	}
 	return Each(func(x []float64) []float64 {
+		if m.Transform != nil {
+			x = m.Transform(x)
+		}
 		logits := Scale(m.Output.Apply(x), m.LogitScale)
 		if m.LogitCap != 0 {
 			logits = Map(logits, func(v float64) float64 { return SoftCap(v, m.LogitCap) })
 		}
 		return logits
-	})(m.States(ids, nil))
+	})(states)
 }

@@ -79,6 +79,8 @@ type architecture struct {
 	// fusedShared says of the shared expert in folders what fusedGate says of others. expertsTransposed and expertsAlternate say
 	// that folders' joined matrices of experts have one row for each input, and the rows of gate and other half in turn.
 	fusedShared, expertsTransposed, expertsAlternate bool
+	// heads are what can follow an encoder, by the ends of the names of classes.
+	heads map[string]headNames
 	// feedFactors and expertFactors say that the .scale tensors of feed-forward matrices and of experts in GGUF files count.
 	feedFactors, expertFactors bool
 	read                       func(r *reader) *Model
@@ -93,9 +95,9 @@ type reader struct {
 	used   map[string]bool
 	length int
 
-	layerCount, hidden, heads, kvHeads, headDim, context int
-	predicting                                           int // layers that follow and predict further tokens
-	eps                                                  float64
+	layerCount, hidden, headCount, kvHeads, headDim, context int
+	predicting                                               int // layers that follow and predict further tokens
+	eps                                                      float64
 	// What the model multiplies and bounds; the functions of architectures change it before they call model.
 	embeddingScale, residualScale, logitScale, logitCap float64
 }
@@ -206,13 +208,13 @@ func (r *reader) sizes() {
 		r.layerCount -= r.predicting
 	}
 	r.hidden = r.integer("embedding_length", "hidden_size|n_embd|d_model|dim", 0)
-	r.heads = r.integer("attention.head_count", "num_attention_heads|n_head|n_heads", 0)
-	r.kvHeads = r.integer("attention.head_count_kv", "num_key_value_heads|num_kv_heads", r.heads)
+	r.headCount = r.integer("attention.head_count", "num_attention_heads|n_head|n_heads", 0)
+	r.kvHeads = r.integer("attention.head_count_kv", "num_key_value_heads|num_kv_heads", r.headCount)
 	r.context = r.integer("context_length", "max_position_embeddings|n_positions|max_seq_len", 0)
-	if r.layerCount == 0 || r.hidden == 0 || r.heads == 0 {
+	if r.layerCount == 0 || r.hidden == 0 || r.headCount == 0 {
 		r.fail("sizes are missing")
 	}
-	r.headDim = r.integer("attention.key_length", "head_dim", r.hidden/r.heads)
+	r.headDim = r.integer("attention.key_length", "head_dim", r.hidden/r.headCount)
 	const folder = "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps"
 	key, def := "attention.layer_norm_rms_epsilon", 1e-6
 	if r.layerNorm {
