@@ -79,16 +79,14 @@ func readGLM4MoE(r *reader) *Model {
 	})
 }
 
-// readPhiMoE reads Phi-3.5-MoE (Abdin et al. 2024, Phi-3 Technical Report, and its published code). llama.cpp weighs its experts by
-// their share of the softmax in place of SparseMixer.
+// readPhiMoE reads Phi-3.5-MoE (Abdin et al. 2024, Phi-3 Technical Report, and its published code), whose norms are LayerNorm with
+// the key of RMSNorm.
 func readPhiMoE(r *reader) *Model {
 	return r.model(func(l int) []Step {
 		a := r.attention(l)
 		a.Mask = Window(r.window())
 		router := r.router(l)
-		if router.Normalise = r.GGUF; !r.GGUF {
-			router.Jitter = r.number("", "router_jitter_noise", 0.01)
-		}
+		router.Jitter = r.number("", "router_jitter_noise", 0.01)
 		return r.sequential(l, a.Apply, Each(r.mixture(l, router).Apply))
 	})
 }

@@ -217,7 +217,7 @@ func (r *reader) sizes() {
 	r.headDim = r.integer("attention.key_length", "head_dim", r.hidden/r.headCount)
 	const folder = "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps"
 	key, def := "attention.layer_norm_rms_epsilon", 1e-6
-	if r.layerNorm {
+	if r.layerNorm && r.name != "phimoe" {
 		key, def = "attention.layer_norm_epsilon", 1e-5
 	}
 	if r.epsilon != 0 {
