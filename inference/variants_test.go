@@ -248,6 +248,27 @@ var generatedVariants = []generated{
 			"norm_topk_prob": true, "decoder_sparse_step": 2, "mlp_only_layers": []int{3},
 		},
 	},
+	variantOf("llama4", "llama4-unnormed", object{
+		"use_qk_norm": false, "attention_chunk_size": 7, "num_experts_per_tok": 2, "rope_scaling": object{
+			"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 150,
+		},
+	}),
+	variantOf("glm4moe", "glm4moe-groups", object{"n_group": 3, "topk_group": 2, "norm_topk_prob": false}),
+	variantOf("gpt-oss", "gpt-oss-untruncated", object{"rope_scaling": object{
+		"rope_type": "yarn", "factor": 8, "original_max_position_embeddings": 4096, "beta_fast": 32, "beta_slow": 1, "truncate": false,
+	}}),
+	variantOf("granitemoe", "granitemoe-few", object{"num_experts_per_tok": 1, "attention_multiplier": 0.5}),
+}
+
+// variantOf is a generated model as a folder with another configuration.
+func variantOf(name, variant string, config object) generated {
+	for _, g := range generatedArchitectures {
+		if g.name == name {
+			g.name, g.like, g.config = variant, name, and(g.config, config)
+			return g
+		}
+	}
+	panic(name)
 }
 
 func (g generated) folderOnly(like string) generated {
