@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -28,7 +27,7 @@ var models = flag.String("models", "", "write the generated models to this folde
 type generated struct {
 	name, arch string
 	seed       uint64
-	// keys are metadata without the architecture's name in front.
+	// keys are metadata without the architecture's name in front, unless they are the tokenizer's.
 	keys map[string]any
 	// ends and layer list tensors by their GGUF names without .weight; a plus sign adds a .bias. A name may begin with the one
 	// layer that has it, or with the first layer and a dash.
@@ -41,6 +40,7 @@ type generated struct {
 	permuted      bool // GGUF has the rows of queries and keys in another order
 	grouped       bool // attn_qkv's rows come in groups
 	transposed    bool // matrices of layers are stored with their inputs first
+	padding       int  // rows of position_embd that a folder has in front
 	onePlus       bool // norm weights are stored less one
 	// tolerance is that of the reference, folderTolerance that of the folder, in parts of the largest logit.
 	tolerance, folderTolerance float64
@@ -137,7 +137,10 @@ func (g *generated) toy() *toy {
 		key("attention.key_length"): uint32(genDim), key("attention.value_length"): uint32(genDim),
 	}}
 	for k, v := range g.keys {
-		m.keys[key(k)] = v
+		if !strings.HasPrefix(k, "tokenizer.") {
+			k = key(k)
+		}
+		m.keys[k] = v
 	}
 	r := rand.New(rand.NewPCG(g.seed, 17))
 	g.each(func(base, suffix string, layer int, shape []int) {
@@ -164,6 +167,21 @@ func (g *generated) toy() *toy {
 		m.tensors[name] = toyTensor{shape, v}
 	})
 	return m
+}
+
+// save writes the GGUF form to the folder that -models names.
+func (g *generated) save(t testing.TB, files Files) {
+	t.Helper()
+	if *models == "" {
+		return
+	}
+	b, err := readAll(context.Background(), files, "toy.gguf", 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*models, g.name+".gguf"), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // folder makes the same model as a folder.
@@ -326,6 +344,12 @@ func (g *generated) arrange(base, suffix string, shape []int, values []float32) 
 		for i := range out {
 			out[i]--
 		}
+	case base == "position_embd":
+		front := make([]float32, g.padding*cols)
+		for i := range front {
+			front[i] = 9
+		}
+		return append(front, values...), []int{shape[0] + g.padding, cols}
 	case base == "ffn_gate_inp_shexp":
 		return out, []int{1, shape[0]}
 	case g.transposed && suffix == ".weight" && len(shape) == 2 && !strings.Contains(base, "embd"):
@@ -367,19 +391,7 @@ func TestGeneratedArchitectures(t *testing.T) {
 			t.Parallel()
 			m := g.toy()
 			files := m.gguf(t)
-			if *models != "" {
-				f, err := files.Open("toy.gguf")
-				if err != nil {
-					t.Fatal(err)
-				}
-				b, err := io.ReadAll(io.NewSectionReader(f, 0, f.Size()))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(*models, g.name+".gguf"), b, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
+			g.save(t, files)
 			got := run(t, files, SessionOptions{Threads: 2})
 			if again := run(t, files, SessionOptions{Threads: 3}); !bytes.Equal(f32Bytes(got), f32Bytes(again)) {
 				t.Error("other logits with 3 threads")

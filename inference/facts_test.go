@@ -419,17 +419,82 @@ func FuzzOpen(f *testing.F) {
 			f.Add(b)
 		}
 	}
+	for _, g := range generatedEncoders {
+		switch g.name {
+		case "bert", "modern-bert", "nomic-bert", "roberta":
+			if b, err = readAll(context.Background(), g.toy().gguf(f), "toy.gguf", 1<<20); err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Open(context.Background(), memory(map[string][]byte{"x.gguf": b}))
 		if err != nil {
 			return
 		}
 		defer m.Close()
+		encodeSome(t, m)
+		if m.predicts() != nil {
+			return
+		}
 		s := m.NewSession(SessionOptions{Threads: 1, Context: 8})
 		defer s.Close()
 		logits, err := s.Eval(context.Background(), []int{0, 0, 0})
 		if err == nil && len(logits) != m.Vocabulary() {
 			t.Fatalf("%d logits for a vocabulary of %d", len(logits), m.Vocabulary())
 		}
+	})
+}
+
+// encodeSome uses all that a model can do with whole texts.
+func encodeSome(t *testing.T, m *Model) {
+	t.Helper()
+	ctx, ids := context.Background(), []int{0, 0, 0}
+	e, err := m.NewEncoder(EncoderOptions{Threads: 1, MaxTokens: 8})
+	if err != nil {
+		return
+	}
+	defer e.Close()
+	if v, err := e.EmbedTokens(ctx, ids); err == nil && len(v) != e.Size() {
+		t.Fatalf("an embedding of %d elements, not %d", len(v), e.Size())
+	}
+	if scores, err := e.ClassifyTokens(ctx, ids); err == nil && len(scores) != len(e.Labels()) {
+		t.Fatalf("%d scores for %d labels", len(scores), len(e.Labels()))
+	}
+	if logits, err := e.Predict(ctx, ids, 1); err == nil && len(logits) != 1 {
+		t.Fatalf("%d predictions", len(logits))
+	}
+	if _, err := e.Tag(ctx, "a b"); err != nil {
+		return
+	}
+}
+
+// FuzzFolder opens folders of encoders with other configurations and modules.
+func FuzzFolder(f *testing.F) {
+	files := map[string]map[string][]byte{}
+	for _, g := range generatedEncoders {
+		all := contents(f, g.folder(f))
+		files[g.name] = all
+		f.Add(g.name, all[configName], []byte(`[]`), []byte(`{}`))
+	}
+	list, err := json.Marshal(modules("Pooling", "Normalize"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("bert", files["bert"][configName], list, []byte(`{"pooling_mode": "max"}`))
+	f.Fuzz(func(t *testing.T, name string, config, modules, pooling []byte) {
+		weights, ok := files[name]
+		if !ok {
+			return
+		}
+		m, err := Open(context.Background(), memory(map[string][]byte{
+			configName: config, weightsName: weights[weightsName], modulesName: modules, "1_Pooling/" + configName: pooling,
+		}))
+		if err != nil {
+			return
+		}
+		defer m.Close()
+		encodeSome(t, m)
 	})
 }
