@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/carat-hub/carat/inference/internal/reference"
 	"github.com/carat-hub/carat/inference/internal/shared"
 	"github.com/carat-hub/carat/inference/kernel"
 	"github.com/carat-hub/carat/inference/tokenizer"
@@ -219,7 +220,7 @@ func TestPooling(t *testing.T) {
 func TestRelativeBucket(t *testing.T) {
 	t.Parallel()
 	for distance := -200; distance <= 200; distance++ {
-		if got, want := relativeBucket(distance, 32), plainBucket(distance); got != want {
+		if got, want := relativeBucket(distance, 32), reference.RelativeBucket(distance, 32, 128); got != want {
 			t.Errorf("distance %d is in bucket %d, want %d", distance, got, want)
 		}
 	}
