@@ -66,7 +66,7 @@ var generatedVariants = []generated{
 	{
 		name: "gemma3-nested", like: "gemma3", arch: "gemma3", ends: "token_embd output_norm", names: gemmaNamesOf, prefix: layerPrefix,
 		layer: gemmaLayer + " attn_q_norm attn_k_norm", onePlus: true, config: object{
-			"model_type": "gemma3_text", "sliding_window": 6, "query_pre_attn_scalar": 13, "hidden_activation": "gelu_pytorch_tanh",
+			"model_type": "gemma3_text", "head_dim": genDim, "sliding_window": 6, "query_pre_attn_scalar": 13, "hidden_activation": "gelu_pytorch_tanh",
 			"layer_types": []string{"sliding_attention", "full_attention", "sliding_attention", "full_attention"},
 			"rope_parameters": object{
 				"full_attention":    object{"rope_type": "linear", "factor": 8, "rope_theta": 1e5},
@@ -170,6 +170,62 @@ var generatedVariants = []generated{
 	latentModel("deepseek3-mscale", "softmax", 1, object{"q_lora_rank": 20}).folderOnly("deepseek2").rescaled(object{
 		"type": "yarn", "factor": 4, "original_max_position_embeddings": 4096, "mscale": 1, "mscale_all_dim": 0.5,
 	}),
+	{
+		name: "phimoe", arch: "phimoe", ends: "token_embd output_norm+ output+ rope_factors_long rope_factors_short",
+		layer: "attn_norm+ attn_q+ attn_k+ attn_v+ attn_output+ ffn_norm+ ffn_gate_inp ffn_gate_exps ffn_up_exps ffn_down_exps",
+		keys: and(moeKeys, object{
+			"expert_used_count": uint32(2), "feed_forward_length": uint32(genExpertFeed),
+			"rope.scaling.original_context_length": uint32(16), "rope.scaling.attn_factor": float32(1.25),
+		}),
+	},
+	{
+		name: "phimoe-plain", arch: "phimoe", ends: "token_embd output_norm+ output+", prefix: layerPrefix,
+		layer: "attn_norm+ attn_q+ attn_k+ attn_v+ attn_output+ ffn_norm+ ffn_gate_inp ffn_gate_exps ffn_up_exps ffn_down_exps",
+		keys:  and(moeKeys, object{"expert_used_count": uint32(2), "feed_forward_length": uint32(genExpertFeed)}),
+		names: llamaNames + " ffn_gate_inp=block_sparse_moe.gate ffn_gate_exps=block_sparse_moe.experts.%d.w1" +
+			" ffn_up_exps=block_sparse_moe.experts.%d.w3 ffn_down_exps=block_sparse_moe.experts.%d.w2",
+		config: object{
+			"model_type": "phimoe", "num_local_experts": genExperts, "num_experts_per_tok": 2, "intermediate_size": genExpertFeed,
+			"router_jitter_noise": 0.2, "sliding_window": 7,
+		},
+	},
+	{
+		name: "llama4-chunks", like: "llama4", arch: "llama4", ends: llamaEnds, prefix: layerPrefix,
+		layer: "attn_norm attn_q attn_k attn_v attn_output ffn_norm ffn_gate_inp ffn_gate_exps ffn_up_exps ffn_down_exps" +
+			" ffn_gate_shexp ffn_up_shexp ffn_down_shexp",
+		names: llamaNames + " ffn_gate_inp=feed_forward.router ffn_gate_exps=feed_forward.experts.%d.gate_proj" +
+			" ffn_up_exps=feed_forward.experts.%d.up_proj ffn_down_exps=feed_forward.experts.%d.down_proj" +
+			" ffn_gate_shexp=feed_forward.shared_expert.gate_proj ffn_up_shexp=feed_forward.shared_expert.up_proj" +
+			" ffn_down_shexp=feed_forward.shared_expert.down_proj",
+		config: object{
+			"model_type": "llama4_text", "intermediate_size": genExpertFeed, "intermediate_size_mlp": genFeed, "head_dim": genDim,
+			"num_local_experts": genExperts, "num_experts_per_tok": 1, "attention_chunk_size": 6, "floor_scale": 4, "attn_scale": 0.3,
+			"no_rope_layers": []int{1, 0, 1, 1},
+		},
+		rewrite: llama4Experts,
+	},
+	{
+		name: "baichuan2", like: "baichuan", arch: "baichuan", ends: llamaEnds, layer: llamaLayer, prefix: layerPrefix, names: llamaNames,
+		shapes: map[string][]int{"attn_k": {genQ, genHidden}, "attn_v": {genQ, genHidden}}, keys: manyHead,
+		config:  object{"model_type": "baichuan", "num_key_value_heads": nil, "z_loss_weight": 0},
+		rewrite: baichuanPack,
+	},
+	{
+		name: "llama-widths", arch: "llama", ends: llamaEnds, layer: "attn_norm attn_q attn_k attn_v attn_output ffn_norm" +
+			" 0:ffn_gate 0:ffn_up 0:ffn_down 1:ffn_gate 1:ffn_up 1:ffn_down 2:wide.gate 2:wide.up 2:wide.down 3:ffn_gate 3:ffn_up 3:ffn_down",
+		shapes: map[string][]int{"wide.gate": {2 * genFeed, genHidden}, "wide.up": {2 * genFeed, genHidden}, "wide.down": {genHidden, 2 * genFeed}},
+		keys:   object{"feed_forward_length": []int32{genFeed, genFeed, 2 * genFeed, genFeed}},
+		rename: func(name string) string { return strings.Replace(name, "wide.", "ffn_", 1) },
+	},
+	{
+		name: "qwen3moe-some", like: "qwen3moe", arch: "qwen3moe", ends: llamaEnds, names: moeNames, prefix: layerPrefix,
+		layer: "attn_norm attn_q attn_k attn_v attn_output attn_q_norm attn_k_norm ffn_norm 0:ffn_gate 0:ffn_up 0:ffn_down" +
+			" 1:ffn_gate_inp 1:ffn_gate_exps 1:ffn_up_exps 1:ffn_down_exps 2-ffn_gate 2-ffn_up 2-ffn_down",
+		config: object{
+			"model_type": "qwen3_moe", "num_experts": genExperts, "num_experts_per_tok": 3, "moe_intermediate_size": genExpertFeed,
+			"norm_topk_prob": true, "decoder_sparse_step": 2, "mlp_only_layers": []int{3},
+		},
+	},
 }
 
 func (g generated) folderOnly(like string) generated {

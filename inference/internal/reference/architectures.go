@@ -97,12 +97,35 @@ var architectures = func() map[string]architecture {
 			"attn_kv_b=@self_attn.kv_b_proj",
 		layers: layersName, ggufAdjacent: true, folderAdjacent: true, activation: SiLU, read: readDeepSeek,
 	}
+	gptOSS := architecture{
+		names: llamaNames + postNames + "attn_sinks=@self_attn.sinks ffn_gate_inp=@mlp.router ffn_gate_up_exps=@mlp.experts.gate_up_proj " +
+			"ffn_down_exps=@mlp.experts.down_proj",
+		layers: layersName, activation: SiLU, inputsFirst: true, inTurn: true, read: readGPTOSS,
+	}
+	llama4 := architecture{
+		names: llamaNames + "ffn_gate=@feed_forward.gate_proj ffn_up=@feed_forward.up_proj ffn_down=@feed_forward.down_proj " +
+			"ffn_gate_inp=@feed_forward.router ffn_gate_up_exps=@feed_forward.experts.gate_up_proj " +
+			"ffn_down_exps=@feed_forward.experts.down_proj " +
+			strings.ReplaceAll(sharedNames, "mlp.", "feed_forward."),
+		layers: layersName, ggufAdjacent: true, folderAdjacent: true, activation: SiLU, inputsFirst: true, read: readLlama4,
+	}
+	baichuan := with(llamaLike, llamaNames+"attn_qkv=@self_attn.W_pack", readBaichuan)
+	glm4MoE := with(qwen, deepseek.names, readGLM4MoE)
+	glm4MoE.rotated = 0.5
+	phiMoE := with(phi3, llamaNames+"ffn_gate_inp=@block_sparse_moe.gate ffn_gate_exps=@block_sparse_moe.experts.%d.w1 "+
+		"ffn_up_exps=@block_sparse_moe.experts.%d.w3 ffn_down_exps=@block_sparse_moe.experts.%d.w2", readPhiMoE)
+	phiMoE.layerNorm, phiMoE.fusedGate = true, false
+	graniteMoE := with(llamaLike, llamaNames+"ffn_gate_inp=@block_sparse_moe.router.layer ffn_gate_up_exps=@block_sparse_moe.input_linear "+
+		"ffn_down_exps=@block_sparse_moe.output_linear ffn_up_shexp=@shared_mlp.input_linear ffn_down_shexp=@shared_mlp.output_linear", readGranite)
+	graniteMoE.fusedShared = true
 	return map[string]architecture{
-		"llama": llama, "mistral": with(llama, llamaNames, readMistral),
+		"llama4": llama4, "llama4_text": llama4, "baichuan": baichuan, "glm4moe": glm4MoE, "glm4_moe": glm4MoE, "phimoe": phiMoE,
+		"granitemoeshared": graniteMoE,
+		"llama":            llama, "mistral": with(llama, llamaNames, readMistral),
 		"mixtral": with(llama, llamaNames+"ffn_gate_inp=@block_sparse_moe.gate ffn_gate_exps=@block_sparse_moe.experts.%d.w1 "+
 			"ffn_up_exps=@block_sparse_moe.experts.%d.w3 ffn_down_exps=@block_sparse_moe.experts.%d.w2", readMistral),
 		"smollm3": with(llamaLike, llamaNames, readSmolLM3), "granite": with(llamaLike, llamaNames, readGranite),
-		"granitemoe": with(llamaLike, "", readGranite), "minicpm": with(llamaLike, llamaNames, readMiniCPM),
+		"granitemoe": graniteMoE, "minicpm": with(llamaLike, llamaNames, readMiniCPM),
 		"internlm2": internlm2, "arcee": arcee,
 		"qwen2": qwen, "qwen2moe": qwenMoE, "qwen2_moe": qwenMoE, "qwen3": qwen3,
 		"qwen3moe": qwen3MoE, "qwen3_moe": qwen3MoE, "olmoe": with(qwen, llamaNames+expertNames, readOLMoE),
@@ -113,7 +136,7 @@ var architectures = func() map[string]architecture {
 		"gptneox": neox, "gpt_neox": neox, "falcon": falcon, "mpt": mpt, "bloom": bloom,
 		"stablelm": stablelm, "olmo2": olmo2, "olmo3": olmo2, "command-r": cohere, "cohere": cohere,
 		"cohere2": cohere2, "glm4": glm4, "nemotron": nemotron,
-		"gpt-oss":   {activation: SiLU, read: readGPTOSS},
+		"gpt-oss": gptOSS, "gpt_oss": gptOSS,
 		"deepseek2": deepseek, "deepseek_v2": deepseek, "deepseek_v3": deepseek,
 	}
 }()

@@ -16,6 +16,11 @@ func Window(size int) Mask {
 	return func(query, key int) bool { return Causal(query, key) && (size == 0 || query-key < size) }
 }
 
+// Chunk lets a query see the positions of its chunk of size positions, up to its own (Meta 2025, Llama 4's code).
+func Chunk(size int) Mask {
+	return func(query, key int) bool { return Causal(query, key) && query/size == key/size }
+}
+
 // Around lets a query see the keys at most distance away on either side (Beltagy et al. 2020, Longformer, section 3.1).
 func Around(distance int) Mask {
 	return func(query, key int) bool { return max(query-key, key-query) <= distance }
@@ -89,7 +94,9 @@ type Attention struct {
 	QueryNorm, KeyNorm Norm    // nil: none
 	Clamp              float64 // bounds queries, keys and values when it is not 0 (MPT's clip_qkv)
 	Rope               *Rope   // nil: none
+	Rotated            Norm    // follows the rotary embedding in each head; nil: none
 	Scale, Cap         float64
+	Temperature        func(position int) float64 // multiplies the scores of a query; nil: none
 	Mask               Mask
 	Slopes             []float64                          // ALiBi's, of each head; nil: none
 	Sinks              []float64                          // of each head; nil: none
@@ -114,6 +121,11 @@ func (a Attention) Apply(x [][]float64) [][]float64 {
 			s.Sink = &a.Sinks[h]
 		}
 		shared := h * a.KVHeads / a.Heads
+		if a.Temperature != nil {
+			for i := range q {
+				q[i] = Scale(q[i], a.Temperature(i))
+			}
+		}
 		for i, y := range s.Attend(q, keys[shared], values[shared]) {
 			joined[i] = append(joined[i], y...)
 		}
@@ -139,7 +151,9 @@ func (a Attention) heads(x [][]float64, w Linear, norm Norm, rope *Rope, heads i
 		for h := range heads {
 			head := y[h*size : (h+1)*size]
 			if rope != nil {
-				head = rope.Rotate(head, i)
+				if head = rope.Rotate(head, i); a.Rotated != nil {
+					head = a.Rotated(head)
+				}
 			}
 			out[h] = append(out[h], head)
 		}

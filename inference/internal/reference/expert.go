@@ -1,6 +1,9 @@
 package reference
 
-import "sort"
+import (
+	"math"
+	"sort"
+)
 
 // Router chooses a token's experts and their weights.
 type Router struct {
@@ -20,11 +23,40 @@ type Router struct {
 	// the chosen logits only, which is the same). Scale multiplies them then.
 	Normalise bool
 	Scale     float64
+	// Jitter, when not 0, chooses experts by SparseMixer, which has nothing of the above but Gate and Top.
+	Jitter float64
+}
+
+// sparseMixer returns the weights that SparseMixer gives when it does not train (Liu et al. 2023, Sparse Backpropagation for MoE
+// Training; Phi-3.5-MoE's code): each of the experts, the best of those left, has the softmax over those left that are close
+// enough to it.
+func (r Router) sparseMixer(logits []float64) []float64 {
+	weights := make([]float64, len(logits))
+	var left []int
+	for i := range logits {
+		left = append(left, i)
+	}
+	for range r.Top {
+		order := best(left, logits, len(left))
+		top := logits[order[0]]
+		var near []float64
+		for _, i := range order {
+			if (top-logits[i])/math.Max(math.Abs(logits[i]), top) <= 2*r.Jitter {
+				near = append(near, logits[i])
+			}
+		}
+		weights[order[0]] = Softmax(near)[0]
+		left = order[1:]
+	}
+	return weights
 }
 
 // Weights returns the weight of every expert for one token, 0 for those that are not used.
 func (r Router) Weights(x []float64) []float64 {
 	logits := r.Gate.Apply(x)
+	if r.Jitter != 0 {
+		return r.sparseMixer(logits)
+	}
 	scores := Softmax(logits)
 	if r.Sigmoid {
 		scores = Map(logits, Sigmoid)
@@ -91,13 +123,18 @@ type Mixture struct {
 	Shared  *Feed
 	// SharedGate, when it has weights, is the logit whose sigmoid weighs the shared expert (Qwen1.5-MoE's code).
 	SharedGate Linear
+	// WeighInput multiplies what goes into an expert by its weight, not what comes out (Llama 4's code).
+	WeighInput bool
 }
 
 // Apply returns the layer's output for one position.
 func (m Mixture) Apply(x []float64) []float64 {
 	y := make([]float64, len(x))
 	for i, w := range m.Router.Weights(x) {
-		if w != 0 {
+		switch {
+		case w != 0 && m.WeighInput:
+			y = Add(y, m.Experts[i].Apply(Scale(x, w)))
+		case w != 0:
 			y = Add(y, Scale(m.Experts[i].Apply(x), w))
 		}
 	}

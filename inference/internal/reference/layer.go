@@ -28,6 +28,11 @@ func (r *reader) model(layer func(l int) []Step) *Model {
 	} else {
 		m.Output = r.linear("output")
 	}
+	if r.unitOutput {
+		for i, row := range m.Output.Weight {
+			m.Output.Weight[i] = Scale(row, 1/math.Sqrt(Dot(row, row)))
+		}
+	}
 	for l := range r.layerCount {
 		m.Steps = append(m.Steps, layer(l)...)
 	}
@@ -125,13 +130,20 @@ func (r *reader) router(l int) Router {
 func (r *reader) mixture(l int, router Router) Mixture {
 	m := Mixture{Router: router}
 	for e := range len(router.Gate.Weight) {
-		if r.GGUF {
+		switch {
+		case r.GGUF:
 			m.Experts = append(m.Experts, r.stacked(l, e, len(router.Gate.Weight)))
-		} else {
+		case r.has("ffn_gate_up_exps", l):
+			m.Experts = append(m.Experts, r.fused(l, e, len(router.Gate.Weight)))
+		default:
 			m.Experts = append(m.Experts, r.dense("_exps", l, e))
 		}
 	}
 	if r.has("ffn_up_shexp", l) {
+		if r.fusedShared && !r.GGUF {
+			r.fusedGate = true
+			defer func() { r.fusedGate = false }()
+		}
 		shared := r.dense("_shexp", l)
 		m.Shared = &shared
 	}
@@ -139,6 +151,30 @@ func (r *reader) mixture(l int, router Router) Mixture {
 		m.SharedGate = r.linear("ffn_gate_inp_shexp", l)
 	}
 	return m
+}
+
+// fused returns one of count experts of a folder whose gate and up matrices are one.
+func (r *reader) fused(l, e, count int) Feed {
+	part := func(role string) Linear {
+		t, _ := r.tensor(role, ".weight", l)
+		w := Linear{Weight: t.Rows(e, count)}
+		if r.inputsFirst {
+			w = w.Transposed()
+		}
+		if b, ok := r.tensor(role, "_bias", l); ok {
+			n := len(b.Data) / count
+			w.Bias = b.Data[e*n : (e+1)*n]
+		}
+		return w
+	}
+	both := part("ffn_gate_up_exps")
+	var gate, up []int
+	for i := range len(both.Weight) / 2 {
+		if gate, up = append(gate, i), append(up, len(both.Weight)/2+i); r.inTurn {
+			gate[i], up[i] = 2*i, 2*i+1
+		}
+	}
+	return Feed{Gate: both.Pick(gate), Up: both.Pick(up), Down: part("ffn_down_exps"), Gated: GLU(r.activationOf())}
 }
 
 // stacked returns one of count experts whose matrices are parts of the same tensors.

@@ -80,6 +80,9 @@ func (r *reader) qwenAttention(l int) Attention {
 // readQwenMoE reads Qwen2-MoE (section 2.2.2 of the same) and Qwen3-MoE.
 func readQwenMoE(r *reader) *Model {
 	return r.model(func(l int) []Step {
+		if !r.has("ffn_gate_inp", l) { // mlp_only_layers and decoder_sparse_step say it too
+			return r.sequential(l, r.qwenAttention(l).Apply, r.feed(l))
+		}
 		router := r.router(l)
 		router.Normalise = r.truth("", "norm_topk_prob", r.name == "qwen3moe")
 		return r.sequential(l, r.qwenAttention(l).Apply, Each(r.mixture(l, router).Apply))

@@ -72,6 +72,9 @@ type architecture struct {
 	// a key, the key, the value. transposed says that folders store matrices with one row for each input. fusedGate says that
 	// the rows of ffn_up are those of the gate and then those of the other half.
 	grouped, transposed, fusedGate bool
+	// inputsFirst and inTurn are of the tensors of folders that hold the matrices of all experts: their rows are inputs, and gate
+	// and other half have outputs in turn. fusedShared says fusedGate of the shared expert.
+	inputsFirst, inTurn, fusedShared bool
 	// feedFactors and expertFactors say that the .scale tensors of feed-forward matrices and of experts in GGUF files count.
 	feedFactors, expertFactors bool
 	read                       func(r *reader) *Model
@@ -90,6 +93,8 @@ type reader struct {
 	eps                                                  float64
 	// What the model multiplies and bounds; the functions of architectures change it before they call model.
 	embeddingScale, residualScale, logitScale, logitCap float64
+	// unitOutput divides the rows of the output matrix by their lengths.
+	unitOutput bool
 }
 
 type failure struct{ error }
@@ -170,6 +175,17 @@ func (r *reader) list(gguf, folder string) []any {
 // sizes reads what all decoders have.
 func (r *reader) sizes() {
 	r.layerCount = r.integer("block_count", "num_hidden_layers|n_layer|n_layers", 0)
+	if further := r.integer("nextn_predict_layers", "num_nextn_predict_layers", 0); further > 0 {
+		// Layers that predict further tokens follow; files of GGUF count them.
+		if r.GGUF {
+			r.layerCount -= further
+		}
+		for name := range r.Tensors {
+			if strings.HasPrefix(name, fmt.Sprintf("blk.%d.", r.layerCount)) || strings.HasPrefix(name, fmt.Sprintf("model.layers.%d.", r.layerCount)) {
+				r.used[name] = true
+			}
+		}
+	}
 	r.hidden = r.integer("embedding_length", "hidden_size|n_embd|d_model", 0)
 	r.heads = r.integer("attention.head_count", "num_attention_heads|n_head|n_heads", 0)
 	r.kvHeads = r.integer("attention.head_count_kv", "num_key_value_heads|num_kv_heads", r.heads)
@@ -179,7 +195,7 @@ func (r *reader) sizes() {
 	}
 	r.headDim = r.integer("attention.key_length", "head_dim", r.hidden/r.heads)
 	const folder = "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps"
-	if r.eps = r.number("attention.layer_norm_rms_epsilon", folder, 1e-6); r.layerNorm {
+	if r.eps = r.number("attention.layer_norm_rms_epsilon", folder, 1e-6); r.layerNorm && r.name != "phimoe" {
 		r.eps = r.number("attention.layer_norm_epsilon", folder, 1e-5)
 	}
 }
