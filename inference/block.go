@@ -54,6 +54,9 @@ func (s *Session) embed(x []float32, ids, types []int, first int) error {
 			return err
 		}
 	}
+	if err := s.adaptEmbeddings(x, ids); err != nil {
+		return err
+	}
 	if d.EmbeddingScale != 1 {
 		kernel.Scale(x, d.EmbeddingScale)
 	}
@@ -327,8 +330,4 @@ func (s *Session) head(ctx context.Context, i, rows int) error {
 		kernel.SoftCap(logits, d.LogitCap)
 	}
 	return nil
-}
-
-func (s *Session) mul(w linear, x []float32, n int, y []float32) error {
-	return s.product.Mul(w.Matrix, w.bias, x, n, y)
 }

@@ -42,7 +42,8 @@ type container struct {
 	files   Files
 	open    map[string]File
 	gguf    *gguf.File
-	config  config // nil without a config.json
+	config  config         // nil without a config.json
+	adapter *adapterConfig // nil unless the files are an adapter
 	tensors []storedTensor
 }
 
@@ -73,6 +74,9 @@ func openContainer(ctx context.Context, files Files) (_ *container, err error) {
 		err = c.readSafetensors(chosen.safetensors)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := c.readAdapter(ctx); err != nil {
 		return nil, err
 	}
 	return c, ctx.Err()

@@ -182,6 +182,8 @@ func (c *container) describe(ctx context.Context) (*Description, error) {
 	name, given := c.architecture()
 	fam, ok := families[name]
 	switch {
+	case c.adapter != nil:
+		return nil, fault.NewUnsupported("adapter", "it runs with the model that it adapts, %.200q", c.adapter.base)
 	case name == "" && c.gguf == nil && c.config == nil:
 		return nil, fault.NewUnsupported("model folder", "no config.json says what the tensors mean")
 	case !ok:

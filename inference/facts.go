@@ -61,6 +61,8 @@ type Facts struct {
 	// read.
 	Tokenizer    string `json:"tokenizer,omitempty"`
 	ChatTemplate bool   `json:"chatTemplate"`
+	// Adapter is what an adapter, which is no model by itself, says of itself.
+	Adapter *AdapterFacts `json:"adapter,omitempty"`
 	// RemoteCode lists the settings of config.json that would make some programs run code from the model's folder.
 	RemoteCode []string `json:"remoteCode,omitempty"`
 
@@ -69,6 +71,16 @@ type Facts struct {
 	Unsupported string `json:"unsupported,omitempty"`
 
 	Tensors []TensorFact `json:"tensors"`
+}
+
+// AdapterFacts describe a low-rank adaptation. Base names the model that it is for, as its maker does.
+type AdapterFacts struct {
+	Base string `json:"base,omitempty"`
+	// Rank is the width of its matrices, the largest or the usual one where they differ, and Alpha what is divided by it.
+	Rank  int     `json:"rank"`
+	Alpha float64 `json:"alpha,omitempty"`
+	// Modules are the names, or ends of names, of the matrices that it adapts.
+	Modules []string `json:"modules"`
 }
 
 // DTypeCount is the share of one element type.
@@ -145,6 +157,9 @@ func (c *container) facts(ctx context.Context) (*Facts, error) {
 		f.fromGGUF(c)
 	} else if err := f.fromFolder(ctx, c); err != nil {
 		return nil, err
+	}
+	if a := c.adapter; a != nil {
+		f.Adapter = &AdapterFacts{Base: a.base, Rank: a.rank, Alpha: a.alpha, Modules: append([]string{}, a.modules...)}
 	}
 	f.EmbeddingRows = embeddingRows(c.tensors)
 	f.VocabularySize = cmp.Or(f.VocabularySize, f.EmbeddingRows)
