@@ -21,6 +21,9 @@ func (b *binder) layer(i int) (l layer, err error) {
 	if split := name(names.splitAttentionNorm); split != "" && b.has(split+".weight") {
 		attentionNorm, feedForwardNorm = split, name(names.splitFeedForwardNorm)
 	}
+	if d.family.unnormedStart && i == 0 && !b.has(attentionNorm+".weight") {
+		attentionNorm = ""
+	}
 	l.parallel = d.Parallel
 	if d.family.parallelUnnormd && !b.has(feedForwardNorm+".weight") {
 		feedForwardNorm, l.parallel = "", true
@@ -33,6 +36,8 @@ func (b *binder) layer(i int) (l layer, err error) {
 		{&l.postAttention, name(names.postAttention)},
 		{&l.feedForwardNorm, feedForwardNorm},
 		{&l.postFeedForward, name(names.postFeedForward)},
+		{&l.afterAttention, name(names.afterAttention)},
+		{&l.afterFeedForward, name(names.afterFeedForward)},
 	} {
 		if *v.to, err = b.norm(v.name, d.Hidden); err != nil {
 			return l, err
@@ -221,7 +226,7 @@ func (b *binder) grouped(name string, q, kv int) ([]linear, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := b.bytes(t)
+	raw, err := b.c.read(t)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func EstimateMemory(ctx context.Context, files Files, o SessionOptions) (e Memor
 		return e, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	d, err := c.describe()
+	d, err := c.describe(ctx)
 	if err != nil {
 		return e, err
 	}

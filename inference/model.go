@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/tokenizer"
 )
 
@@ -63,7 +64,7 @@ func OpenWith(ctx context.Context, files Files, o OpenOptions) (_ *Model, err er
 		}
 	}()
 	m := &Model{c: c}
-	if m.desc, err = c.describe(); err != nil {
+	if m.desc, err = c.describe(ctx); err != nil {
 		return nil, err
 	}
 	if m.weights, err = bind(ctx, c, m.desc, bindOptions{progress: o.Progress}); err != nil {
@@ -72,7 +73,7 @@ func OpenWith(ctx context.Context, files Files, o OpenOptions) (_ *Model, err er
 	if m.facts, err = c.facts(ctx); err != nil {
 		return nil, err
 	}
-	m.facts.Runnable = true
+	m.facts.tell(m.desc, m.weights)
 	extra, err := c.readExtras(ctx)
 	if err != nil {
 		return nil, err
@@ -102,11 +103,27 @@ func (m *Model) Close() error {
 // Facts returns what Inspect returns for the same files.
 func (m *Model) Facts() *Facts { return m.facts }
 
-// Description returns what the decoder was built from. It must not be changed.
+// Description returns what the graph was built from. It must not be changed.
 func (m *Model) Description() *Description { return m.desc }
 
-// Vocabulary returns the number of logits: the rows of the output layer.
-func (m *Model) Vocabulary() int { return m.weights.output.Rows }
+// Vocabulary returns the number of logits: the rows of the output layer, or of the embeddings where there is none.
+func (m *Model) Vocabulary() int {
+	if m.weights.output.Matrix == nil {
+		return m.weights.embedding.Rows
+	}
+	return m.weights.output.Rows
+}
+
+// predicts returns an *UnsupportedError for a model that predicts no next token.
+func (m *Model) predicts() error {
+	switch {
+	case m.weights.output.Matrix == nil:
+		return fault.NewUnsupported("task", "%s predicts no next token; it is for %s", m.desc.Architecture, m.facts.Task)
+	case m.desc.Bidirectional:
+		return fault.NewUnsupported("task", "%s sees what comes next and does not predict it", m.desc.Architecture)
+	}
+	return nil
+}
 
 // Tokenizer returns the model's tokenizer, or why there is none: fs.ErrNotExist, an *UnsupportedError or a *MalformedError.
 func (m *Model) Tokenizer() (*tokenizer.Tokenizer, error) { return m.tok, m.tokErr }

@@ -44,9 +44,9 @@ const (
 	tinyGGUF   = "testdata/tiny-llama-q8_0.gguf"
 )
 
-// reference is what another engine computed: the logits at each position of a prompt, all of them or the first 64 with the
+// recorded is what another engine computed: the logits at each position of a prompt, all of them or the first 64 with the
 // index of the largest, and the tokens that greedy generation appends.
-type reference struct {
+type recorded struct {
 	Prompt    string      `json:"prompt"`
 	Tokens    []int       `json:"tokens"`
 	Positions []positions `json:"positions"`
@@ -67,13 +67,13 @@ func (p *positions) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*plain)(p))
 }
 
-func readReference(t testing.TB, path string) reference {
+func readReference(t testing.TB, path string) recorded {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r reference
+	var r recorded
 	if err := json.Unmarshal(b, &r); err != nil {
 		t.Fatal(err)
 	}

@@ -75,6 +75,7 @@ func (m *Model) NewSession(o SessionOptions) *Session {
 	attention := kernel.Attention{
 		Heads: d.Heads, KVHeads: d.KVHeads, HeadDim: d.HeadDim, ValueDim: d.ValueDim, Scale: d.AttentionScale, Cap: d.AttentionCap,
 	}
+	attention.Bidirectional, attention.Bias = d.Bidirectional, m.weights.relative
 	if d.AlibiBias > 0 {
 		attention.Slopes = kernel.AlibiSlopes(d.Heads, d.AlibiBias)
 	}
@@ -106,14 +107,16 @@ func (m *Model) NewSession(o SessionOptions) *Session {
 	if d.Latent != nil {
 		s.latent = newLatentBuffers(d, s.batch)
 	}
-	s.logits = make([]float32, min(s.batch, logitRows)*m.Vocabulary())
+	if m.weights.output.Matrix != nil {
+		s.logits = make([]float32, min(s.batch, logitRows)*m.Vocabulary())
+	}
 	return s
 }
 
 // maxContext is the longest sequence that can be computed: learned positions end, others do not.
 func (m *Model) maxContext() int {
 	if m.weights.positions != nil {
-		return m.weights.positions.Rows
+		return m.weights.positions.Rows - m.desc.PositionOffset
 	}
 	return math.MaxInt
 }
@@ -159,8 +162,9 @@ func (s *Session) Context() int { return s.context }
 func (s *Session) Truncate(n int) { s.n = max(0, min(s.n, n)) }
 
 // Eval appends ids to the sequence and returns the logits of the last one: what the model expects to follow, one value per
-// vocabulary entry, valid until the next call. It returns ctx's error soon after ctx ends, ErrClosed after Model.Close, and an
-// error for no ids, an id outside the vocabulary or a sequence longer than the context; the sequence then stays as it was.
+// vocabulary entry, valid until the next call. It returns ctx's error soon after ctx ends, ErrClosed after Model.Close, an
+// *UnsupportedError for a model that predicts no next token, such as an encoder, and an error for no ids, an id outside the
+// vocabulary or a sequence longer than the context; the sequence then stays as it was.
 func (s *Session) Eval(ctx context.Context, ids []int) ([]float32, error) {
 	var last []float32
 	err := s.EvalEach(ctx, ids, len(ids)-1, func(_ int, logits []float32) error {
@@ -173,6 +177,9 @@ func (s *Session) Eval(ctx context.Context, ids []int) ([]float32, error) {
 // EvalEach appends ids to the sequence and calls each with the logits of every position from ids[from] on. i counts in ids; the
 // logits are valid until each returns. Errors are those of Eval and of each, after which the sequence stays as it was.
 func (s *Session) EvalEach(ctx context.Context, ids []int, from int, each func(i int, logits []float32) error) (err error) {
+	if err := s.m.predicts(); err != nil {
+		return err
+	}
 	if len(ids) == 0 || from < 0 {
 		return fmt.Errorf("evaluate %d tokens from %d on", len(ids), from)
 	}

@@ -48,6 +48,8 @@ type latent struct {
 
 type layer struct {
 	attentionNorm, postAttention, feedForwardNorm, postFeedForward norm
+	// afterAttention and afterFeedForward apply to the residual stream.
+	afterAttention, afterFeedForward norm
 	// queryNorm and keyNorm apply to parts as long as their weights, or to heads with weights of their own.
 	queryNorm, keyNorm norm
 	q, k, v, o         linear
@@ -61,10 +63,14 @@ type layer struct {
 type weights struct {
 	embedding     *kernel.Matrix
 	positions     *kernel.Matrix // nil without learned positions
+	types         *kernel.Matrix // of the first and second text of a pair; nil without
+	relative      []float32      // {heads, distances}: what attention gains by distance; nil without
 	embeddingNorm norm
 	layers        []layer
 	norm          norm
-	output        linear
+	output        linear // nothing where no next token is predicted
+	// At most one head stands on top of the final states.
+	classifier, tagger, masked *head
 	// decoded is how many bytes of the weights are copies in memory, made or, by a dry bind, to be made.
 	decoded int64
 }
@@ -102,14 +108,30 @@ func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*we
 	if c.gguf != nil {
 		b.names = d.family.gguf
 	}
-	for i := range c.tensors {
-		b.byName[c.tensors[i].name] = &c.tensors[i]
+	tensors, err := c.unpacked(o.dry)
+	if err != nil {
+		return nil, err
+	}
+	for i := range tensors {
+		name := tensors[i].name
+		b.byName[name] = &tensors[i]
+		if d.family.encoder && c.gguf == nil {
+			// The norms of old files are named as in their paper.
+			if base, ok := strings.CutSuffix(name, ".gamma"); ok {
+				b.byName[base+".weight"] = &tensors[i]
+			} else if base, ok := strings.CutSuffix(name, ".beta"); ok {
+				b.byName[base+".bias"] = &tensors[i]
+			}
+		}
 	}
 	w, err := b.ends()
 	if err != nil {
 		return nil, err
 	}
 	if err := b.rope(); err != nil {
+		return nil, err
+	}
+	if err := b.heads(w); err != nil {
 		return nil, err
 	}
 	b.progress(0, d.Layers)
@@ -124,9 +146,9 @@ func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*we
 		w.layers = append(w.layers, l)
 		b.progress(i+1, d.Layers)
 	}
-	for _, t := range c.tensors {
+	for _, t := range tensors {
 		if !b.used[t.name] && !b.needless(t.name) {
-			return nil, fault.NewUnsupported("architecture", "tensor %.120q is no part of a %s decoder", t.name, d.Architecture)
+			return nil, fault.NewUnsupported("architecture", "tensor %.120q is no part of a %s model", t.name, d.Architecture)
 		}
 	}
 	w.decoded = b.decoded
@@ -142,21 +164,39 @@ func (b *binder) ends() (w *weights, err error) {
 		return nil, err
 	}
 	w.embedding = embedding.Matrix
-	if names.positions != "" && b.has(names.positions+".weight") {
+	if names.positions != "" && (b.has(names.positions+".weight") || d.family.encoder && d.family.unrotated) {
 		positions, err := b.linear(names.positions, -1, d.Hidden)
 		if err != nil {
 			return nil, err
 		}
 		w.positions = positions.Matrix
-		d.Context = min(d.Context, w.positions.Rows)
+		if w.positions.Rows <= d.PositionOffset {
+			return nil, b.malformed(names.positions+".weight", "%d rows end before the first position %d", w.positions.Rows, d.PositionOffset)
+		}
+		d.Context = min(d.Context, w.positions.Rows-d.PositionOffset)
 	}
-	if names.embeddingNorm != "" && b.has(names.embeddingNorm+".weight") {
+	if names.types != "" && b.has(names.types+".weight") {
+		types, err := b.linear(names.types, -1, d.Hidden)
+		if err != nil {
+			return nil, err
+		}
+		w.types = types.Matrix
+	}
+	if names.relativeBias != "" {
+		if w.relative, err = b.relativeBias(names.relativeBias + ".weight"); err != nil {
+			return nil, err
+		}
+	}
+	if names.embeddingNorm != "" && (b.has(names.embeddingNorm+".weight") || d.family.encoder) {
 		if w.embeddingNorm, err = b.norm(names.embeddingNorm, d.Hidden); err != nil {
 			return nil, err
 		}
 	}
 	if w.norm, err = b.norm(names.norm, d.Hidden); err != nil {
 		return nil, err
+	}
+	if d.family.encoder || b.c.gguf == nil && b.has(names.classifier.out+".weight") {
+		return w, nil
 	}
 	w.output = linear{Matrix: w.embedding}
 	switch {
@@ -174,11 +214,12 @@ func (b *binder) ends() (w *weights, err error) {
 
 // needless says whether a tensor that the graph does not use changes nothing: constants, and numbers for other engines.
 func (b *binder) needless(name string) bool {
-	if slices.Contains(b.names.ignored, name) {
+	if slices.ContainsFunc(b.names.ignored, func(s string) bool { return name == s || b.names.prefix != "" && b.names.prefix+name == s }) {
 		return true
 	}
 	for _, suffix := range []string{
 		".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias",
+		"embeddings.position_ids", "embeddings.token_type_ids",
 	} {
 		if strings.HasSuffix(name, suffix) {
 			return true
@@ -212,6 +253,9 @@ func (b *binder) find(name string, shape ...int) (*storedTensor, error) {
 		return nil, b.malformed(name, "tensor is missing")
 	}
 	b.used[t.name] = true
+	if t.packed != nil && t.shape == nil {
+		t.shape = shape
+	}
 	if !slices.EqualFunc(t.shape, shape, func(has, want int) bool { return has == want || want < 0 }) {
 		return nil, b.malformed(name, "shape is %v, the configuration wants %v", t.shape, shape)
 	}
@@ -290,7 +334,7 @@ func (b *binder) matrix(t *storedTensor, first, n, cols int) (*kernel.Matrix, er
 	if b.dry && t.typ.Runnable() && ok {
 		return &kernel.Matrix{Type: t.typ, Rows: n, Cols: cols}, nil
 	}
-	f, err := b.c.file(t.file)
+	f, err := b.c.reader(t)
 	if err != nil {
 		return nil, err
 	}
@@ -381,22 +425,9 @@ func (b *binder) flat(name string, n int) ([]float32, error) {
 	return b.decode(t, n)
 }
 
-// bytes reads a tensor into memory.
-func (b *binder) bytes(t *storedTensor) ([]byte, error) {
-	f, err := b.c.file(t.file)
-	if err != nil {
-		return nil, err
-	}
-	raw := make([]byte, t.size)
-	if got, err := f.ReadAt(raw, t.offset); got < len(raw) {
-		return nil, fmt.Errorf("read tensor %s: %w", t.name, err)
-	}
-	return raw, nil
-}
-
 // decode reads the n elements of a tensor into memory.
 func (b *binder) decode(t *storedTensor, n int) ([]float32, error) {
-	raw, err := b.bytes(t)
+	raw, err := b.c.read(t)
 	if err != nil {
 		return nil, err
 	}

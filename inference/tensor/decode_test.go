@@ -114,7 +114,7 @@ func TestDecodePlainTypes(t *testing.T) {
 func TestWhatRuns(t *testing.T) {
 	t.Parallel()
 	var unsupported *fault.Unsupported
-	for _, typ := range []Type{Invalid, F6E2M3, F6E3M2, F4, C64, Q8_1, typeCount} {
+	for _, typ := range []Type{Invalid, F6E2M3, F6E3M2, F4, C64, C128, I4, U2, Q8_1, typeCount} {
 		if err := Decode(typ, nil, nil); typ.Decodable() || typ.Runnable() || !errors.As(err, &unsupported) {
 			t.Errorf("%s: decodable %v, runnable %v, %v", typ, typ.Decodable(), typ.Runnable(), err)
 		}
