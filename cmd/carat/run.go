@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -238,21 +237,18 @@ func (c *conversation) answer(ctx context.Context, prompt string, write func(str
 
 // tokens encodes the conversation, or the prompt alone when that is to be continued as it is.
 func (c *conversation) tokens(ctx context.Context, prompt string) ([]int, error) {
-	tok, err := c.m.Tokenizer()
-	if err != nil {
-		return nil, err
-	}
 	if c.f.raw {
+		tok, err := c.m.Tokenizer()
+		if err != nil {
+			return nil, err
+		}
 		return tok.Encode(prompt, true), nil
 	}
-	text, err := c.m.Prompt(ctx, c.messages, time.Now)
-	if errors.Is(err, fs.ErrNotExist) {
-		return tok.Encode(prompt, true), nil
-	}
+	ids, err := c.m.PromptTokens(ctx, c.messages, time.Now)
 	if err != nil {
 		return nil, fmt.Errorf("%w (--raw continues the prompt without the template)", err)
 	}
-	return tok.Encode(text, false), nil
+	return ids, nil
 }
 
 func (c *conversation) print(g inference.Generation) {
