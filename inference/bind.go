@@ -51,16 +51,16 @@ func (b *binder) layer(i int) (l layer, err error) {
 	if err != nil {
 		return l, err
 	}
-	if d.Experts != nil && i >= d.Experts.Dense {
+	if d.hasExperts(i) {
 		l.experts, err = b.experts(name, i)
 		return l, err
 	}
-	l.feed, err = b.feed(name(names.gate), name(names.up), name(names.gateUp), name(names.down), d.FeedForward)
+	l.feed, err = b.feed(name(names.gate), name(names.up), name(names.gateUp), name(names.down), d.feedForward(i))
 	if err != nil {
 		return l, err
 	}
 	if scale := name(names.activationScale); scale != "" && b.has(scale) {
-		l.feed.divisor, err = b.flat(scale, d.FeedForward)
+		l.feed.divisor, err = b.flat(scale, d.feedForward(i))
 	}
 	return l, err
 }
@@ -186,6 +186,13 @@ func (b *binder) qkNorms(l *layer, name func(string) string) (err error) {
 	if d.family.qkNorm == noQKNorm || names.qNorm == "" {
 		return nil
 	}
+	if one := name(names.qHeadNorm); one != "" && b.has(fmt.Sprintf(one, 0)+".weight") {
+		if l.queryNorm, err = b.headNorms(one, d.Heads); err != nil {
+			return err
+		}
+		l.keyNorm, err = b.headNorms(name(names.kHeadNorm), d.KVHeads)
+		return err
+	}
 	q, k := name(names.qNorm), name(names.kNorm)
 	if !b.has(q + ".weight") {
 		// A norm of keys alone has no effect.
@@ -208,6 +215,18 @@ func (b *binder) qkNorms(l *layer, name func(string) string) (err error) {
 	}
 	l.keyNorm, err = b.norm(k, width(k+".weight", d.KVHeads))
 	return err
+}
+
+// headNorms binds the norms of heads that are stored one by one.
+func (b *binder) headNorms(pattern string, heads int) (all norm, err error) {
+	for h := range heads {
+		one, err := b.flat(fmt.Sprintf(pattern, h)+".weight", b.d.HeadDim)
+		if err != nil {
+			return norm{}, err
+		}
+		all.weight = append(all.weight, one...)
+	}
+	return all, nil
 }
 
 // grouped binds a matrix whose rows come group by group: the query heads that share a key and value head, then that key head
@@ -276,99 +295,6 @@ func (b *binder) feed(gate, up, gateUp, down string, width int) (g gated, err er
 	}
 	g.down, err = b.matrixOf(down, hidden, width)
 	return g, err
-}
-
-func (b *binder) experts(name func(string) string, layer int) (_ *experts, err error) {
-	d, names, e := b.d, b.names, &experts{}
-	if e.router, err = b.matrixOf(name(names.router), d.Experts.Count, d.Hidden); err != nil {
-		return nil, err
-	}
-	if selection := name(names.expertSelection); selection != "" && b.has(selection) {
-		if e.selection, err = b.flat(selection, d.Experts.Count); err != nil {
-			return nil, err
-		}
-	}
-	if b.c.gguf != nil {
-		err = b.stackedExperts(e, name)
-	} else {
-		e.each = make([]gated, d.Experts.Count)
-		for i := range e.each {
-			one := func(pattern string) string { return fmt.Sprintf(pattern, layer, i) }
-			if e.each[i], err = b.feed(one(names.expertGate), one(names.expertUp), "", one(names.expertDown), d.Experts.FeedForward); err != nil {
-				break
-			}
-		}
-	}
-	if err != nil || d.Experts.Shared == 0 {
-		return e, err
-	}
-	shared, err := b.feed(name(names.sharedGate), name(names.sharedUp), "", name(names.sharedDown), d.Experts.Shared)
-	if err != nil {
-		return nil, err
-	}
-	e.shared = &shared
-	if router := name(names.sharedRouter); router != "" && b.has(router+".weight") {
-		t, err := b.findFlat(router+".weight", 1, d.Hidden)
-		if err != nil {
-			return nil, err
-		}
-		e.sharedRouter, err = b.matrix(t, 0, 1, d.Hidden)
-		return e, err
-	}
-	return e, nil
-}
-
-// stackedExperts binds experts that are stored as one tensor for each of their matrices.
-func (b *binder) stackedExperts(e *experts, name func(string) string) error {
-	d, names := b.d, b.names
-	stack := func(name string, rows, cols int) ([]linear, error) {
-		n := d.Experts.Count
-		t, err := b.findFlat(name+".weight", n*rows, cols)
-		if err != nil {
-			return nil, err
-		}
-		runs := make([]int, n)
-		for i := range runs {
-			runs[i] = rows
-		}
-		return b.cut(name, t, runs, cols)
-	}
-	width := d.Experts.FeedForward
-	down, err := stack(name(names.expertDown), d.Hidden, width)
-	if err != nil {
-		return err
-	}
-	e.each = make([]gated, d.Experts.Count)
-	if fused := name(names.expertGateUp); b.has(fused + ".weight") {
-		t, err := b.findFlat(fused+".weight", 2*width*d.Experts.Count, d.Hidden)
-		if err != nil {
-			return err
-		}
-		runs := make([]int, 2*d.Experts.Count)
-		for i := range runs {
-			runs[i] = width
-		}
-		halves, err := b.cut(fused, t, runs, d.Hidden)
-		if err != nil {
-			return err
-		}
-		for i := range e.each {
-			e.each[i] = gated{gate: halves[2*i], up: halves[2*i+1], down: down[i]}
-		}
-		return nil
-	}
-	gate, err := stack(name(names.expertGate), width, d.Hidden)
-	if err != nil {
-		return err
-	}
-	up, err := stack(name(names.expertUp), width, d.Hidden)
-	if err != nil {
-		return err
-	}
-	for i := range e.each {
-		e.each[i] = gated{gate: gate[i], up: up[i], down: down[i]}
-	}
-	return nil
 }
 
 func (b *binder) latentAttention(l *layer, name func(string) string) (err error) {

@@ -5,7 +5,8 @@
 // give an io.ReaderAt for a name, such as open descriptors, a file system, or ranged reads of a remote store. Inspect reads only
 // names, sizes and headers and works for every architecture, and so does EstimateMemory for what can be run. Open maps the
 // weights, which are decoded row by row while they are used, and returns a Model; a Session of it holds one sequence, which
-// Generate goes on with.
+// Generate goes on with, and an Encoder turns whole texts into embeddings, labels or the words for a mask. What a model is for is
+// in its Facts: an encoder such as BERT does not generate, and a decoder has embeddings as well.
 //
 // Everything in a file is foreign. A file that breaks its format gives a *MalformedError, a sound model that cannot be run
 // here an *UnsupportedError. The package knows nothing of registries, stores or verification.

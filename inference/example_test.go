@@ -60,6 +60,38 @@ func ExampleSession_Generate() {
 	// Output: true true true
 }
 
+// Find the text that is nearest to a question. A model made for embeddings is better at it than this one, which generates.
+func ExampleModel_NewEncoder() {
+	ctx := context.Background()
+	m, err := inference.Load(ctx, "../examples/tiny-llama", inference.OpenOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+	e, err := m.NewEncoder(inference.EncoderOptions{Pooling: inference.PoolingMean})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	texts := []string{"And the waters were upon the earth.", "He that hateth his brother is a murderer."}
+	vectors, err := e.EmbedAll(ctx, texts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	question, err := e.Embed(ctx, "How much water covered the earth?")
+	if err != nil {
+		log.Fatal(err)
+	}
+	best := 0
+	for i, v := range vectors {
+		if inference.Similarity(question, v) > inference.Similarity(question, vectors[best]) {
+			best = i
+		}
+	}
+	fmt.Println(len(question), texts[best])
+	// Output: 256 And the waters were upon the earth.
+}
+
 // Read what the headers tell, without loading anything.
 func ExampleInspect() {
 	files, err := inference.OpenPath("../examples/tiny-llama")

@@ -202,9 +202,7 @@ func (f *Facts) fromGGUF(c *container) {
 	f.Name = g.Text("general.name", "")
 	f.License = g.Text("general.license", "")
 	f.Quantization = g.Quantization()
-	integer := func(key string) int {
-		return int(min(max(g.Int(f.ArchitectureName+"."+key, 0), 0), math.MaxInt32))
-	}
+	integer := func(key string) int { return max(keys{g, f.ArchitectureName}.integer(key, 0), 0) }
 	f.ContextLength = integer("context_length")
 	f.HiddenSize = integer("embedding_length")
 	f.FeedForwardSize = integer("feed_forward_length")
@@ -223,7 +221,7 @@ func (f *Facts) fromGGUF(c *container) {
 }
 
 func (f *Facts) fromFolder(ctx context.Context, c *container) error {
-	lang := c.config.language()
+	lang := c.config.language().or(families[f.Architecture].defaults)
 	positive := func(keys ...string) int {
 		for _, k := range keys {
 			if n := lang.integer(k, 0); n > 0 {

@@ -53,7 +53,7 @@ func TestLogitsDoNotDependOnThreadsBatchesOrMapping(t *testing.T) {
 				case o.Batch > 0 && path == tinyFolder:
 					tolerance = 1e-4
 				case o.Batch > 0:
-					tolerance = 1e-3
+					tolerance = 0.15 // of logits up to 15: 8 bits for activations
 				}
 				if !(difference <= tolerance) {
 					t.Errorf("%s: logits differ by %g", name, difference)
