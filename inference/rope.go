@@ -9,7 +9,9 @@ import (
 
 // newRope returns the unscaled rotary embedding of dim dimensions.
 func newRope(adjacent bool, base float64, dim int) RopeDescription {
-	return RopeDescription{Adjacent: adjacent, Scale: 1, Frequencies: kernel.RopeFrequencies(base, min(max(dim, 0), maxHeadDim))}
+	return RopeDescription{
+		Adjacent: adjacent, Scale: 1, Frequencies: kernel.RopeFrequencies(base, min(max(dim, 0), maxHeadDim)), base: base,
+	}
 }
 
 // linear stretches all wavelengths by factor.
