@@ -10,15 +10,19 @@ import (
 	"github.com/carat-hub/carat/inference/safetensors"
 )
 
-// weightFiles says which of a model's files hold its weights: those that the index names, one GGUF file, or safetensors.
+// weightFiles says which of a model's files hold its weights: those that the index names, one GGUF file, or safetensors. Those
+// of the other formats are looked into and not run.
 type weightFiles struct {
 	index       bool
 	gguf        string
 	safetensors []string
+
+	pickleIndex  bool
+	pickle, onnx string
 }
 
 // otherWeights are the extensions of weights in formats that are not read.
-var otherWeights = []string{".bin", ".pt", ".pth", ".onnx", ".ckpt", ".h5", ".msgpack", ".tflite", ".keras"}
+var otherWeights = []string{".h5", ".msgpack", ".tflite", ".keras"}
 
 // shardName is what the parts of one model are called, which only an index puts together.
 var shardName = regexp.MustCompile(`-\d{5}-of-\d{5}\.safetensors$`)
@@ -60,8 +64,15 @@ func chooseWeights(names []string) (weightFiles, error) {
 		return weightFiles{gguf: ggufs[0]}, nil
 	case len(ggufs) > 1:
 		return weightFiles{}, fault.NewUnsupported("model folder", "%d GGUF files; open one of them by its name", len(ggufs))
+	}
+	w, ok, err := chooseListed(names)
+	switch {
+	case ok && (w.onnx == "" || !nested):
+		return w, nil
 	case nested:
 		return weightFiles{}, fault.NewUnsupported("model folder", "the weights are in folders of their own, as of a model made of several")
+	case err != nil:
+		return weightFiles{}, err
 	case other != "":
 		return weightFiles{}, fault.NewUnsupported("file format", "weights in %s files", other)
 	}

@@ -31,14 +31,21 @@ type storedTensor struct {
 	shape        []int
 	file         string
 	offset, size int64
+
+	// unread says why the values cannot be read as they lie, "" when they can. locate gives their offset where finding it takes a
+	// look into the file. shared says that an earlier tensor has the same bytes.
+	unread string
+	locate func() (int64, error)
+	shared bool
 }
 
-// container is a model's files with their headers read: either a GGUF file, or safetensors with an optional config.json.
+// container is a model's files with their headers read: a GGUF file, or safetensors or listed weights with an optional config.json.
 type container struct {
 	files   Files
 	open    map[string]File
 	gguf    *gguf.File
-	config  config // nil without a config.json
+	listed  *listed // nil for weights that may be run
+	config  config  // nil without a config.json
 	tensors []storedTensor
 }
 
@@ -63,6 +70,8 @@ func openContainer(ctx context.Context, files Files) (_ *container, err error) {
 	switch {
 	case chosen.index:
 		err = c.readShards(ctx)
+	case chosen.onnx != "" || chosen.pickle != "" || chosen.pickleIndex:
+		err = c.readListed(ctx, chosen)
 	case chosen.gguf != "":
 		err = c.readGGUF(chosen.gguf)
 	default:
@@ -106,7 +115,7 @@ func (c *container) readGGUF(name string) error {
 		return fault.NewUnsupported("file format", "GGUF split over %d files", n)
 	}
 	for _, t := range c.gguf.Tensors {
-		c.tensors = append(c.tensors, storedTensor{t.Name, t.Type, t.Shape, name, t.Offset, t.Size})
+		c.tensors = append(c.tensors, storedTensor{name: t.Name, typ: t.Type, shape: t.Shape, file: name, offset: t.Offset, size: t.Size})
 	}
 	return nil
 }
@@ -166,6 +175,6 @@ func (c *container) readShards(ctx context.Context) error {
 
 func (c *container) add(name string, st *safetensors.File) {
 	for _, t := range st.Tensors {
-		c.tensors = append(c.tensors, storedTensor{t.Name, t.Type, t.Shape, name, t.Offset, t.Size})
+		c.tensors = append(c.tensors, storedTensor{name: t.Name, typ: t.Type, shape: t.Shape, file: name, offset: t.Offset, size: t.Size})
 	}
 }
