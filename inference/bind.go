@@ -21,6 +21,9 @@ func (b *binder) layer(i int) (l layer, err error) {
 	if split := name(names.splitAttentionNorm); split != "" && b.has(split+".weight") {
 		attentionNorm, feedForwardNorm = split, name(names.splitFeedForwardNorm)
 	}
+	if d.family.unnormedStart && i == 0 && !b.has(attentionNorm+".weight") {
+		attentionNorm = ""
+	}
 	l.parallel = d.Parallel
 	if d.family.parallelUnnormd && !b.has(feedForwardNorm+".weight") {
 		feedForwardNorm, l.parallel = "", true
@@ -33,6 +36,8 @@ func (b *binder) layer(i int) (l layer, err error) {
 		{&l.postAttention, name(names.postAttention)},
 		{&l.feedForwardNorm, feedForwardNorm},
 		{&l.postFeedForward, name(names.postFeedForward)},
+		{&l.afterAttention, name(names.afterAttention)},
+		{&l.afterFeedForward, name(names.afterFeedForward)},
 	} {
 		if *v.to, err = b.norm(v.name, d.Hidden); err != nil {
 			return l, err
@@ -86,6 +91,7 @@ func (b *binder) matricesOf(name string, runs []int, cols int) ([]linear, error)
 	if err != nil {
 		return nil, err
 	}
+	b.decoded += 4 * int64(rows) * int64(cols)
 	if b.dry || !t.typ.Runnable() {
 		return b.cut(name, t, runs, cols)
 	}
@@ -212,6 +218,7 @@ func (b *binder) grouped(name string, q, kv int) ([]linear, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.decoded += t.size
 	if b.dry || !t.typ.Runnable() {
 		return b.cut(name, t, []int{q, kv, kv}, d.Hidden)
 	}
@@ -219,7 +226,7 @@ func (b *binder) grouped(name string, q, kv int) ([]linear, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := b.bytes(t)
+	raw, err := b.c.read(t)
 	if err != nil {
 		return nil, err
 	}
@@ -432,6 +439,7 @@ func (b *binder) unabsorbed(a *latent, name string) error {
 	for range d.Heads {
 		runs = append(runs, m.Plain, m.Value)
 	}
+	b.decoded += 4 * int64(d.Heads) * int64(m.Plain) * int64(m.Rank)
 	parts, err := b.cut(name, t, runs, m.Rank)
 	if err != nil || b.dry {
 		return err

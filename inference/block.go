@@ -24,10 +24,10 @@ func (s *Session) grow(l, n int) (k, v []float32) {
 
 // forward runs the layers over ids, at most a batch, and leaves their final states in x.
 func (s *Session) forward(ctx context.Context, ids []int) error {
-	if err := s.embed(ids); err != nil {
+	n := len(ids)
+	if err := s.embed(s.x[:n*s.m.desc.Hidden], ids, nil, s.n); err != nil {
 		return err
 	}
-	n := len(ids)
 	s.rope.Prepare(s.n, n)
 	if s.local != nil {
 		s.local.Prepare(s.n, n)
@@ -44,10 +44,10 @@ func (s *Session) forward(ctx context.Context, ids []int) error {
 	return nil
 }
 
-// embed sets x to the embeddings of ids.
-func (s *Session) embed(ids []int) error {
+// embed sets x to the embeddings of ids at the positions from first on. types is 1 for those of the second text of a pair; nil
+// means 0 for all.
+func (s *Session) embed(x []float32, ids, types []int, first int) error {
 	d, w := s.m.desc, s.m.weights
-	x := s.x[:len(ids)*d.Hidden]
 	for i, id := range ids {
 		if err := w.embedding.Row(id, x[i*d.Hidden:(i+1)*d.Hidden]); err != nil {
 			return err
@@ -58,7 +58,19 @@ func (s *Session) embed(ids []int) error {
 	}
 	if w.positions != nil {
 		for i := range ids {
-			if err := w.positions.Row(s.n+i, s.normed[:d.Hidden]); err != nil {
+			if err := w.positions.Row(d.PositionOffset+first+i, s.normed[:d.Hidden]); err != nil {
+				return err
+			}
+			kernel.Add(x[i*d.Hidden:(i+1)*d.Hidden], s.normed)
+		}
+	}
+	if w.types != nil {
+		for i := range ids {
+			kind := 0
+			if types != nil {
+				kind = min(types[i], w.types.Rows-1)
+			}
+			if err := w.types.Row(kind, s.normed[:d.Hidden]); err != nil {
 				return err
 			}
 			kernel.Add(x[i*d.Hidden:(i+1)*d.Hidden], s.normed)
@@ -72,18 +84,27 @@ func (s *Session) embed(ids []int) error {
 
 // block adds to x what a layer's attention and feed-forward halves make of it.
 func (s *Session) block(l, n int) error {
-	d, w := s.m.desc, &s.m.weights.layers[l]
-	size := n * d.Hidden
-	x, normed := s.x[:size], s.normed[:size]
-	s.norm(w.attentionNorm, x, normed, d.Hidden)
+	d := s.m.desc
+	s.norm(s.m.weights.layers[l].attentionNorm, s.x[:n*d.Hidden], s.normed, d.Hidden)
 	if err := s.attend(l, n); err != nil {
 		return err
 	}
+	return s.addHalves(l, n)
+}
+
+// addHalves adds to x the attention in projected, and what the feed-forward half makes of x, or of normed in parallel blocks.
+func (s *Session) addHalves(l, n int) error {
+	d, w := s.m.desc, &s.m.weights.layers[l]
+	size := n * d.Hidden
+	x, normed := s.x[:size], s.normed[:size]
 	if w.postAttention.weight != nil {
 		s.norm(w.postAttention, s.projected[:size], s.projected, d.Hidden)
 	}
 	if !w.parallel {
 		s.add(x, s.projected)
+	}
+	if w.afterAttention.weight != nil {
+		s.norm(w.afterAttention, x, x, d.Hidden)
 	}
 	if !w.parallel || w.feedForwardNorm.weight != nil {
 		s.norm(w.feedForwardNorm, x, normed, d.Hidden)
@@ -104,6 +125,9 @@ func (s *Session) block(l, n int) error {
 		s.add(x, s.projected)
 	}
 	s.add(x, s.fed)
+	if w.afterFeedForward.weight != nil {
+		s.norm(w.afterFeedForward, x, x, d.Hidden)
+	}
 	return nil
 }
 
@@ -155,7 +179,7 @@ func (s *Session) ropeOf(l int) *kernel.Rope {
 
 // attend sets projected to the attention of the n states in normed.
 func (s *Session) attend(l, n int) error {
-	d, w := s.m.desc, &s.m.weights.layers[l]
+	w := &s.m.weights.layers[l]
 	k, v := s.grow(l, n)
 	rope := s.ropeOf(l)
 	var err error
@@ -167,13 +191,24 @@ func (s *Session) attend(l, n int) error {
 	if err != nil {
 		return err
 	}
-	s.attention.Sinks, s.attention.Window = w.sinks, 0
-	if d.windowed(l) {
-		s.attention.Window = d.Window
-	}
+	s.setAttention(l)
 	if err := s.attention.Run(s.q, s.keys[l], s.values[l], s.attended, s.n, n); err != nil {
 		return err
 	}
+	return s.project(w, n)
+}
+
+// setAttention sets what attention has of its own in a layer.
+func (s *Session) setAttention(l int) {
+	d := s.m.desc
+	s.attention.Sinks, s.attention.Window = s.m.weights.layers[l].sinks, 0
+	if d.windowed(l) {
+		s.attention.Window = d.Window
+	}
+}
+
+// project sets projected to what the output matrix makes of the n attended states.
+func (s *Session) project(w *layer, n int) error {
 	if w.latent != nil {
 		if err := s.expand(w.latent, n); err != nil {
 			return err

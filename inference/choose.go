@@ -7,15 +7,15 @@ import (
 	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/gguf"
 	"github.com/carat-hub/carat/inference/safetensors"
 )
 
-// weightFiles says which of a model's files hold its weights: those that the index names, one GGUF file, or safetensors. Those
-// of the other formats are looked into and not run.
+// weightFiles says which of a model's files hold its weights: those that the index names, one GGUF file or the parts of a split
+// one in order, or safetensors. Those of the other formats are looked into and not run.
 type weightFiles struct {
-	index       bool
-	gguf        string
-	safetensors []string
+	index             bool
+	gguf, safetensors []string
 
 	pickleIndex  bool
 	pickle, onnx string
@@ -51,6 +51,7 @@ func chooseWeights(names []string) (weightFiles, error) {
 		// What turns pictures into embeddings lies beside the model that reads them.
 		ggufs = slices.DeleteFunc(ggufs, isProjector)
 	}
+	models := ggufModels(ggufs)
 	switch {
 	case slices.Contains(names, safetensors.IndexName):
 		return weightFiles{index: true}, nil
@@ -60,10 +61,10 @@ func chooseWeights(names []string) (weightFiles, error) {
 		return weightFiles{}, &fault.Malformed{Format: "safetensors", Where: safetensors.IndexName, Offset: -1, Reason: "shards without an index"}
 	case len(tensors) > 0:
 		return weightFiles{safetensors: tensors}, nil
-	case len(ggufs) == 1:
-		return weightFiles{gguf: ggufs[0]}, nil
-	case len(ggufs) > 1:
-		return weightFiles{}, fault.NewUnsupported("model folder", "%d GGUF files; open one of them by its name", len(ggufs))
+	case len(models) == 1:
+		return weightFiles{gguf: models[0]}, nil
+	case len(models) > 1:
+		return weightFiles{}, fault.NewUnsupported("model folder", "%d models in GGUF files; open one of them by its name", len(models))
 	}
 	w, ok, err := chooseListed(names)
 	switch {
@@ -77,4 +78,20 @@ func chooseWeights(names []string) (weightFiles, error) {
 		return weightFiles{}, fault.NewUnsupported("file format", "weights in %s files", other)
 	}
 	return weightFiles{}, fault.NewUnsupported("file format", "no safetensors or GGUF file among %d files", len(names))
+}
+
+// ggufModels returns the files of each model among GGUF files. A model that is split is all its parts, whether or not they are
+// there.
+func ggufModels(names []string) [][]string {
+	var models [][]string
+	for _, n := range names {
+		files := []string{n}
+		if p, split := gguf.ParsePart(n); split {
+			files = p.Names()
+		}
+		if !slices.ContainsFunc(models, func(m []string) bool { return m[0] == files[0] }) {
+			models = append(models, files)
+		}
+	}
+	return models
 }

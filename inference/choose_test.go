@@ -18,11 +18,15 @@ func TestChooseWeights(t *testing.T) {
 		want  weightFiles
 		err   string
 	}{
-		"one GGUF file":          {names: []string{"a.gguf", "README.md"}, want: weightFiles{gguf: "a.gguf"}},
-		"upper case":             {names: []string{"A.GGUF"}, want: weightFiles{gguf: "A.GGUF"}},
-		"with a projector":       {names: []string{"mmproj-f16.gguf", "a.gguf"}, want: weightFiles{gguf: "a.gguf"}},
-		"a projector alone":      {names: []string{"mmproj-f16.gguf"}, want: weightFiles{gguf: "mmproj-f16.gguf"}},
-		"two GGUF files":         {names: []string{"a.gguf", "b.gguf"}, err: "unsupported model folder: 2 GGUF files"},
+		"one GGUF file":          {names: []string{"a.gguf", "README.md"}, want: weightFiles{gguf: []string{"a.gguf"}}},
+		"upper case":             {names: []string{"A.GGUF"}, want: weightFiles{gguf: []string{"A.GGUF"}}},
+		"with a projector":       {names: []string{"mmproj-f16.gguf", "a.gguf"}, want: weightFiles{gguf: []string{"a.gguf"}}},
+		"a projector alone":      {names: []string{"mmproj-f16.gguf"}, want: weightFiles{gguf: []string{"mmproj-f16.gguf"}}},
+		"two GGUF files":         {names: []string{"a.gguf", "b.gguf"}, err: "unsupported model folder: 2 models in GGUF files"},
+		"a split model":          {names: []string{"a-00002-of-00002.gguf", "a-00001-of-00002.gguf"}, want: weightFiles{gguf: []string{"a-00001-of-00002.gguf", "a-00002-of-00002.gguf"}}},
+		"its last part alone":    {names: []string{"a-00002-of-00002.gguf"}, want: weightFiles{gguf: []string{"a-00001-of-00002.gguf", "a-00002-of-00002.gguf"}}},
+		"two split models":       {names: []string{"a-00001-of-00002.gguf", "b-00001-of-00002.gguf"}, err: "unsupported model folder: 2 models in GGUF files"},
+		"a part outside":         {names: []string{"a-00003-of-00002.gguf"}, want: weightFiles{gguf: []string{"a-00003-of-00002.gguf"}}},
 		"safetensors first":      {names: []string{"a.gguf", "model.safetensors", "x.safetensors"}, want: weightFiles{safetensors: []string{"model.safetensors"}}},
 		"index first":            {names: []string{"model.safetensors", "model.safetensors.index.json"}, want: weightFiles{index: true}},
 		"any safetensors":        {names: []string{"b.safetensors", "a.safetensors"}, want: weightFiles{safetensors: []string{"a.safetensors", "b.safetensors"}}},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/gguf"
+	"github.com/carat-hub/carat/inference/packed"
 	"github.com/carat-hub/carat/inference/safetensors"
 	"github.com/carat-hub/carat/inference/tensor"
 )
@@ -31,7 +32,9 @@ type storedTensor struct {
 	shape        []int
 	file         string
 	offset, size int64
-
+	// packed is set for a matrix that is stored as several tensors, which it reads as F32; file is empty then, and shape nil as
+	// long as only the data tells it.
+	packed *packed.Matrix
 	// unread says why the values cannot be read as they lie, "" when they can. locate gives their offset where finding it takes a
 	// look into the file. shared says that an earlier tensor has the same bytes.
 	unread string
@@ -39,7 +42,8 @@ type storedTensor struct {
 	shared bool
 }
 
-// container is a model's files with their headers read: a GGUF file, or safetensors or listed weights with an optional config.json.
+// container is a model's files with their headers read: either GGUF, in one file or split, or safetensors or listed weights with
+// an optional config.json.
 type container struct {
 	files   Files
 	open    map[string]File
@@ -72,8 +76,8 @@ func openContainer(ctx context.Context, files Files) (_ *container, err error) {
 		err = c.readShards(ctx)
 	case chosen.onnx != "" || chosen.pickle != "" || chosen.pickleIndex:
 		err = c.readListed(ctx, chosen)
-	case chosen.gguf != "":
-		err = c.readGGUF(chosen.gguf)
+	case chosen.gguf != nil:
+		err = c.readGGUF(ctx, chosen.gguf)
 	default:
 		err = c.readSafetensors(chosen.safetensors)
 	}
@@ -103,21 +107,34 @@ func (c *container) file(name string) (File, error) {
 	return f, nil
 }
 
-func (c *container) readGGUF(name string) error {
-	f, err := c.file(name)
+// readGGUF reads the parts of one model, of which most have one.
+func (c *container) readGGUF(ctx context.Context, parts []string) error {
+	var err error
+	c.gguf, err = gguf.ReadParts(parts, func(name string) (io.ReaderAt, int64, error) {
+		return c.part(ctx, name, "gguf", "part of a split model is missing")
+	})
 	if err != nil {
 		return err
 	}
-	if c.gguf, err = gguf.Read(f, f.Size()); err != nil {
-		return fmt.Errorf("read %s: %w", name, fault.InFile(name, err))
-	}
-	if n := c.gguf.Int("split.count", 1); n > 1 {
-		return fault.NewUnsupported("file format", "GGUF split over %d files", n)
-	}
 	for _, t := range c.gguf.Tensors {
-		c.tensors = append(c.tensors, storedTensor{name: t.Name, typ: t.Type, shape: t.Shape, file: name, offset: t.Offset, size: t.Size})
+		c.tensors = append(c.tensors, storedTensor{name: t.Name, typ: t.Type, shape: t.Shape, file: parts[t.Part], offset: t.Offset, size: t.Size})
 	}
 	return nil
+}
+
+// part opens one of several files that make up the weights; when it is not there, the format is broken for the given reason.
+func (c *container) part(ctx context.Context, name, format, missing string) (io.ReaderAt, int64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	f, err := c.file(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, &fault.Malformed{Format: format, Where: name, Offset: -1, Reason: missing}
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return f, f.Size(), nil
 }
 
 func (c *container) readSafetensors(names []string) error {
@@ -152,17 +169,7 @@ func (c *container) readShards(ctx context.Context) error {
 		return err
 	}
 	shards, err := index.ReadShards(func(name string) (io.ReaderAt, int64, error) {
-		if err := ctx.Err(); err != nil {
-			return nil, 0, err
-		}
-		f, err := c.file(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, 0, &fault.Malformed{Format: "safetensors index", Where: name, Offset: -1, Reason: "shard is missing"}
-		}
-		if err != nil {
-			return nil, 0, err
-		}
-		return f, f.Size(), nil
+		return c.part(ctx, name, "safetensors index", "shard is missing")
 	})
 	if err != nil {
 		return err

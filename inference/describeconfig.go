@@ -9,14 +9,14 @@ import (
 
 var activations = map[string]kernel.Activation{
 	"silu": kernel.SiLU, "swish": kernel.SiLU, "gelu": kernel.GELU, "gelu_new": kernel.GELUTanh, "gelu_fast": kernel.GELUTanh,
-	"gelu_pytorch_tanh": kernel.GELUTanh, "relu": kernel.ReLU, "relu2": kernel.ReLUSquared,
+	"gelu_pytorch_tanh": kernel.GELUTanh, "relu": kernel.ReLU, "relu2": kernel.ReLUSquared, "swiglu": kernel.SiLU,
 }
 
-// sizeKeys are the names that configurations use for the sizes of a decoder.
+// The names that configurations use for the sizes of a model.
 var (
 	layerKeys   = []string{"num_hidden_layers", "n_layer", "n_layers", "num_layers"}
-	hiddenKeys  = []string{"hidden_size", "n_embd", "d_model"}
-	feedKeys    = []string{"intermediate_size", "n_inner", "ffn_hidden_size"}
+	hiddenKeys  = []string{"hidden_size", "n_embd", "d_model", "dim"}
+	feedKeys    = []string{"intermediate_size", "n_inner", "ffn_hidden_size", "hidden_dim"}
 	headKeys    = []string{"num_attention_heads", "n_head", "n_heads"}
 	kvKeys      = []string{"num_key_value_heads", "num_kv_heads", "n_head_kv"}
 	contextKeys = []string{"max_position_embeddings", "n_positions", "max_seq_len", "seq_length"}
@@ -25,9 +25,6 @@ var (
 )
 
 func (d *Description) fromConfig(c config) error {
-	if q := c.object("quantization_config"); q != nil {
-		return fault.NewUnsupported("quantization", "%q of safetensors", q.text("quant_method", "unnamed method"))
-	}
 	fam := d.family
 	first := func(def int, keys []string) int { return c.integer(c.firstOf(keys...), def) }
 	d.Layers = first(0, layerKeys)
@@ -40,7 +37,10 @@ func (d *Description) fromConfig(c config) error {
 	}
 	d.FeedForward = first(4*d.Hidden, feedKeys)
 	eps := 1e-6
-	if fam.layerNorm {
+	switch {
+	case fam.epsilon > 0:
+		eps = fam.epsilon
+	case fam.layerNorm:
 		eps = 1e-5
 	}
 	d.NormEpsilon = float32(c.float(c.firstOf(epsilonKeys...), eps))
@@ -58,6 +58,12 @@ func (d *Description) fromConfig(c config) error {
 	}
 	if fam.parallelKey {
 		d.Parallel = c.boolean("use_parallel_residual", true)
+	}
+	if fam.afterPadding {
+		d.PositionOffset = c.integer("pad_token_id", 1) + 1
+	}
+	if !c.boolean("is_causal", true) || c.boolean("use_bidirectional_attention", false) {
+		d.Bidirectional = true
 	}
 	if err := d.peculiar(c); err != nil {
 		return err
@@ -118,6 +124,25 @@ func (d *Description) peculiar(c config) error {
 		if d.KVHeads = d.Heads; c.boolean("multi_query", true) {
 			d.KVHeads = 1
 		}
+	case "bert", "roberta", "xlm-roberta", "camembert":
+		if kind := c.text("position_embedding_type", "absolute"); kind != "absolute" {
+			return fault.NewUnsupported("architecture", "position embeddings of type %q", kind)
+		}
+		if c.boolean("is_decoder", false) {
+			return fault.NewUnsupported("architecture", "an encoder's graph used as a decoder")
+		}
+	case "modern-bert":
+		if act := c.text("classifier_activation", "gelu"); act != "gelu" {
+			return fault.NewUnsupported("architecture", "activation %q of a head", act)
+		}
+	case "nomic-bert":
+		switch {
+		case c.boolean("prenorm", false), c.boolean("use_rms_norm", false), c["rotary_emb_scale_base"] != nil,
+			c.boolean("rotary_emb_interleaved", false):
+			return fault.NewUnsupported("architecture", "a nomic-bert with other norms or positions")
+		case c.integer("moe_every_n_layers", 0) > 0:
+			return fault.NewUnsupported("architecture", "experts in some layers only")
+		}
 	case "minicpm":
 		if c.integer("num_experts", 0) > 0 {
 			return fault.NewUnsupported("architecture", "MiniCPM with experts")
@@ -152,7 +177,7 @@ func (d *Description) windowFromConfig(c config) error {
 	case fam.windowSwitch && !c.boolean("use_sliding_window", false):
 		return nil
 	}
-	d.Window = max(0, c.integer("sliding_window", 0))
+	d.Window = max(0, c.integer(c.firstOf("local_attention", "sliding_window"), 0))
 	if types, ok := c["layer_types"].([]any); ok {
 		if len(types) < d.Layers {
 			return &fault.Malformed{Format: configName, Where: "layer_types", Offset: -1, Reason: "it does not cover all layers"}
@@ -172,7 +197,7 @@ func (d *Description) windowFromConfig(c config) error {
 		}
 		return nil
 	}
-	d.windowPattern(c.integer("sliding_window_pattern", fam.window))
+	d.windowPattern(c.integer(c.firstOf("sliding_window_pattern", "global_attn_every_n_layers"), fam.window))
 	return nil
 }
 
@@ -237,7 +262,7 @@ func (d *Description) ropeFromConfig(c config) error {
 	if full := rope.object("full_attention"); full != nil {
 		local, rope = rope.object("sliding_attention"), full
 	}
-	base := rope.float("rope_theta", c.float(c.firstOf("rope_theta", "rotary_emb_base"), 10000))
+	base := rope.float("rope_theta", c.float(c.firstOf("rope_theta", "rotary_emb_base", "global_rope_theta"), 10000))
 	def := 1.0
 	switch d.Architecture {
 	case "phi2", "glm4", "nemotron":
@@ -245,7 +270,7 @@ func (d *Description) ropeFromConfig(c config) error {
 	case "stablelm", "gptneox":
 		def = 0.25
 	}
-	part := rope.float("partial_rotary_factor", c.float(c.firstOf("partial_rotary_factor", "rotary_pct"), def))
+	part := rope.float("partial_rotary_factor", c.float(c.firstOf("partial_rotary_factor", "rotary_pct", "rotary_emb_fraction"), def))
 	rotated := float64(d.HeadDim) * part
 	if fam.latent {
 		rotated = float64(c.integer("qk_rope_head_dim", 64))
@@ -258,7 +283,7 @@ func (d *Description) ropeFromConfig(c config) error {
 	d.Rope = newRope(fam.folderAdjacent, base, int(rotated))
 	switch fam.localRope {
 	case ownRope:
-		r := newRope(fam.folderAdjacent, local.float("rope_theta", c.float("rope_local_base_freq", 10000)), int(rotated))
+		r := newRope(fam.folderAdjacent, local.float("rope_theta", c.float(c.firstOf("rope_local_base_freq", "local_rope_theta"), 10000)), int(rotated))
 		d.LocalRope = &r
 	case plainRope:
 		r := newRope(fam.folderAdjacent, local.float("rope_theta", base), int(rotated))

@@ -56,6 +56,16 @@ func (d *Description) fromGGUF(g *gguf.File, name string) error {
 		return fault.NewUnsupported("architecture", "values of %d elements beside keys of %d", d.ValueDim, d.HeadDim)
 	}
 	d.setScale(k.float("attention.scale", 0))
+	if !g.Bool(name+".attention.causal", true) {
+		d.Bidirectional = true
+	}
+	if act := g.Text(name+".hidden_activation", ""); act != "" && fam.encoder {
+		a, ok := activations[act]
+		if !ok {
+			return fault.NewUnsupported("architecture", "activation %q", act)
+		}
+		d.Activation = a
+	}
 	if fam.parallelKey {
 		d.Parallel = g.Bool(name+".use_parallel_residual", true)
 	}
@@ -69,8 +79,8 @@ func (d *Description) fromGGUF(g *gguf.File, name string) error {
 		}
 		d.LogitCap = float32(k.float("final_logit_softcapping", def))
 	}
-	if fam.alibi {
-		d.AlibiBias = k.positive("attention.max_alibi_bias", d.AlibiBias)
+	if name == "mpt" { // whose models without ALiBi say 0
+		d.AlibiBias = max(0, k.float("attention.max_alibi_bias", 0))
 	}
 	if fam.clampQKV {
 		d.ClampQKV = float32(k.float("attention.clamp_kqv", 0))
@@ -206,7 +216,7 @@ func (d *Description) ropeFromGGUF(k keys) error {
 
 // scaleFromGGUF scales d.Rope and returns the factor of the scores that YaRN wants beyond it.
 func (d *Description) scaleFromGGUF(k keys, base float64) (sharpen float64, err error) {
-	kind := k.g.Text(k.name+".rope.scaling.type", "none")
+	kind := k.g.Text(k.name+".rope.scaling.type", "linear") // as files older than the key want it
 	factor := k.float("rope.scaling.factor", k.float("rope.scale_linear", 0))
 	d.Rope.Original = k.integer("rope.scaling.original_context_length", d.Context)
 	scale := k.positive("rope.scaling.attn_factor", 1)
@@ -214,9 +224,9 @@ func (d *Description) scaleFromGGUF(k keys, base float64) (sharpen float64, err 
 	switch {
 	case factor < 0:
 		return 0, &fault.Malformed{Format: "gguf", Where: "rope.scaling.factor", Offset: -1, Reason: "the factor is negative"}
-	case kind == "none" || kind == "longrope" || factor == 0 || factor == 1:
+	case kind == "none" || factor == 0 || factor == 1:
 		return 1, nil
-	case kind == "linear" || kind == "":
+	case kind == "linear" || kind == "" || kind == "longrope":
 		d.Rope.linear(factor)
 		return 1, nil
 	case kind != "yarn":

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strings"
@@ -9,7 +10,7 @@ import (
 	"github.com/carat-hub/carat/inference/kernel"
 )
 
-// Description is what the decoder graph is built from: sizes and switches, read from config.json or from a GGUF file's keys.
+// Description is what a model's graph is built from: sizes and switches, read from config.json or from a GGUF file's keys.
 type Description struct {
 	// Architecture is the normalised name ("llama", "mistral", "qwen2").
 	Architecture string
@@ -21,6 +22,10 @@ type Description struct {
 	// Context is the longest sequence that the model was made for.
 	Context     int
 	NormEpsilon float32
+	// Bidirectional says that a position sees those after it too, as in encoders.
+	Bidirectional bool
+	// PositionOffset is the row of the first position in the matrix of learned positions.
+	PositionOffset int
 	// LayerNorm says that norms subtract the mean.
 	LayerNorm bool
 	// Activation is that of the feed-forward layer, which has a gate where Gated says so.
@@ -30,7 +35,8 @@ type Description struct {
 	Parallel bool
 	// AttentionScale multiplies the attention scores, which AttentionCap then bounds when it is not 0.
 	AttentionScale, AttentionCap float32
-	// Window is how many positions a query sees, itself included; 0 means all. Windowed says in which layers; nil means in all.
+	// Window is how many positions a query sees, itself included, or where it looks both ways those up to half of it away; 0
+	// means all. Windowed says in which layers; nil means in all.
 	Window   int
 	Windowed []bool
 	// AlibiBias is the slope exponent of position by ALiBi; 0 means none.
@@ -51,8 +57,21 @@ type Description struct {
 	Latent *LatentDescription
 	// TiedEmbeddings says that the output layer is the embedding matrix, whether or not the files hold another.
 	TiedEmbeddings bool
+	// Pooling makes a text's embedding out of its final states, ClassifierPooling what a classifier looks at. Normalized says
+	// that embeddings are scaled to length 1, and MaxTokens how many tokens of a text are embedded where that is fewer than
+	// Context.
+	Pooling, ClassifierPooling Pooling
+	Normalized                 bool
+	MaxTokens                  int
+	// Labels are those of a classifier, nil when the files name none. MultiLabel says that several can be right.
+	Labels     []string
+	MultiLabel bool
 
 	family *family
+	tagger bool // the classifier looks at each token
+	// embeds says that the files are those of a model for embeddings, which cannot be made when unembeddable is not nil.
+	embeds       bool
+	unembeddable error
 }
 
 // RopeDescription is one rotary embedding.
@@ -111,7 +130,7 @@ func (c *container) architecture() (normalised, given string) {
 	name := strings.ToLower(c.config.text("model_type", ""))
 	if name == "" {
 		name = strings.ToLower(given)
-		for _, suffix := range []string{"forcausallm", "formaskedlm", "forsequenceclassification", "forconditionalgeneration", "lmheadmodel", "model"} {
+		for _, suffix := range []string{"forcausallm", "formaskedlm", "forsequenceclassification", "fortokenclassification", "forconditionalgeneration", "lmheadmodel", "model"} {
 			name = strings.TrimSuffix(name, suffix)
 		}
 	}
@@ -123,7 +142,7 @@ func (c *container) architecture() (normalised, given string) {
 
 // describe returns the description of a model that can be run. It returns a *fault.Unsupported for one that cannot and a
 // *fault.Malformed for sizes that make no sense.
-func (c *container) describe() (*Description, error) {
+func (c *container) describe(ctx context.Context) (*Description, error) {
 	if err := c.listed.refusal(); err != nil {
 		return nil, err
 	}
@@ -133,17 +152,18 @@ func (c *container) describe() (*Description, error) {
 	case name == "" && c.gguf == nil && c.config == nil:
 		return nil, fault.NewUnsupported("model folder", "no config.json says what the tensors mean")
 	case !ok:
-		return nil, fault.NewUnsupported("architecture", "%q (%s) has no decoder here", given, name)
+		return nil, fault.NewUnsupported("architecture", "%q (%s) is not known here", given, name)
 	case c.gguf == nil && fam.folder == nil:
 		return nil, fault.NewUnsupported("architecture", "%q (%s) can only be run from GGUF files", given, name)
 	}
 	d := &Description{
 		Architecture: name, family: &fam, LayerNorm: fam.layerNorm, Activation: fam.activation, Gated: !fam.ungated,
-		Parallel: fam.parallel, EmbeddingScale: 1, ResidualScale: 1, LogitScale: 1,
+		Parallel: fam.parallel, Bidirectional: fam.encoder, EmbeddingScale: 1, ResidualScale: 1, LogitScale: 1,
 	}
 	if fam.alibi {
 		d.AlibiBias = 8
 	}
+	d.tagger = strings.HasSuffix(given, "ForTokenClassification")
 	var err error
 	if c.gguf != nil {
 		err = d.fromGGUF(c.gguf, name)
@@ -162,7 +182,10 @@ func (c *container) describe() (*Description, error) {
 	case threeOfFour:
 		d.unrotated(func(l int) bool { return l%4 == 3 })
 	}
-	return d, d.check(c)
+	if err := d.check(c); err != nil {
+		return nil, err
+	}
+	return d, d.readHeads(ctx, c)
 }
 
 func (d *Description) unrotated(which func(layer int) bool) {
@@ -177,14 +200,16 @@ func (d *Description) windowed(layer int) bool {
 	return d.Window > 0 && (layer >= len(d.Windowed) || d.Windowed[layer])
 }
 
-// windowPattern leaves the last of each n layers without a window.
+// windowPattern leaves the last of each n layers without a window, or the first.
 func (d *Description) windowPattern(n int) {
 	if n <= 1 {
 		return
 	}
 	d.Windowed = make([]bool, min(max(d.Layers, 0), maxLayers))
 	for l := range d.Windowed {
-		d.Windowed[l] = l%n < n-1
+		if d.Windowed[l] = l%n < n-1; d.family.windowedAfter {
+			d.Windowed[l] = l%n > 0
+		}
 	}
 }
 
@@ -222,6 +247,7 @@ func (d *Description) check(c *container) error {
 		{"head size", d.HeadDim, 1, maxHeadDim},
 		{"value size", d.ValueDim, 1, maxHeadDim},
 		{"context length", d.Context, 1, 1 << 28},
+		{"first position", d.PositionOffset, 0, 1 << 20},
 	}
 	if e := d.Experts; e != nil {
 		bounds = append(bounds, bound{"experts", e.Count, 1, maxExperts}, bound{"used experts", e.Used, 1, e.Count},
@@ -241,6 +267,9 @@ func (d *Description) check(c *container) error {
 		if f.value < f.min || f.value > f.max {
 			return malformed(f.what, "%d is not from %d to %d", f.value, f.min, f.max)
 		}
+	}
+	if d.Bidirectional && d.Window > 0 && !d.family.encoder {
+		return fault.NewUnsupported("architecture", "windows of attention that goes both ways in a decoder")
 	}
 	switch rotated := 2 * max(len(d.Rope.Frequencies), len(d.Rope.Long)); {
 	case d.Heads%d.KVHeads != 0:

@@ -2,9 +2,10 @@
 // Go program can use: plain Go, no cgo.
 //
 // A model is a set of named files (Files): a folder as Hugging Face lays it out, a single GGUF file, or anything else that can
-// give an io.ReaderAt for a name, such as open descriptors or ranged reads of a remote store. Inspect reads only names, sizes
-// and headers and works for every architecture. Open maps the weights, which are decoded row by row while they are used, and
-// returns a Model; a Session of it holds one sequence.
+// give an io.ReaderAt for a name, such as open descriptors, a file system, or ranged reads of a remote store. Inspect reads only
+// names, sizes and headers and works for every architecture, and so does EstimateMemory for what can be run. Open maps the
+// weights, which are decoded row by row while they are used, and returns a Model; a Session of it holds one sequence, which
+// Generate goes on with.
 //
 // Everything in a file is foreign. A file that breaks its format gives a *MalformedError, a sound model that cannot be run
 // here an *UnsupportedError. The package knows nothing of registries, stores or verification.

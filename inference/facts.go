@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/packed"
 	"github.com/carat-hub/carat/inference/tensor"
 	"github.com/carat-hub/carat/inference/tokenizer"
 )
@@ -31,8 +32,19 @@ type Facts struct {
 	Bytes      int64 `json:"bytes"`
 	// DTypes counts the tensors of each element type, most elements first.
 	DTypes []DTypeCount `json:"dtypes"`
-	// Quantization is the name by which the storage is known: "BF16", "Q8_0", "Q4_K_M", "gptq".
+	// Quantization is the name by which the storage is known: "BF16", "Q8_0", "Q4_K_M", "gptq-int4".
 	Quantization string `json:"quantization,omitempty"`
+
+	// Kind is "decoder" for models that see the tokens before one and "encoder" for those that see all; empty when the
+	// architecture is not known. Task is what a model that runs is for.
+	Kind string `json:"kind,omitempty"`
+	Task Task   `json:"task,omitempty"`
+	// Labels are those of a classifier. EmbeddingSize, Pooling and Normalized say how the embedding of a text is made; they are
+	// empty for models that are not for that.
+	Labels        []string `json:"labels,omitempty"`
+	EmbeddingSize int      `json:"embeddingSize,omitempty"`
+	Pooling       Pooling  `json:"pooling,omitempty"`
+	Normalized    bool     `json:"normalized,omitempty"`
 
 	ContextLength   int `json:"contextLength,omitempty"`
 	VocabularySize  int `json:"vocabularySize,omitempty"`
@@ -93,20 +105,43 @@ func Inspect(ctx context.Context, files Files) (_ *Facts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := c.describe()
+	d, err := c.describe(ctx)
+	var w *weights
 	if err == nil {
-		_, err = bind(c, d, true)
+		w, err = bind(ctx, c, d, bindOptions{dry: true})
 	}
-	if f.Runnable = err == nil; err != nil {
+	if err != nil {
 		f.Unsupported = err.Error()
+		return f, ctx.Err()
 	}
+	f.tell(d, w)
 	return f, nil
+}
+
+// tell adds what is known of a model that runs.
+func (f *Facts) tell(d *Description, w *weights) {
+	f.Runnable, f.Task = true, d.task(w)
+	if f.Task == TextClassification || f.Task == TokenClassification {
+		f.Labels = d.Labels
+	}
+	if d.family.encoder {
+		f.ContextLength = d.Context
+	}
+	if d.family.encoder || f.Task == FeatureExtraction {
+		f.EmbeddingSize, f.Pooling, f.Normalized = d.Hidden, d.Pooling, d.Normalized
+	}
 }
 
 // facts collects everything but what running would say.
 func (c *container) facts(ctx context.Context) (*Facts, error) {
 	f := &Facts{Format: "safetensors", Tensors: []TensorFact{}}
 	f.Architecture, f.ArchitectureName = c.architecture()
+	if fam, ok := families[f.Architecture]; ok {
+		f.Kind = "decoder"
+		if fam.encoder {
+			f.Kind = "encoder"
+		}
+	}
 	if err := f.count(c.tensors); err != nil {
 		return nil, err
 	}
@@ -127,6 +162,8 @@ func (c *container) facts(ctx context.Context) (*Facts, error) {
 var embeddingNames = []string{
 	"token_embd.weight", "model.embed_tokens.weight", "embed_tokens.weight", "transformer.wte.weight", "wte.weight",
 	"gpt_neox.embed_in.weight", "bert.embeddings.word_embeddings.weight", "embeddings.word_embeddings.weight",
+	"roberta.embeddings.word_embeddings.weight", "distilbert.embeddings.word_embeddings.weight",
+	"mpnet.embeddings.word_embeddings.weight", "model.embeddings.tok_embeddings.weight", "embeddings.tok_embeddings.weight",
 }
 
 func embeddingRows(tensors []storedTensor) int {
@@ -216,8 +253,11 @@ func (f *Facts) fromFolder(ctx context.Context, c *container) error {
 	if len(f.DTypes) > 0 {
 		f.Quantization = f.DTypes[0].DType
 	}
-	if q := c.config.object("quantization_config"); q != nil {
+	if q := c.config.quantization(); q != nil {
 		f.Quantization = cmp.Or(q.text("quant_method", ""), f.Quantization)
+		if known, err := packed.ParseConfig(q); err == nil {
+			f.Quantization = known.String()
+		}
 	}
 	f.RemoteCode = remoteCode(c.config, "")
 	extra, err := c.readExtras(ctx)

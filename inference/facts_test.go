@@ -275,6 +275,13 @@ func TestFormatsAgree(t *testing.T) {
 	if d := cmp.Diff(got, run(folder), near); d != "" || cmp.Equal(got, want, near) {
 		t.Errorf("linear scaling: %s", d)
 	}
+	for _, key := range []string{"llama.rope.scaling.factor", "llama.rope.scale_linear"} {
+		old := newToy()
+		old.keys[key] = float32(4)
+		if d := cmp.Diff(got, run(old.gguf(t))); d != "" {
+			t.Errorf("%s without a type: %s", key, d)
+		}
+	}
 	// A window as long as the text changes nothing, a shorter one does.
 	for window, same := range map[int]bool{5: true, 2: false} {
 		mistral := newToy().folder(t, 1, map[string]any{"model_type": "mistral", "sliding_window": window})
@@ -299,9 +306,9 @@ func TestRefusedModels(t *testing.T) {
 		says        string
 	}{
 		{"nothing", memory(nil), true, "no safetensors or GGUF"},
-		{"two GGUF files", memory(map[string][]byte{"a.gguf": nil, "b.gguf": nil}), true, "2 GGUF files"},
+		{"two GGUF files", memory(map[string][]byte{"a.gguf": nil, "b.gguf": nil}), true, "2 models in GGUF files"},
 		{"architecture", folder(map[string]any{"model_type": "mamba", "architectures": []string{"MambaForCausalLM"}}), true, `"MambaForCausalLM" (mamba)`},
-		{"quantization", folder(map[string]any{"quantization_config": map[string]any{"quant_method": "gptq"}}), true, "gptq"},
+		{"quantization", folder(map[string]any{"quantization_config": map[string]any{"quant_method": "aqlm"}}), true, `"aqlm" of safetensors`},
 		{"activation", folder(map[string]any{"hidden_act": "xielu"}), true, "xielu"},
 		{"rope scaling", folder(map[string]any{"rope_scaling": map[string]any{"rope_type": "spiral"}}), true, "spiral"},
 		{"experts", change(func(m *toy) { m.keys["llama.expert_count"] = uint32(8) }), false, "used experts"},
@@ -315,7 +322,7 @@ func TestRefusedModels(t *testing.T) {
 		{"yarn beyond reason", folder(map[string]any{"rope_scaling": map[string]any{"type": "yarn", "factor": -1}}), false, "out of range"},
 		{"sizes of each layer", change(func(m *toy) { m.keys["llama.attention.head_count"] = []int32{2, 2} }), true, "differs between layers"},
 		{"extra tensor", change(func(m *toy) { m.tensors["blk.0.attn_q_norm.weight"] = toyTensor{[]int{4}, make([]float32, 4)} }), true, "attn_q_norm"},
-		{"split file", change(func(m *toy) { m.keys["split.count"] = uint32(3) }), true, "split over 3"},
+		{"part under another name", change(func(m *toy) { m.keys["split.count"] = uint32(3) }), false, "split.count is 3"},
 		{"missing tensor", change(func(m *toy) { delete(m.tensors, "blk.1.ffn_up.weight") }), false, "blk.1.ffn_up.weight"},
 		{"shape", change(func(m *toy) { m.keys["llama.feed_forward_length"] = uint32(13) }), false, "[12 8], the configuration wants [13 8]"},
 		{"more layers than tensors", change(func(m *toy) { m.keys["llama.block_count"] = uint32(4000) }), false, "blk.2."},

@@ -1,12 +1,20 @@
 package inference
 
-import "github.com/carat-hub/carat/inference/kernel"
+import (
+	"maps"
+
+	"github.com/carat-hub/carat/inference/kernel"
+)
 
 // family says what the graph needs to know of an architecture beyond the numbers that its files give. Names of layers, biases,
 // and halves that share a norm follow from the tensors that are there.
 type family struct {
 	gguf, folder *tensorNames
 
+	// encoder says that attention goes both ways and that no next token is predicted.
+	encoder bool
+	// afterPadding says that the learned positions of folders begin after the id of the token that pads texts.
+	afterPadding bool
 	// ropeAdjacent is the pairing of GGUF files, whose converter permutes the rows of some architectures, and
 	// folderAdjacent that of Hugging Face's layout. unrotated says that there is no rotary embedding at all.
 	ropeAdjacent, folderAdjacent, unrotated bool
@@ -14,6 +22,9 @@ type family struct {
 	layerNorm bool // subtracts the mean
 	onePlus   bool // folders store norm weights less one
 	qkNorm    qkNorm
+	// unnormedStart says that the first layer's attention has no norm, as the embeddings have one.
+	unnormedStart bool
+	epsilon       float64 // config.json's default
 	// blocks
 	parallel        bool // attention and feed-forward read the same state
 	parallelKey     bool // as use_parallel_residual says
@@ -23,8 +34,9 @@ type family struct {
 	// feedForwardScales says that the feed-forward matrices of GGUF files can have a .scale tensor; elsewhere it has no effect.
 	// expertScales says it of experts.
 	feedForwardScales, expertScales bool
-	// window says which layers see a window of the files' size: none, all (1), or in each n all but the last.
-	window int
+	// window says which layers see a window of the files' size: none, all (1), or in each n all but the last, or the first.
+	window        int
+	windowedAfter bool
 	// windowSwitch says that folders turn the window on by use_sliding_window, for the layers from max_window_layers on.
 	windowSwitch bool
 	// localRope says how windowed layers are rotated, and rotatedEvery which layers are not rotated.
@@ -94,7 +106,7 @@ var families = func() map[string]family {
 	}
 	parallelGGUF := ggufNames(withoutFeedForwardNorm)
 	posted := ggufNames(postNorms)
-	return map[string]family{
+	all := map[string]family{
 		"llama":   llama,
 		"mistral": with(llama, func(f *family) { f.window = 1 }),
 		"mixtral": with(llama, func(f *family) { f.window, f.folder = 1, folderNames(mixtralNames) }),
@@ -183,12 +195,14 @@ var families = func() map[string]family {
 			gguf: gguf, folder: folderNames(deepseekNames), ropeAdjacent: true, folderAdjacent: true, latent: true,
 		},
 	}
+	maps.Copy(all, encoders())
+	return all
 }()
 
 // architectureNames turns config.json's model_type into the name that GGUF files use where the two differ.
 var architectureNames = map[string]string{
 	"cohere": "command-r", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "gemma3_text": "gemma3",
 	"gpt_bigcode": "starcoder",
-	"gpt_neox":    "gptneox", "gpt_oss": "gpt-oss", "granitemoe": "granitemoe", "olmo3": "olmo2", "phi": "phi2",
-	"qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe", "xlm-roberta": "xlm-roberta",
+	"gpt_neox":    "gptneox", "gpt_oss": "gpt-oss", "modernbert": "modern-bert", "nomic_bert": "nomic-bert", "olmo3": "olmo2",
+	"phi": "phi2", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe",
 }

@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/gguf"
 )
 
 // File is one open file of a model. Its ReadAt may be called from several goroutines at once.
@@ -29,7 +31,7 @@ type Mapped interface {
 
 // Files is a set of named files that make up a model.
 type Files interface {
-	// Names returns the file names, without folders, in any order.
+	// Names returns the names of the files, with slashes after those of folders, in any order.
 	Names() []string
 	// Open opens a file by name; the caller closes it. An unknown name gives an error that is fs.ErrNotExist.
 	Open(name string) (File, error)
@@ -38,42 +40,73 @@ type Files interface {
 // maxFiles bounds how many files of a folder are looked at.
 const maxFiles = 10_000
 
-// OpenPath returns the files of a folder, subfolders left out, or a single file. Files it opens are memory-mapped where the
-// operating system allows it. The error is fs.ErrNotExist when nothing is at path.
+// OpenPath returns the files of a folder, or a single file, or all parts of a split GGUF model when path is one of them. Of
+// subfolders it takes those that hold the later modules of a sentence-transformers model, such as 1_Pooling. Files it opens are
+// memory-mapped where the operating system allows it. The error is fs.ErrNotExist when nothing is at path.
 func OpenPath(path string) (Files, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
 	if !info.IsDir() {
-		return &folder{dir: filepath.Dir(path), names: []string{filepath.Base(path)}}, nil
-	}
-	dir, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("open model: %w", err)
-	}
-	defer dir.Close()
-	entries, err := dir.ReadDir(maxFiles + 1)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("list model folder: %w", err)
-	}
-	if len(entries) > maxFiles {
-		return nil, fault.NewUnsupported("model folder", "more than %d files", maxFiles)
+		return &folder{dir: filepath.Dir(path), names: withParts(path)}, nil
 	}
 	f := &folder{dir: path}
-	for _, e := range entries {
-		// Caches link to their files, so the target decides.
-		if info, err := os.Stat(filepath.Join(path, e.Name())); err == nil && info.Mode().IsRegular() {
-			f.names = append(f.names, e.Name())
-		}
+	if err := f.list(""); err != nil {
+		return nil, err
 	}
 	slices.Sort(f.names)
 	return f, nil
 }
 
+// withParts returns the name of the file at path, and with it the other parts of the same model that lie beside it.
+func withParts(path string) []string {
+	dir, name := filepath.Split(path)
+	p, split := gguf.ParsePart(name)
+	if !split {
+		return []string{name}
+	}
+	return slices.DeleteFunc(p.Names(), func(n string) bool {
+		info, err := os.Stat(filepath.Join(dir, n))
+		return err != nil || !info.Mode().IsRegular()
+	})
+}
+
 type folder struct {
 	dir   string
 	names []string
+}
+
+// moduleFolder is what sentence-transformers calls the folders of a model's modules after the first.
+var moduleFolder = regexp.MustCompile(`^\d{1,2}_[A-Za-z]+$`)
+
+// list adds the regular files of a folder, whose name ends with a slash or is empty.
+func (f *folder) list(name string) error {
+	dir, err := os.Open(filepath.Join(f.dir, name))
+	if err != nil {
+		return fmt.Errorf("open model: %w", err)
+	}
+	defer dir.Close()
+	entries, err := dir.ReadDir(maxFiles + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("list model folder: %w", err)
+	}
+	if len(entries)+len(f.names) > maxFiles {
+		return fault.NewUnsupported("model folder", "more than %d files", maxFiles)
+	}
+	for _, e := range entries {
+		// Caches link to their files, so the target decides.
+		info, err := os.Stat(filepath.Join(f.dir, name, e.Name()))
+		switch {
+		case err == nil && info.Mode().IsRegular():
+			f.names = append(f.names, name+e.Name())
+		case err == nil && info.IsDir() && name == "" && moduleFolder.MatchString(e.Name()):
+			if err := f.list(e.Name() + "/"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (f *folder) Names() []string { return slices.Clone(f.names) }
@@ -132,6 +165,63 @@ func (o openFiles) Open(name string) (File, error) {
 	}
 	return mapFile(keepOpen{f})
 }
+
+// FromFS returns Files over the root of a file system, subfolders left out, such as one that is embedded in a program. Its files
+// must have ReadAt, as those of embed.FS and os.DirFS have; another gives an *UnsupportedError when it is opened. Errors are
+// those of listing the root.
+func FromFS(fsys fs.FS) (Files, error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return nil, fmt.Errorf("list model files: %w", err)
+	}
+	if len(entries) > maxFiles {
+		return nil, fault.NewUnsupported("model folder", "more than %d files", maxFiles)
+	}
+	f := &fileSystem{fsys: fsys}
+	for _, e := range entries {
+		if info, err := fs.Stat(fsys, e.Name()); err == nil && info.Mode().IsRegular() {
+			f.names = append(f.names, e.Name())
+		}
+	}
+	return f, nil
+}
+
+type fileSystem struct {
+	fsys  fs.FS
+	names []string
+}
+
+func (s *fileSystem) Names() []string { return slices.Clone(s.names) }
+
+func (s *fileSystem) Open(name string) (File, error) {
+	f, err := s.fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	switch f := f.(type) {
+	case *os.File:
+		return mapFile(f)
+	case interface {
+		fs.File
+		io.ReaderAt
+	}:
+		info, err := f.Stat()
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return fsFile{f, f, info.Size()}, nil
+	}
+	return nil, errors.Join(fault.NewUnsupported("file system", "%s can only be read from its beginning to its end", name), f.Close())
+}
+
+// fsFile is a file of a file system that can be read anywhere.
+type fsFile struct {
+	io.ReaderAt
+	io.Closer
+	size int64
+}
+
+func (f fsFile) Size() int64 { return f.size }
 
 // keepOpen lends a descriptor to a mapping without giving it away.
 type keepOpen struct{ *os.File }

@@ -1,16 +1,12 @@
 package inference_test
 
 import (
-	"context"
-	"fmt"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/carat-hub/carat/inference"
 )
 
 // TestLeaf keeps the core a library of its own: it imports nothing else of this module and no cgo.
@@ -38,33 +34,4 @@ func TestLeaf(t *testing.T) {
 	if err != nil || files < 20 {
 		t.Fatalf("%d files, %v", files, err)
 	}
-}
-
-func Example() {
-	ctx := context.Background()
-	files, err := inference.OpenPath("../examples/tiny-llama")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	m, err := inference.Open(ctx, files)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer m.Close()
-	tok, err := m.Tokenizer()
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	s := m.NewSession(inference.SessionOptions{Threads: 2})
-	defer s.Close()
-	ids, err := s.Generate(ctx, tok.Encode("In the beginning", true), inference.GenerateOptions{MaxTokens: 8})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Printf("%q\n", tok.Decode(ids))
-	// Output: " of the LORD, and the LORD thy"
 }

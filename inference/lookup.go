@@ -7,8 +7,8 @@ import (
 	"github.com/carat-hub/carat/inference/tokenizer"
 )
 
-// HasDecoder reports whether models of an architecture, named as in Facts, can be run as far as their other features allow it.
-func HasDecoder(architecture string) bool {
+// Knows reports whether models of an architecture, named as in Facts, can be run as far as their other features allow it.
+func Knows(architecture string) bool {
 	_, ok := families[architecture]
 	return ok
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/tokenizer"
 )
 
@@ -28,10 +29,31 @@ type Model struct {
 	done bool
 }
 
-// Open opens a model to run it; Close frees it. It returns an *UnsupportedError for an architecture, tensor type or feature
+// OpenOptions are the choices for opening a model; zero values take the defaults.
+type OpenOptions struct {
+	// Progress is called, by the goroutine that opens, with how many of the model's layers are ready and how many there are: first
+	// with none, then after each.
+	Progress func(done, layers int)
+}
+
+// Open is OpenWith with the default options.
+func Open(ctx context.Context, files Files) (*Model, error) {
+	return OpenWith(ctx, files, OpenOptions{})
+}
+
+// Load is OpenWith for what OpenPath finds at path: a folder or a single file.
+func Load(ctx context.Context, path string, o OpenOptions) (*Model, error) {
+	files, err := OpenPath(path)
+	if err != nil {
+		return nil, err
+	}
+	return OpenWith(ctx, files, o)
+}
+
+// OpenWith opens a model to run it; Close frees it. It returns an *UnsupportedError for an architecture, tensor type or feature
 // that cannot be run, a *MalformedError for a damaged file, ctx's error, and the errors of files. A missing or unsupported
 // tokenizer is no error here: Tokenizer tells it.
-func Open(ctx context.Context, files Files) (_ *Model, err error) {
+func OpenWith(ctx context.Context, files Files, o OpenOptions) (_ *Model, err error) {
 	c, err := openContainer(ctx, files)
 	if err != nil {
 		return nil, err
@@ -42,16 +64,16 @@ func Open(ctx context.Context, files Files) (_ *Model, err error) {
 		}
 	}()
 	m := &Model{c: c}
-	if m.desc, err = c.describe(); err != nil {
+	if m.desc, err = c.describe(ctx); err != nil {
 		return nil, err
 	}
-	if m.weights, err = bind(c, m.desc, false); err != nil {
+	if m.weights, err = bind(ctx, c, m.desc, bindOptions{progress: o.Progress}); err != nil {
 		return nil, err
 	}
 	if m.facts, err = c.facts(ctx); err != nil {
 		return nil, err
 	}
-	m.facts.Runnable = true
+	m.facts.tell(m.desc, m.weights)
 	extra, err := c.readExtras(ctx)
 	if err != nil {
 		return nil, err
@@ -81,11 +103,27 @@ func (m *Model) Close() error {
 // Facts returns what Inspect returns for the same files.
 func (m *Model) Facts() *Facts { return m.facts }
 
-// Description returns what the decoder was built from. It must not be changed.
+// Description returns what the graph was built from. It must not be changed.
 func (m *Model) Description() *Description { return m.desc }
 
-// Vocabulary returns the number of logits: the rows of the output layer.
-func (m *Model) Vocabulary() int { return m.weights.output.Rows }
+// Vocabulary returns the number of logits: the rows of the output layer, or of the embeddings where there is none.
+func (m *Model) Vocabulary() int {
+	if m.weights.output.Matrix == nil {
+		return m.weights.embedding.Rows
+	}
+	return m.weights.output.Rows
+}
+
+// predicts returns an *UnsupportedError for a model that predicts no next token.
+func (m *Model) predicts() error {
+	switch {
+	case m.weights.output.Matrix == nil:
+		return fault.NewUnsupported("task", "%s predicts no next token; it is for %s", m.desc.Architecture, m.facts.Task)
+	case m.desc.Bidirectional:
+		return fault.NewUnsupported("task", "%s sees what comes next and does not predict it", m.desc.Architecture)
+	}
+	return nil
+}
 
 // Tokenizer returns the model's tokenizer, or why there is none: fs.ErrNotExist, an *UnsupportedError or a *MalformedError.
 func (m *Model) Tokenizer() (*tokenizer.Tokenizer, error) { return m.tok, m.tokErr }

@@ -44,9 +44,9 @@ const (
 	tinyGGUF   = "testdata/tiny-llama-q8_0.gguf"
 )
 
-// reference is what another engine computed: the logits at each position of a prompt, all of them or the first 64 with the
+// recorded is what another engine computed: the logits at each position of a prompt, all of them or the first 64 with the
 // index of the largest, and the tokens that greedy generation appends.
-type reference struct {
+type recorded struct {
 	Prompt    string      `json:"prompt"`
 	Tokens    []int       `json:"tokens"`
 	Positions []positions `json:"positions"`
@@ -67,13 +67,13 @@ func (p *positions) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*plain)(p))
 }
 
-func readReference(t testing.TB, path string) reference {
+func readReference(t testing.TB, path string) recorded {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r reference
+	var r recorded
 	if err := json.Unmarshal(b, &r); err != nil {
 		t.Fatal(err)
 	}
@@ -148,10 +148,11 @@ func TestReference(t *testing.T) {
 				t.Errorf("logits differ by %.3g of the largest, tolerance %.3g", worst, c.tolerance)
 			}
 			s.Truncate(0)
-			got, err := s.Generate(context.Background(), ids, GenerateOptions{MaxTokens: 120, IgnoreEnd: true})
+			g, err := s.Generate(context.Background(), ids, GenerateOptions{MaxTokens: 120, IgnoreEnd: true})
 			if err != nil {
 				t.Fatal(err)
 			}
+			got := g.IDs
 			if d := cmp.Diff(want.Greedy[:c.greedy], got[:min(len(got), c.greedy)]); d != "" {
 				t.Error(d)
 			}

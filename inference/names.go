@@ -1,15 +1,23 @@
 package inference
 
-import "strings"
+import (
+	"strings"
 
-// tensorNames says what files call the tensors of a decoder. Layer names have the layer's number in place of %d, expert names a
+	"github.com/carat-hub/carat/inference/kernel"
+)
+
+// tensorNames says what files call the tensors of a model. Layer names have the layer's number in place of %d, expert names a
 // second one. An empty name says that the architecture has no such tensor.
 type tensorNames struct {
 	// prefix may be missing from all names.
-	prefix                                                string
-	embedding, positions, embeddingNorm, norm, output     string
-	attentionNorm, postAttention                          string
-	feedForwardNorm, postFeedForward                      string
+	prefix                           string
+	embedding, positions, types      string
+	embeddingNorm, norm, output      string
+	attentionNorm, postAttention     string
+	feedForwardNorm, postFeedForward string
+	// norms of what a half leaves in the residual stream
+	afterAttention, afterFeedForward                      string
+	relativeBias                                          string
 	q, k, v, qkv, o, qNorm, kNorm, sinks                  string
 	gate, up, gateUp, down, activationScale               string
 	router, expertSelection                               string
@@ -21,6 +29,8 @@ type tensorNames struct {
 	ropeFactors, ropeLong, ropeShort                      string
 	// alternative norms of a layer whose attention and feed-forward halves are normalised apart.
 	splitAttentionNorm, splitFeedForwardNorm string
+	// The heads on top of the final states: for a text as a whole, for each token, and for the vocabulary.
+	classifier, tagger, masked headNames
 	// grouped says that the rows of qkv come as the query heads, key head and value head of one group after another.
 	grouped bool
 	// transposed says that matrices of layers are stored with their inputs first.
@@ -46,7 +56,7 @@ func ggufNames(change func(*tensorNames)) *tensorNames {
 		latentDown: "blk.%d.attn_kv_a_mqa", latentNorm: "blk.%d.attn_kv_a_norm",
 		latentKey: "blk.%d.attn_k_b", latentValue: "blk.%d.attn_v_b", latUp: "blk.%d.attn_kv_b",
 		ropeFactors: "rope_freqs.weight", ropeLong: "rope_factors_long.weight", ropeShort: "rope_factors_short.weight",
-		ignored: []string{"cls.output.weight"},
+		classifier: headNames{dense: "cls", activation: kernel.Tanh, norm: "cls.norm", out: "cls.output"},
 	}
 	if change != nil {
 		change(n)
@@ -74,6 +84,7 @@ func folderNames(change func(*tensorNames)) *tensorNames {
 		sharedDown: mlp + "shared_expert.down_proj", sharedRouter: mlp + "shared_expert_gate",
 		queryDown: attention + "q_a_proj", queryDownNorm: attention + "q_a_layernorm", queryUp: attention + "q_b_proj",
 		latentDown: attention + "kv_a_proj_with_mqa", latentNorm: attention + "kv_a_layernorm", latUp: attention + "kv_b_proj",
+		classifier: headNames{out: "score"},
 	}
 	if change != nil {
 		change(n)
@@ -123,10 +134,11 @@ func gpt2Names(n *tensorNames) {
 	n.qkv = "transformer.h.%d.attn.c_attn"
 }
 
-// starcoderNames are GPT-2's names for matrices stored with their outputs first.
+// starcoderNames are GPT-2's names for matrices stored with their outputs first. With as many keys as queries they are stored head
+// by head, with one it is the same.
 func starcoderNames(n *tensorNames) {
 	gpt2Names(n)
-	n.transposed = false
+	n.transposed, n.grouped = false, true
 }
 
 func gptjNames(n *tensorNames) {

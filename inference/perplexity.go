@@ -21,9 +21,12 @@ type Perplexity struct {
 // Perplexity measures text the way llama.cpp does: the tokens are cut into chunks of contextLen, what remains is left out, each
 // chunk is evaluated alone, its first token replaced by the one that begins a text if the tokenizer adds that, and the tokens
 // of its second half are scored. It returns the tokenizer's error when there is none, an error when the text has fewer than two
-// chunks, and the errors of Eval.
+// chunks, and the errors of Eval, such as that of an encoder, which has no perplexity.
 func (m *Model) Perplexity(ctx context.Context, text string, contextLen, threads int) (Perplexity, error) {
 	var p Perplexity
+	if err := m.predicts(); err != nil {
+		return p, err
+	}
 	if m.tokErr != nil {
 		return p, fmt.Errorf("perplexity needs a tokenizer: %w", m.tokErr)
 	}

@@ -46,8 +46,11 @@ const logitRows = 8
 // batchMemory bounds what a batch's activations take, in float32 values.
 const batchMemory = 32 << 20
 
-// NewSession returns an empty session; Close frees its threads.
-func (m *Model) NewSession(o SessionOptions) *Session {
+// bytesOfCached is what one element of a key or value takes in the cache.
+const bytesOfCached = 4
+
+// sessionOptions replaces zero values by the defaults, and what the model cannot do by what it can.
+func (m *Model) sessionOptions(o SessionOptions) SessionOptions {
 	d := m.desc
 	if o.Threads <= 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
@@ -60,11 +63,19 @@ func (m *Model) NewSession(o SessionOptions) *Session {
 	}
 	o.Context = min(o.Context, m.maxContext())
 	o.Batch = max(1, min(o.Batch, o.Context, batchMemory/d.width()))
-	s := &Session{m: m, context: o.Context, batch: o.Batch, pool: kernel.NewPool(min(o.Threads, 1024))}
+	o.Threads = min(o.Threads, 1024)
+	return o
+}
+
+// NewSession returns an empty session; Close frees its threads.
+func (m *Model) NewSession(o SessionOptions) *Session {
+	o, d := m.sessionOptions(o), m.desc
+	s := &Session{m: m, context: o.Context, batch: o.Batch, pool: kernel.NewPool(o.Threads)}
 	s.product = kernel.NewProduct(s.pool)
 	attention := kernel.Attention{
 		Heads: d.Heads, KVHeads: d.KVHeads, HeadDim: d.HeadDim, ValueDim: d.ValueDim, Scale: d.AttentionScale, Cap: d.AttentionCap,
 	}
+	attention.Bidirectional, attention.Bias = d.Bidirectional, m.weights.relative
 	if d.AlibiBias > 0 {
 		attention.Slopes = kernel.AlibiSlopes(d.Heads, d.AlibiBias)
 	}
@@ -96,14 +107,16 @@ func (m *Model) NewSession(o SessionOptions) *Session {
 	if d.Latent != nil {
 		s.latent = newLatentBuffers(d, s.batch)
 	}
-	s.logits = make([]float32, min(s.batch, logitRows)*m.Vocabulary())
+	if m.weights.output.Matrix != nil {
+		s.logits = make([]float32, min(s.batch, logitRows)*m.Vocabulary())
+	}
 	return s
 }
 
 // maxContext is the longest sequence that can be computed: learned positions end, others do not.
 func (m *Model) maxContext() int {
 	if m.weights.positions != nil {
-		return m.weights.positions.Rows
+		return m.weights.positions.Rows - m.desc.PositionOffset
 	}
 	return math.MaxInt
 }
@@ -149,8 +162,9 @@ func (s *Session) Context() int { return s.context }
 func (s *Session) Truncate(n int) { s.n = max(0, min(s.n, n)) }
 
 // Eval appends ids to the sequence and returns the logits of the last one: what the model expects to follow, one value per
-// vocabulary entry, valid until the next call. It returns ctx's error soon after ctx ends, ErrClosed after Model.Close, and an
-// error for no ids, an id outside the vocabulary or a sequence longer than the context; the sequence then stays as it was.
+// vocabulary entry, valid until the next call. It returns ctx's error soon after ctx ends, ErrClosed after Model.Close, an
+// *UnsupportedError for a model that predicts no next token, such as an encoder, and an error for no ids, an id outside the
+// vocabulary or a sequence longer than the context; the sequence then stays as it was.
 func (s *Session) Eval(ctx context.Context, ids []int) ([]float32, error) {
 	var last []float32
 	err := s.EvalEach(ctx, ids, len(ids)-1, func(_ int, logits []float32) error {
@@ -163,6 +177,9 @@ func (s *Session) Eval(ctx context.Context, ids []int) ([]float32, error) {
 // EvalEach appends ids to the sequence and calls each with the logits of every position from ids[from] on. i counts in ids; the
 // logits are valid until each returns. Errors are those of Eval and of each, after which the sequence stays as it was.
 func (s *Session) EvalEach(ctx context.Context, ids []int, from int, each func(i int, logits []float32) error) (err error) {
+	if err := s.m.predicts(); err != nil {
+		return err
+	}
 	if len(ids) == 0 || from < 0 {
 		return fmt.Errorf("evaluate %d tokens from %d on", len(ids), from)
 	}

@@ -31,8 +31,8 @@ func evalAll(t testing.TB, s *Session, ids []int) [][]float32 {
 	return all
 }
 
-// TestLogitsDoNotDependOnThreadsBatchesOrMapping compares exactly, but for block types in batches of another size: a few
-// vectors are multiplied with those as integers, more as floating-point numbers.
+// TestLogitsDoNotDependOnThreadsBatchesOrMapping compares exactly, but for batches of another size: a few vectors are added up in
+// another order than many, and block types are multiplied with few as integers.
 func TestLogitsDoNotDependOnThreadsBatchesOrMapping(t *testing.T) {
 	t.Parallel()
 	for name, path := range map[string]string{"folder": tinyFolder, "gguf": tinyGGUF} {
@@ -48,7 +48,14 @@ func TestLogitsDoNotDependOnThreadsBatchesOrMapping(t *testing.T) {
 				for i, logits := range evalAll(t, session(t, m, o), sequence) {
 					difference = max(difference, largestDifference(want[i], logits))
 				}
-				if exact := path == tinyFolder || o.Batch == 0; !(difference == 0 || !exact && difference < 1e-3) {
+				tolerance := 0.0
+				switch {
+				case o.Batch > 0 && path == tinyFolder:
+					tolerance = 1e-4
+				case o.Batch > 0:
+					tolerance = 1e-3
+				}
+				if !(difference <= tolerance) {
 					t.Errorf("%s: logits differ by %g", name, difference)
 				}
 			}
@@ -170,14 +177,14 @@ func TestSequence(t *testing.T) {
 	}
 	s.Truncate(0)
 	out, err := s.Generate(ctx, sequence, GenerateOptions{MaxTokens: 50, IgnoreEnd: true})
-	if err != nil || len(out) != 2 {
-		t.Errorf("generation at the end of the context: %d tokens, %v", len(out), err)
+	if err != nil || len(out.IDs) != 2 || out.End != EndContext {
+		t.Errorf("generation at the end of the context: %+v, %v", out, err)
 	}
 	stop := errors.New("enough")
 	s.Truncate(0)
 	out, err = s.Generate(ctx, sequence[:2], GenerateOptions{MaxTokens: 5, OnToken: func(int) error { return stop }})
-	if !errors.Is(err, stop) || len(out) != 1 {
-		t.Errorf("generation stopped by its caller: %d tokens, %v", len(out), err)
+	if !errors.Is(err, stop) || len(out.IDs) != 1 || out.End != "" {
+		t.Errorf("generation stopped by its caller: %+v, %v", out, err)
 	}
 }
 

@@ -5,11 +5,13 @@ import (
 	"math"
 	"testing"
 
+	"github.com/carat-hub/carat/inference/internal/reference"
 	"github.com/carat-hub/carat/inference/internal/shared"
 )
 
-// TestToyArchitectures compares with the logits that llama.cpp gives for random weights at the last of the ids 1 to 5. Its
-// GELU is a table of 16-bit floats, which the tolerances leave room for.
+// TestToyArchitectures compares with the logits that llama.cpp gives for random weights at the last of the ids 1 to 5, and so the
+// reference in float64, with which all logits are compared. llama.cpp's GELU is a table of 16-bit floats, which the tolerances
+// leave room for.
 func TestToyArchitectures(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -44,22 +46,34 @@ func TestToyArchitectures(t *testing.T) {
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			t.Parallel()
-			m := open(t, shared.Path(t, "architectures", c.file))
-			logits, err := session(t, m, SessionOptions{}).Eval(context.Background(), []int{1, 2, 3, 4, 5})
+			path, ids := shared.Path(t, "architectures", c.file), []int{1, 2, 3, 4, 5}
+			r, err := reference.Read(referenceFile(t, path), len(ids))
 			if err != nil {
 				t.Fatal(err)
 			}
-			var sum, squares float64
-			for _, v := range logits {
-				sum += float64(v)
-				squares += float64(v) * float64(v)
+			want := r.Logits(ids)
+			files, err := OpenPath(path)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if math.Abs(sum-c.sum) > 3e-3 || math.Abs(squares-c.squares) > 1e-3 {
-				t.Errorf("sum %f, squares %f; want %f, %f", sum, squares, c.sum, c.squares)
+			compareReference(t, files, want, ids, len(ids), referenceTolerance)
+			logits, err := session(t, open(t, path), SessionOptions{}).Eval(context.Background(), ids)
+			if err != nil {
+				t.Fatal(err)
 			}
-			for id, want := range c.top {
-				if math.Abs(float64(logits[id])-want) > 1e-4 {
-					t.Errorf("logit %d is %f, want %f", id, logits[id], want)
+			for who, logits := range map[string][]float64{"production": float64s(logits), "reference": want[len(ids)-1]} {
+				var sum, squares float64
+				for _, v := range logits {
+					sum += v
+					squares += v * v
+				}
+				if math.Abs(sum-c.sum) > 3e-3 || math.Abs(squares-c.squares) > 1e-3 {
+					t.Errorf("%s: sum %f, squares %f; want %f, %f", who, sum, squares, c.sum, c.squares)
+				}
+				for id, want := range c.top {
+					if math.Abs(logits[id]-want) > 1e-4 {
+						t.Errorf("%s: logit %d is %f, want %f", who, id, logits[id], want)
+					}
 				}
 			}
 		})

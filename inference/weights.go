@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,6 +48,8 @@ type latent struct {
 
 type layer struct {
 	attentionNorm, postAttention, feedForwardNorm, postFeedForward norm
+	// afterAttention and afterFeedForward apply to the residual stream.
+	afterAttention, afterFeedForward norm
 	// queryNorm and keyNorm apply to parts as long as their weights, or to heads with weights of their own.
 	queryNorm, keyNorm norm
 	q, k, v, o         linear
@@ -60,10 +63,16 @@ type layer struct {
 type weights struct {
 	embedding     *kernel.Matrix
 	positions     *kernel.Matrix // nil without learned positions
+	types         *kernel.Matrix // of the first and second text of a pair; nil without
+	relative      []float32      // {heads, distances}: what attention gains by distance; nil without
 	embeddingNorm norm
 	layers        []layer
 	norm          norm
-	output        linear
+	output        linear // nothing where no next token is predicted
+	// At most one head stands on top of the final states.
+	classifier, tagger, masked *head
+	// decoded is how many bytes of the weights are copies in memory, made or, by a dry bind, to be made.
+	decoded int64
 }
 
 // binder finds tensors by name, checks their shapes and remembers which were used.
@@ -73,22 +82,47 @@ type binder struct {
 	names  *tensorNames
 	byName map[string]*storedTensor
 	used   map[string]bool
-	// dry checks names, shapes and types and reads no data.
-	dry bool
+	// decoded counts the bytes of weights that are kept in memory.
+	decoded int64
+	bindOptions
 }
 
-// bind connects the description's graph to the tensors of c; with dry it only checks that it could. A tensor that is missing or
+type bindOptions struct {
+	// dry checks names, shapes and types and reads no data.
+	dry bool
+	// progress, when not nil, is called as OpenOptions says.
+	progress func(done, layers int)
+}
+
+// bind connects the description's graph to the tensors of c; a dry one only checks that it could. A tensor that is missing or
 // has another shape gives a *fault.Malformed; a type without a kernel, or a tensor that the graph does not know, a
-// *fault.Unsupported.
-func bind(c *container, d *Description, dry bool) (*weights, error) {
+// *fault.Unsupported. It returns ctx's error soon after ctx ends.
+func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*weights, error) {
+	if o.progress == nil {
+		o.progress = func(int, int) {}
+	}
 	b := &binder{
-		c: c, d: d, names: d.family.folder, byName: make(map[string]*storedTensor, len(c.tensors)), used: map[string]bool{}, dry: dry,
+		c: c, d: d, names: d.family.folder, byName: make(map[string]*storedTensor, len(c.tensors)), used: map[string]bool{},
+		bindOptions: o,
 	}
 	if c.gguf != nil {
 		b.names = d.family.gguf
 	}
-	for i := range c.tensors {
-		b.byName[c.tensors[i].name] = &c.tensors[i]
+	tensors, err := c.unpacked(o.dry)
+	if err != nil {
+		return nil, err
+	}
+	for i := range tensors {
+		name := tensors[i].name
+		b.byName[name] = &tensors[i]
+		if d.family.encoder && c.gguf == nil {
+			// The norms of old files are named as in their paper.
+			if base, ok := strings.CutSuffix(name, ".gamma"); ok {
+				b.byName[base+".weight"] = &tensors[i]
+			} else if base, ok := strings.CutSuffix(name, ".beta"); ok {
+				b.byName[base+".bias"] = &tensors[i]
+			}
+		}
 	}
 	w, err := b.ends()
 	if err != nil {
@@ -97,18 +131,27 @@ func bind(c *container, d *Description, dry bool) (*weights, error) {
 	if err := b.rope(); err != nil {
 		return nil, err
 	}
+	if err := b.heads(w); err != nil {
+		return nil, err
+	}
+	b.progress(0, d.Layers)
 	for i := range d.Layers {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		l, err := b.layer(i)
 		if err != nil {
 			return nil, err
 		}
 		w.layers = append(w.layers, l)
+		b.progress(i+1, d.Layers)
 	}
-	for _, t := range c.tensors {
+	for _, t := range tensors {
 		if !b.used[t.name] && !b.needless(t.name) {
-			return nil, fault.NewUnsupported("architecture", "tensor %.120q is no part of a %s decoder", t.name, d.Architecture)
+			return nil, fault.NewUnsupported("architecture", "tensor %.120q is no part of a %s model", t.name, d.Architecture)
 		}
 	}
+	w.decoded = b.decoded
 	return w, nil
 }
 
@@ -121,21 +164,39 @@ func (b *binder) ends() (w *weights, err error) {
 		return nil, err
 	}
 	w.embedding = embedding.Matrix
-	if names.positions != "" && b.has(names.positions+".weight") {
+	if names.positions != "" && (b.has(names.positions+".weight") || d.family.encoder && d.family.unrotated) {
 		positions, err := b.linear(names.positions, -1, d.Hidden)
 		if err != nil {
 			return nil, err
 		}
 		w.positions = positions.Matrix
-		d.Context = min(d.Context, w.positions.Rows)
+		if w.positions.Rows <= d.PositionOffset {
+			return nil, b.malformed(names.positions+".weight", "%d rows end before the first position %d", w.positions.Rows, d.PositionOffset)
+		}
+		d.Context = min(d.Context, w.positions.Rows-d.PositionOffset)
 	}
-	if names.embeddingNorm != "" && b.has(names.embeddingNorm+".weight") {
+	if names.types != "" && b.has(names.types+".weight") {
+		types, err := b.linear(names.types, -1, d.Hidden)
+		if err != nil {
+			return nil, err
+		}
+		w.types = types.Matrix
+	}
+	if names.relativeBias != "" {
+		if w.relative, err = b.relativeBias(names.relativeBias + ".weight"); err != nil {
+			return nil, err
+		}
+	}
+	if names.embeddingNorm != "" && (b.has(names.embeddingNorm+".weight") || d.family.encoder) {
 		if w.embeddingNorm, err = b.norm(names.embeddingNorm, d.Hidden); err != nil {
 			return nil, err
 		}
 	}
 	if w.norm, err = b.norm(names.norm, d.Hidden); err != nil {
 		return nil, err
+	}
+	if d.family.encoder || b.c.gguf == nil && b.has(names.classifier.out+".weight") {
+		return w, nil
 	}
 	w.output = linear{Matrix: w.embedding}
 	switch {
@@ -153,11 +214,12 @@ func (b *binder) ends() (w *weights, err error) {
 
 // needless says whether a tensor that the graph does not use changes nothing: constants, and numbers for other engines.
 func (b *binder) needless(name string) bool {
-	if slices.Contains(b.names.ignored, name) {
+	if slices.ContainsFunc(b.names.ignored, func(s string) bool { return name == s || b.names.prefix != "" && b.names.prefix+name == s }) {
 		return true
 	}
 	for _, suffix := range []string{
 		".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias",
+		"embeddings.position_ids", "embeddings.token_type_ids",
 	} {
 		if strings.HasSuffix(name, suffix) {
 			return true
@@ -191,6 +253,9 @@ func (b *binder) find(name string, shape ...int) (*storedTensor, error) {
 		return nil, b.malformed(name, "tensor is missing")
 	}
 	b.used[t.name] = true
+	if t.packed != nil && t.shape == nil {
+		t.shape = shape
+	}
 	if !slices.EqualFunc(t.shape, shape, func(has, want int) bool { return has == want || want < 0 }) {
 		return nil, b.malformed(name, "shape is %v, the configuration wants %v", t.shape, shape)
 	}
@@ -234,6 +299,8 @@ func (b *binder) cut(name string, t *storedTensor, runs []int, cols int) ([]line
 		for _, suffix := range []string{".bias", ".scale", ".input_scale"} {
 			if s := b.stored(name + suffix); s != nil {
 				b.used[s.name] = true
+				n, _ := tensor.Elements(s.shape)
+				b.decoded += 4 * n
 			}
 		}
 	}
@@ -267,7 +334,7 @@ func (b *binder) matrix(t *storedTensor, first, n, cols int) (*kernel.Matrix, er
 	if b.dry && t.typ.Runnable() && ok {
 		return &kernel.Matrix{Type: t.typ, Rows: n, Cols: cols}, nil
 	}
-	f, err := b.c.file(t.file)
+	f, err := b.c.reader(t)
 	if err != nil {
 		return nil, err
 	}
@@ -351,28 +418,16 @@ func (b *binder) flat(name string, n int) ([]float32, error) {
 	if elements, ok := tensor.Elements(t.shape); !ok || elements != int64(n) {
 		return nil, b.malformed(name, "shape is %v, the configuration wants %v", t.shape, []int{n})
 	}
+	b.decoded += 4 * int64(n)
 	if b.dry {
 		return nil, nil
 	}
 	return b.decode(t, n)
 }
 
-// bytes reads a tensor into memory.
-func (b *binder) bytes(t *storedTensor) ([]byte, error) {
-	f, err := b.c.file(t.file)
-	if err != nil {
-		return nil, err
-	}
-	raw := make([]byte, t.size)
-	if got, err := f.ReadAt(raw, t.offset); got < len(raw) {
-		return nil, fmt.Errorf("read tensor %s: %w", t.name, err)
-	}
-	return raw, nil
-}
-
 // decode reads the n elements of a tensor into memory.
 func (b *binder) decode(t *storedTensor, n int) ([]float32, error) {
-	raw, err := b.bytes(t)
+	raw, err := b.c.read(t)
 	if err != nil {
 		return nil, err
 	}

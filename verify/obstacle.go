@@ -47,7 +47,7 @@ func obstacleSentence(err error, facts *inference.Facts) string {
 		return fmt.Sprintf("tensors of type %s cannot be read here yet (architecture %q)", u.Reason, arch)
 	case u.What != "architecture" || arch == "":
 		return u.Error()
-	case inference.HasDecoder(arch):
+	case inference.Knows(arch):
 		return fmt.Sprintf("this model of architecture %q cannot be run here yet: %s", arch, u.Reason)
 	}
 	return fmt.Sprintf("the architecture %q cannot be run here yet", arch)

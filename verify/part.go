@@ -2,9 +2,9 @@ package verify
 
 import (
 	"path"
-	"regexp"
 	"strings"
 
+	"github.com/carat-hub/carat/inference/gguf"
 	"github.com/carat-hub/carat/inference/safetensors"
 )
 
@@ -18,13 +18,13 @@ type part struct {
 	files Files
 }
 
-// laterSplit is what the files of a split GGUF model after the first are called.
-var laterSplit = regexp.MustCompile(`-\d{5}-of-\d{5}\.gguf$`)
-
 // partsOf finds the models among files: what is in safetensors, then each
-// GGUF file in the order of their paths. There is always at least one.
+// GGUF file, or split model, in the order of their paths. There is always at
+// least one.
 func partsOf(files Files) []part {
-	var ggufs, rest Files
+	var rest Files
+	var ggufs []Files
+	first := map[string]int{} // of ggufs, by the path of a split model's first file
 	weights := ""
 	for _, f := range files {
 		name := strings.ToLower(f.Path)
@@ -35,31 +35,39 @@ func partsOf(files Files) []part {
 				weights = f.Path
 			}
 		case strings.HasPrefix(base, "mmproj"): // goes with another model
-		case laterSplit.MatchString(name) && !strings.Contains(base, "-00001-of-"):
 		default:
-			ggufs = append(ggufs, f)
+			p, split := gguf.ParsePart(f.Path)
+			if i, ok := first[p.Name(0)]; split && ok {
+				ggufs[i] = append(ggufs[i], f)
+				continue
+			}
+			if split {
+				first[p.Name(0)] = len(ggufs)
+			}
+			ggufs = append(ggufs, Files{f})
 		}
 	}
 	switch {
 	case len(ggufs) == 0:
 		return []part{{files: files}}
 	case len(ggufs) == 1 && weights == "":
-		return []part{{files: ggufs}}
+		return []part{{files: ggufs[0]}}
 	}
 	var parts []part
 	if weights != "" {
 		parts = append(parts, part{name: weights, files: rest})
 	}
-	for _, f := range ggufs {
-		parts = append(parts, part{name: f.Path, files: Files{f}})
+	for _, model := range ggufs {
+		parts = append(parts, part{name: model[0].Path, files: model})
 	}
 	return parts
 }
 
-// nameInPart is what a file is called among those of its part: a GGUF file
-// stands for itself, wherever it lies.
+// nameInPart is what a file is called among those of its part: a GGUF file,
+// or the files of a split model, stand for themselves, wherever they lie.
 func (fs Files) nameInPart(f *File) string {
-	if len(fs) == 1 {
+	_, split := gguf.ParsePart(fs[0].Path)
+	if len(fs) == 1 || split {
 		return path.Base(f.Path)
 	}
 	return f.Path

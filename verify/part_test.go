@@ -17,15 +17,19 @@ func TestPartsOf(t *testing.T) {
 		paths []string
 		want  []string // name and number of files of each part
 	}{
-		"safetensors":            {[]string{"config.json", "model.safetensors"}, []string{":2"}},
-		"one GGUF file":          {[]string{"README.md", "a.gguf"}, []string{":1"}},
-		"one in a folder":        {[]string{"README.md", "q8/a.gguf"}, []string{":1"}},
-		"no weights":             {[]string{"README.md"}, []string{":1"}},
-		"a projector beside":     {[]string{"a.gguf", "mmproj-a.gguf"}, []string{":1"}},
-		"quantizations":          {[]string{"README.md", "a-q4.gguf", "b/a-q8.gguf"}, []string{"a-q4.gguf:1", "b/a-q8.gguf:1"}},
-		"beside safetensors":     {[]string{"a.gguf", "config.json", "model.safetensors"}, []string{"model.safetensors:2", "a.gguf:1"}},
-		"beside shards":          {[]string{"a.gguf", "model-1.safetensors", "model.safetensors.index.json"}, []string{"model.safetensors.index.json:2", "a.gguf:1"}},
-		"a split model":          {[]string{"a-00001-of-00002.gguf", "a-00002-of-00002.gguf"}, []string{":1"}},
+		"safetensors":        {[]string{"config.json", "model.safetensors"}, []string{":2"}},
+		"one GGUF file":      {[]string{"README.md", "a.gguf"}, []string{":1"}},
+		"one in a folder":    {[]string{"README.md", "q8/a.gguf"}, []string{":1"}},
+		"no weights":         {[]string{"README.md"}, []string{":1"}},
+		"a projector beside": {[]string{"a.gguf", "mmproj-a.gguf"}, []string{":1"}},
+		"quantizations":      {[]string{"README.md", "a-q4.gguf", "b/a-q8.gguf"}, []string{"a-q4.gguf:1", "b/a-q8.gguf:1"}},
+		"beside safetensors": {[]string{"a.gguf", "config.json", "model.safetensors"}, []string{"model.safetensors:2", "a.gguf:1"}},
+		"beside shards":      {[]string{"a.gguf", "model-1.safetensors", "model.safetensors.index.json"}, []string{"model.safetensors.index.json:2", "a.gguf:1"}},
+		"a split model":      {[]string{"a-00001-of-00002.gguf", "a-00002-of-00002.gguf"}, []string{":2"}},
+		"split models": {
+			[]string{"q4/a-00001-of-00002.gguf", "q4/a-00002-of-00002.gguf", "q8/a-00001-of-00002.gguf", "q8/a-00002-of-00002.gguf"},
+			[]string{"q4/a-00001-of-00002.gguf:2", "q8/a-00001-of-00002.gguf:2"},
+		},
 		"safetensors in folders": {[]string{"a.gguf", "unet/model.safetensors"}, []string{":1"}},
 	}
 	for name, tt := range tests {

@@ -32,6 +32,8 @@ type Tensor struct {
 	Shape []int
 	// Offset is the byte offset of the data in the file and Size its length.
 	Offset, Size int64
+	// Part is the index of that file among the parts of a split model.
+	Part int
 }
 
 // File is the parsed head of one GGUF file. It reads array members from the reader on demand and holds no tensor data.

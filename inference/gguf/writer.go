@@ -24,8 +24,8 @@ type pending struct {
 	data  []byte
 }
 
-// Set adds a metadata entry. value is a string, bool, int32, uint32, int64, uint64, float32, float64, or a slice of string,
-// int32, uint32 or float32. Write reports a value of another type.
+// Set adds a metadata entry. value is a string, bool, uint16, int32, uint32, int64, uint64, float32, float64, or a slice of
+// string, int32, uint32 or float32. Write reports a value of another type.
 func (w *Writer) Set(key string, value any) {
 	w.keys++
 	w.str(key)
@@ -40,6 +40,9 @@ func (w *Writer) Set(key string, value any) {
 			b = 1
 		}
 		w.head = append(w.head, b)
+	case uint16:
+		w.u32(uint32(Uint16))
+		w.head = binary.LittleEndian.AppendUint16(w.head, v)
 	case int32:
 		w.u32(uint32(Int32))
 		w.u32(uint32(v))

@@ -52,6 +52,8 @@ const (
 	ReLU
 	// ReLUSquared is max(x, 0)².
 	ReLUSquared
+	// Tanh is the hyperbolic tangent, which heads on top of encoders use.
+	Tanh
 	// ClampedSwiGLU bounds both halves to 7, sharpens the sigmoid by 1.702 and adds one to the ungated half. It needs a gate.
 	ClampedSwiGLU
 )
@@ -89,6 +91,8 @@ func (a Activation) of(v float32) float32 {
 		return max(v, 0)
 	case ReLUSquared:
 		return max(v, 0) * max(v, 0)
+	case Tanh:
+		return float32(math.Tanh(x))
 	}
 	return v * sigmoid(v)
 }

@@ -40,6 +40,7 @@ func TestActivate(t *testing.T) {
 		{"geglu", GELUTanh, []float32{1}, []float32{-2}, []float32{-1.682384}},
 		{"relu", ReLU, []float32{-3, 2}, nil, []float32{0, 2}},
 		{"relu squared", ReLUSquared, []float32{-3, 2}, nil, []float32{0, 4}},
+		{"tanh", Tanh, []float32{0, 1, -1}, nil, []float32{0, 0.761594, -0.761594}},
 		{"clamped", ClampedSwiGLU, []float32{1, 100, 0}, []float32{1, -100, 5}, []float32{1.691591, -41.999719, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -32,12 +33,31 @@ func benchmarkRows(b *testing.B, t tensor.Type, size int) (w []byte, rows int) {
 	rowBytes, _ := t.Size(cols)
 	rows = size / int(rowBytes)
 	w = make([]byte, rows*int(rowBytes))
-	r := rand.New(rand.NewPCG(1, 2))
-	one := encode(b, t, random(r, cols))
+	one := benchmarkWeights(b, t, cols)
 	for i := range rows {
 		copy(w[i*len(one):], one)
 	}
 	return w, rows
+}
+
+// benchmarkTypes are the types whose kernels differ.
+func benchmarkTypes() []tensor.Type {
+	types := []tensor.Type{tensor.F32, tensor.F16, tensor.BF16}
+	for t := tensor.Invalid; t < math.MaxUint8; t++ {
+		if integer(t) {
+			types = append(types, t)
+		}
+	}
+	return types
+}
+
+func benchmarkWeights(b *testing.B, t tensor.Type, n int) []byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	if t.Quantized() {
+		raw, _ := randomBlocks(b, r, t, n)
+		return raw
+	}
+	return encode(b, t, random(r, n))
 }
 
 // BenchmarkDot measures products with a single vector in bytes of weights per second, in the first-level cache and in memory,
@@ -47,7 +67,7 @@ func BenchmarkDot(b *testing.B) {
 		name string
 		size int
 	}{{"cache", 24 << 10}, {"memory", 384 << 20}} {
-		for _, t := range []tensor.Type{tensor.F32, tensor.F16, tensor.BF16, tensor.Q8_0} {
+		for _, t := range benchmarkTypes() {
 			w, rows := benchmarkRows(b, t, place.size)
 			x := random(rand.New(rand.NewPCG(1, 2)), cols)
 			integers := newActivations(len(x))
@@ -96,8 +116,8 @@ func BenchmarkProducts(b *testing.B) {
 	const rows, n = 256, 128
 	r := rand.New(rand.NewPCG(1, 2))
 	x, out := random(r, n*cols), make([]float32, n*rows)
-	for _, t := range []tensor.Type{tensor.F32, tensor.F16, tensor.BF16, tensor.Q8_0} {
-		w := encode(b, t, random(r, rows*cols))
+	for _, t := range benchmarkTypes() {
+		w := benchmarkWeights(b, t, rows*cols)
 		for _, e := range engines() {
 			b.Run(t.String()+"/"+e.name(), func(b *testing.B) {
 				var s scratch

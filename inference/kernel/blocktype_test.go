@@ -3,6 +3,7 @@ package kernel
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,22 +25,7 @@ func TestMulOfEveryType(t *testing.T) {
 		t.Run(typ.String(), func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(11, uint64(typ)))
-			weights := make([]float32, rows*cols)
-			elements, size := typ.Block()
-			raw := make([]byte, 0, rows*cols/elements*size)
-			for len(raw) < cap(raw) {
-				block := make([]byte, size)
-				for i := range block {
-					block[i] = byte(r.Uint32())
-				}
-				at := weights[len(raw)/size*elements:][:elements]
-				if err := tensor.Decode(typ, at, block); err != nil {
-					t.Fatal(err)
-				}
-				if moderate(at) {
-					raw = append(raw, block...)
-				}
-			}
+			raw, weights := randomBlocks(t, r, typ, rows*cols)
 			m, err := NewMatrix(typ, rows, cols, raw)
 			if err != nil {
 				t.Fatal(err)
@@ -67,13 +53,17 @@ func TestMulOfEveryType(t *testing.T) {
 				}
 			}
 			for i, got := range first {
-				var want, scale float64
+				var want, scale, rounding float64
 				for c := range cols {
 					product := float64(weights[i%rows*cols+c]) * float64(x[i/rows*cols+c])
 					want += product
 					scale += math.Abs(product)
+					if integer(typ) {
+						block := x[i/rows*cols+c/32*32:][:32]
+						rounding += math.Abs(float64(weights[i%rows*cols+c])) * float64(max(slices.Max(block), -slices.Min(block))) / 254
+					}
 				}
-				if !(math.Abs(want-float64(got)) <= 1e-5*scale) {
+				if !(math.Abs(want-float64(got)) <= 1e-5*scale+rounding) {
 					t.Errorf("row %d: got %v, want %v", i%rows, got, want)
 				}
 			}
@@ -82,6 +72,28 @@ func TestMulOfEveryType(t *testing.T) {
 	if seen < 30 {
 		t.Errorf("only %d types can be run", seen)
 	}
+}
+
+// randomBlocks returns random bytes of a type, and the n elements that they stand for: numbers of a size whose products stay finite.
+func randomBlocks(t testing.TB, r *rand.Rand, typ tensor.Type, n int) (raw []byte, weights []float32) {
+	t.Helper()
+	elements, size := typ.Block()
+	weights = make([]float32, n)
+	raw = make([]byte, 0, n/elements*size)
+	block := make([]byte, size)
+	for len(raw) < cap(raw) {
+		for i := range block {
+			block[i] = byte(r.Uint32())
+		}
+		at := weights[len(raw)/size*elements:][:elements]
+		if err := tensor.Decode(typ, at, block); err != nil {
+			t.Fatal(err)
+		}
+		if moderate(at) {
+			raw = append(raw, block...)
+		}
+	}
+	return raw, weights
 }
 
 // moderate reports whether all of x are so small that sums of their products stay finite.

@@ -40,8 +40,6 @@ func dotBytes(t tensor.Type, src []byte, x []float32) (sum float32, ok bool) {
 		return dotF16(src, x), true
 	case tensor.BF16:
 		return dotBF16(src, x), true
-	case tensor.Q8_0:
-		return dotQ8(src, x), true
 	}
 	return 0, false
 }
@@ -121,26 +119,4 @@ func dotBF16(src []byte, x []float32) float32 {
 		sum += bf16At(src[2*i:]) * v
 	}
 	return sum
-}
-
-func dotQ8(src []byte, x []float32) float32 {
-	table := tensor.HalfTable()
-	var s0, s1, s2, s3, s4, s5, s6, s7 float32
-	for len(x) >= 32 && len(src) >= 34 {
-		d := table[binary.LittleEndian.Uint16(src)]
-		q, y := src[2:34], x[:32]
-		for len(q) >= 8 && len(y) >= 8 {
-			s0 += d * float32(int8(q[0])) * y[0]
-			s1 += d * float32(int8(q[1])) * y[1]
-			s2 += d * float32(int8(q[2])) * y[2]
-			s3 += d * float32(int8(q[3])) * y[3]
-			s4 += d * float32(int8(q[4])) * y[4]
-			s5 += d * float32(int8(q[5])) * y[5]
-			s6 += d * float32(int8(q[6])) * y[6]
-			s7 += d * float32(int8(q[7])) * y[7]
-			q, y = q[8:], y[8:]
-		}
-		x, src = x[32:], src[34:]
-	}
-	return ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
 }

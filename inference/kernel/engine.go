@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"encoding/binary"
 	"math"
 
 	"github.com/carat-hub/carat/inference/tensor"
@@ -9,9 +8,9 @@ import (
 
 //go:generate go run -C ../../tools/kernelgen . -out ../../inference/kernel/vector_amd64.s -stubs ../../inference/kernel/vector_amd64.go -pkg kernel
 
-// engine is the inner loops for one kind of processor. Each output element has one order of operations, whichever rows and
-// vectors are computed together with it. Engines differ from each other by the rounding of sums. Arguments that do not fit
-// each other panic before memory outside them is touched.
+// engine is the inner loops for one kind of processor. Each output element has one order of operations, whichever rows are computed
+// together with it; few vectors and many are added up in different orders. Engines differ from each other by the rounding of sums.
+// Arguments that do not fit each other panic before memory outside them is touched.
 type engine interface {
 	// name is what the engine needs of the processor.
 	name() string
@@ -44,6 +43,7 @@ type scratch struct {
 	raw                []byte
 	out                []float32
 	panel, lanes, sums []float32
+	values             []float32
 	_                  [64]byte // keeps the workers' slices on cache lines of their own
 }
 
@@ -55,21 +55,41 @@ func grow[T any](b *[]T, n int) []T {
 	return (*b)[:n]
 }
 
-// activations are values in blocks of 32: integers, each times the scale of its block. With 16 bits they are as exact as the
-// sums of products are, and in registers of 32 bytes products with them are as fast as with 8 bits.
+// activations are values in blocks of 32: 8-bit integers, each times the scale of its block.
 type activations struct {
-	q     []int16
+	q     []int8
 	scale []float32
+	sum16 []float32 // of each 16 values
+	sum32 []float32
 }
 
 // newActivations returns room for n values, a multiple of 32.
 func newActivations(n int) activations {
-	return activations{make([]int16, n), make([]float32, n/32)}
+	var a activations
+	a.resize(n)
+	return a
+}
+
+// resize makes room for n values.
+func (a *activations) resize(n int) {
+	*a = activations{grow(&a.q, n), grow(&a.scale, n/32), grow(&a.sum16, n/16), grow(&a.sum32, n/32)}
+}
+
+// slice returns the values from lo to hi-1, both multiples of 32.
+func (a activations) slice(lo, hi int) activations {
+	return activations{a.q[lo:hi], a.scale[lo/32 : hi/32], a.sum16[lo/16 : hi/16], a.sum32[lo/32 : hi/32]}
 }
 
 // integer tells whether single vectors are multiplied as integers with weights of the type, which is much faster than turning
-// all weights into float32.
-func integer(t tensor.Type) bool { return t == tensor.Q8_0 }
+// all weights into float32. The other block types put their weights together from tables.
+func integer(t tensor.Type) bool {
+	switch t {
+	case tensor.Q4_0, tensor.Q4_1, tensor.Q5_0, tensor.Q5_1, tensor.Q8_0, tensor.IQ4NL, tensor.MXFP4,
+		tensor.Q2K, tensor.Q3K, tensor.Q4K, tensor.Q5K, tensor.Q6K, tensor.Q8K, tensor.IQ4XS, tensor.TQ2_0:
+		return true
+	}
+	return false
+}
 
 // plain is the engine for every processor, and the reference for the others.
 type plain struct{}
@@ -88,28 +108,19 @@ func (plain) dots(t tensor.Type, w []byte, x, out []float32, _ *scratch) bool {
 	return true
 }
 
-func (plain) integerDots(_ tensor.Type, w []byte, x activations, out []float32, _ *scratch) {
+func (plain) integerDots(t tensor.Type, w []byte, x activations, out []float32, s *scratch) {
 	size := len(w) / len(out)
+	values := grow(&s.values, len(x.q))
+	for i, q := range x.q {
+		values[i] = float32(q) * x.scale[i/32]
+	}
+	row := grow(&s.panel, len(x.q))
 	for r := range out {
-		out[r] = dotQ8Int(w[r*size:(r+1)*size], x)
-	}
-}
-
-func dotQ8Int(src []byte, x activations) float32 {
-	table := tensor.HalfTable()
-	var s [8]float32
-	q := x.q
-	for _, scale := range x.scale {
-		d := table[binary.LittleEndian.Uint16(src)] * scale
-		w, y := src[2:34], q[:32]
-		for i := range s {
-			lane := int32(int8(w[4*i]))*int32(y[4*i]) + int32(int8(w[4*i+1]))*int32(y[4*i+1]) +
-				int32(int8(w[4*i+2]))*int32(y[4*i+2]) + int32(int8(w[4*i+3]))*int32(y[4*i+3])
-			s[i] += d * float32(lane)
+		if err := tensor.Decode(t, row, w[r*size:(r+1)*size]); err != nil {
+			panic(err) // the lengths were checked before
 		}
-		src, q = src[34:], q[32:]
+		out[r] = Dot(row, values)
 	}
-	return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]))
 }
 
 func (plain) products(t tensor.Type, w []byte, rows int, x []float32, n int, out []float32, s *scratch) error {
@@ -134,19 +145,27 @@ func (plain) quantize(x []float32, to activations) {
 			largest = max(largest, math.Float32bits(v)&^(1<<31))
 		}
 		limit := math.Float32frombits(largest)
-		to.scale[b] = limit / 32767
-		inverse := 32767 / limit
+		to.scale[b] = limit / 127
+		inverse := 127 / limit
 		if limit < 0x1p-100 {
 			to.scale[b], inverse = 0, 0
 		}
 		q := to.q[32*b : 32*b+32]
 		if !(limit <= math.MaxFloat32) {
 			clear(q)
-			continue
+		} else {
+			for i, v := range block {
+				q[i] = int8(math.RoundToEven(float64(v * inverse)))
+			}
 		}
-		for i, v := range block {
-			q[i] = int16(math.RoundToEven(float64(v * inverse)))
+		for half := range 2 {
+			sum := int32(0)
+			for _, v := range q[16*half : 16*half+16] {
+				sum += int32(v)
+			}
+			to.sum16[2*b+half] = float32(sum) * to.scale[b]
 		}
+		to.sum32[b] = to.sum16[2*b] + to.sum16[2*b+1]
 	}
 }
 

@@ -3,7 +3,6 @@
 package kernel
 
 import (
-	"iter"
 	"math"
 	"unsafe"
 
@@ -24,13 +23,10 @@ func vectorEngines() []engine {
 	return engines
 }
 
-type tileFunc func(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+type tileFunc func(w *byte, wStride int, x *float32, steps int, acc *float32)
 
-// tiles are the kernels for one format: four rows and one to three vectors, and a single row with a single vector.
-type tiles struct {
-	four   [3]tileFunc
-	single tileFunc
-}
+// tiles are the kernels for one format: four rows with a vector, and a single row.
+type tiles struct{ four, single tileFunc }
 
 // vector is an engine of assembly, whose sums are held in a number of lanes until the end.
 type vector struct {
@@ -41,28 +37,43 @@ type vector struct {
 }
 
 var avx2 = vector{
-	needs:  "AVX2",
-	lanes:  8,
-	f32:    tiles{[3]tileFunc{tileF32x4x1AVX2, tileF32x4x2AVX2, tileF32x4x3AVX2}, tileF32x1x1AVX2},
-	f16:    tiles{[3]tileFunc{tileF16x4x1AVX2, tileF16x4x2AVX2, tileF16x4x3AVX2}, tileF16x1x1AVX2},
-	bf16:   tiles{[3]tileFunc{tileBF16x4x1AVX2, tileBF16x4x2AVX2, tileBF16x4x3AVX2}, tileBF16x1x1AVX2},
-	reduce: reduceAVX2,
+	needs: "AVX2", lanes: 8, reduce: reduceAVX2,
+	f32:  tiles{tileF32x4AVX2, tileF32x1AVX2},
+	f16:  tiles{tileF16x4AVX2, tileF16x1AVX2},
+	bf16: tiles{tileBF16x4AVX2, tileBF16x1AVX2},
 }
 
 var avx512 = vector{
-	needs:  "AVX-512",
-	lanes:  16,
-	f32:    tiles{[3]tileFunc{tileF32x4x1AVX512, tileF32x4x2AVX512, tileF32x4x3AVX512}, tileF32x1x1AVX512},
-	f16:    tiles{[3]tileFunc{tileF16x4x1AVX512, tileF16x4x2AVX512, tileF16x4x3AVX512}, tileF16x1x1AVX512},
-	bf16:   tiles{[3]tileFunc{tileBF16x4x1AVX512, tileBF16x4x2AVX512, tileBF16x4x3AVX512}, tileBF16x1x1AVX512},
-	reduce: reduceAVX512,
+	needs: "AVX-512", lanes: 16, reduce: reduceAVX512,
+	f32:  tiles{tileF32x4AVX512, tileF32x1AVX512},
+	f16:  tiles{tileF16x4AVX512, tileF16x1AVX512},
+	bf16: tiles{tileBF16x4AVX512, tileBF16x1AVX512},
+}
+
+// blocks are the kernels for the types of integer. wide says that 32 weights share a scale; otherwise 16 do.
+var blocks = map[tensor.Type]struct {
+	wide   bool
+	dot    func(w *byte, rows, blocks int, q *int8, scale, sum, out *float32)
+	decode func(src *byte, blocks int, dst *float32)
+}{
+	tensor.Q4_0:  {true, dotQ4_0AVX2, decodeQ4_0AVX2},
+	tensor.Q4_1:  {true, dotQ4_1AVX2, decodeQ4_1AVX2},
+	tensor.Q5_0:  {true, dotQ5_0AVX2, decodeQ5_0AVX2},
+	tensor.Q5_1:  {true, dotQ5_1AVX2, decodeQ5_1AVX2},
+	tensor.Q8_0:  {true, dotQ8_0AVX2, decodeQ8_0AVX2},
+	tensor.IQ4NL: {true, dotIQ4NLAVX2, decodeIQ4NLAVX2},
+	tensor.MXFP4: {true, dotMXFP4AVX2, decodeMXFP4AVX2},
+	tensor.Q2K:   {false, dotQ2KAVX2, decodeQ2KAVX2},
+	tensor.Q3K:   {false, dotQ3KAVX2, decodeQ3KAVX2},
+	tensor.Q4K:   {true, dotQ4KAVX2, decodeQ4KAVX2},
+	tensor.Q5K:   {true, dotQ5KAVX2, decodeQ5KAVX2},
+	tensor.Q6K:   {false, dotQ6KAVX2, decodeQ6KAVX2},
+	tensor.Q8K:   {true, dotQ8KAVX2, decodeQ8KAVX2},
+	tensor.IQ4XS: {true, dotIQ4XSAVX2, decodeIQ4XSAVX2},
+	tensor.TQ2_0: {true, dotTQ2_0AVX2, decodeTQ2_0AVX2},
 }
 
 func (e *vector) name() string { return e.needs }
-
-// panelCols is how many columns products works on at a time, a multiple of all blocks: eight decoded rows stay in the
-// first-level cache while all vectors pass.
-const panelCols, panelRows = 512, 8
 
 func (e *vector) dots(t tensor.Type, w []byte, x, out []float32, s *scratch) bool {
 	var k *tiles
@@ -104,34 +115,38 @@ func (e *vector) rows(k *tiles, w *byte, stride int, x, out []float32, s *scratc
 		clear(acc)
 		at, n := (*byte)(unsafe.Add(unsafe.Pointer(w), r*stride)), 4
 		if len(out)-r >= 4 {
-			k.four[0](at, stride, &x[0], 0, steps, &acc[0])
+			k.four(at, stride, &x[0], steps, &acc[0])
 		} else {
 			n = 1
-			k.single(at, stride, &x[0], 0, steps, &acc[0])
+			k.single(at, stride, &x[0], steps, &acc[0])
 		}
 		e.reduce(&acc[0], n, &out[r])
 		r += n
 	}
 }
 
-func (e *vector) integerDots(t tensor.Type, w []byte, x activations, out []float32, s *scratch) {
-	blocks := len(x.scale)
-	if t != tensor.Q8_0 || blocks == 0 || len(x.q) != 32*blocks || len(w) != len(out)*blocks*34 {
+func (e *vector) integerDots(t tensor.Type, w []byte, x activations, out []float32, _ *scratch) {
+	n := len(x.q)
+	size, ok := t.Size(int64(n))
+	k, known := blocks[t]
+	if !ok || !known || n == 0 || len(x.scale) != n/32 || len(x.sum16) != n/16 || len(x.sum32) != n/32 || len(out) == 0 || int64(len(w)) != size*int64(len(out)) {
 		panic("kernel: rows of another length than the activations")
 	}
-	acc := grow(&s.lanes, 4*8)
-	for r := 0; r < len(out); {
-		clear(acc)
-		n := 4
-		if len(out)-r >= 4 {
-			dotQ8x4AVX2(&w[r*blocks*34], blocks*34, &x.q[0], &x.scale[0], blocks, &acc[0])
-		} else {
-			n = 1
-			dotQ8x1AVX2(&w[r*blocks*34], blocks*34, &x.q[0], &x.scale[0], blocks, &acc[0])
-		}
-		reduceAVX2(&acc[0], n, &out[r])
-		r += n
+	elements, _ := t.Block()
+	sum := &x.sum16[0]
+	if k.wide {
+		sum = &x.sum32[0]
 	}
+	k.dot(&w[0], len(out), n/elements, &x.q[0], &x.scale[0], sum, &out[0])
+}
+
+// A panel is 16 rows by at most panelCols columns, a multiple of all blocks, so that it stays in the first-level cache while all
+// vectors pass.
+const panelRows, panelCols = 16, 256
+
+// panels are the kernels for one to six vectors.
+var panels = [...]func(panel *float32, cols int, x *float32, xStride int, sums *float32){
+	panelx1AVX2, panelx2AVX2, panelx3AVX2, panelx4AVX2, panelx5AVX2, panelx6AVX2,
 }
 
 func (e *vector) products(t tensor.Type, w []byte, rows int, x []float32, n int, out []float32, s *scratch) error {
@@ -140,79 +155,41 @@ func (e *vector) products(t tensor.Type, w []byte, rows int, x []float32, n int,
 		panic("kernel: a panel of another shape than its vectors")
 	}
 	elements, bytes := t.Block()
-	lanes := grow(&s.lanes, panelRows*n*e.lanes)
+	decoded, panel := grow(&s.values, panelRows*panelCols), grow(&s.panel, panelRows*panelCols)
+	sums := grow(&s.sums, panelRows*n)
 	for top := 0; top < rows; top += panelRows {
 		height := min(panelRows, rows-top)
-		clear(lanes)
-		var panel []float32
-		left, width := 0, 0
-		for ; left < cols; left += width {
-			width = min(panelCols, cols-left)
-			panel = grow(&s.panel, height*width)
+		clear(sums)
+		for left := 0; left < cols; left += panelCols {
+			width := min(panelCols, cols-left)
 			for r := range height {
 				from := (top+r)*size + left/elements*bytes
-				if err := e.decode(t, panel[r*width:(r+1)*width], w[from:from+width/elements*bytes]); err != nil {
+				if err := e.decode(t, decoded[r*panelCols:][:width], w[from:from+width/elements*bytes]); err != nil {
 					return err
 				}
 			}
-			if steps := width / e.lanes; steps > 0 {
-				for p := range pieces(height, n) {
-					k := e.f32.single
-					if p.rows == 4 {
-						k = e.f32.four[p.vectors-1]
-					}
-					first := (*byte)(unsafe.Pointer(&panel[p.row*width]))
-					k(first, width*4, &x[p.vector*cols+left], cols*4, steps, &lanes[p.at*e.lanes])
-				}
+			turn(decoded, panel, width)
+			for i := 0; i < n; i += len(panels) {
+				panels[min(len(panels), n-i)-1](&panel[0], width, &x[i*cols+left], cols*4, &sums[i*panelRows])
 			}
 		}
-		sums := grow(&s.sums, height*n)
-		e.reduce(&lanes[0], height*n, &sums[0])
-		tail := width % e.lanes
-		for p := range pieces(height, n) {
-			for i := range p.vectors {
-				to := out[(p.vector+i)*rows+top+p.row:][:p.rows]
-				copy(to, sums[p.at+i*p.rows:])
-				if tail == 0 {
-					continue
-				}
-				for r := range to {
-					weights, v := panel[(p.row+r+1)*width-tail:], x[(p.vector+i+1)*cols-tail:]
-					for c := range tail {
-						to[r] += weights[c] * v[c]
-					}
-				}
-			}
+		for i := range n {
+			copy(out[i*rows+top:][:height], sums[i*panelRows:])
 		}
 	}
 	return nil
 }
 
-// piece is a part of a panel that one call of a tile computes; at is where its sums begin.
-type piece struct{ row, rows, vector, vectors, at int }
-
-// pieces cuts a panel into tiles. Rows pass fastest, because a few vectors stay in the cache beside all of the rows.
-func pieces(rows, vectors int) iter.Seq[piece] {
-	return func(yield func(piece) bool) {
-		at := 0
-		for i := 0; i < vectors; i += 3 {
-			n := min(3, vectors-i)
-			for r := 0; r < rows; {
-				p := piece{r, 4, i, n, at}
-				if rows-r < 4 {
-					for j := range n {
-						if !yield(piece{r, 1, i + j, 1, at + j}) {
-							return
-						}
-					}
-					r, at = r+1, at+n
-					continue
-				}
-				if !yield(p) {
-					return
-				}
-				r, at = r+4, at+4*n
-			}
+// turn stores the first columns of a decoded panel one after the other. Rows that the matrix does not have are turned too; nobody
+// looks at their sums.
+func turn(decoded, panel []float32, cols int) {
+	steps := cols / 8
+	if steps > 0 {
+		transposeAVX2(&decoded[0], panelCols*4, steps, &panel[0])
+	}
+	for c := 8 * steps; c < cols; c++ {
+		for r := range panelRows {
+			panel[c*panelRows+r] = decoded[r*panelCols+c]
 		}
 	}
 }
@@ -226,20 +203,23 @@ func (e *vector) decode(t tensor.Type, dst []float32, src []byte) error {
 		decodeF16AVX2(&src[0], len(dst)/8, &dst[0])
 	case t == tensor.BF16 && len(dst)%8 == 0:
 		decodeBF16AVX2(&src[0], len(dst)/8, &dst[0])
-	case t == tensor.Q8_0:
-		decodeQ8AVX2(&src[0], len(dst)/32, &dst[0])
 	default:
-		return tensor.Decode(t, dst, src)
+		k, ok := blocks[t]
+		if !ok {
+			return tensor.Decode(t, dst, src)
+		}
+		elements, _ := t.Block()
+		k.decode(&src[0], len(dst)/elements, &dst[0])
 	}
 	return nil
 }
 
 func (e *vector) quantize(x []float32, to activations) {
 	blocks := len(to.scale)
-	if len(x) != 32*blocks || len(to.q) != 32*blocks || blocks == 0 {
+	if len(x) != 32*blocks || len(to.q) != 32*blocks || len(to.sum16) != 2*blocks || len(to.sum32) != blocks || blocks == 0 {
 		panic("kernel: activations of another length than their values")
 	}
-	quantizeAVX2(&x[0], blocks, &to.q[0], &to.scale[0])
+	quantizeAVX2(&x[0], blocks, &to.q[0], &to.scale[0], &to.sum16[0], &to.sum32[0])
 }
 
 func (e *vector) scores(q, k []float32, stride int, out []float32, s *scratch) {

@@ -10,13 +10,19 @@ import (
 	"github.com/carat-hub/carat/inference/tensor"
 )
 
+// least is a difference that subnormal factors can make.
+const least = 1e-37
+
 // near tells whether a and b differ by no more than the rounding of sums of that size, or are both not finite.
 func near(a, b float32, size float64) bool {
+	if math.IsInf(size, 1) {
+		return true
+	}
 	x, y := float64(a), float64(b)
 	if math.IsNaN(x-x) || math.IsNaN(y-y) {
 		return math.IsNaN(x-x) && math.IsNaN(y-y)
 	}
-	return math.Abs(x-y) <= 1e-6*size
+	return math.Abs(x-y) <= 1e-6*size+least
 }
 
 // unaligned returns a copy of x that begins at an odd element and ends where its memory does.
@@ -41,6 +47,26 @@ func extreme(r *rand.Rand, n int) map[string][]float32 {
 		vectors["all tiny"][i] = float32(r.NormFloat64()) * 1e-38
 	}
 	return vectors
+}
+
+// magnitudeOfBlocks bounds the size of what is added up when weights are products less a minimum: each weight of a block counts
+// like the largest.
+func magnitudeOfBlocks(w, x []float32, elements int) float64 {
+	sum, widest := 0.0, 0.0
+	for ; len(w) > 0; w, x = w[elements:], x[elements:] {
+		largest := 0.0
+		for _, v := range w[:elements] {
+			largest = max(largest, math.Abs(float64(v)))
+		}
+		for _, v := range x[:elements] {
+			sum += largest * math.Abs(float64(v))
+			widest = max(widest, math.Abs(float64(v)))
+		}
+	}
+	if largest := max(sum, widest); largest > math.MaxFloat32/1e3 && largest <= math.MaxFloat64 {
+		return math.Inf(1) // so large that one order of sums overflows where another does not
+	}
+	return sum
 }
 
 func magnitude(w, x []float32) float64 {
@@ -81,56 +107,32 @@ func TestEnginesAgree(t *testing.T) {
 				}
 			})
 		}
-		t.Run(e.name()+"/integers", func(t *testing.T) {
+		t.Run(e.name()+"/quantize", func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(1, 2))
-			for blocks := 1; blocks <= 9; blocks++ {
-				n := 32 * blocks
+			for n := 32; n <= 288; n += 32 {
 				for name, x := range extreme(r, n) {
 					want, got := newActivations(n), newActivations(n)
 					plain{}.quantize(x, want)
 					e.quantize(unaligned(x), got)
 					for i := range n {
 						scale := want.scale[i/32]
-						if !near(scale, got.scale[i/32], 0) || near(scale, scale, 0) && !math.IsInf(float64(scale), 0) && !math.IsNaN(float64(scale)) && want.q[i] != got.q[i] {
-							t.Fatalf("%d blocks, %s: element %d (%v) is %d * %v, want %d * %v", blocks, name, i, x[i], got.q[i], got.scale[i/32], want.q[i], scale)
-						}
-					}
-					rows := 1 + blocks%6
-					weights := make([]byte, rows*blocks*34)
-					for i := range weights {
-						weights[i] = byte(r.Uint32()) // all integers, -128 among them
-					}
-					for b := range rows * blocks {
-						binary.LittleEndian.PutUint16(weights[b*34:], tensor.HalfFromFloat(float32(r.NormFloat64())))
-					}
-					if name == "normal" {
-						binary.LittleEndian.PutUint16(weights, []uint16{0x7c00, 0x7e01, 0xfc00, 1, 0x7bff}[blocks%5])
-					}
-					sums, gotSums := make([]float32, rows), make([]float32, rows)
-					plain{}.integerDots(tensor.Q8_0, weights, want, sums, nil)
-					e.integerDots(tensor.Q8_0, unaligned(weights), got, gotSums, &scratch{})
-					decoded := make([]float32, rows*n)
-					if err := tensor.Decode(tensor.Q8_0, decoded, weights); err != nil {
-						t.Fatal(err)
-					}
-					var s scratch
-					products, gotProducts := make([]float32, rows), make([]float32, rows)
-					if err := (plain{}).products(tensor.Q8_0, weights, rows, x, 1, products, &s); err != nil {
-						t.Fatal(err)
-					}
-					if err := e.products(tensor.Q8_0, unaligned(weights), rows, x, 1, gotProducts, &s); err != nil {
-						t.Fatal(err)
-					}
-					for i := range rows {
-						size := magnitude(decoded[i*n:(i+1)*n], x)
-						if !near(sums[i], gotSums[i], size) || !near(products[i], gotProducts[i], size) {
-							t.Fatalf("%d blocks, %s: got %v and %v, want %v and %v", blocks, name, gotSums[i], gotProducts[i], sums[i], products[i])
+						finite := near(scale, scale, 0) && !math.IsInf(float64(scale), 0) && !math.IsNaN(float64(scale))
+						if !near(scale, got.scale[i/32], 0) || finite && (want.q[i] != got.q[i] || want.sum16[i/16] != got.sum16[i/16] || want.sum32[i/32] != got.sum32[i/32]) {
+							t.Fatalf("%d values, %s: element %d (%v) is %d * %v, want %d * %v", n, name, i, x[i], got.q[i], got.scale[i/32], want.q[i], scale)
 						}
 					}
 				}
 			}
 		})
+		for typ := tensor.Invalid; typ < math.MaxUint8; typ++ {
+			if integer(typ) {
+				t.Run(e.name()+"/"+typ.String(), func(t *testing.T) {
+					t.Parallel()
+					checkBlocks(t, e, typ)
+				})
+			}
+		}
 		t.Run(e.name()+"/attention", func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(1, 3))
@@ -167,6 +169,46 @@ func TestEnginesAgree(t *testing.T) {
 	}
 }
 
+// checkBlocks compares the products of one block type with single vectors, as integers, and with several.
+func checkBlocks(t *testing.T, e engine, typ tensor.Type) {
+	r := rand.New(rand.NewPCG(1, uint64(typ)))
+	elements, _ := typ.Block()
+	for blocks := 1; blocks <= 9; blocks++ {
+		n, rows := elements*blocks, 1+blocks*5%19
+		for name, x := range extreme(r, n) {
+			weights, decoded := randomBlocks(t, r, typ, rows*n)
+			q := newActivations(n)
+			plain{}.quantize(x, q)
+			want, got := make([]float32, rows), make([]float32, rows)
+			plain{}.integerDots(typ, weights, q, want, &scratch{})
+			e.integerDots(typ, unaligned(weights), q, got, &scratch{})
+			for i := range rows {
+				if !near(want[i], got[i], magnitudeOfBlocks(decoded[i*n:(i+1)*n], x, elements)) {
+					t.Fatalf("%d blocks, %s: row %d of %d is %v, want %v", blocks, name, i, rows, got[i], want[i])
+				}
+			}
+			const vectors = 8
+			many := make([]float32, 0, vectors*n)
+			for range vectors - 1 {
+				many = append(many, random(r, n)...)
+			}
+			many = append(many, x...)
+			want, got = make([]float32, vectors*rows), make([]float32, vectors*rows)
+			if err := (plain{}).products(typ, weights, rows, many, vectors, want, &scratch{}); err != nil {
+				t.Fatal(err)
+			}
+			if err := e.products(typ, unaligned(weights), rows, unaligned(many), vectors, got, &scratch{}); err != nil {
+				t.Fatal(err)
+			}
+			for i := range want {
+				if !near(want[i], got[i], magnitudeOfBlocks(decoded[i%rows*n:][:n], many[i/rows*n:], elements)) {
+					t.Fatalf("%d blocks, %s: product %d with %d rows is %v, want %v", blocks, name, i, rows, got[i], want[i])
+				}
+			}
+		}
+	}
+}
+
 // TestExponentials compares softmax and SwiGLU, whose exponentials are approximated in registers.
 func TestExponentials(t *testing.T) {
 	t.Parallel()
@@ -199,40 +241,43 @@ func TestExponentials(t *testing.T) {
 	}
 }
 
-// TestDecodeIsExact compares decoding in registers with the reference, for every half-precision value.
+// TestDecodeIsExact compares decoding in registers with the reference: for every half-precision value, and for blocks of random bytes.
 func TestDecodeIsExact(t *testing.T) {
 	t.Parallel()
 	all := make([]byte, 2<<16)
-	blocks := make([]byte, 34<<8)
 	for i := range 1 << 16 {
 		binary.LittleEndian.PutUint16(all[2*i:], uint16(i))
 	}
-	for i := range 1 << 8 {
-		binary.LittleEndian.PutUint16(blocks[34*i:], uint16(i*257))
-		for j := range 32 {
-			blocks[34*i+2+j] = byte(i + 8*j)
+	sources := map[tensor.Type][]byte{tensor.F16: all, tensor.BF16: all, tensor.F32: all}
+	r := rand.New(rand.NewPCG(1, 5))
+	for typ := tensor.Invalid; typ < math.MaxUint8; typ++ {
+		if integer(typ) {
+			_, size := typ.Block()
+			sources[typ] = make([]byte, size*2000)
+			for i := range sources[typ] {
+				sources[typ][i] = byte(r.Uint32())
+			}
 		}
 	}
 	for _, e := range vectorEngines() {
 		v := e.(interface {
 			decode(t tensor.Type, dst []float32, src []byte) error
 		})
-		for _, c := range []struct {
-			typ tensor.Type
-			src []byte
-		}{{tensor.F16, all}, {tensor.BF16, all}, {tensor.F16, all[:26]}, {tensor.Q8_0, blocks}, {tensor.F32, all}} {
-			elements, bytes := c.typ.Block()
-			n := len(c.src) / bytes * elements
-			want, got := make([]float32, n), make([]float32, n)
-			if err := tensor.Decode(c.typ, want, c.src); err != nil {
-				t.Fatal(err)
-			}
-			if err := v.decode(c.typ, got, unaligned(c.src)); err != nil {
-				t.Fatal(err)
-			}
-			for i := range want {
-				if want[i] != got[i] && (want[i] == want[i] || got[i] == got[i]) {
-					t.Fatalf("%s %s: element %d is %v, want %v", e.name(), c.typ, i, got[i], want[i])
+		for typ, src := range sources {
+			elements, bytes := typ.Block()
+			for _, count := range []int{len(src) / bytes, 13} {
+				src := src[:count*bytes]
+				want, got := make([]float32, count*elements), make([]float32, count*elements)
+				if err := tensor.Decode(typ, want, src); err != nil {
+					t.Fatal(err)
+				}
+				if err := v.decode(typ, got, unaligned(src)); err != nil {
+					t.Fatal(err)
+				}
+				for i := range want {
+					if want[i] != got[i] && (want[i] == want[i] || got[i] == got[i]) {
+						t.Fatalf("%s %s: element %d is %v, want %v", e.name(), typ, i, got[i], want[i])
+					}
 				}
 			}
 		}
@@ -245,11 +290,14 @@ func TestEnginesCheckLengths(t *testing.T) {
 	for _, e := range vectorEngines() {
 		x := make([]float32, 64)
 		for i, call := range []func(){
+			func() { e.integerDots(tensor.Q4K, make([]byte, 144), newActivations(128), x[:1], &scratch{}) },
+			func() { e.integerDots(tensor.Q4K, make([]byte, 144), newActivations(256), nil, &scratch{}) },
+			func() { e.integerDots(tensor.TQ1_0, make([]byte, 54), newActivations(256), x[:1], &scratch{}) },
 			func() { e.dots(tensor.F16, make([]byte, 255), x, x[:2], &scratch{}) },
 			func() { e.dots(tensor.F32, nil, nil, x[:2], &scratch{}) },
 			func() { e.integerDots(tensor.Q8_0, make([]byte, 67), newActivations(64), x[:1], &scratch{}) },
 			func() {
-				e.integerDots(tensor.Q8_0, make([]byte, 68), activations{make([]int16, 63), x[:2]}, x[:1], &scratch{})
+				e.integerDots(tensor.Q8_0, make([]byte, 68), activations{make([]int8, 63), x[:2], x[:4], x[:2]}, x[:1], &scratch{})
 			},
 			func() { e.quantize(x, newActivations(32)) },
 			func() { e.scores(x[:32], x, 33, x[:2], &scratch{}) },

@@ -115,14 +115,20 @@ func checkMul(t *testing.T, e engine, typ tensor.Type, rows, cols int) {
 					}
 				}
 				for i, got := range y {
+					// Few vectors and many are added up in another order.
 					bound := 0.0
-					if integer(typ) && n <= fewVectors {
-						// Half a step of each activation, and the rounding of sums.
+					if n <= fewVectors {
 						for c := range cols {
-							w, v := 0.5*float64(weights[i%rows*cols+c]), x[i/rows*cols+c]
+							bound += 1e-6 * math.Abs(0.5*float64(weights[i%rows*cols+c])*float64(x[i/rows*cols+c]))
+						}
+					}
+					if integer(typ) && n <= fewVectors {
+						// Half a step of each activation.
+						for c := range cols {
+							w := 0.5 * float64(weights[i%rows*cols+c])
 							block := x[i/rows*cols+c/32*32:][:32]
-							step := float64(max(slices.Max(block), -slices.Min(block))) / 32767
-							bound += math.Abs(w)*step/2 + 1e-6*math.Abs(w*float64(v))
+							step := float64(max(slices.Max(block), -slices.Min(block))) / 127
+							bound += math.Abs(w) * step / 2
 						}
 					}
 					if want := all[i]; got != want && !(math.Abs(float64(got-want)) <= bound) {
@@ -211,7 +217,7 @@ func TestPool(t *testing.T) {
 	}
 }
 
-// TestAttentionAgreesWithFloat64 compares with softmax(q·k/scale)·v written out.
+// TestAttentionAgreesWithFloat64 compares with softmax(q·k/scale)·v written out, causal and both ways with a bias by distance.
 func TestAttentionAgreesWithFloat64(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(3, 4))
@@ -219,10 +225,18 @@ func TestAttentionAgreesWithFloat64(t *testing.T) {
 	q, k, v := random(r, n*heads*dim), random(r, (first+n)*kvHeads*dim), random(r, (first+n)*kvHeads*dim)
 	pool := NewPool(3)
 	defer pool.Close()
-	for i := range 4 * len(engines()) {
-		window := []int{0, 1, 3, 100}[i%4]
-		a := NewAttention(pool, Attention{Heads: heads, KVHeads: kvHeads, HeadDim: dim, Scale: 0.3, Window: window}, first+n)
-		a.engine = engines()[i/4]
+	const behind, reach = 2, 2
+	bias := random(r, heads*(2*reach+1))
+	k, v = append(k, random(r, behind*kvHeads*dim)...), append(v, random(r, behind*kvHeads*dim)...)
+	for i := range 8 * len(engines()) {
+		window, both := []int{0, 1, 3, 100}[i%4], i/4%2 == 1
+		a := NewAttention(pool, Attention{
+			Heads: heads, KVHeads: kvHeads, HeadDim: dim, Scale: 0.3, Window: window, Bidirectional: both,
+		}, first+n+behind)
+		if both {
+			a.Bias = bias
+		}
+		a.engine = engines()[i/8]
 		out := make([]float32, n*heads*dim)
 		if err := a.Run(q, k, v, out, first, n); err != nil {
 			t.Fatal(err)
@@ -232,15 +246,21 @@ func TestAttentionAgreesWithFloat64(t *testing.T) {
 				kv := h / (heads / kvHeads) * dim
 				var total float64
 				want := make([]float64, dim)
-				for j := 0; j <= first+i; j++ {
-					if window > 0 && first+i-j >= window {
+				for j := range first + n + behind {
+					far := j - first - i
+					switch {
+					case both && window > 0 && (far > window/2 || -far > window/2), !both && (far > 0 || window > 0 && -far >= window):
 						continue
 					}
 					var score float64
 					for c := range dim {
 						score += float64(q[(i*heads+h)*dim+c]) * float64(k[j*kvHeads*dim+kv+c])
 					}
-					e := math.Exp(score * 0.3)
+					score *= 0.3
+					if both {
+						score += float64(bias[h*(2*reach+1)+min(max(far, -reach), reach)+reach])
+					}
+					e := math.Exp(score)
 					total += e
 					for c := range dim {
 						want[c] += e * float64(v[j*kvHeads*dim+kv+c])
@@ -248,12 +268,12 @@ func TestAttentionAgreesWithFloat64(t *testing.T) {
 				}
 				for c := range dim {
 					if got := float64(out[(i*heads+h)*dim+c]); math.Abs(got-want[c]/total) > 1e-5 {
-						t.Fatalf("window %d, query %d, head %d: got %v, want %v", window, i, h, got, want[c]/total)
+						t.Fatalf("window %d, both ways %v, query %d, head %d: got %v, want %v", window, both, i, h, got, want[c]/total)
 					}
 				}
 			}
 		}
-		if err := a.Run(q, k, v, out, first+1, n); err == nil {
+		if err := a.Run(q, k, v, out, first+behind+1, n); err == nil {
 			t.Error("attention beyond its buffers was accepted")
 		}
 	}
@@ -269,7 +289,9 @@ func TestRope(t *testing.T) {
 	near := cmp.Comparer(func(a, b float32) bool { return math.Abs(float64(a-b)) < 1e-6 })
 	for _, adjacent := range []bool{true, false} {
 		rope := Rope{Adjacent: adjacent, Frequencies: RopeFrequencies(100, 4)}
-		rope.Prepare(1, 2)
+		rope.Prepare(7, 1)
+		rope.Extend(1, 2)
+		rope = *rope.From(1)
 		x := []float32{1, 2, 3, 4, 5, 1, 2, 3, 4, 5} // two heads of five, the last element of each is not rotated
 		rope.Apply(x, 5, 1)
 		want := []float32{0, 0, 0, 0, 5}

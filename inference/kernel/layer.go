@@ -75,6 +75,11 @@ func RopeFrequencies(base float64, dim int) []float64 {
 // Prepare computes the angles of n positions from first on for Apply.
 func (r *Rope) Prepare(first, n int) {
 	r.cos, r.sin = r.cos[:0], r.sin[:0]
+	r.Extend(first, n)
+}
+
+// Extend computes the angles of n more positions, which come after those that are prepared.
+func (r *Rope) Extend(first, n int) {
 	scale := r.Scale
 	if scale == 0 {
 		scale = 1
@@ -85,6 +90,13 @@ func (r *Rope) Prepare(first, n int) {
 			r.sin, r.cos = append(r.sin, scale*float32(sin)), append(r.cos, scale*float32(cos))
 		}
 	}
+}
+
+// From returns an embedding whose prepared positions are those of r from the i-th on, until the next Prepare or Extend of r.
+func (r *Rope) From(i int) *Rope {
+	part, at := *r, i*len(r.Frequencies)
+	part.cos, part.sin = r.cos[at:], r.sin[at:]
+	return &part
 }
 
 // Apply rotates each head of x, whose length is a multiple of headDim, for the i-th of the prepared positions.

@@ -105,13 +105,13 @@ func newProduct(pool *Pool, e engine) *Product {
 
 const (
 	// unitRows is how many rows of a matrix are computed together.
-	unitRows = 8
+	unitRows = 16
 	// fewVectors is up to which number of vectors it is faster to multiply each with encoded rows than to decode those.
 	fewVectors = 4
 )
 
 // Mul sets y[i*m.Rows+r] to the dot product of row r of m and x[i*m.Cols:(i+1)*m.Cols], times m.Scale, plus bias[r] when bias is not nil,
-// for i from 0 to n-1. A few vectors and block types are multiplied as integers, x with 16 bits.
+// for i from 0 to n-1. A few vectors and block types are multiplied as integers, x with 8 bits.
 func (p *Product) Mul(m *Matrix, bias, x []float32, n int, y []float32) error {
 	if len(x) < n*m.Cols || len(y) < n*m.Rows || bias != nil && len(bias) != m.Rows {
 		return fmt.Errorf("multiply %d x %d by %d vectors in %d elements into %d", m.Rows, m.Cols, n, len(x), len(y))
@@ -122,7 +122,7 @@ func (p *Product) Mul(m *Matrix, bias, x []float32, n int, y []float32) error {
 	x = x[:n*m.Cols]
 	p.m, p.bias, p.x, p.y, p.n = m, bias, x, y, n
 	if n <= fewVectors && integer(m.Type) {
-		p.integers = activations{grow(&p.integers.q, len(x)), grow(&p.integers.scale, len(x)/32)}
+		p.integers.resize(len(x))
 		p.engine.quantize(x, p.integers)
 	}
 	return p.pool.Run(p, (m.Rows+unitRows-1)/unitRows)
@@ -162,8 +162,7 @@ func (p *Product) unit(w []byte, rows int, out []float32, s *scratch) error {
 		for i := range p.n {
 			switch to := out[i*rows : (i+1)*rows]; {
 			case integer(m.Type):
-				q, scale := p.integers.q[i*m.Cols:(i+1)*m.Cols], p.integers.scale[i*m.Cols/32:(i+1)*m.Cols/32]
-				p.engine.integerDots(m.Type, w, activations{q, scale}, to, s)
+				p.engine.integerDots(m.Type, w, p.integers.slice(i*m.Cols, (i+1)*m.Cols), to, s)
 			case !p.engine.dots(m.Type, w, p.x[i*m.Cols:(i+1)*m.Cols], to, s):
 				return p.engine.products(m.Type, w, rows, p.x, p.n, out, s)
 			}

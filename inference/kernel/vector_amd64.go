@@ -4,150 +4,230 @@
 
 package kernel
 
-// tileF32x4x3AVX2 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
+// tileF32x4AVX2 adds the products of whole registers to the lanes of acc, which is {rows, lanes}. wStride is in bytes; steps is not 0.
 //
 //go:noescape
-func tileF32x4x3AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+func tileF32x4AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 
-// tileF32x4x2AVX2 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
+// tileF32x1AVX2 adds the products of whole registers to the lanes of acc, which is {rows, lanes}. wStride is in bytes; steps is not 0.
 //
 //go:noescape
-func tileF32x4x2AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+func tileF32x1AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 
-// tileF32x4x1AVX2 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
+// tileF16x4AVX2 adds the products of whole registers to the lanes of acc, which is {rows, lanes}. wStride is in bytes; steps is not 0.
 //
 //go:noescape
-func tileF32x4x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+func tileF16x4AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 
-// tileF32x1x1AVX2 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
+// tileF16x1AVX2 adds the products of whole registers to the lanes of acc, which is {rows, lanes}. wStride is in bytes; steps is not 0.
 //
 //go:noescape
-func tileF32x1x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+func tileF16x1AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 
-// tileF16x4x3AVX2 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
+// tileBF16x4AVX2 adds the products of whole registers to the lanes of acc, which is {rows, lanes}. wStride is in bytes; steps is not 0.
 //
 //go:noescape
-func tileF16x4x3AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+func tileBF16x4AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 
-// tileF16x4x2AVX2 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
+// tileBF16x1AVX2 adds the products of whole registers to the lanes of acc, which is {rows, lanes}. wStride is in bytes; steps is not 0.
 //
 //go:noescape
-func tileF16x4x2AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-
-// tileF16x4x1AVX2 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
-//
-//go:noescape
-func tileF16x4x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-
-// tileF16x1x1AVX2 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
-//
-//go:noescape
-func tileF16x1x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-
-// tileBF16x4x3AVX2 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
-//
-//go:noescape
-func tileBF16x4x3AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-
-// tileBF16x4x2AVX2 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
-//
-//go:noescape
-func tileBF16x4x2AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-
-// tileBF16x4x1AVX2 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
-//
-//go:noescape
-func tileBF16x4x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-
-// tileBF16x1x1AVX2 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
-//
-//go:noescape
-func tileBF16x1x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+func tileBF16x1AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 
 // reduceAVX2 sets out[i] to the sum of the i-th group of lanes of acc. n is not 0.
 //
 //go:noescape
 func reduceAVX2(acc *float32, n int, out *float32)
 
-// tileF32x4x3AVX512 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
+// tileF32x4AVX512 adds the products of whole registers to the lanes of acc, which is {rows, lanes}. wStride is in bytes; steps is not 0.
 //
 //go:noescape
-func tileF32x4x3AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+func tileF32x4AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 
-// tileF32x4x2AVX512 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
+// tileF32x1AVX512 adds the products of whole registers to the lanes of acc, which is {rows, lanes}. wStride is in bytes; steps is not 0.
 //
 //go:noescape
-func tileF32x4x2AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+func tileF32x1AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 
-// tileF32x4x1AVX512 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
+// tileF16x4AVX512 adds the products of whole registers to the lanes of acc, which is {rows, lanes}. wStride is in bytes; steps is not 0.
 //
 //go:noescape
-func tileF32x4x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+func tileF16x4AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 
-// tileF32x1x1AVX512 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
+// tileF16x1AVX512 adds the products of whole registers to the lanes of acc, which is {rows, lanes}. wStride is in bytes; steps is not 0.
 //
 //go:noescape
-func tileF32x1x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+func tileF16x1AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 
-// tileF16x4x3AVX512 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
+// tileBF16x4AVX512 adds the products of whole registers to the lanes of acc, which is {rows, lanes}. wStride is in bytes; steps is not 0.
 //
 //go:noescape
-func tileF16x4x3AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+func tileBF16x4AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 
-// tileF16x4x2AVX512 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
+// tileBF16x1AVX512 adds the products of whole registers to the lanes of acc, which is {rows, lanes}. wStride is in bytes; steps is not 0.
 //
 //go:noescape
-func tileF16x4x2AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-
-// tileF16x4x1AVX512 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
-//
-//go:noescape
-func tileF16x4x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-
-// tileF16x1x1AVX512 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
-//
-//go:noescape
-func tileF16x1x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-
-// tileBF16x4x3AVX512 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
-//
-//go:noescape
-func tileBF16x4x3AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-
-// tileBF16x4x2AVX512 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
-//
-//go:noescape
-func tileBF16x4x2AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-
-// tileBF16x4x1AVX512 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
-//
-//go:noescape
-func tileBF16x4x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-
-// tileBF16x1x1AVX512 adds the products of whole registers to the lanes of acc, which is {cols, rows, lanes}. Strides are in bytes; steps is not 0.
-//
-//go:noescape
-func tileBF16x1x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+func tileBF16x1AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 
 // reduceAVX512 sets out[i] to the sum of the i-th group of lanes of acc. n is not 0.
 //
 //go:noescape
 func reduceAVX512(acc *float32, n int, out *float32)
 
-// dotQ8x4AVX2 adds the products of blocks of 32 to the eight lanes of each row in acc. blocks is not 0.
+// dotQ8_0AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func dotQ8x4AVX2(w *byte, wStride int, q *int16, scale *float32, blocks int, acc *float32)
+func dotQ8_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// dotQ8x1AVX2 adds the products of blocks of 32 to the eight lanes of each row in acc. blocks is not 0.
+// decodeQ8_0AVX2 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func dotQ8x1AVX2(w *byte, wStride int, q *int16, scale *float32, blocks int, acc *float32)
+func decodeQ8_0AVX2(src *byte, blocks int, dst *float32)
 
-// quantizeAVX2 rounds blocks of 32 to multiples of a 32767th of the largest of each. blocks is not 0.
+// dotQ4_0AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
-func quantizeAVX2(x *float32, blocks int, q *int16, scale *float32)
+func dotQ4_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ4_0AVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ4_0AVX2(src *byte, blocks int, dst *float32)
+
+// dotQ4_1AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ4_1AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ4_1AVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ4_1AVX2(src *byte, blocks int, dst *float32)
+
+// dotQ5_0AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ5_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ5_0AVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ5_0AVX2(src *byte, blocks int, dst *float32)
+
+// dotQ5_1AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ5_1AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ5_1AVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ5_1AVX2(src *byte, blocks int, dst *float32)
+
+// dotIQ4NLAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ4NLAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ4NLAVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ4NLAVX2(src *byte, blocks int, dst *float32)
+
+// dotMXFP4AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotMXFP4AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeMXFP4AVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeMXFP4AVX2(src *byte, blocks int, dst *float32)
+
+// dotQ2KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ2KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ2KAVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ2KAVX2(src *byte, blocks int, dst *float32)
+
+// dotQ3KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ3KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ3KAVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ3KAVX2(src *byte, blocks int, dst *float32)
+
+// dotQ4KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ4KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ4KAVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ4KAVX2(src *byte, blocks int, dst *float32)
+
+// dotQ5KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ5KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ5KAVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ5KAVX2(src *byte, blocks int, dst *float32)
+
+// dotQ6KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ6KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ6KAVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ6KAVX2(src *byte, blocks int, dst *float32)
+
+// dotQ8KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ8KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ8KAVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ8KAVX2(src *byte, blocks int, dst *float32)
+
+// dotIQ4XSAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ4XSAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ4XSAVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ4XSAVX2(src *byte, blocks int, dst *float32)
+
+// dotTQ2_0AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotTQ2_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeTQ2_0AVX2 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeTQ2_0AVX2(src *byte, blocks int, dst *float32)
+
+// quantizeAVX2 rounds blocks of 32 to multiples of a 127th of the largest of each, and sets the sums of each 16 and 32. blocks is not 0.
+//
+//go:noescape
+func quantizeAVX2(x *float32, blocks int, q *int8, scale *float32, sums16 *float32, sums32 *float32)
 
 // decodeF16AVX2 turns eight elements per step into float32. steps is not 0.
 //
@@ -159,10 +239,40 @@ func decodeF16AVX2(src *byte, steps int, dst *float32)
 //go:noescape
 func decodeBF16AVX2(src *byte, steps int, dst *float32)
 
-// decodeQ8AVX2 turns Q8_0 blocks into float32. blocks is not 0.
+// panelx1AVX2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
 //
 //go:noescape
-func decodeQ8AVX2(src *byte, blocks int, dst *float32)
+func panelx1AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx2AVX2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx2AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx3AVX2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx3AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx4AVX2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx4AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx5AVX2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx5AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx6AVX2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx6AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// transposeAVX2 stores eight columns per step of 16 rows, which lie stride bytes apart, as {columns, 16}. steps is not 0.
+//
+//go:noescape
+func transposeAVX2(src *float32, stride int, steps int, panel *float32)
 
 // mixx8AVX2 sets 8 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.
 //

@@ -4,129 +4,17 @@
 
 #include "textflag.h"
 
-// func tileF32x4x3AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, FMA3
-TEXT ·tileF32x4x3AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
-	VMOVUPS 128(R8), Y4
-	VMOVUPS 160(R8), Y5
-	VMOVUPS 192(R8), Y6
-	VMOVUPS 224(R8), Y7
-	VMOVUPS 256(R8), Y8
-	VMOVUPS 288(R8), Y9
-	VMOVUPS 320(R8), Y10
-	VMOVUPS 352(R8), Y11
-
-next:
-	VMOVUPS     (BX), Y12
-	VMOVUPS     (BX)(SI*1), Y13
-	VMOVUPS     (BX)(SI*2), Y14
-	VMOVUPS     (AX), Y15
-	VFMADD231PS Y12, Y15, Y0
-	VFMADD231PS Y13, Y15, Y4
-	VFMADD231PS Y14, Y15, Y8
-	VMOVUPS     (AX)(CX*1), Y15
-	VFMADD231PS Y12, Y15, Y1
-	VFMADD231PS Y13, Y15, Y5
-	VFMADD231PS Y14, Y15, Y9
-	VMOVUPS     (AX)(CX*2), Y15
-	VFMADD231PS Y12, Y15, Y2
-	VFMADD231PS Y13, Y15, Y6
-	VFMADD231PS Y14, Y15, Y10
-	VMOVUPS     (AX)(DX*1), Y15
-	VFMADD231PS Y12, Y15, Y3
-	VFMADD231PS Y13, Y15, Y7
-	VFMADD231PS Y14, Y15, Y11
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Y0, (R8)
-	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     Y2, 64(R8)
-	VMOVUPS     Y3, 96(R8)
-	VMOVUPS     Y4, 128(R8)
-	VMOVUPS     Y5, 160(R8)
-	VMOVUPS     Y6, 192(R8)
-	VMOVUPS     Y7, 224(R8)
-	VMOVUPS     Y8, 256(R8)
-	VMOVUPS     Y9, 288(R8)
-	VMOVUPS     Y10, 320(R8)
-	VMOVUPS     Y11, 352(R8)
-	VZEROUPPER
-	RET
-
-// func tileF32x4x2AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, FMA3
-TEXT ·tileF32x4x2AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
-	VMOVUPS 128(R8), Y4
-	VMOVUPS 160(R8), Y5
-	VMOVUPS 192(R8), Y6
-	VMOVUPS 224(R8), Y7
-
-next:
-	VMOVUPS     (BX), Y8
-	VMOVUPS     (BX)(SI*1), Y9
-	VMOVUPS     (AX), Y10
-	VFMADD231PS Y8, Y10, Y0
-	VFMADD231PS Y9, Y10, Y4
-	VMOVUPS     (AX)(CX*1), Y10
-	VFMADD231PS Y8, Y10, Y1
-	VFMADD231PS Y9, Y10, Y5
-	VMOVUPS     (AX)(CX*2), Y10
-	VFMADD231PS Y8, Y10, Y2
-	VFMADD231PS Y9, Y10, Y6
-	VMOVUPS     (AX)(DX*1), Y10
-	VFMADD231PS Y8, Y10, Y3
-	VFMADD231PS Y9, Y10, Y7
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Y0, (R8)
-	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     Y2, 64(R8)
-	VMOVUPS     Y3, 96(R8)
-	VMOVUPS     Y4, 128(R8)
-	VMOVUPS     Y5, 160(R8)
-	VMOVUPS     Y6, 192(R8)
-	VMOVUPS     Y7, 224(R8)
-	VZEROUPPER
-	RET
-
-// func tileF32x4x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF32x4AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tileF32x4x1AVX2(SB), NOSPLIT, $0-48
+TEXT ·tileF32x4AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	LEAQ    (AX)(CX*4), BX
 	LEAQ    (CX)(CX*2), SI
 	MOVQ    x+16(FP), DI
-	MOVQ    xStride+24(FP), R8
-	MOVQ    steps+32(FP), R8
-	MOVQ    acc+40(FP), R9
+	MOVQ    steps+24(FP), R8
+	MOVQ    acc+32(FP), R9
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMOVUPS 64(R9), Y2
@@ -146,9 +34,9 @@ next:
 	PREFETCHT0  (BX)(SI*1)
 	VMOVUPS     (AX)(DX*1), Y5
 	VFMADD231PS Y4, Y5, Y3
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, BX
-	ADDQ        $0x20, DI
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, BX
+	ADDQ        $0x00000020, DI
 	DECQ        R8
 	JNZ         next
 	VMOVUPS     Y0, (R9)
@@ -158,16 +46,15 @@ next:
 	VZEROUPPER
 	RET
 
-// func tileF32x1x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF32x1AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, FMA3, MMX+
-TEXT ·tileF32x1x1AVX2(SB), NOSPLIT, $0-48
+TEXT ·tileF32x1AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (AX)(CX*4), CX
 	MOVQ    x+16(FP), DX
-	MOVQ    xStride+24(FP), BX
-	MOVQ    steps+32(FP), BX
-	MOVQ    acc+40(FP), SI
+	MOVQ    steps+24(FP), BX
+	MOVQ    acc+32(FP), SI
 	VMOVUPS (SI), Y0
 
 next:
@@ -175,138 +62,26 @@ next:
 	PREFETCHT0  (CX)
 	VMOVUPS     (AX), Y2
 	VFMADD231PS Y1, Y2, Y0
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, CX
-	ADDQ        $0x20, DX
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000020, DX
 	DECQ        BX
 	JNZ         next
 	VMOVUPS     Y0, (SI)
 	VZEROUPPER
 	RET
 
-// func tileF16x4x3AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, F16C, FMA3
-TEXT ·tileF16x4x3AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
-	VMOVUPS 128(R8), Y4
-	VMOVUPS 160(R8), Y5
-	VMOVUPS 192(R8), Y6
-	VMOVUPS 224(R8), Y7
-	VMOVUPS 256(R8), Y8
-	VMOVUPS 288(R8), Y9
-	VMOVUPS 320(R8), Y10
-	VMOVUPS 352(R8), Y11
-
-next:
-	VMOVUPS     (BX), Y12
-	VMOVUPS     (BX)(SI*1), Y13
-	VMOVUPS     (BX)(SI*2), Y14
-	VCVTPH2PS   (AX), Y15
-	VFMADD231PS Y12, Y15, Y0
-	VFMADD231PS Y13, Y15, Y4
-	VFMADD231PS Y14, Y15, Y8
-	VCVTPH2PS   (AX)(CX*1), Y15
-	VFMADD231PS Y12, Y15, Y1
-	VFMADD231PS Y13, Y15, Y5
-	VFMADD231PS Y14, Y15, Y9
-	VCVTPH2PS   (AX)(CX*2), Y15
-	VFMADD231PS Y12, Y15, Y2
-	VFMADD231PS Y13, Y15, Y6
-	VFMADD231PS Y14, Y15, Y10
-	VCVTPH2PS   (AX)(DX*1), Y15
-	VFMADD231PS Y12, Y15, Y3
-	VFMADD231PS Y13, Y15, Y7
-	VFMADD231PS Y14, Y15, Y11
-	ADDQ        $0x10, AX
-	ADDQ        $0x20, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Y0, (R8)
-	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     Y2, 64(R8)
-	VMOVUPS     Y3, 96(R8)
-	VMOVUPS     Y4, 128(R8)
-	VMOVUPS     Y5, 160(R8)
-	VMOVUPS     Y6, 192(R8)
-	VMOVUPS     Y7, 224(R8)
-	VMOVUPS     Y8, 256(R8)
-	VMOVUPS     Y9, 288(R8)
-	VMOVUPS     Y10, 320(R8)
-	VMOVUPS     Y11, 352(R8)
-	VZEROUPPER
-	RET
-
-// func tileF16x4x2AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, F16C, FMA3
-TEXT ·tileF16x4x2AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
-	VMOVUPS 128(R8), Y4
-	VMOVUPS 160(R8), Y5
-	VMOVUPS 192(R8), Y6
-	VMOVUPS 224(R8), Y7
-
-next:
-	VMOVUPS     (BX), Y8
-	VMOVUPS     (BX)(SI*1), Y9
-	VCVTPH2PS   (AX), Y10
-	VFMADD231PS Y8, Y10, Y0
-	VFMADD231PS Y9, Y10, Y4
-	VCVTPH2PS   (AX)(CX*1), Y10
-	VFMADD231PS Y8, Y10, Y1
-	VFMADD231PS Y9, Y10, Y5
-	VCVTPH2PS   (AX)(CX*2), Y10
-	VFMADD231PS Y8, Y10, Y2
-	VFMADD231PS Y9, Y10, Y6
-	VCVTPH2PS   (AX)(DX*1), Y10
-	VFMADD231PS Y8, Y10, Y3
-	VFMADD231PS Y9, Y10, Y7
-	ADDQ        $0x10, AX
-	ADDQ        $0x20, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Y0, (R8)
-	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     Y2, 64(R8)
-	VMOVUPS     Y3, 96(R8)
-	VMOVUPS     Y4, 128(R8)
-	VMOVUPS     Y5, 160(R8)
-	VMOVUPS     Y6, 192(R8)
-	VMOVUPS     Y7, 224(R8)
-	VZEROUPPER
-	RET
-
-// func tileF16x4x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF16x4AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·tileF16x4x1AVX2(SB), NOSPLIT, $0-48
+TEXT ·tileF16x4AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	LEAQ    (AX)(CX*4), BX
 	LEAQ    (CX)(CX*2), SI
 	MOVQ    x+16(FP), DI
-	MOVQ    xStride+24(FP), R8
-	MOVQ    steps+32(FP), R8
-	MOVQ    acc+40(FP), R9
+	MOVQ    steps+24(FP), R8
+	MOVQ    acc+32(FP), R9
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMOVUPS 64(R9), Y2
@@ -326,9 +101,9 @@ next:
 	PREFETCHT0  (BX)(SI*1)
 	VCVTPH2PS   (AX)(DX*1), Y5
 	VFMADD231PS Y4, Y5, Y3
-	ADDQ        $0x10, AX
-	ADDQ        $0x10, BX
-	ADDQ        $0x20, DI
+	ADDQ        $0x00000010, AX
+	ADDQ        $0x00000010, BX
+	ADDQ        $0x00000020, DI
 	DECQ        R8
 	JNZ         next
 	VMOVUPS     Y0, (R9)
@@ -338,16 +113,15 @@ next:
 	VZEROUPPER
 	RET
 
-// func tileF16x1x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF16x1AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, F16C, FMA3, MMX+
-TEXT ·tileF16x1x1AVX2(SB), NOSPLIT, $0-48
+TEXT ·tileF16x1AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (AX)(CX*4), CX
 	MOVQ    x+16(FP), DX
-	MOVQ    xStride+24(FP), BX
-	MOVQ    steps+32(FP), BX
-	MOVQ    acc+40(FP), SI
+	MOVQ    steps+24(FP), BX
+	MOVQ    acc+32(FP), SI
 	VMOVUPS (SI), Y0
 
 next:
@@ -355,146 +129,26 @@ next:
 	PREFETCHT0  (CX)
 	VCVTPH2PS   (AX), Y2
 	VFMADD231PS Y1, Y2, Y0
-	ADDQ        $0x10, AX
-	ADDQ        $0x10, CX
-	ADDQ        $0x20, DX
+	ADDQ        $0x00000010, AX
+	ADDQ        $0x00000010, CX
+	ADDQ        $0x00000020, DX
 	DECQ        BX
 	JNZ         next
 	VMOVUPS     Y0, (SI)
 	VZEROUPPER
 	RET
 
-// func tileBF16x4x3AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·tileBF16x4x3AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
-	VMOVUPS 128(R8), Y4
-	VMOVUPS 160(R8), Y5
-	VMOVUPS 192(R8), Y6
-	VMOVUPS 224(R8), Y7
-	VMOVUPS 256(R8), Y8
-	VMOVUPS 288(R8), Y9
-	VMOVUPS 320(R8), Y10
-	VMOVUPS 352(R8), Y11
-
-next:
-	VMOVUPS     (BX), Y12
-	VMOVUPS     (BX)(SI*1), Y13
-	VMOVUPS     (BX)(SI*2), Y14
-	VPMOVZXWD   (AX), Y15
-	VPSLLD      $0x10, Y15, Y15
-	VFMADD231PS Y12, Y15, Y0
-	VFMADD231PS Y13, Y15, Y4
-	VFMADD231PS Y14, Y15, Y8
-	VPMOVZXWD   (AX)(CX*1), Y15
-	VPSLLD      $0x10, Y15, Y15
-	VFMADD231PS Y12, Y15, Y1
-	VFMADD231PS Y13, Y15, Y5
-	VFMADD231PS Y14, Y15, Y9
-	VPMOVZXWD   (AX)(CX*2), Y15
-	VPSLLD      $0x10, Y15, Y15
-	VFMADD231PS Y12, Y15, Y2
-	VFMADD231PS Y13, Y15, Y6
-	VFMADD231PS Y14, Y15, Y10
-	VPMOVZXWD   (AX)(DX*1), Y15
-	VPSLLD      $0x10, Y15, Y15
-	VFMADD231PS Y12, Y15, Y3
-	VFMADD231PS Y13, Y15, Y7
-	VFMADD231PS Y14, Y15, Y11
-	ADDQ        $0x10, AX
-	ADDQ        $0x20, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Y0, (R8)
-	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     Y2, 64(R8)
-	VMOVUPS     Y3, 96(R8)
-	VMOVUPS     Y4, 128(R8)
-	VMOVUPS     Y5, 160(R8)
-	VMOVUPS     Y6, 192(R8)
-	VMOVUPS     Y7, 224(R8)
-	VMOVUPS     Y8, 256(R8)
-	VMOVUPS     Y9, 288(R8)
-	VMOVUPS     Y10, 320(R8)
-	VMOVUPS     Y11, 352(R8)
-	VZEROUPPER
-	RET
-
-// func tileBF16x4x2AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·tileBF16x4x2AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Y0
-	VMOVUPS 32(R8), Y1
-	VMOVUPS 64(R8), Y2
-	VMOVUPS 96(R8), Y3
-	VMOVUPS 128(R8), Y4
-	VMOVUPS 160(R8), Y5
-	VMOVUPS 192(R8), Y6
-	VMOVUPS 224(R8), Y7
-
-next:
-	VMOVUPS     (BX), Y8
-	VMOVUPS     (BX)(SI*1), Y9
-	VPMOVZXWD   (AX), Y10
-	VPSLLD      $0x10, Y10, Y10
-	VFMADD231PS Y8, Y10, Y0
-	VFMADD231PS Y9, Y10, Y4
-	VPMOVZXWD   (AX)(CX*1), Y10
-	VPSLLD      $0x10, Y10, Y10
-	VFMADD231PS Y8, Y10, Y1
-	VFMADD231PS Y9, Y10, Y5
-	VPMOVZXWD   (AX)(CX*2), Y10
-	VPSLLD      $0x10, Y10, Y10
-	VFMADD231PS Y8, Y10, Y2
-	VFMADD231PS Y9, Y10, Y6
-	VPMOVZXWD   (AX)(DX*1), Y10
-	VPSLLD      $0x10, Y10, Y10
-	VFMADD231PS Y8, Y10, Y3
-	VFMADD231PS Y9, Y10, Y7
-	ADDQ        $0x10, AX
-	ADDQ        $0x20, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Y0, (R8)
-	VMOVUPS     Y1, 32(R8)
-	VMOVUPS     Y2, 64(R8)
-	VMOVUPS     Y3, 96(R8)
-	VMOVUPS     Y4, 128(R8)
-	VMOVUPS     Y5, 160(R8)
-	VMOVUPS     Y6, 192(R8)
-	VMOVUPS     Y7, 224(R8)
-	VZEROUPPER
-	RET
-
-// func tileBF16x4x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileBF16x4AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·tileBF16x4x1AVX2(SB), NOSPLIT, $0-48
+TEXT ·tileBF16x4AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	LEAQ    (AX)(CX*4), BX
 	LEAQ    (CX)(CX*2), SI
 	MOVQ    x+16(FP), DI
-	MOVQ    xStride+24(FP), R8
-	MOVQ    steps+32(FP), R8
-	MOVQ    acc+40(FP), R9
+	MOVQ    steps+24(FP), R8
+	MOVQ    acc+32(FP), R9
 	VMOVUPS (R9), Y0
 	VMOVUPS 32(R9), Y1
 	VMOVUPS 64(R9), Y2
@@ -518,9 +172,9 @@ next:
 	VPMOVZXWD   (AX)(DX*1), Y5
 	VPSLLD      $0x10, Y5, Y5
 	VFMADD231PS Y4, Y5, Y3
-	ADDQ        $0x10, AX
-	ADDQ        $0x10, BX
-	ADDQ        $0x20, DI
+	ADDQ        $0x00000010, AX
+	ADDQ        $0x00000010, BX
+	ADDQ        $0x00000020, DI
 	DECQ        R8
 	JNZ         next
 	VMOVUPS     Y0, (R9)
@@ -530,16 +184,15 @@ next:
 	VZEROUPPER
 	RET
 
-// func tileBF16x1x1AVX2(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileBF16x1AVX2(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·tileBF16x1x1AVX2(SB), NOSPLIT, $0-48
+TEXT ·tileBF16x1AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (AX)(CX*4), CX
 	MOVQ    x+16(FP), DX
-	MOVQ    xStride+24(FP), BX
-	MOVQ    steps+32(FP), BX
-	MOVQ    acc+40(FP), SI
+	MOVQ    steps+24(FP), BX
+	MOVQ    acc+32(FP), SI
 	VMOVUPS (SI), Y0
 
 next:
@@ -548,9 +201,9 @@ next:
 	VPMOVZXWD   (AX), Y2
 	VPSLLD      $0x10, Y2, Y2
 	VFMADD231PS Y1, Y2, Y0
-	ADDQ        $0x10, AX
-	ADDQ        $0x10, CX
-	ADDQ        $0x20, DX
+	ADDQ        $0x00000010, AX
+	ADDQ        $0x00000010, CX
+	ADDQ        $0x00000020, DX
 	DECQ        BX
 	JNZ         next
 	VMOVUPS     Y0, (SI)
@@ -571,136 +224,24 @@ next:
 	VHADDPS      X1, X1, X1
 	VHADDPS      X1, X1, X1
 	VMOVSS       X1, (DX)
-	ADDQ         $0x20, AX
+	ADDQ         $0x00000020, AX
 	ADDQ         $0x04, DX
 	DECQ         CX
 	JNZ          next
 	VZEROUPPER
 	RET
 
-// func tileF32x4x3AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
-TEXT ·tileF32x4x3AVX512(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS 128(R8), Z2
-	VMOVUPS 192(R8), Z3
-	VMOVUPS 256(R8), Z4
-	VMOVUPS 320(R8), Z5
-	VMOVUPS 384(R8), Z6
-	VMOVUPS 448(R8), Z7
-	VMOVUPS 512(R8), Z8
-	VMOVUPS 576(R8), Z9
-	VMOVUPS 640(R8), Z10
-	VMOVUPS 704(R8), Z11
-
-next:
-	VMOVUPS     (BX), Z12
-	VMOVUPS     (BX)(SI*1), Z13
-	VMOVUPS     (BX)(SI*2), Z14
-	VMOVUPS     (AX), Z15
-	VFMADD231PS Z12, Z15, Z0
-	VFMADD231PS Z13, Z15, Z4
-	VFMADD231PS Z14, Z15, Z8
-	VMOVUPS     (AX)(CX*1), Z15
-	VFMADD231PS Z12, Z15, Z1
-	VFMADD231PS Z13, Z15, Z5
-	VFMADD231PS Z14, Z15, Z9
-	VMOVUPS     (AX)(CX*2), Z15
-	VFMADD231PS Z12, Z15, Z2
-	VFMADD231PS Z13, Z15, Z6
-	VFMADD231PS Z14, Z15, Z10
-	VMOVUPS     (AX)(DX*1), Z15
-	VFMADD231PS Z12, Z15, Z3
-	VFMADD231PS Z13, Z15, Z7
-	VFMADD231PS Z14, Z15, Z11
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Z0, (R8)
-	VMOVUPS     Z1, 64(R8)
-	VMOVUPS     Z2, 128(R8)
-	VMOVUPS     Z3, 192(R8)
-	VMOVUPS     Z4, 256(R8)
-	VMOVUPS     Z5, 320(R8)
-	VMOVUPS     Z6, 384(R8)
-	VMOVUPS     Z7, 448(R8)
-	VMOVUPS     Z8, 512(R8)
-	VMOVUPS     Z9, 576(R8)
-	VMOVUPS     Z10, 640(R8)
-	VMOVUPS     Z11, 704(R8)
-	VZEROUPPER
-	RET
-
-// func tileF32x4x2AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
-TEXT ·tileF32x4x2AVX512(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS 128(R8), Z2
-	VMOVUPS 192(R8), Z3
-	VMOVUPS 256(R8), Z4
-	VMOVUPS 320(R8), Z5
-	VMOVUPS 384(R8), Z6
-	VMOVUPS 448(R8), Z7
-
-next:
-	VMOVUPS     (BX), Z8
-	VMOVUPS     (BX)(SI*1), Z9
-	VMOVUPS     (AX), Z10
-	VFMADD231PS Z8, Z10, Z0
-	VFMADD231PS Z9, Z10, Z4
-	VMOVUPS     (AX)(CX*1), Z10
-	VFMADD231PS Z8, Z10, Z1
-	VFMADD231PS Z9, Z10, Z5
-	VMOVUPS     (AX)(CX*2), Z10
-	VFMADD231PS Z8, Z10, Z2
-	VFMADD231PS Z9, Z10, Z6
-	VMOVUPS     (AX)(DX*1), Z10
-	VFMADD231PS Z8, Z10, Z3
-	VFMADD231PS Z9, Z10, Z7
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Z0, (R8)
-	VMOVUPS     Z1, 64(R8)
-	VMOVUPS     Z2, 128(R8)
-	VMOVUPS     Z3, 192(R8)
-	VMOVUPS     Z4, 256(R8)
-	VMOVUPS     Z5, 320(R8)
-	VMOVUPS     Z6, 384(R8)
-	VMOVUPS     Z7, 448(R8)
-	VZEROUPPER
-	RET
-
-// func tileF32x4x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF32x4AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileF32x4x1AVX512(SB), NOSPLIT, $0-48
+TEXT ·tileF32x4AVX512(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	LEAQ    (AX)(CX*4), BX
 	LEAQ    (CX)(CX*2), SI
 	MOVQ    x+16(FP), DI
-	MOVQ    xStride+24(FP), R8
-	MOVQ    steps+32(FP), R8
-	MOVQ    acc+40(FP), R9
+	MOVQ    steps+24(FP), R8
+	MOVQ    acc+32(FP), R9
 	VMOVUPS (R9), Z0
 	VMOVUPS 64(R9), Z1
 	VMOVUPS 128(R9), Z2
@@ -720,9 +261,9 @@ next:
 	PREFETCHT0  (BX)(SI*1)
 	VMOVUPS     (AX)(DX*1), Z5
 	VFMADD231PS Z4, Z5, Z3
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, BX
-	ADDQ        $0x40, DI
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, BX
+	ADDQ        $0x00000040, DI
 	DECQ        R8
 	JNZ         next
 	VMOVUPS     Z0, (R9)
@@ -732,16 +273,15 @@ next:
 	VZEROUPPER
 	RET
 
-// func tileF32x1x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF32x1AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileF32x1x1AVX512(SB), NOSPLIT, $0-48
+TEXT ·tileF32x1AVX512(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (AX)(CX*4), CX
 	MOVQ    x+16(FP), DX
-	MOVQ    xStride+24(FP), BX
-	MOVQ    steps+32(FP), BX
-	MOVQ    acc+40(FP), SI
+	MOVQ    steps+24(FP), BX
+	MOVQ    acc+32(FP), SI
 	VMOVUPS (SI), Z0
 
 next:
@@ -749,138 +289,26 @@ next:
 	PREFETCHT0  (CX)
 	VMOVUPS     (AX), Z2
 	VFMADD231PS Z1, Z2, Z0
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, CX
-	ADDQ        $0x40, DX
+	ADDQ        $0x00000040, AX
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
 	DECQ        BX
 	JNZ         next
 	VMOVUPS     Z0, (SI)
 	VZEROUPPER
 	RET
 
-// func tileF16x4x3AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
-TEXT ·tileF16x4x3AVX512(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS 128(R8), Z2
-	VMOVUPS 192(R8), Z3
-	VMOVUPS 256(R8), Z4
-	VMOVUPS 320(R8), Z5
-	VMOVUPS 384(R8), Z6
-	VMOVUPS 448(R8), Z7
-	VMOVUPS 512(R8), Z8
-	VMOVUPS 576(R8), Z9
-	VMOVUPS 640(R8), Z10
-	VMOVUPS 704(R8), Z11
-
-next:
-	VMOVUPS     (BX), Z12
-	VMOVUPS     (BX)(SI*1), Z13
-	VMOVUPS     (BX)(SI*2), Z14
-	VCVTPH2PS   (AX), Z15
-	VFMADD231PS Z12, Z15, Z0
-	VFMADD231PS Z13, Z15, Z4
-	VFMADD231PS Z14, Z15, Z8
-	VCVTPH2PS   (AX)(CX*1), Z15
-	VFMADD231PS Z12, Z15, Z1
-	VFMADD231PS Z13, Z15, Z5
-	VFMADD231PS Z14, Z15, Z9
-	VCVTPH2PS   (AX)(CX*2), Z15
-	VFMADD231PS Z12, Z15, Z2
-	VFMADD231PS Z13, Z15, Z6
-	VFMADD231PS Z14, Z15, Z10
-	VCVTPH2PS   (AX)(DX*1), Z15
-	VFMADD231PS Z12, Z15, Z3
-	VFMADD231PS Z13, Z15, Z7
-	VFMADD231PS Z14, Z15, Z11
-	ADDQ        $0x20, AX
-	ADDQ        $0x40, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Z0, (R8)
-	VMOVUPS     Z1, 64(R8)
-	VMOVUPS     Z2, 128(R8)
-	VMOVUPS     Z3, 192(R8)
-	VMOVUPS     Z4, 256(R8)
-	VMOVUPS     Z5, 320(R8)
-	VMOVUPS     Z6, 384(R8)
-	VMOVUPS     Z7, 448(R8)
-	VMOVUPS     Z8, 512(R8)
-	VMOVUPS     Z9, 576(R8)
-	VMOVUPS     Z10, 640(R8)
-	VMOVUPS     Z11, 704(R8)
-	VZEROUPPER
-	RET
-
-// func tileF16x4x2AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
-TEXT ·tileF16x4x2AVX512(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS 128(R8), Z2
-	VMOVUPS 192(R8), Z3
-	VMOVUPS 256(R8), Z4
-	VMOVUPS 320(R8), Z5
-	VMOVUPS 384(R8), Z6
-	VMOVUPS 448(R8), Z7
-
-next:
-	VMOVUPS     (BX), Z8
-	VMOVUPS     (BX)(SI*1), Z9
-	VCVTPH2PS   (AX), Z10
-	VFMADD231PS Z8, Z10, Z0
-	VFMADD231PS Z9, Z10, Z4
-	VCVTPH2PS   (AX)(CX*1), Z10
-	VFMADD231PS Z8, Z10, Z1
-	VFMADD231PS Z9, Z10, Z5
-	VCVTPH2PS   (AX)(CX*2), Z10
-	VFMADD231PS Z8, Z10, Z2
-	VFMADD231PS Z9, Z10, Z6
-	VCVTPH2PS   (AX)(DX*1), Z10
-	VFMADD231PS Z8, Z10, Z3
-	VFMADD231PS Z9, Z10, Z7
-	ADDQ        $0x20, AX
-	ADDQ        $0x40, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Z0, (R8)
-	VMOVUPS     Z1, 64(R8)
-	VMOVUPS     Z2, 128(R8)
-	VMOVUPS     Z3, 192(R8)
-	VMOVUPS     Z4, 256(R8)
-	VMOVUPS     Z5, 320(R8)
-	VMOVUPS     Z6, 384(R8)
-	VMOVUPS     Z7, 448(R8)
-	VZEROUPPER
-	RET
-
-// func tileF16x4x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF16x4AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileF16x4x1AVX512(SB), NOSPLIT, $0-48
+TEXT ·tileF16x4AVX512(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	LEAQ    (AX)(CX*4), BX
 	LEAQ    (CX)(CX*2), SI
 	MOVQ    x+16(FP), DI
-	MOVQ    xStride+24(FP), R8
-	MOVQ    steps+32(FP), R8
-	MOVQ    acc+40(FP), R9
+	MOVQ    steps+24(FP), R8
+	MOVQ    acc+32(FP), R9
 	VMOVUPS (R9), Z0
 	VMOVUPS 64(R9), Z1
 	VMOVUPS 128(R9), Z2
@@ -900,9 +328,9 @@ next:
 	PREFETCHT0  (BX)(SI*1)
 	VCVTPH2PS   (AX)(DX*1), Z5
 	VFMADD231PS Z4, Z5, Z3
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, BX
-	ADDQ        $0x40, DI
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, BX
+	ADDQ        $0x00000040, DI
 	DECQ        R8
 	JNZ         next
 	VMOVUPS     Z0, (R9)
@@ -912,16 +340,15 @@ next:
 	VZEROUPPER
 	RET
 
-// func tileF16x1x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileF16x1AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileF16x1x1AVX512(SB), NOSPLIT, $0-48
+TEXT ·tileF16x1AVX512(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (AX)(CX*4), CX
 	MOVQ    x+16(FP), DX
-	MOVQ    xStride+24(FP), BX
-	MOVQ    steps+32(FP), BX
-	MOVQ    acc+40(FP), SI
+	MOVQ    steps+24(FP), BX
+	MOVQ    acc+32(FP), SI
 	VMOVUPS (SI), Z0
 
 next:
@@ -929,146 +356,26 @@ next:
 	PREFETCHT0  (CX)
 	VCVTPH2PS   (AX), Z2
 	VFMADD231PS Z1, Z2, Z0
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, CX
-	ADDQ        $0x40, DX
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000040, DX
 	DECQ        BX
 	JNZ         next
 	VMOVUPS     Z0, (SI)
 	VZEROUPPER
 	RET
 
-// func tileBF16x4x3AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
-TEXT ·tileBF16x4x3AVX512(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS 128(R8), Z2
-	VMOVUPS 192(R8), Z3
-	VMOVUPS 256(R8), Z4
-	VMOVUPS 320(R8), Z5
-	VMOVUPS 384(R8), Z6
-	VMOVUPS 448(R8), Z7
-	VMOVUPS 512(R8), Z8
-	VMOVUPS 576(R8), Z9
-	VMOVUPS 640(R8), Z10
-	VMOVUPS 704(R8), Z11
-
-next:
-	VMOVUPS     (BX), Z12
-	VMOVUPS     (BX)(SI*1), Z13
-	VMOVUPS     (BX)(SI*2), Z14
-	VPMOVZXWD   (AX), Z15
-	VPSLLD      $0x10, Z15, Z15
-	VFMADD231PS Z12, Z15, Z0
-	VFMADD231PS Z13, Z15, Z4
-	VFMADD231PS Z14, Z15, Z8
-	VPMOVZXWD   (AX)(CX*1), Z15
-	VPSLLD      $0x10, Z15, Z15
-	VFMADD231PS Z12, Z15, Z1
-	VFMADD231PS Z13, Z15, Z5
-	VFMADD231PS Z14, Z15, Z9
-	VPMOVZXWD   (AX)(CX*2), Z15
-	VPSLLD      $0x10, Z15, Z15
-	VFMADD231PS Z12, Z15, Z2
-	VFMADD231PS Z13, Z15, Z6
-	VFMADD231PS Z14, Z15, Z10
-	VPMOVZXWD   (AX)(DX*1), Z15
-	VPSLLD      $0x10, Z15, Z15
-	VFMADD231PS Z12, Z15, Z3
-	VFMADD231PS Z13, Z15, Z7
-	VFMADD231PS Z14, Z15, Z11
-	ADDQ        $0x20, AX
-	ADDQ        $0x40, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Z0, (R8)
-	VMOVUPS     Z1, 64(R8)
-	VMOVUPS     Z2, 128(R8)
-	VMOVUPS     Z3, 192(R8)
-	VMOVUPS     Z4, 256(R8)
-	VMOVUPS     Z5, 320(R8)
-	VMOVUPS     Z6, 384(R8)
-	VMOVUPS     Z7, 448(R8)
-	VMOVUPS     Z8, 512(R8)
-	VMOVUPS     Z9, 576(R8)
-	VMOVUPS     Z10, 640(R8)
-	VMOVUPS     Z11, 704(R8)
-	VZEROUPPER
-	RET
-
-// func tileBF16x4x2AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
-// Requires: AVX, AVX512F
-TEXT ·tileBF16x4x2AVX512(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	MOVQ    x+16(FP), BX
-	MOVQ    xStride+24(FP), SI
-	MOVQ    steps+32(FP), DI
-	MOVQ    acc+40(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
-	VMOVUPS 128(R8), Z2
-	VMOVUPS 192(R8), Z3
-	VMOVUPS 256(R8), Z4
-	VMOVUPS 320(R8), Z5
-	VMOVUPS 384(R8), Z6
-	VMOVUPS 448(R8), Z7
-
-next:
-	VMOVUPS     (BX), Z8
-	VMOVUPS     (BX)(SI*1), Z9
-	VPMOVZXWD   (AX), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VFMADD231PS Z8, Z10, Z0
-	VFMADD231PS Z9, Z10, Z4
-	VPMOVZXWD   (AX)(CX*1), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VFMADD231PS Z8, Z10, Z1
-	VFMADD231PS Z9, Z10, Z5
-	VPMOVZXWD   (AX)(CX*2), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VFMADD231PS Z8, Z10, Z2
-	VFMADD231PS Z9, Z10, Z6
-	VPMOVZXWD   (AX)(DX*1), Z10
-	VPSLLD      $0x10, Z10, Z10
-	VFMADD231PS Z8, Z10, Z3
-	VFMADD231PS Z9, Z10, Z7
-	ADDQ        $0x20, AX
-	ADDQ        $0x40, BX
-	DECQ        DI
-	JNZ         next
-	VMOVUPS     Z0, (R8)
-	VMOVUPS     Z1, 64(R8)
-	VMOVUPS     Z2, 128(R8)
-	VMOVUPS     Z3, 192(R8)
-	VMOVUPS     Z4, 256(R8)
-	VMOVUPS     Z5, 320(R8)
-	VMOVUPS     Z6, 384(R8)
-	VMOVUPS     Z7, 448(R8)
-	VZEROUPPER
-	RET
-
-// func tileBF16x4x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileBF16x4AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileBF16x4x1AVX512(SB), NOSPLIT, $0-48
+TEXT ·tileBF16x4AVX512(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (CX)(CX*2), DX
 	LEAQ    (AX)(CX*4), BX
 	LEAQ    (CX)(CX*2), SI
 	MOVQ    x+16(FP), DI
-	MOVQ    xStride+24(FP), R8
-	MOVQ    steps+32(FP), R8
-	MOVQ    acc+40(FP), R9
+	MOVQ    steps+24(FP), R8
+	MOVQ    acc+32(FP), R9
 	VMOVUPS (R9), Z0
 	VMOVUPS 64(R9), Z1
 	VMOVUPS 128(R9), Z2
@@ -1092,9 +399,9 @@ next:
 	VPMOVZXWD   (AX)(DX*1), Z5
 	VPSLLD      $0x10, Z5, Z5
 	VFMADD231PS Z4, Z5, Z3
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, BX
-	ADDQ        $0x40, DI
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, BX
+	ADDQ        $0x00000040, DI
 	DECQ        R8
 	JNZ         next
 	VMOVUPS     Z0, (R9)
@@ -1104,16 +411,15 @@ next:
 	VZEROUPPER
 	RET
 
-// func tileBF16x1x1AVX512(w *byte, wStride int, x *float32, xStride int, steps int, acc *float32)
+// func tileBF16x1AVX512(w *byte, wStride int, x *float32, steps int, acc *float32)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileBF16x1x1AVX512(SB), NOSPLIT, $0-48
+TEXT ·tileBF16x1AVX512(SB), NOSPLIT, $0-40
 	MOVQ    w+0(FP), AX
 	MOVQ    wStride+8(FP), CX
 	LEAQ    (AX)(CX*4), CX
 	MOVQ    x+16(FP), DX
-	MOVQ    xStride+24(FP), BX
-	MOVQ    steps+32(FP), BX
-	MOVQ    acc+40(FP), SI
+	MOVQ    steps+24(FP), BX
+	MOVQ    acc+32(FP), SI
 	VMOVUPS (SI), Z0
 
 next:
@@ -1122,9 +428,9 @@ next:
 	VPMOVZXWD   (AX), Z2
 	VPSLLD      $0x10, Z2, Z2
 	VFMADD231PS Z1, Z2, Z0
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, CX
-	ADDQ        $0x40, DX
+	ADDQ        $0x00000020, AX
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000040, DX
 	DECQ        BX
 	JNZ         next
 	VMOVUPS     Z0, (SI)
@@ -1147,188 +453,4281 @@ next:
 	VHADDPS       X0, X0, X0
 	VHADDPS       X0, X0, X0
 	VMOVSS        X0, (DX)
-	ADDQ          $0x40, AX
+	ADDQ          $0x00000040, AX
 	ADDQ          $0x04, DX
 	DECQ          CX
 	JNZ           next
 	VZEROUPPER
 	RET
 
-// func dotQ8x4AVX2(w *byte, wStride int, q *int16, scale *float32, blocks int, acc *float32)
+// func dotQ8_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ8x4AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (CX)(CX*2), DX
-	LEAQ    (AX)(CX*4), BX
-	LEAQ    (CX)(CX*2), SI
-	MOVQ    q+16(FP), DI
-	MOVQ    scale+24(FP), R8
-	MOVQ    blocks+32(FP), R9
-	MOVQ    acc+40(FP), R10
-	VMOVUPS (R10), Y0
-	VMOVUPS 32(R10), Y1
-	VMOVUPS 64(R10), Y2
-	VMOVUPS 96(R10), Y3
+TEXT ·dotQ8_0AVX2(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTW oneWord<>+0(SB), Y0
 
-next:
-	VMOVDQU      (DI), Y4
-	VMOVDQU      32(DI), Y5
-	VBROADCASTSS (R8), Y6
-	PREFETCHT0   (BX)
-	VPMOVSXBW    2(AX), Y7
-	VPMOVSXBW    18(AX), Y8
-	VPMADDWD     Y4, Y7, Y7
-	VPMADDWD     Y5, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VPBROADCASTW (AX), X8
-	VCVTPH2PS    X8, Y8
-	VMULPS       Y6, Y8, Y8
-	VFMADD231PS  Y7, Y8, Y0
-	PREFETCHT0   (BX)(CX*1)
-	VPMOVSXBW    2(AX)(CX*1), Y7
-	VPMOVSXBW    18(AX)(CX*1), Y8
-	VPMADDWD     Y4, Y7, Y7
-	VPMADDWD     Y5, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VPBROADCASTW (AX)(CX*1), X8
-	VCVTPH2PS    X8, Y8
-	VMULPS       Y6, Y8, Y8
-	VFMADD231PS  Y7, Y8, Y1
-	PREFETCHT0   (BX)(CX*2)
-	VPMOVSXBW    2(AX)(CX*2), Y7
-	VPMOVSXBW    18(AX)(CX*2), Y8
-	VPMADDWD     Y4, Y7, Y7
-	VPMADDWD     Y5, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VPBROADCASTW (AX)(CX*2), X8
-	VCVTPH2PS    X8, Y8
-	VMULPS       Y6, Y8, Y8
-	VFMADD231PS  Y7, Y8, Y2
-	PREFETCHT0   (BX)(SI*1)
-	VPMOVSXBW    2(AX)(DX*1), Y7
-	VPMOVSXBW    18(AX)(DX*1), Y8
-	VPMADDWD     Y4, Y7, Y7
-	VPMADDWD     Y5, Y8, Y8
-	VPADDD       Y8, Y7, Y7
-	VCVTDQ2PS    Y7, Y7
-	VPBROADCASTW (AX)(DX*1), X4
-	VCVTPH2PS    X4, Y4
-	VMULPS       Y6, Y4, Y4
-	VFMADD231PS  Y7, Y4, Y3
-	ADDQ         $0x22, AX
-	ADDQ         $0x22, BX
-	ADDQ         $0x40, DI
-	ADDQ         $0x04, R8
-	DECQ         R9
-	JNZ          next
-	VMOVUPS      Y0, (R10)
-	VMOVUPS      Y1, 32(R10)
-	VMOVUPS      Y2, 64(R10)
-	VMOVUPS      Y3, 96(R10)
-	VZEROUPPER
-	RET
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
 
-// func dotQ8x1AVX2(w *byte, wStride int, q *int16, scale *float32, blocks int, acc *float32)
-// Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ8x1AVX2(SB), NOSPLIT, $0-48
-	MOVQ    w+0(FP), AX
-	MOVQ    wStride+8(FP), CX
-	LEAQ    (AX)(CX*4), CX
-	MOVQ    q+16(FP), DX
-	MOVQ    scale+24(FP), BX
-	MOVQ    blocks+32(FP), SI
-	MOVQ    acc+40(FP), DI
-	VMOVUPS (DI), Y0
-
-next:
-	VMOVDQU      (DX), Y1
-	VMOVDQU      32(DX), Y2
-	VBROADCASTSS (BX), Y3
-	PREFETCHT0   (CX)
-	VPMOVSXBW    2(AX), Y4
-	VPMOVSXBW    18(AX), Y5
-	VPMADDWD     Y1, Y4, Y4
-	VPMADDWD     Y2, Y5, Y5
-	VPADDD       Y5, Y4, Y4
+block:
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X3
+	VCVTPH2PS    X3, Y3
+	VBROADCASTSS (SI), Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVDQU      2(AX), Y4
+	VMOVDQU      (BX), Y5
+	VPSIGNB      Y4, Y5, Y5
+	VPABSB       Y4, Y4
+	VPMADDUBSW   Y5, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
 	VCVTDQ2PS    Y4, Y4
-	VPBROADCASTW (AX), X1
-	VCVTPH2PS    X1, Y1
-	VMULPS       Y3, Y1, Y1
-	VFMADD231PS  Y4, Y1, Y0
-	ADDQ         $0x22, AX
-	ADDQ         $0x22, CX
-	ADDQ         $0x40, DX
-	ADDQ         $0x04, BX
-	DECQ         SI
-	JNZ          next
-	VMOVUPS      Y0, (DI)
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         R8
+	JZ           end
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X3
+	VCVTPH2PS    X3, Y3
+	VBROADCASTSS (SI), Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVDQU      2(AX), Y4
+	VMOVDQU      (BX), Y5
+	VPSIGNB      Y4, Y5, Y5
+	VPABSB       Y4, Y4
+	VPMADDUBSW   Y5, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         R8
+	JNZ          block
+
+end:
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
 	VZEROUPPER
 	RET
 
-// func quantizeAVX2(x *float32, blocks int, q *int16, scale *float32)
+DATA oneWord<>+0(SB)/2, $"\x01\x00"
+GLOBL oneWord<>(SB), RODATA|NOPTR, $2
+
+// func decodeQ8_0AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ8_0AVX2(SB), NOSPLIT, $0-24
+	MOVQ src+0(FP), AX
+	MOVQ blocks+8(FP), CX
+	MOVQ dst+16(FP), DX
+
+block:
+	VPBROADCASTW (AX), X0
+	VCVTPH2PS    X0, Y0
+	VMOVDQU      2(AX), Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPMOVSXBD    X1, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      Y3, (DX)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(DX)
+	VPMOVSXBD    X2, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(DX)
+	VPSRLDQ      $0x08, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(DX)
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000080, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ4_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ4_0AVX2(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTW oneWord<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTSS   floatIA<>+0(SB), Y5
+	VMULPS         Y5, Y4, Y5
+	VBROADCASTSS   (SI), Y7
+	VMULPS         Y7, Y4, Y4
+	VMOVSS         (DI), X6
+	VFNMADD231PS   Y5, Y6, Y3
+	VBROADCASTI128 2(AX), Y5
+	VPSRLW         $0x04, Y5, Y7
+	VPBLENDD       $0xf0, Y7, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPMADDUBSW     (BX), Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y4, Y5, Y2
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTSS   floatIA<>+0(SB), Y5
+	VMULPS         Y5, Y4, Y5
+	VBROADCASTSS   (SI), Y7
+	VMULPS         Y7, Y4, Y4
+	VMOVSS         (DI), X6
+	VFNMADD231PS   Y5, Y6, Y2
+	VBROADCASTI128 2(AX), Y5
+	VPSRLW         $0x04, Y5, Y7
+	VPBLENDD       $0xf0, Y7, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPMADDUBSW     (BX), Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y4, Y5, Y3
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA fifteen<>+0(SB)/1, $"\x0f"
+GLOBL fifteen<>(SB), RODATA|NOPTR, $1
+
+DATA floatIA<>+0(SB)/4, $(8.0)
+GLOBL floatIA<>(SB), RODATA|NOPTR, $4
+
+// func decodeQ4_0AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ4_0AVX2(SB), NOSPLIT, $0-24
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB centreQ4_0<>+0(SB), Y1
+
+block:
+	VPBROADCASTW   (AX), X2
+	VCVTPH2PS      X2, Y2
+	VBROADCASTI128 2(AX), Y3
+	VPSRLW         $0x04, Y3, Y4
+	VPBLENDD       $0xf0, Y4, Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPSUBB         Y1, Y3, Y3
+	VEXTRACTI128   $0x01, Y3, X4
+	VPMOVSXBD      X3, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         Y2, Y5, Y5
+	VMOVUPS        Y5, (DX)
+	VPSRLDQ        $0x08, X3, X3
+	VPMOVSXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 32(DX)
+	VPMOVSXBD      X4, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 64(DX)
+	VPSRLDQ        $0x08, X4, X3
+	VPMOVSXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 96(DX)
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000080, DX
+	DECQ           CX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+DATA centreQ4_0<>+0(SB)/1, $"\b"
+GLOBL centreQ4_0<>(SB), RODATA|NOPTR, $1
+
+// func dotQ4_1AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ4_1AVX2(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTW oneWord<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X5
+	VCVTPH2PS      X5, X5
+	VBROADCASTSS   X5, Y4
+	VMOVSHDUP      X5, X5
+	VBROADCASTSS   X5, Y5
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y4, Y4
+	VMOVSS         (DI), X7
+	VFMADD231PS    Y5, Y7, Y3
+	VBROADCASTI128 4(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPMADDUBSW     (BX), Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y4, Y5, Y2
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X5
+	VCVTPH2PS      X5, X5
+	VBROADCASTSS   X5, Y4
+	VMOVSHDUP      X5, X5
+	VBROADCASTSS   X5, Y5
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y4, Y4
+	VMOVSS         (DI), X7
+	VFMADD231PS    Y5, Y7, Y2
+	VBROADCASTI128 4(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPMADDUBSW     (BX), Y5, Y5
+	VPMADDWD       Y1, Y5, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y4, Y5, Y3
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func decodeQ4_1AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ4_1AVX2(SB), NOSPLIT, $0-24
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+block:
+	VMOVD          (AX), X2
+	VCVTPH2PS      X2, X2
+	VBROADCASTSS   X2, Y1
+	VMOVSHDUP      X2, X2
+	VBROADCASTSS   X2, Y2
+	VBROADCASTI128 4(AX), Y3
+	VPSRLW         $0x04, Y3, Y4
+	VPBLENDD       $0xf0, Y4, Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VEXTRACTI128   $0x01, Y3, X4
+	VPMOVZXBD      X3, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         Y1, Y5, Y5
+	VADDPS         Y2, Y5, Y5
+	VMOVUPS        Y5, (DX)
+	VPSRLDQ        $0x08, X3, X3
+	VPMOVZXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y1, Y3, Y3
+	VADDPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 32(DX)
+	VPMOVZXBD      X4, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y1, Y3, Y3
+	VADDPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 64(DX)
+	VPSRLDQ        $0x08, X4, X3
+	VPMOVZXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y1, Y3, Y3
+	VADDPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 96(DX)
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000080, DX
+	DECQ           CX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func dotQ5_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5_0AVX2(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+	VPBROADCASTW oneWord<>+0(SB), Y4
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X7
+	VCVTPH2PS      X7, Y7
+	VBROADCASTSS   floatQA<>+0(SB), Y8
+	VMULPS         Y8, Y7, Y8
+	VBROADCASTSS   (SI), Y10
+	VMULPS         Y10, Y7, Y7
+	VMOVSS         (DI), X9
+	VFNMADD231PS   Y8, Y9, Y6
+	VBROADCASTI128 6(AX), Y8
+	VPSRLW         $0x04, Y8, Y10
+	VPBLENDD       $0xf0, Y10, Y8, Y8
+	VPBROADCASTD   2(AX), Y10
+	VPSHUFB        Y2, Y10, Y10
+	VPAND          Y3, Y10, Y10
+	VPCMPEQB       Y3, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y0, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPMADDUBSW     (BX), Y8, Y8
+	VPMADDWD       Y4, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y7, Y8, Y5
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X7
+	VCVTPH2PS      X7, Y7
+	VBROADCASTSS   floatQA<>+0(SB), Y8
+	VMULPS         Y8, Y7, Y8
+	VBROADCASTSS   (SI), Y10
+	VMULPS         Y10, Y7, Y7
+	VMOVSS         (DI), X9
+	VFNMADD231PS   Y8, Y9, Y5
+	VBROADCASTI128 6(AX), Y8
+	VPSRLW         $0x04, Y8, Y10
+	VPBLENDD       $0xf0, Y10, Y8, Y8
+	VPBROADCASTD   2(AX), Y10
+	VPSHUFB        Y2, Y10, Y10
+	VPAND          Y3, Y10, Y10
+	VPCMPEQB       Y3, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPAND          Y0, Y8, Y8
+	VPOR           Y10, Y8, Y8
+	VPMADDUBSW     (BX), Y8, Y8
+	VPMADDWD       Y4, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y7, Y8, Y6
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y6, Y5, Y5
+	VEXTRACTF128 $0x01, Y5, X6
+	VADDPS       X6, X5, X6
+	VHADDPS      X6, X6, X6
+	VHADDPS      X6, X6, X6
+	VMOVSS       X6, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA sixteen<>+0(SB)/1, $"\x10"
+GLOBL sixteen<>(SB), RODATA|NOPTR, $1
+
+DATA eights<>+0(SB)/32, $"\x00\x00\x00\x00\x00\x00\x00\x00\x01\x01\x01\x01\x01\x01\x01\x01\x02\x02\x02\x02\x02\x02\x02\x02\x03\x03\x03\x03\x03\x03\x03\x03"
+GLOBL eights<>(SB), RODATA|NOPTR, $32
+
+DATA bits<>+0(SB)/8, $"\x01\x02\x04\b\x10 @\x80"
+GLOBL bits<>(SB), RODATA|NOPTR, $8
+
+DATA floatQA<>+0(SB)/4, $(16.0)
+GLOBL floatQA<>(SB), RODATA|NOPTR, $4
+
+// func decodeQ5_0AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ5_0AVX2(SB), NOSPLIT, $0-24
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+	VPBROADCASTB centreQ5_0<>+0(SB), Y4
+
+block:
+	VPBROADCASTW   (AX), X5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTI128 6(AX), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPBROADCASTD   2(AX), Y7
+	VPSHUFB        Y2, Y7, Y7
+	VPAND          Y3, Y7, Y7
+	VPCMPEQB       Y3, Y7, Y7
+	VPAND          Y1, Y7, Y7
+	VPAND          Y0, Y6, Y6
+	VPOR           Y7, Y6, Y6
+	VPSUBB         Y4, Y6, Y6
+	VEXTRACTI128   $0x01, Y6, X7
+	VPMOVSXBD      X6, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         Y5, Y8, Y8
+	VMOVUPS        Y8, (DX)
+	VPSRLDQ        $0x08, X6, X6
+	VPMOVSXBD      X6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y5, Y6, Y6
+	VMOVUPS        Y6, 32(DX)
+	VPMOVSXBD      X7, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y5, Y6, Y6
+	VMOVUPS        Y6, 64(DX)
+	VPSRLDQ        $0x08, X7, X6
+	VPMOVSXBD      X6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y5, Y6, Y6
+	VMOVUPS        Y6, 96(DX)
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000080, DX
+	DECQ           CX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+DATA centreQ5_0<>+0(SB)/1, $"\x10"
+GLOBL centreQ5_0<>(SB), RODATA|NOPTR, $1
+
+// func dotQ5_1AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5_1AVX2(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+	VPBROADCASTW oneWord<>+0(SB), Y4
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+
+block:
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X8
+	VCVTPH2PS      X8, X8
+	VBROADCASTSS   X8, Y7
+	VMOVSHDUP      X8, X8
+	VBROADCASTSS   X8, Y8
+	VBROADCASTSS   (SI), Y9
+	VMULPS         Y9, Y7, Y7
+	VMOVSS         (DI), X10
+	VFMADD231PS    Y8, Y10, Y6
+	VBROADCASTI128 8(AX), Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPBLENDD       $0xf0, Y9, Y8, Y8
+	VPBROADCASTD   4(AX), Y9
+	VPSHUFB        Y2, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPCMPEQB       Y3, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPAND          Y0, Y8, Y8
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     (BX), Y8, Y8
+	VPMADDWD       Y4, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y7, Y8, Y5
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X8
+	VCVTPH2PS      X8, X8
+	VBROADCASTSS   X8, Y7
+	VMOVSHDUP      X8, X8
+	VBROADCASTSS   X8, Y8
+	VBROADCASTSS   (SI), Y9
+	VMULPS         Y9, Y7, Y7
+	VMOVSS         (DI), X10
+	VFMADD231PS    Y8, Y10, Y5
+	VBROADCASTI128 8(AX), Y8
+	VPSRLW         $0x04, Y8, Y9
+	VPBLENDD       $0xf0, Y9, Y8, Y8
+	VPBROADCASTD   4(AX), Y9
+	VPSHUFB        Y2, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPCMPEQB       Y3, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPAND          Y0, Y8, Y8
+	VPOR           Y9, Y8, Y8
+	VPMADDUBSW     (BX), Y8, Y8
+	VPMADDWD       Y4, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y7, Y8, Y6
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y6, Y5, Y5
+	VEXTRACTF128 $0x01, Y5, X6
+	VADDPS       X6, X5, X6
+	VHADDPS      X6, X6, X6
+	VHADDPS      X6, X6, X6
+	VMOVSS       X6, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func decodeQ5_1AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ5_1AVX2(SB), NOSPLIT, $0-24
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+
+block:
+	VMOVD          (AX), X5
+	VCVTPH2PS      X5, X5
+	VBROADCASTSS   X5, Y4
+	VMOVSHDUP      X5, X5
+	VBROADCASTSS   X5, Y5
+	VBROADCASTI128 8(AX), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPBROADCASTD   4(AX), Y7
+	VPSHUFB        Y2, Y7, Y7
+	VPAND          Y3, Y7, Y7
+	VPCMPEQB       Y3, Y7, Y7
+	VPAND          Y1, Y7, Y7
+	VPAND          Y0, Y6, Y6
+	VPOR           Y7, Y6, Y6
+	VEXTRACTI128   $0x01, Y6, X7
+	VPMOVZXBD      X6, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         Y4, Y8, Y8
+	VADDPS         Y5, Y8, Y8
+	VMOVUPS        Y8, (DX)
+	VPSRLDQ        $0x08, X6, X6
+	VPMOVZXBD      X6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y4, Y6, Y6
+	VADDPS         Y5, Y6, Y6
+	VMOVUPS        Y6, 32(DX)
+	VPMOVZXBD      X7, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y4, Y6, Y6
+	VADDPS         Y5, Y6, Y6
+	VMOVUPS        Y6, 64(DX)
+	VPSRLDQ        $0x08, X7, X6
+	VPMOVZXBD      X6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y4, Y6, Y6
+	VADDPS         Y5, Y6, Y6
+	VMOVUPS        Y6, 96(DX)
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000080, DX
+	DECQ           CX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func dotIQ4NLAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotIQ4NLAVX2(SB), NOSPLIT, $0-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+	VPBROADCASTW   oneWord<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y5, Y5
+	VBROADCASTI128 2(AX), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y6, Y1, Y6
+	VMOVDQU        (BX), Y7
+	VPSIGNB        Y6, Y7, Y7
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y7, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y5, Y6, Y3
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X5
+	VCVTPH2PS      X5, Y5
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y5, Y5
+	VBROADCASTI128 2(AX), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y6, Y1, Y6
+	VMOVDQU        (BX), Y7
+	VPSIGNB        Y6, Y7, Y7
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y7, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y5, Y6, Y4
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA nonLinear<>+0(SB)/16, $"\x81\x98\xad\xbf\xcf\xdd\xea\xf6\x01\r\x19&5EYq"
+GLOBL nonLinear<>(SB), RODATA|NOPTR, $16
+
+// func decodeIQ4NLAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeIQ4NLAVX2(SB), NOSPLIT, $0-24
+	MOVQ           src+0(FP), AX
+	MOVQ           blocks+8(FP), CX
+	MOVQ           dst+16(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+
+block:
+	VPBROADCASTW   (AX), X2
+	VCVTPH2PS      X2, Y2
+	VBROADCASTI128 2(AX), Y3
+	VPSRLW         $0x04, Y3, Y4
+	VPBLENDD       $0xf0, Y4, Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPSHUFB        Y3, Y1, Y3
+	VEXTRACTI128   $0x01, Y3, X4
+	VPMOVSXBD      X3, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         Y2, Y5, Y5
+	VMOVUPS        Y5, (DX)
+	VPSRLDQ        $0x08, X3, X3
+	VPMOVSXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 32(DX)
+	VPMOVSXBD      X4, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 64(DX)
+	VPSRLDQ        $0x08, X4, X3
+	VPMOVSXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 96(DX)
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000080, DX
+	DECQ           CX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func dotMXFP4AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·dotMXFP4AVX2(SB), NOSPLIT, $0-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 float4<>+0(SB), Y1
+	VPBROADCASTW   oneWord<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0     1536(AX)
+	MOVBLZX        (AX), R9
+	LEAL           -1(R9), R10
+	SHLL           $0x17, R10
+	LEAL           1(R9), R11
+	SHLL           $0x15, R11
+	CMPL           R9, $0x02
+	CMOVLCS        R11, R10
+	VMOVD          R10, X5
+	VBROADCASTSS   X5, Y5
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y5, Y5
+	VBROADCASTI128 1(AX), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y6, Y1, Y6
+	VMOVDQU        (BX), Y7
+	VPSIGNB        Y6, Y7, Y7
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y7, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y5, Y6, Y3
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	MOVBLZX        (AX), R9
+	LEAL           -1(R9), R10
+	SHLL           $0x17, R10
+	LEAL           1(R9), R11
+	SHLL           $0x15, R11
+	CMPL           R9, $0x02
+	CMOVLCS        R11, R10
+	VMOVD          R10, X5
+	VBROADCASTSS   X5, Y5
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y5, Y5
+	VBROADCASTI128 1(AX), Y6
+	VPSRLW         $0x04, Y6, Y7
+	VPBLENDD       $0xf0, Y7, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPSHUFB        Y6, Y1, Y6
+	VMOVDQU        (BX), Y7
+	VPSIGNB        Y6, Y7, Y7
+	VPABSB         Y6, Y6
+	VPMADDUBSW     Y7, Y6, Y6
+	VPMADDWD       Y2, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y5, Y6, Y4
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA float4<>+0(SB)/16, $"\x00\x01\x02\x03\x04\x06\b\f\x00\xff\xfe\xfd\xfc\xfa\xf8\xf4"
+GLOBL float4<>(SB), RODATA|NOPTR, $16
+
+// func decodeMXFP4AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, CMOV
+TEXT ·decodeMXFP4AVX2(SB), NOSPLIT, $0-24
+	MOVQ           src+0(FP), AX
+	MOVQ           blocks+8(FP), CX
+	MOVQ           dst+16(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 float4<>+0(SB), Y1
+
+block:
+	MOVBLZX        (AX), BX
+	LEAL           -1(BX), SI
+	SHLL           $0x17, SI
+	LEAL           1(BX), DI
+	SHLL           $0x15, DI
+	CMPL           BX, $0x02
+	CMOVLCS        DI, SI
+	VMOVD          SI, X2
+	VBROADCASTSS   X2, Y2
+	VBROADCASTI128 1(AX), Y3
+	VPSRLW         $0x04, Y3, Y4
+	VPBLENDD       $0xf0, Y4, Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPSHUFB        Y3, Y1, Y3
+	VEXTRACTI128   $0x01, Y3, X4
+	VPMOVSXBD      X3, Y5
+	VCVTDQ2PS      Y5, Y5
+	VMULPS         Y2, Y5, Y5
+	VMOVUPS        Y5, (DX)
+	VPSRLDQ        $0x08, X3, X3
+	VPMOVSXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 32(DX)
+	VPMOVSXBD      X4, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 64(DX)
+	VPSRLDQ        $0x08, X4, X3
+	VPMOVSXBD      X3, Y3
+	VCVTDQ2PS      Y3, Y3
+	VMULPS         Y2, Y3, Y3
+	VMOVUPS        Y3, 96(DX)
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000080, DX
+	DECQ           CX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func dotQ2KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ2KAVX2(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTD fifteenInteger<>+0(SB), Y1
+	VPBROADCASTW oneWord<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VMOVD        80(AX), X6
+	VCVTPH2PS    X6, X6
+	VBROADCASTSS X6, Y5
+	VMOVSHDUP    X6, X6
+	VBROADCASTSS X6, Y6
+	VPMOVZXBD    (AX), Y7
+	VPSRLD       $0x04, Y7, Y8
+	VPAND        Y1, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VPMOVZXBD    8(AX), Y9
+	VPSRLD       $0x04, Y9, Y10
+	VPAND        Y1, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y5, Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y6, Y10, Y10
+	VFNMADD231PS (DI), Y8, Y4
+	VMOVUPS      (SI), X11
+	VMOVDQU      twice<>+0(SB), Y5
+	VPERMPS      Y11, Y5, Y11
+	VMULPS       Y11, Y7, Y7
+	VFNMADD231PS 32(DI), Y10, Y4
+	VMOVUPS      16(SI), X12
+	VMOVDQU      twice<>+0(SB), Y5
+	VPERMPS      Y12, Y5, Y12
+	VMULPS       Y12, Y9, Y9
+	VMOVDQU      16(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPMADDUBSW   (BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair0<>+0(SB), Y8
+	VPERMPS      Y7, Y8, Y8
+	VFMADD231PS  Y8, Y6, Y3
+	VPSRLW       $0x02, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPMADDUBSW   32(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair1<>+0(SB), Y8
+	VPERMPS      Y7, Y8, Y8
+	VFMADD231PS  Y8, Y6, Y4
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPMADDUBSW   64(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair2<>+0(SB), Y8
+	VPERMPS      Y7, Y8, Y8
+	VFMADD231PS  Y8, Y6, Y3
+	VPSRLW       $0x06, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   96(BX), Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y6
+	VPERMPS      Y7, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y4
+	VMOVDQU      48(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPMADDUBSW   128(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair0<>+0(SB), Y7
+	VPERMPS      Y9, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VPSRLW       $0x02, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPMADDUBSW   160(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair1<>+0(SB), Y7
+	VPERMPS      Y9, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPMADDUBSW   192(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair2<>+0(SB), Y7
+	VPERMPS      Y9, Y7, Y7
+	VFMADD231PS  Y7, Y6, Y3
+	VPSRLW       $0x06, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   224(BX), Y5, Y5
+	VPMADDWD     Y2, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y6
+	VPERMPS      Y9, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         $0x00000054, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA three<>+0(SB)/1, $"\x03"
+GLOBL three<>(SB), RODATA|NOPTR, $1
+
+DATA fifteenInteger<>+0(SB)/4, $"\x0f\x00\x00\x00"
+GLOBL fifteenInteger<>(SB), RODATA|NOPTR, $4
+
+DATA twice<>+0(SB)/32, $"\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x03\x00\x00\x00"
+GLOBL twice<>(SB), RODATA|NOPTR, $32
+
+DATA pair0<>+0(SB)/32, $"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00"
+GLOBL pair0<>(SB), RODATA|NOPTR, $32
+
+DATA pair1<>+0(SB)/32, $"\x02\x00\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x03\x00\x00\x00\x03\x00\x00\x00\x03\x00\x00\x00"
+GLOBL pair1<>(SB), RODATA|NOPTR, $32
+
+DATA pair2<>+0(SB)/32, $"\x04\x00\x00\x00\x04\x00\x00\x00\x04\x00\x00\x00\x04\x00\x00\x00\x05\x00\x00\x00\x05\x00\x00\x00\x05\x00\x00\x00\x05\x00\x00\x00"
+GLOBL pair2<>(SB), RODATA|NOPTR, $32
+
+DATA pair3<>+0(SB)/32, $"\x06\x00\x00\x00\x06\x00\x00\x00\x06\x00\x00\x00\x06\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00"
+GLOBL pair3<>(SB), RODATA|NOPTR, $32
+
+// func decodeQ2KAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ2KAVX2(SB), NOSPLIT, $128-24
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTD fifteenInteger<>+0(SB), Y1
+
+block:
+	VMOVD        80(AX), X3
+	VCVTPH2PS    X3, X3
+	VBROADCASTSS X3, Y2
+	VMOVSHDUP    X3, X3
+	VBROADCASTSS X3, Y3
+	VPMOVZXBD    (AX), Y4
+	VPSRLD       $0x04, Y4, Y5
+	VPAND        Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y2, Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VPMOVZXBD    8(AX), Y6
+	VPSRLD       $0x04, Y6, Y7
+	VPAND        Y1, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y2, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y3, Y7, Y7
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVUPS      Y5, 64(SP)
+	VMOVUPS      Y7, 96(SP)
+	VMOVDQU      16(AX), Y2
+	VPAND        Y0, Y2, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS (SP), Y5
+	VBROADCASTSS 64(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, (DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	VBROADCASTSS 4(SP), Y5
+	VBROADCASTSS 68(SP), Y6
+	VPMOVZXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 64(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 96(DX)
+	VPSRLW       $0x02, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 8(SP), Y5
+	VBROADCASTSS 72(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 128(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 160(DX)
+	VBROADCASTSS 12(SP), Y5
+	VBROADCASTSS 76(SP), Y6
+	VPMOVZXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 192(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 224(DX)
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 16(SP), Y5
+	VBROADCASTSS 80(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 256(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 288(DX)
+	VBROADCASTSS 20(SP), Y5
+	VBROADCASTSS 84(SP), Y6
+	VPMOVZXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 320(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 352(DX)
+	VPSRLW       $0x06, Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS 24(SP), Y4
+	VBROADCASTSS 88(SP), Y5
+	VPMOVZXBD    X2, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 384(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 416(DX)
+	VBROADCASTSS 28(SP), Y4
+	VBROADCASTSS 92(SP), Y5
+	VPMOVZXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 448(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 480(DX)
+	VMOVDQU      48(AX), Y2
+	VPAND        Y0, Y2, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 32(SP), Y5
+	VBROADCASTSS 96(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 512(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 544(DX)
+	VBROADCASTSS 36(SP), Y5
+	VBROADCASTSS 100(SP), Y6
+	VPMOVZXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 576(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 608(DX)
+	VPSRLW       $0x02, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 40(SP), Y5
+	VBROADCASTSS 104(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 640(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 672(DX)
+	VBROADCASTSS 44(SP), Y5
+	VBROADCASTSS 108(SP), Y6
+	VPMOVZXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 704(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 736(DX)
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 48(SP), Y5
+	VBROADCASTSS 112(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 768(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 800(DX)
+	VBROADCASTSS 52(SP), Y5
+	VBROADCASTSS 116(SP), Y6
+	VPMOVZXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 832(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 864(DX)
+	VPSRLW       $0x06, Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS 56(SP), Y4
+	VBROADCASTSS 120(SP), Y5
+	VPMOVZXBD    X2, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 896(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 928(DX)
+	VBROADCASTSS 60(SP), Y4
+	VBROADCASTSS 124(SP), Y5
+	VPMOVZXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 960(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 992(DX)
+	ADDQ         $0x00000054, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ3KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ3KAVX2(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTB four<>+0(SB), Y1
+	VPBROADCASTD thirtyTwoInteger<>+0(SB), Y2
+	VPBROADCASTW oneWord<>+0(SB), Y3
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 108(AX), X6
+	VCVTPH2PS    X6, Y6
+	MOVL         96(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         104(AX), R10
+	ANDL         $0x03030303, R10
+	SHLQ         $0x04, R10
+	ORQ          R10, R9
+	MOVL         100(AX), R10
+	ANDL         $0x0f0f0f0f, R10
+	MOVL         104(AX), R11
+	SHRL         $0x02, R11
+	ANDL         $0x03030303, R11
+	SHLQ         $0x04, R11
+	ORQ          R11, R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R9
+	VMOVQ        R9, X7
+	VPMOVZXBD    X7, Y7
+	VPSUBD       Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	MOVL         96(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         104(AX), R10
+	SHRL         $0x04, R10
+	ANDL         $0x03030303, R10
+	SHLQ         $0x04, R10
+	ORQ          R10, R9
+	MOVL         100(AX), R10
+	SHRL         $0x04, R10
+	ANDL         $0x0f0f0f0f, R10
+	MOVL         104(AX), R11
+	SHRL         $0x06, R11
+	ANDL         $0x03030303, R11
+	SHLQ         $0x04, R11
+	ORQ          R11, R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R9
+	VMOVQ        R9, X8
+	VPMOVZXBD    X8, Y8
+	VPSUBD       Y2, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VBROADCASTSS floatEA<>+0(SB), Y6
+	VMULPS       Y6, Y7, Y11
+	VMULPS       Y6, Y8, Y6
+	VFNMADD231PS (DI), Y11, Y5
+	VMOVUPS      (SI), X9
+	VMOVDQU      twice<>+0(SB), Y11
+	VPERMPS      Y9, Y11, Y9
+	VMULPS       Y9, Y7, Y7
+	VFNMADD231PS 32(DI), Y6, Y5
+	VMOVUPS      16(SI), X10
+	VMOVDQU      twice<>+0(SB), Y6
+	VPERMPS      Y10, Y6, Y10
+	VMULPS       Y10, Y8, Y8
+	VMOVDQU      (AX), Y6
+	VMOVDQU      32(AX), Y11
+	VPAND        Y0, Y11, Y12
+	VPSLLW       $0x02, Y6, Y13
+	VPAND        Y1, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VPMADDUBSW   (BX), Y12, Y12
+	VPMADDWD     Y3, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair0<>+0(SB), Y13
+	VPERMPS      Y7, Y13, Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VPSRLW       $0x02, Y11, Y12
+	VPAND        Y0, Y12, Y12
+	VPSLLW       $0x01, Y6, Y13
+	VPAND        Y1, Y13, Y13
+	VPOR         Y13, Y12, Y12
+	VPMADDUBSW   32(BX), Y12, Y12
+	VPMADDWD     Y3, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair1<>+0(SB), Y13
+	VPERMPS      Y7, Y13, Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VPSRLW       $0x04, Y11, Y12
+	VPAND        Y0, Y12, Y12
+	VPAND        Y1, Y6, Y13
+	VPOR         Y13, Y12, Y12
+	VPMADDUBSW   64(BX), Y12, Y12
+	VPMADDWD     Y3, Y12, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair2<>+0(SB), Y13
+	VPERMPS      Y7, Y13, Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VPSRLW       $0x06, Y11, Y11
+	VPAND        Y0, Y11, Y11
+	VPSRLW       $0x01, Y6, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   96(BX), Y11, Y11
+	VPMADDWD     Y3, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair3<>+0(SB), Y12
+	VPERMPS      Y7, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y5
+	VMOVDQU      64(AX), Y7
+	VPAND        Y0, Y7, Y11
+	VPSRLW       $0x02, Y6, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   128(BX), Y11, Y11
+	VPMADDWD     Y3, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair0<>+0(SB), Y12
+	VPERMPS      Y8, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y4
+	VPSRLW       $0x02, Y7, Y11
+	VPAND        Y0, Y11, Y11
+	VPSRLW       $0x03, Y6, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   160(BX), Y11, Y11
+	VPMADDWD     Y3, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair1<>+0(SB), Y12
+	VPERMPS      Y8, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y5
+	VPSRLW       $0x04, Y7, Y11
+	VPAND        Y0, Y11, Y11
+	VPSRLW       $0x04, Y6, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   192(BX), Y11, Y11
+	VPMADDWD     Y3, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair2<>+0(SB), Y12
+	VPERMPS      Y8, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y4
+	VPSRLW       $0x06, Y7, Y7
+	VPAND        Y0, Y7, Y7
+	VPSRLW       $0x05, Y6, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y7, Y7
+	VPMADDUBSW   224(BX), Y7, Y7
+	VPMADDWD     Y3, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair3<>+0(SB), Y6
+	VPERMPS      Y8, Y6, Y6
+	VFMADD231PS  Y6, Y7, Y5
+	ADDQ         $0x0000006e, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VHADDPS      X5, X5, X5
+	VHADDPS      X5, X5, X5
+	VMOVSS       X5, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA four<>+0(SB)/1, $"\x04"
+GLOBL four<>(SB), RODATA|NOPTR, $1
+
+DATA thirtyTwoInteger<>+0(SB)/4, $" \x00\x00\x00"
+GLOBL thirtyTwoInteger<>(SB), RODATA|NOPTR, $4
+
+DATA floatEA<>+0(SB)/4, $(4.0)
+GLOBL floatEA<>(SB), RODATA|NOPTR, $4
+
+// func decodeQ3KAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ3KAVX2(SB), NOSPLIT, $128-24
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTB four<>+0(SB), Y1
+	VPBROADCASTD thirtyTwoInteger<>+0(SB), Y2
+	VPBROADCASTB centreQ3K<>+0(SB), Y3
+
+block:
+	VPBROADCASTW 108(AX), X4
+	VCVTPH2PS    X4, Y4
+	MOVL         96(AX), BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         104(AX), SI
+	ANDL         $0x03030303, SI
+	SHLQ         $0x04, SI
+	ORQ          SI, BX
+	MOVL         100(AX), SI
+	ANDL         $0x0f0f0f0f, SI
+	MOVL         104(AX), DI
+	SHRL         $0x02, DI
+	ANDL         $0x03030303, DI
+	SHLQ         $0x04, DI
+	ORQ          DI, SI
+	SHLQ         $0x20, SI
+	ORQ          SI, BX
+	VMOVQ        BX, X5
+	VPMOVZXBD    X5, Y5
+	VPSUBD       Y2, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	MOVL         96(AX), BX
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         104(AX), SI
+	SHRL         $0x04, SI
+	ANDL         $0x03030303, SI
+	SHLQ         $0x04, SI
+	ORQ          SI, BX
+	MOVL         100(AX), SI
+	SHRL         $0x04, SI
+	ANDL         $0x0f0f0f0f, SI
+	MOVL         104(AX), DI
+	SHRL         $0x06, DI
+	ANDL         $0x03030303, DI
+	SHLQ         $0x04, DI
+	ORQ          DI, SI
+	SHLQ         $0x20, SI
+	ORQ          SI, BX
+	VMOVQ        BX, X6
+	VPMOVZXBD    X6, Y6
+	VPSUBD       Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VMOVUPS      Y5, (SP)
+	VMOVUPS      Y6, 32(SP)
+	VMOVDQU      (AX), Y4
+	VMOVDQU      32(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x02, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBB       Y3, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VBROADCASTSS (SP), Y8
+	VPMOVSXBD    X6, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, (DX)
+	VPSRLDQ      $0x08, X6, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 32(DX)
+	VBROADCASTSS 4(SP), Y8
+	VPMOVSXBD    X7, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 64(DX)
+	VPSRLDQ      $0x08, X7, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 96(DX)
+	VPSRLW       $0x02, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPSLLW       $0x01, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBB       Y3, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VBROADCASTSS 8(SP), Y8
+	VPMOVSXBD    X6, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 128(DX)
+	VPSRLDQ      $0x08, X6, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 160(DX)
+	VBROADCASTSS 12(SP), Y8
+	VPMOVSXBD    X7, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 192(DX)
+	VPSRLDQ      $0x08, X7, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 224(DX)
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPAND        Y1, Y4, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBB       Y3, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VBROADCASTSS 16(SP), Y8
+	VPMOVSXBD    X6, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 256(DX)
+	VPSRLDQ      $0x08, X6, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 288(DX)
+	VBROADCASTSS 20(SP), Y8
+	VPMOVSXBD    X7, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 320(DX)
+	VPSRLDQ      $0x08, X7, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 352(DX)
+	VPSRLW       $0x06, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x01, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBB       Y3, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VBROADCASTSS 24(SP), Y7
+	VPMOVSXBD    X5, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 384(DX)
+	VPSRLDQ      $0x08, X5, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 416(DX)
+	VBROADCASTSS 28(SP), Y7
+	VPMOVSXBD    X6, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 448(DX)
+	VPSRLDQ      $0x08, X6, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 480(DX)
+	VMOVDQU      64(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSRLW       $0x02, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBB       Y3, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VBROADCASTSS 32(SP), Y8
+	VPMOVSXBD    X6, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 512(DX)
+	VPSRLDQ      $0x08, X6, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 544(DX)
+	VBROADCASTSS 36(SP), Y8
+	VPMOVSXBD    X7, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 576(DX)
+	VPSRLDQ      $0x08, X7, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 608(DX)
+	VPSRLW       $0x02, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x03, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBB       Y3, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VBROADCASTSS 40(SP), Y8
+	VPMOVSXBD    X6, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 640(DX)
+	VPSRLDQ      $0x08, X6, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 672(DX)
+	VBROADCASTSS 44(SP), Y8
+	VPMOVSXBD    X7, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 704(DX)
+	VPSRLDQ      $0x08, X7, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 736(DX)
+	VPSRLW       $0x04, Y5, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x04, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPSUBB       Y3, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VBROADCASTSS 48(SP), Y8
+	VPMOVSXBD    X6, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y8, Y9, Y9
+	VMOVUPS      Y9, 768(DX)
+	VPSRLDQ      $0x08, X6, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 800(DX)
+	VBROADCASTSS 52(SP), Y8
+	VPMOVSXBD    X7, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 832(DX)
+	VPSRLDQ      $0x08, X7, X6
+	VPMOVSXBD    X6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 864(DX)
+	VPSRLW       $0x06, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x05, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y5, Y5
+	VPSUBB       Y3, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X4
+	VBROADCASTSS 56(SP), Y6
+	VPMOVSXBD    X5, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 896(DX)
+	VPSRLDQ      $0x08, X5, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 928(DX)
+	VBROADCASTSS 60(SP), Y6
+	VPMOVSXBD    X4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      Y5, 960(DX)
+	VPSRLDQ      $0x08, X4, X5
+	VPMOVSXBD    X5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 992(DX)
+	ADDQ         $0x0000006e, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+DATA centreQ3K<>+0(SB)/1, $"\x04"
+GLOBL centreQ3K<>(SB), RODATA|NOPTR, $1
+
+// func dotQ4KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ4KAVX2(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTW oneWord<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X4
+	VPMOVZXBD    X4, Y4
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X5
+	VPMOVZXBD    X5, Y5
+	VMOVD        (AX), X7
+	VCVTPH2PS    X7, X7
+	VBROADCASTSS X7, Y6
+	VMOVSHDUP    X7, X7
+	VBROADCASTSS X7, Y7
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMULPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VFNMADD231PS (DI), Y5, Y3
+	VMOVDQU      16(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   (BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   32(BX), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 4(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVDQU      48(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   64(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   96(BX), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVDQU      80(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   128(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   160(BX), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 20(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVDQU      112(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   192(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 24(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   224(BX), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x00000090, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func decodeQ4KAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ4KAVX2(SB), NOSPLIT, $64-24
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+block:
+	MOVL         12(AX), BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         4(AX), SI
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	ORQ          SI, BX
+	MOVL         4(AX), SI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, BX
+	ORQ          BX, SI
+	VMOVQ        SI, X1
+	VPMOVZXBD    X1, Y1
+	MOVL         12(AX), BX
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         8(AX), SI
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	ORQ          SI, BX
+	MOVL         8(AX), SI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, BX
+	ORQ          BX, SI
+	VMOVQ        SI, X2
+	VPMOVZXBD    X2, Y2
+	VMOVD        (AX), X4
+	VCVTPH2PS    X4, X4
+	VBROADCASTSS X4, Y3
+	VMOVSHDUP    X4, X4
+	VBROADCASTSS X4, Y4
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y1, (SP)
+	VMOVUPS      Y2, 32(SP)
+	VMOVDQU      16(AX), Y1
+	VPAND        Y0, Y1, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS (SP), Y4
+	VBROADCASTSS 32(SP), Y5
+	VPMOVZXBD    X2, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 32(DX)
+	VBROADCASTSS (SP), Y4
+	VBROADCASTSS 32(SP), Y5
+	VPMOVZXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 64(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 96(DX)
+	VPSRLW       $0x04, Y1, Y1
+	VPAND        Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VBROADCASTSS 4(SP), Y3
+	VBROADCASTSS 36(SP), Y4
+	VPMOVZXBD    X1, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VSUBPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 128(DX)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 160(DX)
+	VBROADCASTSS 4(SP), Y3
+	VBROADCASTSS 36(SP), Y4
+	VPMOVZXBD    X2, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 192(DX)
+	VPSRLDQ      $0x08, X2, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 224(DX)
+	VMOVDQU      48(AX), Y1
+	VPAND        Y0, Y1, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS 8(SP), Y4
+	VBROADCASTSS 40(SP), Y5
+	VPMOVZXBD    X2, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 256(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 288(DX)
+	VBROADCASTSS 8(SP), Y4
+	VBROADCASTSS 40(SP), Y5
+	VPMOVZXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 320(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 352(DX)
+	VPSRLW       $0x04, Y1, Y1
+	VPAND        Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VBROADCASTSS 12(SP), Y3
+	VBROADCASTSS 44(SP), Y4
+	VPMOVZXBD    X1, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VSUBPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 384(DX)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 416(DX)
+	VBROADCASTSS 12(SP), Y3
+	VBROADCASTSS 44(SP), Y4
+	VPMOVZXBD    X2, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 448(DX)
+	VPSRLDQ      $0x08, X2, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 480(DX)
+	VMOVDQU      80(AX), Y1
+	VPAND        Y0, Y1, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS 16(SP), Y4
+	VBROADCASTSS 48(SP), Y5
+	VPMOVZXBD    X2, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 512(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 544(DX)
+	VBROADCASTSS 16(SP), Y4
+	VBROADCASTSS 48(SP), Y5
+	VPMOVZXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 576(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 608(DX)
+	VPSRLW       $0x04, Y1, Y1
+	VPAND        Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VBROADCASTSS 20(SP), Y3
+	VBROADCASTSS 52(SP), Y4
+	VPMOVZXBD    X1, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VSUBPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 640(DX)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 672(DX)
+	VBROADCASTSS 20(SP), Y3
+	VBROADCASTSS 52(SP), Y4
+	VPMOVZXBD    X2, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 704(DX)
+	VPSRLDQ      $0x08, X2, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 736(DX)
+	VMOVDQU      112(AX), Y1
+	VPAND        Y0, Y1, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS 24(SP), Y4
+	VBROADCASTSS 56(SP), Y5
+	VPMOVZXBD    X2, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 768(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 800(DX)
+	VBROADCASTSS 24(SP), Y4
+	VBROADCASTSS 56(SP), Y5
+	VPMOVZXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 832(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVZXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 864(DX)
+	VPSRLW       $0x04, Y1, Y1
+	VPAND        Y0, Y1, Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VBROADCASTSS 28(SP), Y3
+	VBROADCASTSS 60(SP), Y4
+	VPMOVZXBD    X1, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VSUBPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 896(DX)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 928(DX)
+	VBROADCASTSS 28(SP), Y3
+	VBROADCASTSS 60(SP), Y4
+	VPMOVZXBD    X2, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 960(DX)
+	VPSRLDQ      $0x08, X2, X1
+	VPMOVZXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VSUBPS       Y4, Y1, Y1
+	VMOVUPS      Y1, 992(DX)
+	ADDQ         $0x00000090, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ5KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ5KAVX2(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VPBROADCASTW oneWord<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X5
+	VPMOVZXBD    X5, Y5
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X6
+	VPMOVZXBD    X6, Y6
+	VMOVD        (AX), X8
+	VCVTPH2PS    X8, X8
+	VBROADCASTSS X8, Y7
+	VMOVSHDUP    X8, X8
+	VBROADCASTSS X8, Y8
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMULPS       (SI), Y5, Y5
+	VMOVUPS      Y5, (SP)
+	VFNMADD231PS (DI), Y6, Y4
+	VMOVDQU      16(AX), Y5
+	VMOVDQU      48(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSLLW       $0x04, Y5, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   (BX), Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SP), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSLLW       $0x03, Y5, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   32(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 4(SP), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VMOVDQU      80(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSLLW       $0x02, Y5, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   64(BX), Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 8(SP), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSLLW       $0x01, Y5, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   96(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 12(SP), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VMOVDQU      112(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPAND        Y1, Y5, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   128(BX), Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 16(SP), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x01, Y5, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VPMADDUBSW   160(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 20(SP), Y7
+	VFMADD231PS  Y7, Y6, Y4
+	VMOVDQU      144(AX), Y6
+	VPAND        Y0, Y6, Y7
+	VPSRLW       $0x02, Y5, Y8
+	VPAND        Y1, Y8, Y8
+	VPOR         Y8, Y7, Y7
+	VPMADDUBSW   192(BX), Y7, Y7
+	VPMADDWD     Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 24(SP), Y8
+	VFMADD231PS  Y8, Y7, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x03, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y6, Y6
+	VPMADDUBSW   224(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 28(SP), Y5
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         $0x000000b0, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func decodeQ5KAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ5KAVX2(SB), NOSPLIT, $64-24
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+
+block:
+	MOVL         12(AX), BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         4(AX), SI
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	ORQ          SI, BX
+	MOVL         4(AX), SI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, BX
+	ORQ          BX, SI
+	VMOVQ        SI, X2
+	VPMOVZXBD    X2, Y2
+	MOVL         12(AX), BX
+	SHRL         $0x04, BX
+	ANDL         $0x0f0f0f0f, BX
+	MOVL         8(AX), SI
+	SHRL         $0x02, SI
+	ANDL         $0x30303030, SI
+	ORQ          SI, BX
+	MOVL         8(AX), SI
+	ANDL         $0x3f3f3f3f, SI
+	SHLQ         $0x20, BX
+	ORQ          BX, SI
+	VMOVQ        SI, X3
+	VPMOVZXBD    X3, Y3
+	VMOVD        (AX), X5
+	VCVTPH2PS    X5, X5
+	VBROADCASTSS X5, Y4
+	VMOVSHDUP    X5, X5
+	VBROADCASTSS X5, Y5
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y2, (SP)
+	VMOVUPS      Y3, 32(SP)
+	VMOVDQU      16(AX), Y2
+	VMOVDQU      48(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VPSLLW       $0x04, Y2, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VBROADCASTSS (SP), Y6
+	VBROADCASTSS 32(SP), Y7
+	VPMOVZXBD    X4, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VSUBPS       Y7, Y8, Y8
+	VMOVUPS      Y8, (DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 32(DX)
+	VBROADCASTSS (SP), Y6
+	VBROADCASTSS 32(SP), Y7
+	VPMOVZXBD    X5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 64(DX)
+	VPSRLDQ      $0x08, X5, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 96(DX)
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPSLLW       $0x03, Y2, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 4(SP), Y5
+	VBROADCASTSS 36(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 128(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 160(DX)
+	VBROADCASTSS 4(SP), Y5
+	VBROADCASTSS 36(SP), Y6
+	VPMOVZXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 192(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 224(DX)
+	VMOVDQU      80(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VPSLLW       $0x02, Y2, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VBROADCASTSS 8(SP), Y6
+	VBROADCASTSS 40(SP), Y7
+	VPMOVZXBD    X4, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VSUBPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 256(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 288(DX)
+	VBROADCASTSS 8(SP), Y6
+	VBROADCASTSS 40(SP), Y7
+	VPMOVZXBD    X5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 320(DX)
+	VPSRLDQ      $0x08, X5, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 352(DX)
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPSLLW       $0x01, Y2, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 12(SP), Y5
+	VBROADCASTSS 44(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 384(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 416(DX)
+	VBROADCASTSS 12(SP), Y5
+	VBROADCASTSS 44(SP), Y6
+	VPMOVZXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 448(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 480(DX)
+	VMOVDQU      112(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VPAND        Y1, Y2, Y5
+	VPOR         Y5, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VBROADCASTSS 16(SP), Y6
+	VBROADCASTSS 48(SP), Y7
+	VPMOVZXBD    X4, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VSUBPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 512(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 544(DX)
+	VBROADCASTSS 16(SP), Y6
+	VBROADCASTSS 48(SP), Y7
+	VPMOVZXBD    X5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 576(DX)
+	VPSRLDQ      $0x08, X5, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 608(DX)
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPSRLW       $0x01, Y2, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 20(SP), Y5
+	VBROADCASTSS 52(SP), Y6
+	VPMOVZXBD    X3, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VSUBPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 640(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 672(DX)
+	VBROADCASTSS 20(SP), Y5
+	VBROADCASTSS 52(SP), Y6
+	VPMOVZXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 704(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VSUBPS       Y6, Y3, Y3
+	VMOVUPS      Y3, 736(DX)
+	VMOVDQU      144(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VPSRLW       $0x02, Y2, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VBROADCASTSS 24(SP), Y6
+	VBROADCASTSS 56(SP), Y7
+	VPMOVZXBD    X4, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y6, Y8, Y8
+	VSUBPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 768(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 800(DX)
+	VBROADCASTSS 24(SP), Y6
+	VBROADCASTSS 56(SP), Y7
+	VPMOVZXBD    X5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 832(DX)
+	VPSRLDQ      $0x08, X5, X4
+	VPMOVZXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VSUBPS       Y7, Y4, Y4
+	VMOVUPS      Y4, 864(DX)
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VPSRLW       $0x03, Y2, Y2
+	VPAND        Y1, Y2, Y2
+	VPOR         Y2, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X2
+	VBROADCASTSS 28(SP), Y4
+	VBROADCASTSS 60(SP), Y5
+	VPMOVZXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VSUBPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 896(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVZXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 928(DX)
+	VBROADCASTSS 28(SP), Y4
+	VBROADCASTSS 60(SP), Y5
+	VPMOVZXBD    X2, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y4, Y3, Y3
+	VSUBPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 960(DX)
+	VPSRLDQ      $0x08, X2, X3
+	VPMOVZXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VSUBPS       Y5, Y2, Y2
+	VMOVUPS      Y2, 992(DX)
+	ADDQ         $0x000000b0, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotQ6KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ6KAVX2(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB fortyEight<>+0(SB), Y1
+	VPBROADCASTW oneWord<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	PREFETCHT0   1728(AX)
+	VPBROADCASTW 208(AX), X5
+	VCVTPH2PS    X5, Y5
+	VPMOVSXBD    192(AX), Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VPMOVSXBD    200(AX), Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VBROADCASTSS floatGB<>+0(SB), Y5
+	VMULPS       Y5, Y6, Y10
+	VMULPS       Y5, Y7, Y5
+	VFNMADD231PS (DI), Y10, Y4
+	VMOVUPS      (SI), X8
+	VMOVDQU      twice<>+0(SB), Y10
+	VPERMPS      Y8, Y10, Y8
+	VMULPS       Y8, Y6, Y6
+	VFNMADD231PS 32(DI), Y5, Y4
+	VMOVUPS      16(SI), X9
+	VMOVDQU      twice<>+0(SB), Y5
+	VPERMPS      Y9, Y5, Y9
+	VMULPS       Y9, Y7, Y7
+	VMOVDQU      128(AX), Y5
+	VMOVDQU      (AX), Y10
+	VPAND        Y0, Y10, Y11
+	VPSLLW       $0x04, Y5, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   (BX), Y11, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair0<>+0(SB), Y12
+	VPERMPS      Y6, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y3
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y0, Y10, Y10
+	VPAND        Y1, Y5, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   64(BX), Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair2<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VMOVDQU      32(AX), Y10
+	VPAND        Y0, Y10, Y11
+	VPSLLW       $0x02, Y5, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VPMADDUBSW   32(BX), Y11, Y11
+	VPMADDWD     Y2, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair1<>+0(SB), Y12
+	VPERMPS      Y6, Y12, Y12
+	VFMADD231PS  Y12, Y11, Y4
+	VPSRLW       $0x04, Y10, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x02, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y10, Y10
+	VPMADDUBSW   96(BX), Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair3<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y10, Y4
+	VMOVDQU      160(AX), Y5
+	VMOVDQU      64(AX), Y6
+	VPAND        Y0, Y6, Y10
+	VPSLLW       $0x04, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   128(BX), Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair0<>+0(SB), Y11
+	VPERMPS      Y7, Y11, Y11
+	VFMADD231PS  Y11, Y10, Y3
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPAND        Y1, Y5, Y10
+	VPOR         Y10, Y6, Y6
+	VPMADDUBSW   192(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair2<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y6, Y3
+	VMOVDQU      96(AX), Y6
+	VPAND        Y0, Y6, Y10
+	VPSLLW       $0x02, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VPMADDUBSW   160(BX), Y10, Y10
+	VPMADDWD     Y2, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair1<>+0(SB), Y11
+	VPERMPS      Y7, Y11, Y11
+	VFMADD231PS  Y11, Y10, Y4
+	VPSRLW       $0x04, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x02, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y6, Y6
+	VPMADDUBSW   224(BX), Y6, Y6
+	VPMADDWD     Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair3<>+0(SB), Y5
+	VPERMPS      Y7, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y4
+	ADDQ         $0x000000d2, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA fortyEight<>+0(SB)/1, $"0"
+GLOBL fortyEight<>(SB), RODATA|NOPTR, $1
+
+DATA floatGB<>+0(SB)/4, $(32.0)
+GLOBL floatGB<>(SB), RODATA|NOPTR, $4
+
+// func decodeQ6KAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeQ6KAVX2(SB), NOSPLIT, $128-24
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB fortyEight<>+0(SB), Y1
+	VPBROADCASTB centreQ6K<>+0(SB), Y2
+
+block:
+	VPBROADCASTW 208(AX), X3
+	VCVTPH2PS    X3, Y3
+	VPMOVSXBD    192(AX), Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VPMOVSXBD    200(AX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VMOVUPS      Y4, (SP)
+	VMOVUPS      Y5, 32(SP)
+	VMOVDQU      128(AX), Y3
+	VMOVDQU      (AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPSLLW       $0x04, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBB       Y2, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VBROADCASTSS (SP), Y7
+	VPMOVSXBD    X5, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, (DX)
+	VPSRLDQ      $0x08, X5, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 32(DX)
+	VBROADCASTSS 4(SP), Y7
+	VPMOVSXBD    X6, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 64(DX)
+	VPSRLDQ      $0x08, X6, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 96(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPAND        Y1, Y3, Y5
+	VPOR         Y5, Y4, Y4
+	VPSUBB       Y2, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VBROADCASTSS 16(SP), Y6
+	VPMOVSXBD    X4, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 256(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVSXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 288(DX)
+	VBROADCASTSS 20(SP), Y6
+	VPMOVSXBD    X5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 320(DX)
+	VPSRLDQ      $0x08, X5, X4
+	VPMOVSXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 352(DX)
+	VMOVDQU      32(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPSLLW       $0x02, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBB       Y2, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VBROADCASTSS 8(SP), Y7
+	VPMOVSXBD    X5, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 128(DX)
+	VPSRLDQ      $0x08, X5, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 160(DX)
+	VBROADCASTSS 12(SP), Y7
+	VPMOVSXBD    X6, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 192(DX)
+	VPSRLDQ      $0x08, X6, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 224(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPOR         Y3, Y4, Y4
+	VPSUBB       Y2, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X3
+	VBROADCASTSS 24(SP), Y5
+	VPMOVSXBD    X4, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 384(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVSXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 416(DX)
+	VBROADCASTSS 28(SP), Y5
+	VPMOVSXBD    X3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 448(DX)
+	VPSRLDQ      $0x08, X3, X4
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 480(DX)
+	VMOVDQU      160(AX), Y3
+	VMOVDQU      64(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPSLLW       $0x04, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBB       Y2, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VBROADCASTSS 32(SP), Y7
+	VPMOVSXBD    X5, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 512(DX)
+	VPSRLDQ      $0x08, X5, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 544(DX)
+	VBROADCASTSS 36(SP), Y7
+	VPMOVSXBD    X6, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 576(DX)
+	VPSRLDQ      $0x08, X6, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 608(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPAND        Y1, Y3, Y5
+	VPOR         Y5, Y4, Y4
+	VPSUBB       Y2, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X5
+	VBROADCASTSS 48(SP), Y6
+	VPMOVSXBD    X4, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y6, Y7, Y7
+	VMOVUPS      Y7, 768(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVSXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 800(DX)
+	VBROADCASTSS 52(SP), Y6
+	VPMOVSXBD    X5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 832(DX)
+	VPSRLDQ      $0x08, X5, X4
+	VPMOVSXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      Y4, 864(DX)
+	VMOVDQU      96(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPSLLW       $0x02, Y3, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VPSUBB       Y2, Y5, Y5
+	VEXTRACTI128 $0x01, Y5, X6
+	VBROADCASTSS 40(SP), Y7
+	VPMOVSXBD    X5, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y7, Y8, Y8
+	VMOVUPS      Y8, 640(DX)
+	VPSRLDQ      $0x08, X5, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 672(DX)
+	VBROADCASTSS 44(SP), Y7
+	VPMOVSXBD    X6, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 704(DX)
+	VPSRLDQ      $0x08, X6, X5
+	VPMOVSXBD    X5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMOVUPS      Y5, 736(DX)
+	VPSRLW       $0x04, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPSRLW       $0x02, Y3, Y3
+	VPAND        Y1, Y3, Y3
+	VPOR         Y3, Y4, Y4
+	VPSUBB       Y2, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X3
+	VBROADCASTSS 56(SP), Y5
+	VPMOVSXBD    X4, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 896(DX)
+	VPSRLDQ      $0x08, X4, X4
+	VPMOVSXBD    X4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 928(DX)
+	VBROADCASTSS 60(SP), Y5
+	VPMOVSXBD    X3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      Y4, 960(DX)
+	VPSRLDQ      $0x08, X3, X4
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 992(DX)
+	ADDQ         $0x000000d2, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+DATA centreQ6K<>+0(SB)/1, $" "
+GLOBL centreQ6K<>(SB), RODATA|NOPTR, $1
+
+// func dotQ8KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotQ8KAVX2(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTW oneWord<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	PREFETCHT0   1728(AX)
+	PREFETCHT0   1792(AX)
+	VBROADCASTSS (AX), Y3
+	VMULPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (SP)
+	VMOVDQU      4(AX), Y3
+	VMOVDQU      (BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS (SP), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      36(AX), Y3
+	VMOVDQU      32(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 4(SP), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVDQU      68(AX), Y3
+	VMOVDQU      64(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 8(SP), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      100(AX), Y3
+	VMOVDQU      96(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 12(SP), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVDQU      132(AX), Y3
+	VMOVDQU      128(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 16(SP), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      164(AX), Y3
+	VMOVDQU      160(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 20(SP), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	VMOVDQU      196(AX), Y3
+	VMOVDQU      192(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 24(SP), Y4
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVDQU      228(AX), Y3
+	VMOVDQU      224(BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VPMADDUBSW   Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS 28(SP), Y4
+	VFMADD231PS  Y4, Y3, Y2
+	ADDQ         $0x00000124, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func decodeQ8KAVX2(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2
-TEXT ·quantizeAVX2(SB), NOSPLIT, $0-32
+TEXT ·decodeQ8KAVX2(SB), NOSPLIT, $64-24
+	MOVQ src+0(FP), AX
+	MOVQ blocks+8(FP), CX
+	MOVQ dst+16(FP), DX
+
+block:
+	VBROADCASTSS (AX), Y0
+	VMOVUPS      Y0, (SP)
+	VMOVDQU      4(AX), Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VBROADCASTSS (SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, (DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 32(DX)
+	VBROADCASTSS (SP), Y2
+	VPMOVSXBD    X1, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 64(DX)
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 96(DX)
+	VMOVDQU      36(AX), Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VBROADCASTSS 4(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 128(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 160(DX)
+	VBROADCASTSS 4(SP), Y2
+	VPMOVSXBD    X1, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 192(DX)
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 224(DX)
+	VMOVDQU      68(AX), Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VBROADCASTSS 8(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 256(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 288(DX)
+	VBROADCASTSS 8(SP), Y2
+	VPMOVSXBD    X1, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 320(DX)
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 352(DX)
+	VMOVDQU      100(AX), Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VBROADCASTSS 12(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 384(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 416(DX)
+	VBROADCASTSS 12(SP), Y2
+	VPMOVSXBD    X1, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 448(DX)
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 480(DX)
+	VMOVDQU      132(AX), Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VBROADCASTSS 16(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 512(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 544(DX)
+	VBROADCASTSS 16(SP), Y2
+	VPMOVSXBD    X1, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 576(DX)
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 608(DX)
+	VMOVDQU      164(AX), Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VBROADCASTSS 20(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 640(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 672(DX)
+	VBROADCASTSS 20(SP), Y2
+	VPMOVSXBD    X1, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 704(DX)
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 736(DX)
+	VMOVDQU      196(AX), Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VBROADCASTSS 24(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 768(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 800(DX)
+	VBROADCASTSS 24(SP), Y2
+	VPMOVSXBD    X1, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 832(DX)
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 864(DX)
+	VMOVDQU      228(AX), Y0
+	VEXTRACTI128 $0x01, Y0, X1
+	VBROADCASTSS 28(SP), Y2
+	VPMOVSXBD    X0, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      Y3, 896(DX)
+	VPSRLDQ      $0x08, X0, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 928(DX)
+	VBROADCASTSS 28(SP), Y2
+	VPMOVSXBD    X1, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 960(DX)
+	VPSRLDQ      $0x08, X1, X0
+	VPMOVSXBD    X0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, 992(DX)
+	ADDQ         $0x00000124, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+// func dotIQ4XSAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotIQ4XSAVX2(SB), NOSPLIT, $32-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+	VPBROADCASTD   thirtyTwoInteger<>+0(SB), Y2
+	VPBROADCASTD   fifteenInteger<>+0(SB), Y3
+	VPBROADCASTD   fortyEightInteger<>+0(SB), Y4
+	VMOVDQU        byFour<>+0(SB), Y5
+	VMOVDQU        byTwo<>+0(SB), Y6
+	VPBROADCASTW   oneWord<>+0(SB), Y7
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+
+block:
+	PREFETCHT0     1536(AX)
+	PREFETCHT0     1600(AX)
+	PREFETCHT0     1664(AX)
+	VPBROADCASTD   4(AX), Y10
+	VPSRLVD        Y5, Y10, Y10
+	VPAND          Y3, Y10, Y10
+	VPBROADCASTW   2(AX), Y11
+	VPSRLD         $0x10, Y11, Y11
+	VPSLLD         $0x04, Y11, Y11
+	VPSRLVD        Y6, Y11, Y11
+	VPAND          Y4, Y11, Y11
+	VPOR           Y11, Y10, Y10
+	VPSUBD         Y2, Y10, Y10
+	VPBROADCASTW   (AX), X11
+	VCVTPH2PS      X11, Y11
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y11, Y10, Y10
+	VMULPS         (SI), Y10, Y10
+	VMOVUPS        Y10, (SP)
+	VBROADCASTI128 8(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        (BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   (SP), Y11
+	VFMADD231PS    Y11, Y10, Y8
+	VBROADCASTI128 24(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        32(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   4(SP), Y11
+	VFMADD231PS    Y11, Y10, Y9
+	VBROADCASTI128 40(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        64(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   8(SP), Y11
+	VFMADD231PS    Y11, Y10, Y8
+	VBROADCASTI128 56(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        96(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   12(SP), Y11
+	VFMADD231PS    Y11, Y10, Y9
+	VBROADCASTI128 72(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        128(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   16(SP), Y11
+	VFMADD231PS    Y11, Y10, Y8
+	VBROADCASTI128 88(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        160(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   20(SP), Y11
+	VFMADD231PS    Y11, Y10, Y9
+	VBROADCASTI128 104(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        192(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   24(SP), Y11
+	VFMADD231PS    Y11, Y10, Y8
+	VBROADCASTI128 120(AX), Y10
+	VPSRLW         $0x04, Y10, Y11
+	VPBLENDD       $0xf0, Y11, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSHUFB        Y10, Y1, Y10
+	VMOVDQU        224(BX), Y11
+	VPSIGNB        Y10, Y11, Y11
+	VPABSB         Y10, Y10
+	VPMADDUBSW     Y11, Y10, Y10
+	VPMADDWD       Y7, Y10, Y10
+	VCVTDQ2PS      Y10, Y10
+	VBROADCASTSS   28(SP), Y11
+	VFMADD231PS    Y11, Y10, Y9
+	ADDQ           $0x00000088, AX
+	ADDQ           $0x00000100, BX
+	ADDQ           $0x00000020, SI
+	ADDQ           $0x00000020, DI
+	DECQ           R8
+	JNZ            block
+	VADDPS         Y9, Y8, Y8
+	VEXTRACTF128   $0x01, Y8, X9
+	VADDPS         X9, X8, X9
+	VHADDPS        X9, X9, X9
+	VHADDPS        X9, X9, X9
+	VMOVSS         X9, (DX)
+	ADDQ           $0x00000004, DX
+	DECQ           CX
+	JNZ            row
+	VZEROUPPER
+	RET
+
+DATA fortyEightInteger<>+0(SB)/4, $"0\x00\x00\x00"
+GLOBL fortyEightInteger<>(SB), RODATA|NOPTR, $4
+
+DATA byFour<>+0(SB)/32, $"\x00\x00\x00\x00\x04\x00\x00\x00\b\x00\x00\x00\f\x00\x00\x00\x10\x00\x00\x00\x14\x00\x00\x00\x18\x00\x00\x00\x1c\x00\x00\x00"
+GLOBL byFour<>(SB), RODATA|NOPTR, $32
+
+DATA byTwo<>+0(SB)/32, $"\x00\x00\x00\x00\x02\x00\x00\x00\x04\x00\x00\x00\x06\x00\x00\x00\b\x00\x00\x00\n\x00\x00\x00\f\x00\x00\x00\x0e\x00\x00\x00"
+GLOBL byTwo<>(SB), RODATA|NOPTR, $32
+
+// func decodeIQ4XSAVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeIQ4XSAVX2(SB), NOSPLIT, $64-24
+	MOVQ           src+0(FP), AX
+	MOVQ           blocks+8(FP), CX
+	MOVQ           dst+16(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+	VPBROADCASTD   thirtyTwoInteger<>+0(SB), Y2
+	VPBROADCASTD   fifteenInteger<>+0(SB), Y3
+	VPBROADCASTD   fortyEightInteger<>+0(SB), Y4
+	VMOVDQU        byFour<>+0(SB), Y5
+	VMOVDQU        byTwo<>+0(SB), Y6
+
+block:
+	VPBROADCASTD   4(AX), Y7
+	VPSRLVD        Y5, Y7, Y7
+	VPAND          Y3, Y7, Y7
+	VPBROADCASTW   2(AX), Y8
+	VPSRLD         $0x10, Y8, Y8
+	VPSLLD         $0x04, Y8, Y8
+	VPSRLVD        Y6, Y8, Y8
+	VPAND          Y4, Y8, Y8
+	VPOR           Y8, Y7, Y7
+	VPSUBD         Y2, Y7, Y7
+	VPBROADCASTW   (AX), X8
+	VCVTPH2PS      X8, Y8
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y8, Y7, Y7
+	VMOVUPS        Y7, (SP)
+	VBROADCASTI128 8(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   (SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, (DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 32(DX)
+	VBROADCASTSS   (SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 64(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 96(DX)
+	VBROADCASTI128 24(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   4(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 128(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 160(DX)
+	VBROADCASTSS   4(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 192(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 224(DX)
+	VBROADCASTI128 40(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   8(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 256(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 288(DX)
+	VBROADCASTSS   8(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 320(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 352(DX)
+	VBROADCASTI128 56(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   12(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 384(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 416(DX)
+	VBROADCASTSS   12(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 448(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 480(DX)
+	VBROADCASTI128 72(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   16(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 512(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 544(DX)
+	VBROADCASTSS   16(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 576(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 608(DX)
+	VBROADCASTI128 88(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   20(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 640(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 672(DX)
+	VBROADCASTSS   20(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 704(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 736(DX)
+	VBROADCASTI128 104(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   24(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 768(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 800(DX)
+	VBROADCASTSS   24(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 832(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 864(DX)
+	VBROADCASTI128 120(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSHUFB        Y7, Y1, Y7
+	VEXTRACTI128   $0x01, Y7, X8
+	VBROADCASTSS   28(SP), Y9
+	VPMOVSXBD      X7, Y10
+	VCVTDQ2PS      Y10, Y10
+	VMULPS         Y9, Y10, Y10
+	VMOVUPS        Y10, 896(DX)
+	VPSRLDQ        $0x08, X7, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 928(DX)
+	VBROADCASTSS   28(SP), Y9
+	VPMOVSXBD      X8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 960(DX)
+	VPSRLDQ        $0x08, X8, X7
+	VPMOVSXBD      X7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y9, Y7, Y7
+	VMOVUPS        Y7, 992(DX)
+	ADDQ           $0x00000088, AX
+	ADDQ           $0x00000400, DX
+	DECQ           CX
+	JNZ            block
+	VZEROUPPER
+	RET
+
+// func dotTQ2_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotTQ2_0AVX2(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTW oneWord<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 64(AX), X4
+	VCVTPH2PS    X4, Y4
+	VBROADCASTSS floatBA<>+0(SB), Y5
+	VMULPS       Y5, Y4, Y5
+	VMULPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VFNMADD231PS (DI), Y5, Y3
+	VMOVDQU      (AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   (BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   32(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 4(SP), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   64(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   96(BX), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	VMOVDQU      32(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VPMADDUBSW   128(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   160(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 20(SP), Y6
+	VFMADD231PS  Y6, Y5, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VPMADDUBSW   192(BX), Y5, Y5
+	VPMADDWD     Y1, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 24(SP), Y6
+	VFMADD231PS  Y6, Y5, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VPMADDUBSW   224(BX), Y4, Y4
+	VPMADDWD     Y1, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x00000042, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+DATA floatBA<>+0(SB)/4, $(1.0)
+GLOBL floatBA<>(SB), RODATA|NOPTR, $4
+
+// func decodeTQ2_0AVX2(src *byte, blocks int, dst *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·decodeTQ2_0AVX2(SB), NOSPLIT, $64-24
+	MOVQ         src+0(FP), AX
+	MOVQ         blocks+8(FP), CX
+	MOVQ         dst+16(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTB centreTQ2_0<>+0(SB), Y1
+
+block:
+	VPBROADCASTW 64(AX), X2
+	VCVTPH2PS    X2, Y2
+	VMOVUPS      Y2, (SP)
+	VMOVDQU      (AX), Y2
+	VPAND        Y0, Y2, Y3
+	VPSUBB       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS (SP), Y5
+	VPMOVSXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 32(DX)
+	VBROADCASTSS (SP), Y5
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 64(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 96(DX)
+	VPSRLW       $0x02, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VPSUBB       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 4(SP), Y5
+	VPMOVSXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 128(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 160(DX)
+	VBROADCASTSS 4(SP), Y5
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 192(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 224(DX)
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VPSUBB       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 8(SP), Y5
+	VPMOVSXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 256(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 288(DX)
+	VBROADCASTSS 8(SP), Y5
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 320(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 352(DX)
+	VPSRLW       $0x06, Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VPSUBB       Y1, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS 12(SP), Y4
+	VPMOVSXBD    X2, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 384(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVSXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 416(DX)
+	VBROADCASTSS 12(SP), Y4
+	VPMOVSXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 448(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVSXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 480(DX)
+	VMOVDQU      32(AX), Y2
+	VPAND        Y0, Y2, Y3
+	VPSUBB       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 16(SP), Y5
+	VPMOVSXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 512(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 544(DX)
+	VBROADCASTSS 16(SP), Y5
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 576(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 608(DX)
+	VPSRLW       $0x02, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VPSUBB       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 20(SP), Y5
+	VPMOVSXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 640(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 672(DX)
+	VBROADCASTSS 20(SP), Y5
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 704(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 736(DX)
+	VPSRLW       $0x04, Y2, Y3
+	VPAND        Y0, Y3, Y3
+	VPSUBB       Y1, Y3, Y3
+	VEXTRACTI128 $0x01, Y3, X4
+	VBROADCASTSS 24(SP), Y5
+	VPMOVSXBD    X3, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMOVUPS      Y6, 768(DX)
+	VPSRLDQ      $0x08, X3, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 800(DX)
+	VBROADCASTSS 24(SP), Y5
+	VPMOVSXBD    X4, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 832(DX)
+	VPSRLDQ      $0x08, X4, X3
+	VPMOVSXBD    X3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VMOVUPS      Y3, 864(DX)
+	VPSRLW       $0x06, Y2, Y2
+	VPAND        Y0, Y2, Y2
+	VPSUBB       Y1, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VBROADCASTSS 28(SP), Y4
+	VPMOVSXBD    X2, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VMOVUPS      Y5, 896(DX)
+	VPSRLDQ      $0x08, X2, X2
+	VPMOVSXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 928(DX)
+	VBROADCASTSS 28(SP), Y4
+	VPMOVSXBD    X3, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 960(DX)
+	VPSRLDQ      $0x08, X3, X2
+	VPMOVSXBD    X2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 992(DX)
+	ADDQ         $0x00000042, AX
+	ADDQ         $0x00000400, DX
+	DECQ         CX
+	JNZ          block
+	VZEROUPPER
+	RET
+
+DATA centreTQ2_0<>+0(SB)/1, $"\x01"
+GLOBL centreTQ2_0<>(SB), RODATA|NOPTR, $1
+
+// func quantizeAVX2(x *float32, blocks int, q *int8, scale *float32, sums16 *float32, sums32 *float32)
+// Requires: AVX, AVX2
+TEXT ·quantizeAVX2(SB), NOSPLIT, $0-48
 	MOVQ         x+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         q+16(FP), DX
 	MOVQ         scale+24(FP), BX
+	MOVQ         sums16+32(FP), SI
+	MOVQ         sums32+40(FP), DI
+	VPCMPEQD     Y0, Y0, Y0
+	VPABSB       Y0, Y4
+	VPCMPEQD     Y0, Y0, Y0
+	VPABSW       Y0, Y3
+	VMOVDQU      packed<>+0(SB), Y5
 	VPCMPEQD     Y0, Y0, Y0
 	VPSRLD       $0x01, Y0, Y0
 	VBROADCASTSS steps<>+0(SB), Y1
 	VBROADCASTSS least<>+0(SB), Y2
 
 next:
-	VMOVUPS      (AX), Y4
-	VPAND        Y0, Y4, Y3
-	VMOVUPS      32(AX), Y5
-	VPAND        Y0, Y5, Y6
-	VPMAXUD      Y6, Y3, Y3
-	VMOVUPS      64(AX), Y6
-	VPAND        Y0, Y6, Y7
-	VPMAXUD      Y7, Y3, Y3
-	VMOVUPS      96(AX), Y7
-	VPAND        Y0, Y7, Y8
-	VPMAXUD      Y8, Y3, Y3
-	VEXTRACTI128 $0x01, Y3, X8
-	VPMAXUD      X8, X3, X8
-	VPSHUFD      $0x4e, X8, X3
-	VPMAXUD      X3, X8, X8
-	VPSHUFD      $0xb1, X8, X3
-	VPMAXUD      X3, X8, X8
-	VPBROADCASTD X8, Y3
-	VCMPPS       $0x05, Y2, Y3, Y9
-	VDIVPS       Y3, Y1, Y8
-	VDIVPS       Y1, Y3, Y3
-	VANDPS       Y9, Y8, Y8
-	VANDPS       Y9, Y3, Y3
-	VMOVSS       X3, (BX)
-	VMULPS       Y8, Y4, Y4
-	VCVTPS2DQ    Y4, Y4
-	VMULPS       Y8, Y5, Y5
-	VCVTPS2DQ    Y5, Y5
-	VMULPS       Y8, Y6, Y6
-	VCVTPS2DQ    Y6, Y6
-	VMULPS       Y8, Y7, Y7
+	VMOVUPS      (AX), Y7
+	VPAND        Y0, Y7, Y6
+	VMOVUPS      32(AX), Y8
+	VPAND        Y0, Y8, Y9
+	VPMAXUD      Y9, Y6, Y6
+	VMOVUPS      64(AX), Y9
+	VPAND        Y0, Y9, Y10
+	VPMAXUD      Y10, Y6, Y6
+	VMOVUPS      96(AX), Y10
+	VPAND        Y0, Y10, Y11
+	VPMAXUD      Y11, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X11
+	VPMAXUD      X11, X6, X11
+	VPSHUFD      $0x4e, X11, X6
+	VPMAXUD      X6, X11, X11
+	VPSHUFD      $0xb1, X11, X6
+	VPMAXUD      X6, X11, X11
+	VPBROADCASTD X11, Y6
+	VCMPPS       $0x05, Y2, Y6, Y12
+	VDIVPS       Y6, Y1, Y11
+	VDIVPS       Y1, Y6, Y6
+	VANDPS       Y12, Y11, Y11
+	VANDPS       Y12, Y6, Y6
+	VMOVSS       X6, (BX)
+	VMULPS       Y11, Y7, Y7
 	VCVTPS2DQ    Y7, Y7
-	VPACKSSDW    Y5, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VMOVDQU      Y4, (DX)
-	VPACKSSDW    Y7, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VMOVDQU      Y6, 32(DX)
+	VMULPS       Y11, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VMULPS       Y11, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VMULPS       Y11, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VPACKSSDW    Y8, Y7, Y7
+	VPACKSSDW    Y10, Y9, Y9
+	VPACKSSWB    Y9, Y7, Y7
+	VPERMD       Y7, Y5, Y7
+	VMOVDQU      Y7, (DX)
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y3, Y7, Y7
+	VPHADDD      Y7, Y7, Y7
+	VPHADDD      Y7, Y7, Y7
+	VEXTRACTI128 $0x01, Y7, X11
+	VPUNPCKLDQ   X11, X7, X11
+	VCVTDQ2PS    X11, X11
+	VMULPS       X6, X11, X11
+	VMOVLPS      X11, (SI)
+	VHADDPS      X11, X11, X11
+	VMOVSS       X11, (DI)
+	ADDQ         $0x08, SI
+	ADDQ         $0x04, DI
 	ADDQ         $0x80, AX
-	ADDQ         $0x40, DX
+	ADDQ         $0x20, DX
 	ADDQ         $0x04, BX
 	DECQ         CX
 	JNZ          next
 	VZEROUPPER
 	RET
 
-DATA steps<>+0(SB)/4, $(32767.0)
+DATA packed<>+0(SB)/32, $"\x00\x00\x00\x00\x04\x00\x00\x00\x01\x00\x00\x00\x05\x00\x00\x00\x02\x00\x00\x00\x06\x00\x00\x00\x03\x00\x00\x00\a\x00\x00\x00"
+GLOBL packed<>(SB), RODATA|NOPTR, $32
+
+DATA steps<>+0(SB)/4, $(127.0)
 GLOBL steps<>(SB), RODATA|NOPTR, $4
 
 DATA least<>+0(SB)/4, $(0.0000000000000000000000000000007888609)
@@ -1344,7 +4743,7 @@ TEXT ·decodeF16AVX2(SB), NOSPLIT, $0-24
 next:
 	VCVTPH2PS (AX), Y0
 	VMOVUPS   Y0, (DX)
-	ADDQ      $0x10, AX
+	ADDQ      $0x00000010, AX
 	ADDQ      $0x20, DX
 	DECQ      CX
 	JNZ       next
@@ -1362,43 +4761,812 @@ next:
 	VPMOVZXWD (AX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (DX)
-	ADDQ      $0x10, AX
+	ADDQ      $0x00000010, AX
 	ADDQ      $0x20, DX
 	DECQ      CX
 	JNZ       next
 	VZEROUPPER
 	RET
 
-// func decodeQ8AVX2(src *byte, blocks int, dst *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·decodeQ8AVX2(SB), NOSPLIT, $0-24
+// func panelx1AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·panelx1AVX2(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	MOVQ   sums+32(FP), BX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      64(AX), Y2
+	VMOVUPS      96(AX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      128(AX), Y2
+	VMOVUPS      160(AX), Y3
+	VBROADCASTSS 8(DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	VMOVUPS      192(AX), Y2
+	VMOVUPS      224(AX), Y3
+	VBROADCASTSS 12(DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x04, CX
+	JGE          four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          one
+
+done:
+	VADDPS  (BX), Y0, Y0
+	VMOVUPS Y0, (BX)
+	VADDPS  32(BX), Y1, Y1
+	VMOVUPS Y1, 32(BX)
+	VZEROUPPER
+	RET
+
+// func panelx2AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·panelx2AVX2(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	MOVQ   sums+32(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      64(AX), Y4
+	VMOVUPS      96(AX), Y5
+	VBROADCASTSS 4(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      128(AX), Y4
+	VMOVUPS      160(AX), Y5
+	VBROADCASTSS 8(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVUPS      192(AX), Y4
+	VMOVUPS      224(AX), Y5
+	VBROADCASTSS 12(DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x04, CX
+	JGE          four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS (DX)(BX*1), Y6
+	VFMADD231PS  Y4, Y6, Y2
+	VFMADD231PS  Y5, Y6, Y3
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          one
+
+done:
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (SI)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(SI)
+	VADDPS  64(SI), Y2, Y2
+	VMOVUPS Y2, 64(SI)
+	VADDPS  96(SI), Y3, Y3
+	VMOVUPS Y3, 96(SI)
+	VZEROUPPER
+	RET
+
+// func panelx3AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·panelx3AVX2(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	MOVQ   sums+32(FP), SI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      64(AX), Y6
+	VMOVUPS      96(AX), Y7
+	VBROADCASTSS 4(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      128(AX), Y6
+	VMOVUPS      160(AX), Y7
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	VMOVUPS      192(AX), Y6
+	VMOVUPS      224(AX), Y7
+	VBROADCASTSS 12(DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, DX
+	SUBQ         $0x04, CX
+	JGE          four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS (DX)(BX*1), Y8
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS (DX)(BX*2), Y8
+	VFMADD231PS  Y6, Y8, Y4
+	VFMADD231PS  Y7, Y8, Y5
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          one
+
+done:
+	VADDPS  (SI), Y0, Y0
+	VMOVUPS Y0, (SI)
+	VADDPS  32(SI), Y1, Y1
+	VMOVUPS Y1, 32(SI)
+	VADDPS  64(SI), Y2, Y2
+	VMOVUPS Y2, 64(SI)
+	VADDPS  96(SI), Y3, Y3
+	VMOVUPS Y3, 96(SI)
+	VADDPS  128(SI), Y4, Y4
+	VMOVUPS Y4, 128(SI)
+	VADDPS  160(SI), Y5, Y5
+	VMOVUPS Y5, 160(SI)
+	VZEROUPPER
+	RET
+
+// func panelx4AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·panelx4AVX2(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	MOVQ   sums+32(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      64(AX), Y8
+	VMOVUPS      96(AX), Y9
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 4(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      128(AX), Y8
+	VMOVUPS      160(AX), Y9
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 8(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	VMOVUPS      192(AX), Y8
+	VMOVUPS      224(AX), Y9
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS 12(SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x04, CX
+	JGE          four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS (DX)(BX*1), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y3
+	VBROADCASTSS (DX)(BX*2), Y10
+	VFMADD231PS  Y8, Y10, Y4
+	VFMADD231PS  Y9, Y10, Y5
+	VBROADCASTSS (SI), Y10
+	VFMADD231PS  Y8, Y10, Y6
+	VFMADD231PS  Y9, Y10, Y7
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         CX
+	JNZ          one
+
+done:
+	VADDPS  (DI), Y0, Y0
+	VMOVUPS Y0, (DI)
+	VADDPS  32(DI), Y1, Y1
+	VMOVUPS Y1, 32(DI)
+	VADDPS  64(DI), Y2, Y2
+	VMOVUPS Y2, 64(DI)
+	VADDPS  96(DI), Y3, Y3
+	VMOVUPS Y3, 96(DI)
+	VADDPS  128(DI), Y4, Y4
+	VMOVUPS Y4, 128(DI)
+	VADDPS  160(DI), Y5, Y5
+	VMOVUPS Y5, 160(DI)
+	VADDPS  192(DI), Y6, Y6
+	VMOVUPS Y6, 192(DI)
+	VADDPS  224(DI), Y7, Y7
+	VMOVUPS Y7, 224(DI)
+	VZEROUPPER
+	RET
+
+// func panelx5AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·panelx5AVX2(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	MOVQ   sums+32(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      64(AX), Y10
+	VMOVUPS      96(AX), Y11
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 4(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      128(AX), Y10
+	VMOVUPS      160(AX), Y11
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 8(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 8(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	VMOVUPS      192(AX), Y10
+	VMOVUPS      224(AX), Y11
+	VBROADCASTSS 12(DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS 12(SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS 12(SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x04, CX
+	JGE          four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS (DX)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS (DX)(BX*2), Y12
+	VFMADD231PS  Y10, Y12, Y4
+	VFMADD231PS  Y11, Y12, Y5
+	VBROADCASTSS (SI), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VFMADD231PS  Y11, Y12, Y7
+	VBROADCASTSS (SI)(BX*1), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         CX
+	JNZ          one
+
+done:
+	VADDPS  (DI), Y0, Y0
+	VMOVUPS Y0, (DI)
+	VADDPS  32(DI), Y1, Y1
+	VMOVUPS Y1, 32(DI)
+	VADDPS  64(DI), Y2, Y2
+	VMOVUPS Y2, 64(DI)
+	VADDPS  96(DI), Y3, Y3
+	VMOVUPS Y3, 96(DI)
+	VADDPS  128(DI), Y4, Y4
+	VMOVUPS Y4, 128(DI)
+	VADDPS  160(DI), Y5, Y5
+	VMOVUPS Y5, 160(DI)
+	VADDPS  192(DI), Y6, Y6
+	VMOVUPS Y6, 192(DI)
+	VADDPS  224(DI), Y7, Y7
+	VMOVUPS Y7, 224(DI)
+	VADDPS  256(DI), Y8, Y8
+	VMOVUPS Y8, 256(DI)
+	VADDPS  288(DI), Y9, Y9
+	VMOVUPS Y9, 288(DI)
+	VZEROUPPER
+	RET
+
+// func panelx6AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·panelx6AVX2(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	MOVQ   sums+32(FP), DI
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS      (AX), Y12
+	VMOVUPS      32(AX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      64(AX), Y12
+	VMOVUPS      96(AX), Y13
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 4(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 4(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 4(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 4(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      128(AX), Y12
+	VMOVUPS      160(AX), Y13
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 8(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 8(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 8(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 8(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	VMOVUPS      192(AX), Y12
+	VMOVUPS      224(AX), Y13
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 12(DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS 12(DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 12(SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000010, SI
+	SUBQ         $0x04, CX
+	JGE          four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS      (AX), Y12
+	VMOVUPS      32(AX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (DX)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y3
+	VBROADCASTSS (DX)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS (SI)(BX*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (SI)(BX*2), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VFMADD231PS  Y13, Y14, Y11
+	ADDQ         $0x00000040, AX
+	ADDQ         $0x00000004, DX
+	ADDQ         $0x00000004, SI
+	DECQ         CX
+	JNZ          one
+
+done:
+	VADDPS  (DI), Y0, Y0
+	VMOVUPS Y0, (DI)
+	VADDPS  32(DI), Y1, Y1
+	VMOVUPS Y1, 32(DI)
+	VADDPS  64(DI), Y2, Y2
+	VMOVUPS Y2, 64(DI)
+	VADDPS  96(DI), Y3, Y3
+	VMOVUPS Y3, 96(DI)
+	VADDPS  128(DI), Y4, Y4
+	VMOVUPS Y4, 128(DI)
+	VADDPS  160(DI), Y5, Y5
+	VMOVUPS Y5, 160(DI)
+	VADDPS  192(DI), Y6, Y6
+	VMOVUPS Y6, 192(DI)
+	VADDPS  224(DI), Y7, Y7
+	VMOVUPS Y7, 224(DI)
+	VADDPS  256(DI), Y8, Y8
+	VMOVUPS Y8, 256(DI)
+	VADDPS  288(DI), Y9, Y9
+	VMOVUPS Y9, 288(DI)
+	VADDPS  320(DI), Y10, Y10
+	VMOVUPS Y10, 320(DI)
+	VADDPS  352(DI), Y11, Y11
+	VMOVUPS Y11, 352(DI)
+	VZEROUPPER
+	RET
+
+// func transposeAVX2(src *float32, stride int, steps int, panel *float32)
+// Requires: AVX
+TEXT ·transposeAVX2(SB), NOSPLIT, $0-32
 	MOVQ src+0(FP), AX
-	MOVQ blocks+8(FP), CX
-	MOVQ dst+16(FP), DX
+	MOVQ stride+8(FP), CX
+	MOVQ steps+16(FP), DX
+	MOVQ panel+24(FP), BX
+	LEAQ (AX)(CX*4), SI
+	LEAQ (SI)(CX*4), DI
+	LEAQ (DI)(CX*4), R8
+	LEAQ (CX)(CX*2), R9
 
 next:
-	VPBROADCASTW (AX), X0
-	VCVTPH2PS    X0, Y0
-	VPMOVSXBD    2(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, (DX)
-	VPMOVSXBD    10(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 32(DX)
-	VPMOVSXBD    18(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 64(DX)
-	VPMOVSXBD    26(AX), Y1
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       Y0, Y1, Y1
-	VMOVUPS      Y1, 96(DX)
-	ADDQ         $0x22, AX
-	ADDQ         $0x80, DX
-	DECQ         CX
-	JNZ          next
+	VMOVUPS    (AX), Y0
+	VMOVUPS    (AX)(CX*1), Y1
+	VMOVUPS    (AX)(CX*2), Y2
+	VMOVUPS    (AX)(R9*1), Y3
+	VMOVUPS    (SI), Y4
+	VMOVUPS    (SI)(CX*1), Y5
+	VMOVUPS    (SI)(CX*2), Y6
+	VMOVUPS    (SI)(R9*1), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VUNPCKLPS  Y5, Y4, Y3
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VSHUFPS    $0x44, Y1, Y8, Y7
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y2, Y0, Y8
+	VSHUFPS    $0xee, Y2, Y0, Y0
+	VSHUFPS    $0x44, Y5, Y3, Y2
+	VSHUFPS    $0xee, Y5, Y3, Y3
+	VSHUFPS    $0x44, Y6, Y4, Y5
+	VSHUFPS    $0xee, Y6, Y4, Y4
+	VPERM2F128 $0x20, Y2, Y7, Y6
+	VPERM2F128 $0x31, Y2, Y7, Y2
+	VMOVUPS    Y6, (BX)
+	VMOVUPS    Y2, 256(BX)
+	VPERM2F128 $0x20, Y3, Y1, Y2
+	VPERM2F128 $0x31, Y3, Y1, Y1
+	VMOVUPS    Y2, 64(BX)
+	VMOVUPS    Y1, 320(BX)
+	VPERM2F128 $0x20, Y5, Y8, Y1
+	VPERM2F128 $0x31, Y5, Y8, Y2
+	VMOVUPS    Y1, 128(BX)
+	VMOVUPS    Y2, 384(BX)
+	VPERM2F128 $0x20, Y4, Y0, Y1
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y1, 192(BX)
+	VMOVUPS    Y0, 448(BX)
+	VMOVUPS    (DI), Y0
+	VMOVUPS    (DI)(CX*1), Y1
+	VMOVUPS    (DI)(CX*2), Y2
+	VMOVUPS    (DI)(R9*1), Y3
+	VMOVUPS    (R8), Y4
+	VMOVUPS    (R8)(CX*1), Y5
+	VMOVUPS    (R8)(CX*2), Y6
+	VMOVUPS    (R8)(R9*1), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y0
+	VUNPCKLPS  Y3, Y2, Y1
+	VUNPCKHPS  Y3, Y2, Y2
+	VUNPCKLPS  Y5, Y4, Y3
+	VUNPCKHPS  Y5, Y4, Y4
+	VUNPCKLPS  Y7, Y6, Y5
+	VUNPCKHPS  Y7, Y6, Y6
+	VSHUFPS    $0x44, Y1, Y8, Y7
+	VSHUFPS    $0xee, Y1, Y8, Y1
+	VSHUFPS    $0x44, Y2, Y0, Y8
+	VSHUFPS    $0xee, Y2, Y0, Y0
+	VSHUFPS    $0x44, Y5, Y3, Y2
+	VSHUFPS    $0xee, Y5, Y3, Y3
+	VSHUFPS    $0x44, Y6, Y4, Y5
+	VSHUFPS    $0xee, Y6, Y4, Y4
+	VPERM2F128 $0x20, Y2, Y7, Y6
+	VPERM2F128 $0x31, Y2, Y7, Y2
+	VMOVUPS    Y6, 32(BX)
+	VMOVUPS    Y2, 288(BX)
+	VPERM2F128 $0x20, Y3, Y1, Y2
+	VPERM2F128 $0x31, Y3, Y1, Y1
+	VMOVUPS    Y2, 96(BX)
+	VMOVUPS    Y1, 352(BX)
+	VPERM2F128 $0x20, Y5, Y8, Y1
+	VPERM2F128 $0x31, Y5, Y8, Y2
+	VMOVUPS    Y1, 160(BX)
+	VMOVUPS    Y2, 416(BX)
+	VPERM2F128 $0x20, Y4, Y0, Y1
+	VPERM2F128 $0x31, Y4, Y0, Y0
+	VMOVUPS    Y1, 224(BX)
+	VMOVUPS    Y0, 480(BX)
+	ADDQ       $0x20, AX
+	ADDQ       $0x20, SI
+	ADDQ       $0x20, DI
+	ADDQ       $0x20, R8
+	ADDQ       $0x00000200, BX
+	DECQ       DX
+	JNZ        next
 	VZEROUPPER
 	RET
 

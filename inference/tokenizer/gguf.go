@@ -151,10 +151,18 @@ func (t *Tokenizer) bpeFromGGUF(f *gguf.File, vocab map[string]int) error {
 	}
 	t.splitters = append(t.splitters, byteLevel)
 	t.decoders = []decoder{decodeByteLevel}
-	if err := t.specialIDs(f, specials{bos: -1, eos: -1, unk: -1, addBOS: known.addBOS}); err != nil || !known.addSEP {
+	if err := t.specialIDs(f, specials{bos: -1, eos: -1, unk: -1, addBOS: known.addBOS}); err != nil {
 		return err
 	}
-	return t.endWithSEP(f, t.eos)
+	if known.addSEP {
+		if err := t.endWithSEP(f, t.eos); err != nil {
+			return err
+		}
+	}
+	if len(t.prefix) > 0 && len(t.suffix) > 0 {
+		t.pairOf(pre == "roberta-bpe")
+	}
+	return nil
 }
 
 // endWithSEP puts the token that separates texts behind them, where the file does not say otherwise.
@@ -205,6 +213,7 @@ func (t *Tokenizer) wordPieceFromGGUF(f *gguf.File, vocab map[string]int) error 
 	if err := t.endWithSEP(f, 102); err != nil {
 		return err
 	}
+	t.pairOf(false)
 	const mark = "▁"
 	m := &wordPiece{ids: vocab, first: mark, unk: t.unk}
 	if m.longest, err = longestPiece(vocab); err != nil {
@@ -229,6 +238,9 @@ func (t *Tokenizer) unigramFromGGUF(f *gguf.File, vocab map[string]int) error {
 	}
 	if err := t.specialIDs(f, specials{bos: -1, eos: 1, unk: 2, addEOS: true}); err != nil {
 		return err
+	}
+	if len(t.prefix) > 0 && len(t.suffix) > 0 {
+		t.pairOf(true)
 	}
 	m, err := newUnigram(vocab, func(id int) float64 { return scores[id] }, t.unk)
 	if err != nil {

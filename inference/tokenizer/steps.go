@@ -51,6 +51,7 @@ type step struct {
 	Start          int               `json:"start"`
 	Stop           int               `json:"stop"`
 	Single         []templatePart    `json:"single"`
+	Pair           []templatePart    `json:"pair"`
 	SpecialTokens  map[string]struct {
 		IDs []int `json:"ids"`
 	} `json:"special_tokens"`
@@ -62,11 +63,9 @@ type pattern struct {
 }
 
 type templatePart struct {
-	SpecialToken *struct {
-		ID string `json:"id"`
-	}
-	Sequence *struct {
-		ID string `json:"id"`
+	SpecialToken, Sequence *struct {
+		ID     string `json:"id"`
+		TypeID int    `json:"type_id"`
 	}
 }
 
@@ -430,6 +429,7 @@ func (r *steps) around(s step) error {
 		}
 		*x.to = append(*x.to, int(id))
 	}
+	r.t.pairOf(s.Type == "RobertaProcessing")
 	return nil
 }
 
@@ -441,14 +441,12 @@ func (r *steps) template(s step) error {
 		case p.Sequence != nil && p.Sequence.ID == "A" && !seen:
 			seen = true
 		case p.SpecialToken != nil:
-			ids := s.SpecialTokens[p.SpecialToken.ID].IDs
-			if len(ids) == 0 || len(ids) > maxSteps || len(before)+len(after) > maxSteps {
-				return malformed("post_processor", "special token %.80q has %d ids", p.SpecialToken.ID, len(ids))
+			ids, err := r.templateToken(s, p.SpecialToken.ID)
+			if err != nil {
+				return err
 			}
-			for _, id := range ids {
-				if _, ok := r.t.Piece(id); !ok {
-					return malformed("post_processor", "id %d is not in the vocabulary", id)
-				}
+			if len(before)+len(after) > maxSteps {
+				return malformed("post_processor", "template of more than %d special tokens", maxSteps)
 			}
 			if seen {
 				after = append(after, ids...)
@@ -464,5 +462,52 @@ func (r *steps) template(s step) error {
 	}
 	r.t.prefix = append(r.t.prefix, before...)
 	r.t.suffix = append(r.t.suffix, after...)
+	return r.pairTemplate(s)
+}
+
+// templateToken returns the ids of a special token in a template.
+func (r *steps) templateToken(s step, token string) ([]int, error) {
+	ids := s.SpecialTokens[token].IDs
+	if len(ids) == 0 || len(ids) > maxSteps {
+		return nil, malformed("post_processor", "special token %.80q has %d ids", token, len(ids))
+	}
+	for _, id := range ids {
+		if _, ok := r.t.Piece(id); !ok {
+			return nil, malformed("post_processor", "id %d is not in the vocabulary", id)
+		}
+	}
+	return ids, nil
+}
+
+// pairTemplate reads how a pair of texts is written. A template without both texts is none.
+func (r *steps) pairTemplate(s step) error {
+	var parts []pairPart
+	seen := map[string]int{}
+	for _, p := range s.Pair {
+		switch {
+		case len(parts) >= maxSteps:
+			return malformed("post_processor", "template of more than %d parts", maxSteps)
+		case p.Sequence != nil:
+			seen[p.Sequence.ID]++
+			parts = append(parts, pairPart{text: map[string]int{"A": 1, "B": 2}[p.Sequence.ID], kind: p.Sequence.TypeID})
+		case p.SpecialToken != nil:
+			ids, err := r.templateToken(s, p.SpecialToken.ID)
+			if err != nil {
+				return err
+			}
+			parts = append(parts, pairPart{ids: ids, kind: p.SpecialToken.TypeID})
+		}
+	}
+	for i, p := range parts {
+		if p.kind < 0 || p.kind > maxTypes {
+			return malformed("post_processor", "type %d of part %d", p.kind, i)
+		}
+	}
+	if len(seen) == 2 && seen["A"] == 1 && seen["B"] == 1 {
+		r.t.pair = parts
+	}
 	return nil
 }
+
+// maxTypes bounds the types of tokens.
+const maxTypes = 1 << 10

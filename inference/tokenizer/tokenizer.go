@@ -43,8 +43,9 @@ type Tokenizer struct {
 	model       model
 	decoders    []decoder
 
-	prefix, suffix []int // of Encode with addSpecial
-	bos, eos, unk  int   // -1 when there is none
+	prefix, suffix []int      // of Encode with addSpecial
+	pair           []pairPart // nil when pairs of texts are not told
+	bos, eos, unk  int        // -1 when there is none
 }
 
 // model turns one piece of text into ids.
@@ -98,6 +99,45 @@ func (t *Tokenizer) encode(text string, addSpecial bool, raw, cooked *matcher) [
 		ids = append(ids, t.suffix...)
 	}
 	return ids
+}
+
+// pairPart is a piece of a pair of texts: the first or the second, or special tokens. kind is the type of its tokens.
+type pairPart struct {
+	text int // 1 or 2; 0 for special tokens
+	ids  []int
+	kind int
+}
+
+// Around returns ids between the tokens that begin and end a text, as Encode with addSpecial puts them there.
+func (t *Tokenizer) Around(ids []int) []int { return slices.Concat(t.prefix, ids, t.suffix) }
+
+// AroundPair returns two texts with the special tokens that a model wants around a pair, and the type of each token, which is 1 for
+// those of the second text in models that tell the two apart. ok is false when the files do not say how pairs are written.
+func (t *Tokenizer) AroundPair(first, second []int) (ids, types []int, ok bool) {
+	for _, p := range t.pair {
+		part := p.ids
+		switch p.text {
+		case 1:
+			part = first
+		case 2:
+			part = second
+		}
+		ids = append(ids, part...)
+		for range part {
+			types = append(types, p.kind)
+		}
+	}
+	return ids, types, t.pair != nil
+}
+
+// pairOf sets the way of BERT to write a pair: what ends the first text and all that follows is once there, with types, or twice
+// and without.
+func (t *Tokenizer) pairOf(twice bool) {
+	between, kind := t.suffix, 1
+	if twice {
+		between, kind = slices.Concat(t.suffix, t.suffix), 0
+	}
+	t.pair = []pairPart{{ids: t.prefix}, {text: 1}, {ids: between}, {text: 2, kind: kind}, {ids: t.suffix, kind: kind}}
 }
 
 func (t *Tokenizer) encodeText(ids []int, s string, first bool) []int {

@@ -1,0 +1,51 @@
+package inference
+
+import (
+	"context"
+	"errors"
+)
+
+// MemoryEstimate says how many bytes a model and one session of it take.
+type MemoryEstimate struct {
+	// Weights lie in the files. Where those are mapped, the operating system keeps of them in memory what fits, and a model larger
+	// than memory runs at the speed of the disk.
+	Weights int64 `json:"weights"`
+	// Decoded are the weights that opening copies into memory: norms, biases, and matrices stored in another order.
+	Decoded int64 `json:"decoded"`
+	// Cache are the keys and values of Context positions. It grows with the sequence.
+	Cache int64 `json:"cache"`
+	// Activations are the states of a batch and the logits.
+	Activations int64 `json:"activations"`
+	// Context is how many positions the session can hold.
+	Context int `json:"context"`
+}
+
+// Total returns the sum of all parts.
+func (e MemoryEstimate) Total() int64 { return e.Weights + e.Decoded + e.Cache + e.Activations }
+
+// EstimateMemory tells what running a model will take, from names, sizes and headers alone. Errors are those of Open.
+func EstimateMemory(ctx context.Context, files Files, o SessionOptions) (e MemoryEstimate, err error) {
+	c, err := openContainer(ctx, files)
+	if err != nil {
+		return e, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	d, err := c.describe(ctx)
+	if err != nil {
+		return e, err
+	}
+	w, err := bind(ctx, c, d, bindOptions{dry: true})
+	if err != nil {
+		return e, err
+	}
+	for _, t := range c.tensors {
+		e.Weights += t.size
+	}
+	m := &Model{desc: d, weights: w}
+	o = m.sessionOptions(o)
+	e.Decoded, e.Context = w.decoded, o.Context
+	e.Cache = int64(d.Layers) * int64(d.KVHeads*(d.HeadDim+d.ValueDim)) * bytesOfCached * int64(o.Context)
+	// Growing a layer's cache needs the old one beside the new one for a moment; that is not counted.
+	e.Activations = 4 * (int64(o.Batch)*int64(d.width()) + int64(min(o.Batch, logitRows))*int64(m.Vocabulary()))
+	return e, nil
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build" //nolint:staticcheck // the form that avo's programs have
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// mix adds rows that are weighted.
+func mix() {
+	for _, vectors := range []int{8, 1} {
+		name := "mixx" + string(rune('0'+vectors)) + "AVX2"
+		TEXT(name, NOSPLIT, "func(weights *float32, n int, v *float32, stride int, out *float32)")
+		Pragma("noescape")
+		Doc(name + " sets 8 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.")
+		weights, n, v, stride, out := param("weights"), param("n"), param("v"), param("stride"), param("out")
+		sums := make([]reg.VecVirtual, vectors)
+		for i := range sums {
+			sums[i] = YMM()
+			VXORPS(sums[i], sums[i], sums[i])
+		}
+		loop("next", n, func() {
+			weight := YMM()
+			VBROADCASTSS(Mem{Base: weights}, weight)
+			for i := range sums {
+				VFMADD231PS(Mem{Base: v, Disp: 32 * i}, weight, sums[i])
+			}
+			ADDQ(Imm(4), weights)
+			ADDQ(stride, v)
+		})
+		for i := range sums {
+			VMOVUPS(sums[i], Mem{Base: out, Disp: 32 * i})
+		}
+		VZEROUPPER()
+		RET()
+	}
+}
+
+func largest() {
+	TEXT("largestAVX2", NOSPLIT, "func(x *float32, steps int, lanes *float32)")
+	Pragma("noescape")
+	Doc("largestAVX2 sets lanes to the largest of every eighth value. A NaN may be passed over. steps is not 0.")
+	x, steps, lanes := param("x"), param("steps"), param("lanes")
+	v := YMM()
+	VMOVUPS(Mem{Base: x}, v)
+	loop("next", steps, func() {
+		VMAXPS(Mem{Base: x}, v, v)
+		ADDQ(Imm(32), x)
+	})
+	VMOVUPS(v, Mem{Base: lanes})
+	VZEROUPPER()
+	RET()
+}
+
+var constants = map[string]Mem{}
+
+// constant returns a register full of value, which the file holds once under the name.
+func constant(name string, value float32) reg.VecVirtual {
+	if _, ok := constants[name]; !ok {
+		constants[name] = ConstData(name, F32(value))
+	}
+	v := YMM()
+	VBROADCASTSS(constants[name], v)
+	return v
+}
+
+// exp replaces x by its exponential, accurate to about 2 units in the last place between -87.3 and 88.3; what is outside is
+// taken as the nearer of these, and NaN stays NaN.
+//
+// With n the integer nearest to x/ln 2, it is 2^n times the exponential of the small rest, for which eight terms of the series do.
+func exp(x reg.VecVirtual) {
+	// Of two operands with a NaN the second is the result, which is x.
+	VMAXPS(x, constant("expLeast", -87.3), x)
+	VMINPS(x, constant("expMost", 88.3), x)
+	n, whole := YMM(), YMM()
+	VMULPS(constant("log2E", 1.44269504), x, n)
+	VCVTPS2DQ(n, whole)
+	VCVTDQ2PS(whole, n)
+	VFNMADD231PS(constant("ln2High", 0.693359375), n, x)
+	VFNMADD231PS(constant("ln2Low", -2.12194440e-4), n, x)
+	sum := constant("term7", 1.0/5040)
+	for _, t := range []struct {
+		name  string
+		value float32
+	}{{"term6", 1.0 / 720}, {"term5", 1.0 / 120}, {"term4", 1.0 / 24}, {"term3", 1.0 / 6}, {"term2", 0.5}, {"term1", 1}, {"term0", 1}} {
+		VFMADD213PS(constant(t.name, t.value), x, sum)
+	}
+	// The bits of 1 are those of 2^0: adding n to the exponent makes 2^n.
+	VPSLLD(Imm(23), whole, whole)
+	VPADDD(constant("term0", 1), whole, whole)
+	VMULPS(whole, sum, x)
+}
+
+func exponentials() {
+	TEXT("expAVX2", NOSPLIT, "func(x *float32, steps int, shift float32, lanes *float32)")
+	Pragma("noescape")
+	Doc("expAVX2 sets each x to the exponential of x - shift and lanes to the sums of every eighth. steps is not 0.")
+	x, steps, lanes := param("x"), param("steps"), param("lanes")
+	shift, sums := YMM(), YMM()
+	shiftAt, err := Param("shift").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VBROADCASTSS(shiftAt.Addr, shift)
+	VXORPS(sums, sums, sums)
+	loop("next", steps, func() {
+		v := YMM()
+		VMOVUPS(Mem{Base: x}, v)
+		VSUBPS(shift, v, v)
+		exp(v)
+		VADDPS(v, sums, sums)
+		VMOVUPS(v, Mem{Base: x})
+		ADDQ(Imm(32), x)
+	})
+	VMOVUPS(sums, Mem{Base: lanes})
+	VZEROUPPER()
+	RET()
+
+	TEXT("swigluAVX2", NOSPLIT, "func(gate *float32, up *float32, steps int)")
+	Pragma("noescape")
+	Doc("swigluAVX2 sets gate to silu(gate) * up. steps is not 0.")
+	gate, up, steps := param("gate"), param("up"), param("steps")
+	sign, one := YMM(), constant("term0", 1)
+	VPCMPEQD(sign, sign, sign)
+	VPSLLD(Imm(31), sign, sign)
+	loop("next", steps, func() {
+		g, v := YMM(), YMM()
+		VMOVUPS(Mem{Base: gate}, g)
+		VXORPS(sign, g, v)
+		exp(v)
+		VADDPS(one, v, v)
+		VDIVPS(v, g, v)
+		VMULPS(Mem{Base: up}, v, v)
+		VMOVUPS(v, Mem{Base: gate})
+		ADDQ(Imm(32), gate)
+		ADDQ(Imm(32), up)
+	})
+	VZEROUPPER()
+	RET()
+}
