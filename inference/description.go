@@ -179,6 +179,9 @@ func normalised(name string) string {
 // describe returns the description of a model that can be run. It returns a *fault.Unsupported for one that cannot and a
 // *fault.Malformed for sizes that make no sense.
 func (c *container) describe(ctx context.Context) (*Description, error) {
+	if err := c.listed.refusal(); err != nil {
+		return nil, err
+	}
 	name, given := c.architecture()
 	fam, ok := families[name]
 	switch {
