@@ -220,13 +220,7 @@ func (s *Session) project(w *layer, n int) error {
 // queriesKeysValues sets q and the new slots k and v of the cache.
 func (s *Session) queriesKeysValues(w *layer, rope *kernel.Rope, n int, k, v []float32) error {
 	d := s.m.desc
-	if err := s.mul(w.q, s.normed, n, s.q); err != nil {
-		return err
-	}
-	if err := s.mul(w.k, s.normed, n, k); err != nil {
-		return err
-	}
-	if err := s.mul(w.v, s.normed, n, v); err != nil {
+	if err := s.mulAll(s.normed, n, product{w.q, s.q}, product{w.k, k}, product{w.v, v}); err != nil {
 		return err
 	}
 	qWidth, kvWidth := d.Heads*d.HeadDim, d.KVHeads*d.HeadDim
@@ -260,17 +254,17 @@ func (s *Session) queriesKeysValues(w *layer, rope *kernel.Rope, n int, k, v []f
 func (s *Session) feed(w *gated, x []float32, n int, out []float32) error {
 	width := w.up.Rows
 	up := s.up[:n*width]
-	if err := s.mul(w.up, x, n, up); err != nil {
-		return err
-	}
 	inner := up
 	if w.gate.Matrix != nil {
 		inner = s.gate[:n*width]
-		if err := s.mul(w.gate, x, n, inner); err != nil {
+		if err := s.mulAll(x, n, product{w.up, up}, product{w.gate, inner}); err != nil {
 			return err
 		}
 		kernel.Activate(s.m.desc.Activation, inner, up)
 	} else {
+		if err := s.mul(w.up, x, n, up); err != nil {
+			return err
+		}
 		kernel.Activate(s.m.desc.Activation, inner, nil)
 	}
 	if w.divisor != nil {
@@ -301,6 +295,21 @@ func (s *Session) head(ctx context.Context, i, rows int) error {
 	return nil
 }
 
+// product is what a matrix makes of vectors.
+type product struct {
+	by linear
+	to []float32
+}
+
 func (s *Session) mul(w linear, x []float32, n int, y []float32) error {
-	return s.product.Mul(w.Matrix, w.bias, x, n, y)
+	return s.mulAll(x, n, product{w, y})
+}
+
+// mulAll multiplies the n vectors in x with several matrices at once.
+func (s *Session) mulAll(x []float32, n int, products ...product) error {
+	s.terms = s.terms[:0]
+	for _, p := range products {
+		s.terms = append(s.terms, kernel.Term{Matrix: p.by.Matrix, Bias: p.by.bias, Y: p.to})
+	}
+	return s.product.MulAll(x, n, s.terms...)
 }
