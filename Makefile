@@ -49,6 +49,7 @@ test: test-setup ## Run all tests, on SQLite and PostgreSQL, folder and S3, with
 .PHONY: lint
 lint: $(TOOL_BIN)/golangci-lint ## Vet, lint, check the import rules and the files of deploy/
 	go vet ./...
+	GOARCH=arm64 go vet ./inference/kernel
 	$(TOOL_BIN)/golangci-lint run ./...
 	go mod tidy -diff
 	GOWORK=off go -C examples/embed-go mod tidy -diff

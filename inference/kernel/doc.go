@@ -3,8 +3,9 @@
 // of operations, so results do not depend on the number of threads. For F32, F16 and BF16 they do not depend on how many
 // vectors are multiplied together either; for block types a few vectors are multiplied as integers, which rounds differently.
 //
-// The inner loops exist in plain Go and, chosen when the program starts, in assembly for AVX2 and AVX-512 that
-// tools/kernelgen writes. The build tag purego leaves the assembly out. Lengths are checked before assembly sees a pointer.
+// The inner loops exist in plain Go and, chosen when the program starts, in assembly for AVX2, AVX-512 and NEON, without and with
+// its instructions for dot products, that tools/kernelgen writes. The build tag purego leaves the assembly out. Lengths are
+// checked before assembly sees a pointer.
 //
 // It knows shapes and element types, not models or files.
 package kernel

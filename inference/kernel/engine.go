@@ -7,6 +7,7 @@ import (
 )
 
 //go:generate go run -C ../../tools/kernelgen . -out ../../inference/kernel/vector_amd64.s -stubs ../../inference/kernel/vector_amd64.go -pkg kernel
+//go:generate go run -C ../../tools/kernelgen ./arm64 -out ../../inference/kernel/vector_arm64.s -stubs ../../inference/kernel/vector_arm64.go
 
 // engine is the inner loops for one kind of processor. Each output element has one order of operations, whichever rows are computed
 // together with it; few vectors and many are added up in different orders. Engines differ from each other by the rounding of sums.
