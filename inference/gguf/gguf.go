@@ -123,6 +123,7 @@ func (f *File) readKeys(c *cursor, n int64) error {
 }
 
 func (f *File) readTensors(c *cursor, n int64) error {
+	f.Tensors = make([]Tensor, 0, n)
 	for range n {
 		c.where = ""
 		at := c.pos

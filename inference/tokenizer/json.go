@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+
+	"github.com/carat-hub/carat/inference/internal/jsonwalk"
 )
 
 // Config is what the files beside tokenizer.json say: the texts of special tokens, empty where they are not given.
@@ -53,7 +55,7 @@ func parseFile(b []byte) (f jsonFile, err error) {
 		`"added_tokens"`: &f.addedTokens, `"normalizer"`: &f.normalizer, `"pre_tokenizer"`: &f.preTokenizer,
 		`"post_processor"`: &f.postProcessor, `"decoder"`: &f.decoder, `"model"`: &f.model,
 	}
-	ok, err := eachMember(bytes.TrimSpace(b), func(key, value []byte) error {
+	ok, err := jsonwalk.EachMember(bytes.TrimSpace(b), func(key, value []byte) error {
 		if to := parts[string(key)]; to != nil {
 			*to = value
 		}
@@ -86,7 +88,7 @@ func parseModel(b []byte) (m jsonModel, err error) {
 		return m, nil
 	}
 	short := []byte("{")
-	ok, err := eachMember(b, func(key, value []byte) error {
+	ok, err := jsonwalk.EachMember(b, func(key, value []byte) error {
 		switch string(key) {
 		case `"vocab"`:
 			m.vocab = value
@@ -191,7 +193,7 @@ func FromJSON(b []byte, c Config) (*Tokenizer, error) {
 // readAdded reads the added tokens.
 func readAdded(b []byte) ([]addedToken, error) {
 	var added []addedToken
-	ok, err := eachItem(b, func(value []byte) error {
+	ok, err := jsonwalk.EachItem(b, func(value []byte) error {
 		var a jsonAdded
 		if len(added) == maxAdded {
 			return malformed("added_tokens", "more than %d", maxAdded)

@@ -3,6 +3,8 @@ package tokenizer
 import (
 	"bytes"
 	"strconv"
+
+	"github.com/carat-hub/carat/inference/internal/jsonwalk"
 )
 
 // jsonVocabulary is what the model of a tokenizer.json says: the ids of its pieces, and the model itself, which is made when the
@@ -23,7 +25,7 @@ const maxKey = 32 << 10
 // pieces reads a vocabulary that is an object of ids.
 func (m *jsonModel) pieces() (map[string]int, error) {
 	n := 0
-	ok, err := eachMember(m.vocab, func(_, _ []byte) error {
+	ok, err := jsonwalk.EachMember(m.vocab, func(_, _ []byte) error {
 		if n++; n > MaxVocab {
 			return malformed("model.vocab", "more than %d tokens", MaxVocab)
 		}
@@ -36,18 +38,18 @@ func (m *jsonModel) pieces() (map[string]int, error) {
 		return nil, malformed("model.vocab", "not an object")
 	}
 	vocab := make(map[string]int, min(n, len(m.vocab)/entryBytes))
-	var all arena
+	var all jsonwalk.Arena
 	var text []byte
-	_, err = eachMember(m.vocab, func(key, value []byte) error {
+	_, err = jsonwalk.EachMember(m.vocab, func(key, value []byte) error {
 		if len(key) > maxKey {
 			return malformed("model.vocab", "a token of %d bytes", len(key))
 		}
 		id, err := strconv.Atoi(string(value))
-		if text, ok = appendText(text[:0], key); !ok || err != nil {
+		if text, ok = jsonwalk.AppendText(text[:0], key); !ok || err != nil {
 			return malformed("model.vocab", "the id %.40q of %.80q is no number", value, key)
 		}
 		if _, twice := vocab[string(text)]; !twice {
-			vocab[all.add(text)] = id
+			vocab[all.Add(text)] = id
 			return nil
 		}
 		vocab[string(text)] = id
@@ -148,13 +150,13 @@ func readWordLevel(m jsonModel) (*jsonVocabulary, error) {
 // eachMerge calls f for the pairs of merges in order. They hold until the next call.
 func (m *jsonModel) eachMerge(f func(left, right []byte) error) error {
 	var line, other []byte
-	ok, err := eachItem(m.merges, func(value []byte) error {
+	ok, err := jsonwalk.EachItem(m.merges, func(value []byte) error {
 		if len(value) > maxKey {
 			return malformed("model.merges", "a pair of %d bytes", len(value))
 		}
 		if value[0] != '[' {
 			var ok bool
-			if line, ok = appendText(line[:0], value); !ok {
+			if line, ok = jsonwalk.AppendText(line[:0], value); !ok {
 				return malformed("model.merges", "%.80q is no pair", value)
 			}
 			left, right, err := splitMerge(line)
@@ -164,13 +166,13 @@ func (m *jsonModel) eachMerge(f func(left, right []byte) error) error {
 			return f(left, right)
 		}
 		n, valid := 0, true
-		_, err := eachItem(value, func(half []byte) (err error) {
+		_, err := jsonwalk.EachItem(value, func(half []byte) (err error) {
 			var ok bool
 			switch n++; n {
 			case 1:
-				line, ok = appendText(line[:0], half)
+				line, ok = jsonwalk.AppendText(line[:0], half)
 			case 2:
-				other, ok = appendText(other[:0], half)
+				other, ok = jsonwalk.AppendText(other[:0], half)
 			}
 			valid = valid && ok
 			return nil
@@ -189,7 +191,7 @@ func (m *jsonModel) eachMerge(f func(left, right []byte) error) error {
 // readUnigram reads a list of pieces with scores; their places are their ids.
 func readUnigram(m jsonModel) (*jsonVocabulary, error) {
 	n := 0
-	ok, err := eachItem(m.vocab, func([]byte) error {
+	ok, err := jsonwalk.EachItem(m.vocab, func([]byte) error {
 		if n++; n > MaxVocab {
 			return malformed("model.vocab", "more than %d tokens", MaxVocab)
 		}
@@ -204,18 +206,18 @@ func readUnigram(m jsonModel) (*jsonVocabulary, error) {
 	v := &jsonVocabulary{ids: make(map[string]int, min(n, len(m.vocab)/(entryBytes*3/2))), unk: -1}
 	scores := make([]float64, 0, n)
 	low := 0.0
-	var all arena
+	var all jsonwalk.Arena
 	var text []byte
-	if _, err = eachItem(m.vocab, func(value []byte) error {
+	if _, err = jsonwalk.EachItem(m.vocab, func(value []byte) error {
 		if len(value) > maxKey {
 			return malformed("model.vocab", "a piece of %d bytes", len(value))
 		}
 		parts, score, valid := 0, 0.0, true
-		isList, _ := eachItem(value, func(part []byte) error {
+		isList, _ := jsonwalk.EachItem(value, func(part []byte) error {
 			var ok bool
 			switch parts++; parts {
 			case 1:
-				text, ok = appendText(text[:0], part)
+				text, ok = jsonwalk.AppendText(text[:0], part)
 			case 2:
 				f, err := strconv.ParseFloat(string(part), 64)
 				score, ok = f, err == nil
@@ -229,7 +231,7 @@ func readUnigram(m jsonModel) (*jsonVocabulary, error) {
 		if _, twice := v.ids[string(text)]; twice {
 			v.ids[string(text)] = len(scores)
 		} else if len(text) > 0 {
-			v.ids[all.add(text)] = len(scores)
+			v.ids[all.Add(text)] = len(scores)
 		}
 		scores = append(scores, score)
 		low = min(low, score)

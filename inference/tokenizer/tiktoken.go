@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"strconv"
+
+	"github.com/carat-hub/carat/inference/internal/jsonwalk"
 )
 
 // FromTiktoken reads a tiktoken file: a line for each token, its bytes in base64 and its rank, which is its id. pattern splits the
@@ -20,7 +22,7 @@ func FromTiktoken(b []byte, pattern string, special map[string]int) (*Tokenizer,
 		return nil, err
 	}
 	vocab := make(map[string]int, min(bytes.Count(b, []byte("\n"))+1, MaxVocab))
-	var all arena
+	var all jsonwalk.Arena
 	var raw, written []byte
 	lines := bufio.NewScanner(bytes.NewReader(b))
 	for n := 1; lines.Scan(); n++ {
@@ -35,7 +37,7 @@ func FromTiktoken(b []byte, pattern string, special map[string]int) (*Tokenizer,
 			return nil, malformed("", "line %d is not bytes and a rank", n)
 		}
 		written = appendByteRunes(written[:0], raw)
-		piece := all.add(written)
+		piece := all.Add(written)
 		if _, twice := vocab[piece]; twice || len(vocab) >= MaxVocab {
 			return nil, malformed("", "line %d: a token twice, or more than %d", n, MaxVocab)
 		}

@@ -319,39 +319,6 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestWalkerAgreesWithEncodingJSON reads texts and structures both ways.
-func TestWalkerAgreesWithEncodingJSON(t *testing.T) {
-	t.Parallel()
-	for _, v := range []string{
-		`""`, `"a\"\\\/\b\f\n\r\t"`, `"\u0041\u00e9\uD83D\ude80x"`, `"\ud83d"`, `"\ud83d\u0041"`, `"\udE80\ud83d"`, "\"\xff\xc3é\"", `"\u2028▁"`,
-	} {
-		var want string
-		if err := json.Unmarshal([]byte(v), &want); err != nil {
-			t.Fatal(err)
-		}
-		if got, ok := appendText(nil, []byte(v)); !ok || string(got) != want {
-			t.Errorf("%s: %q, encoding/json has %q", v, got, want)
-		}
-	}
-	object := "{ \"a\" : [1, {\"b\": \"]}\\\"\"} , -2.5e3 ] ,\"c\":true\t, \"d\":{},\"a\":null\n}"
-	var got []string
-	ok, err := eachMember([]byte(object), func(key, value []byte) error {
-		got = append(got, string(key)+"="+string(value))
-		_, err := eachItem(value, func(item []byte) error {
-			got = append(got, string(item))
-			return nil
-		})
-		return err
-	})
-	want := []string{`"a"=[1, {"b": "]}\""} , -2.5e3 ]`, "1", `{"b": "]}\""}`, "-2.5e3", `"c"=true`, `"d"={}`, `"a"=null`}
-	if d := cmp.Diff(want, got); d != "" || !ok || err != nil {
-		t.Error(d, ok, err)
-	}
-	if ok, _ := eachItem([]byte(object), nil); ok {
-		t.Error("an object counts as an array")
-	}
-}
-
 func TestLongTextTakesLittleTime(t *testing.T) {
 	t.Parallel()
 	tok := fromJSON(t, tinyJSON, Config{})

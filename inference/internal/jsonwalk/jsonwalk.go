@@ -1,13 +1,12 @@
-package tokenizer
+// Package jsonwalk walks JSON values in place: encoding/json takes several times the size of a file with a million small values
+// to hold what it has read. Everything here expects JSON that json.Valid has passed.
+package jsonwalk
 
 import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
-
-// A tokenizer.json has as many as a million small values. They are walked in place, because encoding/json takes several times
-// the file's size to hold what it has read. Everything here expects JSON that json.Valid has passed.
 
 // walker steps through the bytes of JSON values.
 type walker struct {
@@ -65,8 +64,8 @@ func (w *walker) next() (end bool) {
 	return c == ']' || c == '}'
 }
 
-// eachMember calls f for the members of an object; ok is false when v is none.
-func eachMember(v []byte, f func(key, value []byte) error) (ok bool, err error) {
+// EachMember calls f for the members of an object; ok is false when v is none.
+func EachMember(v []byte, f func(key, value []byte) error) (ok bool, err error) {
 	if len(v) == 0 || v[0] != '{' {
 		return false, nil
 	}
@@ -83,8 +82,8 @@ func eachMember(v []byte, f func(key, value []byte) error) (ok bool, err error) 
 	}
 }
 
-// eachItem calls f for the items of an array; ok is false when v is none.
-func eachItem(v []byte, f func(value []byte) error) (ok bool, err error) {
+// EachItem calls f for the items of an array; ok is false when v is none.
+func EachItem(v []byte, f func(value []byte) error) (ok bool, err error) {
 	if len(v) == 0 || v[0] != '[' {
 		return false, nil
 	}
@@ -99,8 +98,8 @@ func eachItem(v []byte, f func(value []byte) error) (ok bool, err error) {
 	}
 }
 
-// appendText appends what a string says to b; ok is false when v is no string. What is no Unicode becomes U+FFFD.
-func appendText(b, v []byte) (_ []byte, ok bool) {
+// AppendText appends what a string says to b; ok is false when v is no string. What is no Unicode becomes U+FFFD.
+func AppendText(b, v []byte) (_ []byte, ok bool) {
 	if len(v) < 2 || v[0] != '"' {
 		return b, false
 	}
@@ -155,18 +154,18 @@ func hex4(v []byte) (r rune) {
 	return r
 }
 
-// arena holds many short strings in large pieces of memory.
-type arena struct{ strings.Builder }
+// Arena holds many short strings in large pieces of memory.
+type Arena struct{ b strings.Builder }
 
 const arenaPiece = 256 << 10
 
-// add returns b as a string.
-func (a *arena) add(b []byte) string {
-	if a.Cap()-a.Len() < len(b) {
-		a.Reset()
-		a.Grow(max(arenaPiece, len(b)))
+// Add returns b as a string.
+func (a *Arena) Add(b []byte) string {
+	if a.b.Cap()-a.b.Len() < len(b) {
+		a.b = strings.Builder{}
+		a.b.Grow(max(arenaPiece, len(b)))
 	}
-	start := a.Len()
-	a.Write(b)
-	return a.String()[start:]
+	start := a.b.Len()
+	a.b.Write(b)
+	return a.b.String()[start:]
 }
