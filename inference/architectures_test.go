@@ -3,16 +3,15 @@ package inference
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,22 +27,28 @@ var models = flag.String("models", "", "write the generated models to this folde
 type generated struct {
 	name, arch string
 	seed       uint64
-	// keys are metadata without the architecture's name in front.
+	// keys are metadata without the architecture's name in front, unless they are the tokenizer's.
 	keys map[string]any
 	// ends and layer list tensors by their GGUF names without .weight; a plus sign adds a .bias. A name may begin with the one
 	// layer that has it, or with the first layer and a dash.
 	ends, layer string
 	shapes      map[string][]int
 
-	// names are the folder's names of ends and layer; %d stands for an expert.
+	// names are the folder's names of ends and layer; %d stands for an expert or a head.
 	names, prefix string
 	config        map[string]any
 	permuted      bool // GGUF has the rows of queries and keys in another order
 	grouped       bool // attn_qkv's rows come in groups
 	transposed    bool // matrices of layers are stored with their inputs first
+	padding       int  // rows of position_embd that a folder has in front
 	onePlus       bool // norm weights are stored less one
 	// tolerance is that of the reference, folderTolerance that of the folder, in parts of the largest logit.
 	tolerance, folderTolerance float64
+	layers                     int // in place of genLayers
+	// rewrite changes the folder's tensors once they have their names.
+	rewrite func(tensors map[string]toyTensor)
+	// rename gives tensors of the GGUF file other names.
+	rename func(name string) string
 	// like names the architecture whose parts this one has, which the other engine does not run: only the folder is compared.
 	like string
 }
@@ -108,9 +113,16 @@ func (g *generated) each(f func(base, suffix string, layer int, shape []int)) {
 		}
 	}
 	list(g.ends, -1)
-	for l := range genLayers {
+	for l := range g.depth() {
 		list(g.layer, l)
 	}
+}
+
+func (g *generated) depth() int {
+	if g.layers > 0 {
+		return g.layers
+	}
+	return genLayers
 }
 
 // toy makes the GGUF side.
@@ -118,14 +130,17 @@ func (g *generated) toy() *toy {
 	key := func(s string) string { return g.arch + "." + s }
 	m := &toy{tensors: map[string]toyTensor{}, keys: map[string]any{
 		"general.architecture": g.arch, "tokenizer.ggml.model": "none", key("vocab_size"): uint32(genVocab),
-		key("block_count"): uint32(genLayers), key("embedding_length"): uint32(genHidden), key("feed_forward_length"): uint32(genFeed),
+		key("block_count"): uint32(g.depth()), key("embedding_length"): uint32(genHidden), key("feed_forward_length"): uint32(genFeed),
 		key("context_length"): uint32(genContext), key("attention.head_count"): uint32(genHeads),
 		key("attention.head_count_kv"): uint32(genKV), key("attention.layer_norm_epsilon"): float32(1e-5),
 		key("attention.layer_norm_rms_epsilon"): float32(1e-5), key("rope.dimension_count"): uint32(genDim),
 		key("attention.key_length"): uint32(genDim), key("attention.value_length"): uint32(genDim),
 	}}
 	for k, v := range g.keys {
-		m.keys[key(k)] = v
+		if !strings.HasPrefix(k, "tokenizer.") {
+			k = key(k)
+		}
+		m.keys[k] = v
 	}
 	r := rand.New(rand.NewPCG(g.seed, 17))
 	g.each(func(base, suffix string, layer int, shape []int) {
@@ -146,16 +161,34 @@ func (g *generated) toy() *toy {
 		if layer >= 0 {
 			name = fmt.Sprintf("blk.%d.%s", layer, name)
 		}
+		if g.rename != nil {
+			name = g.rename(name)
+		}
 		m.tensors[name] = toyTensor{shape, v}
 	})
 	return m
+}
+
+// save writes the GGUF form to the folder that -models names.
+func (g *generated) save(t testing.TB, files Files) {
+	t.Helper()
+	if *models == "" {
+		return
+	}
+	b, err := readAll(context.Background(), files, "toy.gguf", 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*models, g.name+".gguf"), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // folder makes the same model as a folder.
 func (g *generated) folder(t testing.TB) Files {
 	t.Helper()
 	config := map[string]any{
-		"hidden_size": genHidden, "intermediate_size": genFeed, "num_hidden_layers": genLayers, "num_attention_heads": genHeads,
+		"hidden_size": genHidden, "intermediate_size": genFeed, "num_hidden_layers": g.depth(), "num_attention_heads": genHeads,
 		"num_key_value_heads": genKV, "max_position_embeddings": genContext, "vocab_size": genVocab, "rms_norm_eps": 1e-5,
 		"tie_word_embeddings": !strings.Contains(" "+g.ends+" ", " output"+" ") && !strings.Contains(g.ends, " output+"),
 	}
@@ -166,13 +199,8 @@ func (g *generated) folder(t testing.TB) Files {
 		names[from] = to
 	}
 	m := g.toy()
-	header, data := map[string]any{}, []byte(nil)
-	add := func(name string, shape []int, values []float32) {
-		header[name] = map[string]any{"dtype": "F32", "shape": shape, "data_offsets": []int{len(data), len(data) + 4*len(values)}}
-		for _, v := range values {
-			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
-		}
-	}
+	tensors := map[string]toyTensor{}
+	add := func(name string, shape []int, values []float32) { tensors[name] = toyTensor{shape, values} }
 	g.each(func(base, suffix string, layer int, shape []int) {
 		to, ok := names[base]
 		stored := base + suffix
@@ -191,21 +219,93 @@ func (g *generated) folder(t testing.TB) Files {
 			add(to+suffix, shape, values)
 			return
 		}
-		size := len(values) / genExperts
-		for e := range genExperts {
+		size := len(values) / shape[0]
+		for e := range shape[0] {
 			add(fmt.Sprintf(to, e)+suffix, shape[1:], values[e*size:(e+1)*size])
 		}
 	})
-	b, err := json.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
+	if g.rewrite != nil {
+		g.rewrite(tensors)
 	}
-	h, err := json.Marshal(header)
-	if err != nil {
-		t.Fatal(err)
+	var s shelf
+	for _, name := range sortedKeys(tensors) {
+		s.floats(name, tensors[name].shape, tensors[name].values)
 	}
-	file := append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(h))), h...), data...)
-	return memory(map[string][]byte{configName: b, weightsName: file})
+	return memory(map[string][]byte{configName: jsonOf(t, config), weightsName: s.file(t)})
+}
+
+// fuse makes one tensor of the gate and up matrices of a layer's experts, and one of their down matrices. With turned the inputs
+// come first, and with that the outputs of gate and up in turn where alternating says so.
+func fuse(gate, up, down, to, downTo string, turned, alternating bool) func(map[string]toyTensor) {
+	return func(tensors map[string]toyTensor) {
+		for l := range 16 {
+			var halves, downs, biases, downBiases []float32
+			take := func(name string, e int, suffix string) []float32 {
+				name = fmt.Sprintf("model.layers.%d."+name, l, e) + suffix
+				defer delete(tensors, name)
+				return tensors[name].values
+			}
+			for e := range genExperts {
+				g, u, d := take(gate, e, ".weight"), take(up, e, ".weight"), take(down, e, ".weight")
+				if g == nil {
+					break
+				}
+				both, bias := slices.Concat(g, u), slices.Concat(take(gate, e, ".bias"), take(up, e, ".bias"))
+				if alternating {
+					both, bias = alternate(both, genHidden), alternate(bias, 1)
+				}
+				if turned {
+					both, d = transpose(both, 2*genExpertFeed, genHidden), transpose(d, genHidden, genExpertFeed)
+				}
+				halves, downs = append(halves, both...), append(downs, d...)
+				biases, downBiases = append(biases, bias...), append(downBiases, take(down, e, ".bias")...)
+			}
+			if halves == nil {
+				continue
+			}
+			shape, downShape := []int{genExperts, 2 * genExpertFeed, genHidden}, []int{genExperts, genHidden, genExpertFeed}
+			if turned {
+				shape[1], shape[2], downShape[1], downShape[2] = shape[2], shape[1], downShape[2], downShape[1]
+			}
+			name := fmt.Sprintf("model.layers.%d.", l)
+			tensors[name+to], tensors[name+downTo] = toyTensor{shape, halves}, toyTensor{downShape, downs}
+			if len(biases) > 0 {
+				tensors[name+to+"_bias"] = toyTensor{[]int{genExperts, 2 * genExpertFeed}, biases}
+				tensors[name+downTo+"_bias"] = toyTensor{[]int{genExperts, genHidden}, downBiases}
+			}
+		}
+	}
+}
+
+// alternate takes rows of both halves in turn.
+func alternate(v []float32, cols int) []float32 {
+	var out []float32
+	for i, half := 0, len(v)/2; i < half; i += cols {
+		out = append(append(out, v[i:i+cols]...), v[half+i:half+i+cols]...)
+	}
+	return out
+}
+
+// pack makes one tensor of the queries, keys and values of each layer.
+func pack(to string, names ...string) func(map[string]toyTensor) {
+	return func(tensors map[string]toyTensor) {
+		for l := range 64 {
+			var all toyTensor
+			for _, name := range names {
+				name = fmt.Sprintf("model.layers.%d.%s.weight", l, name)
+				part, ok := tensors[name]
+				if !ok {
+					return
+				}
+				if delete(tensors, name); all.shape == nil {
+					all.shape = []int{0, part.shape[1]}
+				}
+				all.shape[0] += part.shape[0]
+				all.values = append(all.values, part.values...)
+			}
+			tensors[fmt.Sprintf("model.layers.%d.%s.weight", l, to)] = all
+		}
+	}
 }
 
 // arrange brings the values of a tensor into the folder's order.
@@ -244,6 +344,12 @@ func (g *generated) arrange(base, suffix string, shape []int, values []float32) 
 		for i := range out {
 			out[i]--
 		}
+	case base == "position_embd":
+		front := make([]float32, g.padding*cols)
+		for i := range front {
+			front[i] = 9
+		}
+		return append(front, values...), []int{shape[0] + g.padding, cols}
 	case base == "ffn_gate_inp_shexp":
 		return out, []int{1, shape[0]}
 	case g.transposed && suffix == ".weight" && len(shape) == 2 && !strings.Contains(base, "embd"):
@@ -285,19 +391,7 @@ func TestGeneratedArchitectures(t *testing.T) {
 			t.Parallel()
 			m := g.toy()
 			files := m.gguf(t)
-			if *models != "" {
-				f, err := files.Open("toy.gguf")
-				if err != nil {
-					t.Fatal(err)
-				}
-				b, err := io.ReadAll(io.NewSectionReader(f, 0, f.Size()))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(*models, g.name+".gguf"), b, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
+			g.save(t, files)
 			got := run(t, files, SessionOptions{Threads: 2})
 			if again := run(t, files, SessionOptions{Threads: 3}); !bytes.Equal(f32Bytes(got), f32Bytes(again)) {
 				t.Error("other logits with 3 threads")

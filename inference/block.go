@@ -2,6 +2,7 @@ package inference
 
 import (
 	"context"
+	"math"
 
 	"github.com/carat-hub/carat/inference/kernel"
 )
@@ -52,6 +53,9 @@ func (s *Session) embed(x []float32, ids, types []int, first int) error {
 		if err := w.embedding.Row(id, x[i*d.Hidden:(i+1)*d.Hidden]); err != nil {
 			return err
 		}
+	}
+	if err := s.adaptEmbeddings(x, ids); err != nil {
+		return err
 	}
 	if d.EmbeddingScale != 1 {
 		kernel.Scale(x, d.EmbeddingScale)
@@ -201,8 +205,11 @@ func (s *Session) attend(l, n int) error {
 // setAttention sets what attention has of its own in a layer.
 func (s *Session) setAttention(l int) {
 	d := s.m.desc
-	s.attention.Sinks, s.attention.Window = s.m.weights.layers[l].sinks, 0
-	if d.windowed(l) {
+	s.attention.Sinks, s.attention.Window, s.attention.Chunk = s.m.weights.layers[l].sinks, 0, 0
+	switch {
+	case d.windowed(l) && d.Chunked:
+		s.attention.Chunk = d.Window
+	case d.windowed(l):
 		s.attention.Window = d.Window
 	}
 }
@@ -220,13 +227,7 @@ func (s *Session) project(w *layer, n int) error {
 // queriesKeysValues sets q and the new slots k and v of the cache.
 func (s *Session) queriesKeysValues(w *layer, rope *kernel.Rope, n int, k, v []float32) error {
 	d := s.m.desc
-	if err := s.mul(w.q, s.normed, n, s.q); err != nil {
-		return err
-	}
-	if err := s.mul(w.k, s.normed, n, k); err != nil {
-		return err
-	}
-	if err := s.mul(w.v, s.normed, n, v); err != nil {
+	if err := s.mulAll(s.normed, n, product{w.q, s.q}, product{w.k, k}, product{w.v, v}); err != nil {
 		return err
 	}
 	qWidth, kvWidth := d.Heads*d.HeadDim, d.KVHeads*d.HeadDim
@@ -247,31 +248,52 @@ func (s *Session) queriesKeysValues(w *layer, rope *kernel.Rope, n int, k, v []f
 		s.norm(w.keyNorm, k, k, kNorm)
 	}
 	if rope == nil {
+		for i := range n {
+			if t := d.Temperature.at(s.n + i); t != 1 {
+				kernel.Scale(q[i*qWidth:(i+1)*qWidth], t)
+			}
+		}
 		return nil
 	}
 	for i := range n {
 		rope.Apply(q[i*qWidth:(i+1)*qWidth], d.HeadDim, i)
 		rope.Apply(k[i*kvWidth:(i+1)*kvWidth], d.HeadDim, i)
 	}
+	if d.RotatedNorm {
+		kernel.RMSNormHeads(q, d.HeadDim, d.NormEpsilon)
+		kernel.RMSNormHeads(k, d.HeadDim, d.NormEpsilon)
+	}
 	return nil
+}
+
+// at returns the factor of the queries at a position.
+func (t TemperatureDescription) at(position int) float32 {
+	if t.Floor <= 0 {
+		return 1
+	}
+	return float32(1 + t.Scale*math.Log(float64((position+1)/t.Floor+1)))
 }
 
 // feed sets out to the feed-forward layer of the n states in x.
 func (s *Session) feed(w *gated, x []float32, n int, out []float32) error {
 	width := w.up.Rows
 	up := s.up[:n*width]
-	if err := s.mul(w.up, x, n, up); err != nil {
-		return err
-	}
 	inner := up
 	if w.gate.Matrix != nil {
 		inner = s.gate[:n*width]
-		if err := s.mul(w.gate, x, n, inner); err != nil {
+		if err := s.mulAll(x, n, product{w.up, up}, product{w.gate, inner}); err != nil {
 			return err
 		}
-		kernel.Activate(s.m.desc.Activation, inner, up)
+		if err := s.activator.Run(inner, up); err != nil {
+			return err
+		}
 	} else {
-		kernel.Activate(s.m.desc.Activation, inner, nil)
+		if err := s.mul(w.up, x, n, up); err != nil {
+			return err
+		}
+		if err := s.activator.Run(inner, nil); err != nil {
+			return err
+		}
 	}
 	if w.divisor != nil {
 		for i := range inner {
@@ -292,6 +314,11 @@ func (s *Session) head(ctx context.Context, i, rows int) error {
 		return err
 	}
 	logits := s.logits[:rows*w.output.Rows]
+	if w.outputScale != nil {
+		for i := range logits {
+			logits[i] *= w.outputScale[i%w.output.Rows]
+		}
+	}
 	if d.LogitScale != 1 {
 		kernel.Scale(logits, d.LogitScale)
 	}
@@ -301,6 +328,29 @@ func (s *Session) head(ctx context.Context, i, rows int) error {
 	return nil
 }
 
+// product is what a matrix makes of vectors.
+type product struct {
+	by linear
+	to []float32
+}
+
 func (s *Session) mul(w linear, x []float32, n int, y []float32) error {
-	return s.product.Mul(w.Matrix, w.bias, x, n, y)
+	return s.mulAll(x, n, product{w, y})
+}
+
+// mulAll multiplies the n vectors in x with several matrices at once, with biases and what adapters add.
+func (s *Session) mulAll(x []float32, n int, products ...product) error {
+	s.terms = s.terms[:0]
+	for _, p := range products {
+		s.terms = append(s.terms, kernel.Term{Matrix: p.by.Matrix, Bias: p.by.bias, Y: p.to})
+	}
+	if err := s.product.MulAll(x, n, s.terms...); err != nil {
+		return err
+	}
+	for _, p := range products {
+		if err := s.addAdapters(p.by.adapters, x, n, p.to); err != nil {
+			return err
+		}
+	}
+	return nil
 }

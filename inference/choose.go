@@ -57,6 +57,8 @@ func chooseWeights(names []string) (weightFiles, error) {
 		return weightFiles{index: true}, nil
 	case slices.Contains(names, weightsName):
 		return weightFiles{safetensors: []string{weightsName}}, nil
+	case slices.Contains(names, adapterWeightsName) && slices.Contains(names, adapterConfigName):
+		return weightFiles{safetensors: []string{adapterWeightsName}}, nil
 	case len(tensors) > 1 && slices.ContainsFunc(tensors, shardName.MatchString):
 		return weightFiles{}, &fault.Malformed{Format: "safetensors", Where: safetensors.IndexName, Offset: -1, Reason: "shards without an index"}
 	case len(tensors) > 0:

@@ -48,8 +48,9 @@ type container struct {
 	files   Files
 	open    map[string]File
 	gguf    *gguf.File
-	listed  *listed // nil for weights that may be run
-	config  config  // nil without a config.json
+	listed  *listed        // nil for weights that may be run
+	config  config         // nil without a config.json
+	adapter *adapterConfig // nil unless the files are an adapter
 	tensors []storedTensor
 }
 
@@ -82,6 +83,9 @@ func openContainer(ctx context.Context, files Files) (_ *container, err error) {
 		err = c.readSafetensors(chosen.safetensors)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := c.readAdapter(ctx); err != nil {
 		return nil, err
 	}
 	return c, ctx.Err()

@@ -84,8 +84,8 @@ func (e *Encoder) Embed(ctx context.Context, text string) ([]float32, error) {
 	return all[0], nil
 }
 
-// EmbedAll returns the embeddings of texts, each as Embed does, but several at once, which is faster for short ones. A type of
-// weights that is multiplied as integers in products with few vectors can round otherwise than alone.
+// EmbedAll returns the embeddings of texts, each as Embed does, but several at once, which is faster for short ones. Sums can
+// round otherwise than for a text alone of less than five tokens.
 func (e *Encoder) EmbedAll(ctx context.Context, texts []string) ([][]float32, error) {
 	seqs := make([]passage, len(texts))
 	for i, t := range texts {

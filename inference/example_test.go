@@ -38,11 +38,7 @@ func ExampleSession_Generate() {
 		log.Fatal(err)
 	}
 	defer m.Close()
-	tok, err := m.Tokenizer()
-	if err != nil {
-		log.Fatal(err)
-	}
-	prompt, err := m.Prompt(ctx, []inference.Message{{Role: "user", Content: "Who made the heaven?"}}, nil)
+	prompt, err := m.PromptTokens(ctx, []inference.Message{{Role: "user", Content: "Who made the heaven?"}}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -53,7 +49,7 @@ func ExampleSession_Generate() {
 	s := m.NewSession(inference.SessionOptions{})
 	defer s.Close()
 	pieces := 0
-	g, err := s.Generate(ctx, tok.Encode(prompt, false), inference.GenerateOptions{
+	g, err := s.Generate(ctx, prompt, inference.GenerateOptions{
 		MaxTokens: 32, Sampler: sampler, Stop: []string{"\n"},
 		OnText: func(string) error { pieces++; return nil },
 	})
@@ -62,6 +58,38 @@ func ExampleSession_Generate() {
 	}
 	fmt.Println(g.Text != "", pieces > 1, g.Stats.Tokens == len(g.IDs))
 	// Output: true true true
+}
+
+// Find the text that is nearest to a question. A model made for embeddings is better at it than this one, which generates.
+func ExampleModel_NewEncoder() {
+	ctx := context.Background()
+	m, err := inference.Load(ctx, "../examples/tiny-llama", inference.OpenOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer m.Close()
+	e, err := m.NewEncoder(inference.EncoderOptions{Pooling: inference.PoolingMean})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	texts := []string{"And the waters were upon the earth.", "He that hateth his brother is a murderer."}
+	vectors, err := e.EmbedAll(ctx, texts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	question, err := e.Embed(ctx, "How much water covered the earth?")
+	if err != nil {
+		log.Fatal(err)
+	}
+	best := 0
+	for i, v := range vectors {
+		if inference.Similarity(question, v) > inference.Similarity(question, vectors[best]) {
+			best = i
+		}
+	}
+	fmt.Println(len(question), texts[best])
+	// Output: 256 And the waters were upon the earth.
 }
 
 // Read what the headers tell, without loading anything.

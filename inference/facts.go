@@ -62,6 +62,8 @@ type Facts struct {
 	// read.
 	Tokenizer    string `json:"tokenizer,omitempty"`
 	ChatTemplate bool   `json:"chatTemplate"`
+	// Adapter is what an adapter, which is no model by itself, says of itself.
+	Adapter *AdapterFacts `json:"adapter,omitempty"`
 	// RemoteCode lists the settings of config.json that would make some programs run code from the model's folder.
 	RemoteCode []string `json:"remoteCode,omitempty"`
 	// Graph describes the graph of an ONNX file, nil for other formats. Globals lists the names that pickles would import or call.
@@ -73,6 +75,16 @@ type Facts struct {
 	Unsupported string `json:"unsupported,omitempty"`
 
 	Tensors []TensorFact `json:"tensors"`
+}
+
+// AdapterFacts describe a low-rank adaptation. Base names the model that it is for, as its maker does.
+type AdapterFacts struct {
+	Base string `json:"base,omitempty"`
+	// Rank is the width of its matrices, the largest or the usual one where they differ, and Alpha what is divided by it.
+	Rank  int     `json:"rank"`
+	Alpha float64 `json:"alpha,omitempty"`
+	// Modules are the names, or ends of names, of the matrices that it adapts.
+	Modules []string `json:"modules"`
 }
 
 // DTypeCount is the share of one element type.
@@ -150,6 +162,9 @@ func (c *container) facts(ctx context.Context) (*Facts, error) {
 	} else if err := f.fromFolder(ctx, c); err != nil {
 		return nil, err
 	}
+	if a := c.adapter; a != nil {
+		f.Adapter = &AdapterFacts{Base: a.base, Rank: a.rank, Alpha: a.alpha, Modules: append([]string{}, a.modules...)}
+	}
 	if c.listed != nil {
 		f.fromListed(c.listed)
 	}
@@ -213,9 +228,7 @@ func (f *Facts) fromGGUF(c *container) {
 	f.Name = g.Text("general.name", "")
 	f.License = g.Text("general.license", "")
 	f.Quantization = g.Quantization()
-	integer := func(key string) int {
-		return int(min(max(g.Int(f.ArchitectureName+"."+key, 0), 0), math.MaxInt32))
-	}
+	integer := func(key string) int { return max(keys{g, f.ArchitectureName}.integer(key, 0), 0) }
 	f.ContextLength = integer("context_length")
 	f.HiddenSize = integer("embedding_length")
 	f.FeedForwardSize = integer("feed_forward_length")
@@ -234,7 +247,7 @@ func (f *Facts) fromGGUF(c *container) {
 }
 
 func (f *Facts) fromFolder(ctx context.Context, c *container) error {
-	lang := c.config.language()
+	lang := c.config.language().or(families[f.Architecture].defaults)
 	positive := func(keys ...string) int {
 		for _, k := range keys {
 			if n := lang.integer(k, 0); n > 0 {

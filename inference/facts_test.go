@@ -282,6 +282,11 @@ func TestFormatsAgree(t *testing.T) {
 			t.Errorf("%s without a type: %s", key, d)
 		}
 	}
+	uniform := newToy()
+	uniform.keys["llama.attention.head_count"] = []int32{2, 2}
+	if d := cmp.Diff(want, run(uniform.gguf(t))); d != "" {
+		t.Errorf("heads of each layer: %s", d)
+	}
 	// A window as long as the text changes nothing, a shorter one does.
 	for window, same := range map[int]bool{5: true, 2: false} {
 		mistral := newToy().folder(t, 1, map[string]any{"model_type": "mistral", "sliding_window": window})
@@ -315,12 +320,16 @@ func TestRefusedModels(t *testing.T) {
 		{"experts without tensors", change(func(m *toy) {
 			m.keys["llama.expert_count"], m.keys["llama.expert_used_count"] = uint32(8), uint32(2)
 		}), false, "blk.0.ffn_gate_inp.weight"},
-		{"folder of an architecture with GGUF names only", folder(map[string]any{"model_type": "gpt_oss"}), true, "from GGUF files"},
 		{"windows of too few layers", folder(map[string]any{"model_type": "mistral", "sliding_window": 4, "layer_types": []string{"full_attention"}}), false, "cover"},
 		{"layers of another type", folder(map[string]any{"model_type": "mistral", "layer_types": []string{"full_attention", "linear_attention"}}), true, "linear_attention"},
 		{"long rope with too few factors", folder(map[string]any{"rope_scaling": map[string]any{"type": "longrope", "long_factor": []float64{1}}}), false, "one for each"},
 		{"yarn beyond reason", folder(map[string]any{"rope_scaling": map[string]any{"type": "yarn", "factor": -1}}), false, "out of range"},
-		{"sizes of each layer", change(func(m *toy) { m.keys["llama.attention.head_count"] = []int32{2, 2} }), true, "differs between layers"},
+		{"sizes of each layer", change(func(m *toy) { m.keys["llama.attention.head_count"] = []int32{2, 1} }), true, "differs between layers"},
+		{"widths of too few layers", change(func(m *toy) {
+			m.keys["llama.feed_forward_length"] = []int32{12, 13}
+			m.keys["llama.block_count"] = uint32(3)
+		}), false, "cover"},
+		{"a step of no layers", folder(map[string]any{"num_experts": 2, "decoder_sparse_step": 0}), false, "a step of 0"},
 		{"extra tensor", change(func(m *toy) { m.tensors["blk.0.attn_q_norm.weight"] = toyTensor{[]int{4}, make([]float32, 4)} }), true, "attn_q_norm"},
 		{"part under another name", change(func(m *toy) { m.keys["split.count"] = uint32(3) }), false, "split.count is 3"},
 		{"missing tensor", change(func(m *toy) { delete(m.tensors, "blk.1.ffn_up.weight") }), false, "blk.1.ffn_up.weight"},
@@ -410,17 +419,82 @@ func FuzzOpen(f *testing.F) {
 			f.Add(b)
 		}
 	}
+	for _, g := range generatedEncoders {
+		switch g.name {
+		case "bert", "modern-bert", "nomic-bert", "roberta":
+			if b, err = readAll(context.Background(), g.toy().gguf(f), "toy.gguf", 1<<20); err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Open(context.Background(), memory(map[string][]byte{"x.gguf": b}))
 		if err != nil {
 			return
 		}
 		defer m.Close()
+		encodeSome(t, m)
+		if m.predicts() != nil {
+			return
+		}
 		s := m.NewSession(SessionOptions{Threads: 1, Context: 8})
 		defer s.Close()
 		logits, err := s.Eval(context.Background(), []int{0, 0, 0})
 		if err == nil && len(logits) != m.Vocabulary() {
 			t.Fatalf("%d logits for a vocabulary of %d", len(logits), m.Vocabulary())
 		}
+	})
+}
+
+// encodeSome uses all that a model can do with whole texts.
+func encodeSome(t *testing.T, m *Model) {
+	t.Helper()
+	ctx, ids := context.Background(), []int{0, 0, 0}
+	e, err := m.NewEncoder(EncoderOptions{Threads: 1, MaxTokens: 8})
+	if err != nil {
+		return
+	}
+	defer e.Close()
+	if v, err := e.EmbedTokens(ctx, ids); err == nil && len(v) != e.Size() {
+		t.Fatalf("an embedding of %d elements, not %d", len(v), e.Size())
+	}
+	if scores, err := e.ClassifyTokens(ctx, ids); err == nil && len(scores) != len(e.Labels()) {
+		t.Fatalf("%d scores for %d labels", len(scores), len(e.Labels()))
+	}
+	if logits, err := e.Predict(ctx, ids, 1); err == nil && len(logits) != 1 {
+		t.Fatalf("%d predictions", len(logits))
+	}
+	if _, err := e.Tag(ctx, "a b"); err != nil {
+		return
+	}
+}
+
+// FuzzFolder opens folders of encoders with other configurations and modules.
+func FuzzFolder(f *testing.F) {
+	files := map[string]map[string][]byte{}
+	for _, g := range generatedEncoders {
+		all := contents(f, g.folder(f))
+		files[g.name] = all
+		f.Add(g.name, all[configName], []byte(`[]`), []byte(`{}`))
+	}
+	list, err := json.Marshal(modules("Pooling", "Normalize"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("bert", files["bert"][configName], list, []byte(`{"pooling_mode": "max"}`))
+	f.Fuzz(func(t *testing.T, name string, config, modules, pooling []byte) {
+		weights, ok := files[name]
+		if !ok {
+			return
+		}
+		m, err := Open(context.Background(), memory(map[string][]byte{
+			configName: config, weightsName: weights[weightsName], modulesName: modules, "1_Pooling/" + configName: pooling,
+		}))
+		if err != nil {
+			return
+		}
+		defer m.Close()
+		encodeSome(t, m)
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -40,23 +41,22 @@ type Files interface {
 // maxFiles bounds how many files of a folder are looked at.
 const maxFiles = 10_000
 
-// OpenPath returns the files of a folder, or a single file, or all parts of a split GGUF model when path is one of them. Of
+// OpenPath returns the files of a folder, or a single file, or all parts of a split GGUF model when name is one of them. Of
 // subfolders it takes those that hold the later modules of a sentence-transformers model, such as 1_Pooling. Files it opens are
-// memory-mapped where the operating system allows it. The error is fs.ErrNotExist when nothing is at path.
-func OpenPath(path string) (Files, error) {
-	info, err := os.Stat(path)
+// memory-mapped where the operating system allows it. The error is fs.ErrNotExist when nothing is there.
+func OpenPath(name string) (Files, error) {
+	info, err := os.Stat(name)
 	if err != nil {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
 	if !info.IsDir() {
-		return &folder{dir: filepath.Dir(path), names: withParts(path)}, nil
+		return &folder{dir: filepath.Dir(name), names: withParts(name)}, nil
 	}
-	f := &folder{dir: path}
-	if err := f.list(""); err != nil {
+	names, err := listFiles(os.DirFS(name))
+	if err != nil {
 		return nil, err
 	}
-	slices.Sort(f.names)
-	return f, nil
+	return &folder{dir: name, names: names}, nil
 }
 
 // withParts returns the name of the file at path, and with it the other parts of the same model that lie beside it.
@@ -80,33 +80,52 @@ type folder struct {
 // moduleFolder is what sentence-transformers calls the folders of a model's modules after the first.
 var moduleFolder = regexp.MustCompile(`^\d{1,2}_[A-Za-z]+$`)
 
-// list adds the regular files of a folder, whose name ends with a slash or is empty.
-func (f *folder) list(name string) error {
-	dir, err := os.Open(filepath.Join(f.dir, name))
-	if err != nil {
-		return fmt.Errorf("open model: %w", err)
-	}
-	defer dir.Close()
-	entries, err := dir.ReadDir(maxFiles + 1)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("list model folder: %w", err)
-	}
-	if len(entries)+len(f.names) > maxFiles {
-		return fault.NewUnsupported("model folder", "more than %d files", maxFiles)
-	}
-	for _, e := range entries {
-		// Caches link to their files, so the target decides.
-		info, err := os.Stat(filepath.Join(f.dir, name, e.Name()))
-		switch {
-		case err == nil && info.Mode().IsRegular():
-			f.names = append(f.names, name+e.Name())
-		case err == nil && info.IsDir() && name == "" && moduleFolder.MatchString(e.Name()):
-			if err := f.list(e.Name() + "/"); err != nil {
-				return err
+// listFiles returns the names of the regular files in the root of a file system and in the folders of modules, sorted.
+func listFiles(fsys fs.FS) ([]string, error) {
+	var names []string
+	folders := []string{"."}
+	for len(folders) > 0 {
+		dir := folders[0]
+		folders = folders[1:]
+		entries, err := readDir(fsys, dir)
+		if err != nil {
+			return nil, fmt.Errorf("list model files: %w", err)
+		}
+		if len(names)+len(entries) > maxFiles {
+			return nil, fault.NewUnsupported("model folder", "more than %d files", maxFiles)
+		}
+		for _, e := range entries {
+			// Caches link to their files, so the target decides.
+			name := path.Join(dir, e.Name())
+			info, err := fs.Stat(fsys, name)
+			switch {
+			case err == nil && info.Mode().IsRegular():
+				names = append(names, name)
+			case err == nil && info.IsDir() && dir == "." && moduleFolder.MatchString(name):
+				folders = append(folders, name)
 			}
 		}
 	}
-	return nil
+	slices.Sort(names)
+	return names, nil
+}
+
+// readDir reads no more of a folder than shows that there is too much.
+func readDir(fsys fs.FS, dir string) ([]fs.DirEntry, error) {
+	f, err := fsys.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	d, ok := f.(fs.ReadDirFile)
+	if !ok {
+		return fs.ReadDir(fsys, dir)
+	}
+	entries, err := d.ReadDir(maxFiles + 1)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return entries, err
 }
 
 func (f *folder) Names() []string { return slices.Clone(f.names) }
@@ -166,24 +185,15 @@ func (o openFiles) Open(name string) (File, error) {
 	return mapFile(keepOpen{f})
 }
 
-// FromFS returns Files over the root of a file system, subfolders left out, such as one that is embedded in a program. Its files
-// must have ReadAt, as those of embed.FS and os.DirFS have; another gives an *UnsupportedError when it is opened. Errors are
-// those of listing the root.
+// FromFS returns Files over the root of a file system, such as one that is embedded in a program, as OpenPath does over a folder.
+// Its files must have ReadAt, as those of embed.FS and os.DirFS have; another gives an *UnsupportedError when it is opened.
+// Errors are those of listing the root.
 func FromFS(fsys fs.FS) (Files, error) {
-	entries, err := fs.ReadDir(fsys, ".")
+	names, err := listFiles(fsys)
 	if err != nil {
-		return nil, fmt.Errorf("list model files: %w", err)
+		return nil, err
 	}
-	if len(entries) > maxFiles {
-		return nil, fault.NewUnsupported("model folder", "more than %d files", maxFiles)
-	}
-	f := &fileSystem{fsys: fsys}
-	for _, e := range entries {
-		if info, err := fs.Stat(fsys, e.Name()); err == nil && info.Mode().IsRegular() {
-			f.names = append(f.names, e.Name())
-		}
-	}
-	return f, nil
+	return &fileSystem{fsys, names}, nil
 }
 
 type fileSystem struct {

@@ -5,16 +5,16 @@ import (
 	"errors"
 )
 
-// MemoryEstimate says how many bytes a model and one session of it take.
+// MemoryEstimate says how many bytes a model and one session of it take, or its encoder where it predicts no next token.
 type MemoryEstimate struct {
 	// Weights lie in the files. Where those are mapped, the operating system keeps of them in memory what fits, and a model larger
 	// than memory runs at the speed of the disk.
 	Weights int64 `json:"weights"`
 	// Decoded are the weights that opening copies into memory: norms, biases, and matrices stored in another order.
 	Decoded int64 `json:"decoded"`
-	// Cache are the keys and values of Context positions. It grows with the sequence.
+	// Cache are the keys and values of Context positions, which an encoder does not keep. It grows with the sequence.
 	Cache int64 `json:"cache"`
-	// Activations are the states of a batch and the logits.
+	// Activations are the states of a batch and the logits, and in an encoder those of the longest text.
 	Activations int64 `json:"activations"`
 	// Context is how many positions the session can hold.
 	Context int `json:"context"`
@@ -44,8 +44,14 @@ func EstimateMemory(ctx context.Context, files Files, o SessionOptions) (e Memor
 	m := &Model{desc: d, weights: w}
 	o = m.sessionOptions(o)
 	e.Decoded, e.Context = w.decoded, o.Context
-	e.Cache = int64(d.Layers) * int64(d.KVHeads*(d.HeadDim+d.ValueDim)) * bytesOfCached * int64(o.Context)
+	e.Activations = 4 * int64(o.Batch) * int64(d.width())
+	kv := int64(d.KVHeads * (d.HeadDim + d.ValueDim))
+	if w.output.Matrix == nil {
+		e.Activations += 4 * int64(max(o.Context, packedTokens)) * (int64(d.Hidden+d.Heads*d.HeadDim) + kv)
+		return e, nil
+	}
+	e.Cache = int64(d.Layers) * kv * bytesOfCached * int64(o.Context)
 	// Growing a layer's cache needs the old one beside the new one for a moment; that is not counted.
-	e.Activations = 4 * (int64(o.Batch)*int64(d.width()) + int64(min(o.Batch, logitRows))*int64(m.Vocabulary()))
+	e.Activations += 4 * int64(min(o.Batch, logitRows)) * int64(m.Vocabulary())
 	return e, nil
 }

@@ -52,26 +52,62 @@ func TestMemoryEstimate(t *testing.T) {
 // another order, too.
 func TestDecodedWeightsAreEstimated(t *testing.T) {
 	t.Parallel()
+	sets := map[string][]Files{}
 	for _, g := range generatedArchitectures {
-		sets := []Files{g.toy().gguf(t)}
+		sets[g.name] = []Files{g.toy().gguf(t)}
 		if g.names != "" {
-			sets = append(sets, g.folder(t))
+			sets[g.name] = append(sets[g.name], g.folder(t))
 		}
-		for _, files := range sets {
+	}
+	for _, g := range generatedEncoders {
+		sets[g.name] = append(sets[g.name], g.folder(t))
+		if !g.folderOnly {
+			sets[g.name] = append(sets[g.name], g.toy().gguf(t))
+		}
+	}
+	for name, list := range sets {
+		for _, files := range list {
 			e, err := EstimateMemory(t.Context(), files, SessionOptions{})
 			if err != nil {
-				t.Fatalf("%s: %v", g.name, err)
+				t.Fatalf("%s: %v", name, err)
 			}
 			m, err := Open(t.Context(), files)
 			if err != nil {
-				t.Fatalf("%s: %v", g.name, err)
+				t.Fatalf("%s: %v", name, err)
 			}
 			if m.weights.decoded != e.Decoded || e.Decoded == 0 {
-				t.Errorf("%s: %d bytes are decoded, estimated are %d", g.name, m.weights.decoded, e.Decoded)
+				t.Errorf("%s: %d bytes are decoded, estimated are %d", name, m.weights.decoded, e.Decoded)
 			}
 			if err := m.Close(); err != nil {
 				t.Error(err)
 			}
+		}
+	}
+}
+
+func TestMemoryEstimateOfAnEncoder(t *testing.T) {
+	t.Parallel()
+	for _, g := range generatedEncoders {
+		if g.name != "nomic-bert" { // the positions of others end
+			continue
+		}
+		files := g.toy().gguf(t)
+		estimate, err := EstimateMemory(t.Context(), files, SessionOptions{Context: 700})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := Open(t.Context(), files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		e := encoder(t, m, EncoderOptions{MaxTokens: 700})
+		if _, err := e.EmbedTokens(t.Context(), make([]int, 700)); err != nil {
+			t.Fatal(err)
+		}
+		held := len(e.x) + len(e.q) + len(e.k) + len(e.v) + e.s.batch*m.desc.width()
+		if estimate.Activations != 4*int64(held) || estimate.Cache != 0 || len(e.s.keys[0]) != 0 {
+			t.Errorf("%+v, held are %d values", estimate, held)
 		}
 	}
 }

@@ -116,6 +116,9 @@ func (d *Description) headsFromGGUF(k keys) error {
 		d.Pooling = PoolingLast
 	default:
 		d.unembeddable = fault.NewUnsupported("pooling", "type %d of a GGUF file", kind)
+		if d.family.encoder {
+			return d.unembeddable
+		}
 	}
 	d.embeds = kind > 0
 	return d.labelsFromGGUF(k.g, k.name)

@@ -17,6 +17,8 @@ func (b *binder) relativeBias(name string) ([]float32, error) {
 	if buckets < 4 || buckets > 2*maxRelative {
 		return nil, b.malformed(name, "%d buckets are not from 4 to %d", buckets, 2*maxRelative)
 	}
+	const width = 2*maxRelative + 1
+	b.decoded += 4 * int64(heads) * width
 	if b.dry {
 		return nil, nil
 	}
@@ -24,7 +26,6 @@ func (b *binder) relativeBias(name string) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	const width = 2*maxRelative + 1
 	table := make([]float32, heads*width)
 	for i := range width {
 		bucket := relativeBucket(i-maxRelative, buckets)

@@ -161,7 +161,11 @@ func TestWhatIsGreedy(t *testing.T) {
 		logits := someLogits(r, 1+r.IntN(100))
 		want := Argmax(logits)
 		for _, o := range []Sampling{
-			{}, {TopK: 7, Seed: 9}, {Temperature: 3, TopK: 1}, {Temperature: 3, TopP: 1e-9}, {Temperature: 1e-9, TopK: 1},
+			{},
+			{TopK: 7, Seed: 9},
+			{Temperature: 3, TopK: 1},
+			{Temperature: 3, TopP: 1e-9},
+			{Temperature: 1e-9, TopK: 1},
 			{Temperature: 1, TopK: 3, TopP: 1e-9},
 		} {
 			if got := sampler(t, o).Sample(logits); got != want {
@@ -275,8 +279,16 @@ func TestStrangeLogits(t *testing.T) {
 func TestSamplingRefused(t *testing.T) {
 	t.Parallel()
 	for _, o := range []Sampling{
-		{Temperature: -1}, {Temperature: math.NaN()}, {Temperature: math.Inf(1)}, {TopK: -1}, {TopP: 1.1}, {TopP: -0.1}, {MinP: 2},
-		{RepeatPenalty: -1}, {FrequencyPenalty: math.Inf(1)}, {PresencePenalty: math.NaN()},
+		{Temperature: -1},
+		{Temperature: math.NaN()},
+		{Temperature: math.Inf(1)},
+		{TopK: -1},
+		{TopP: 1.1},
+		{TopP: -0.1},
+		{MinP: 2},
+		{RepeatPenalty: -1},
+		{FrequencyPenalty: math.Inf(1)},
+		{PresencePenalty: math.NaN()},
 	} {
 		if _, err := NewSampler(o); err == nil {
 			t.Errorf("%+v is taken", o)

@@ -28,6 +28,8 @@ type Session struct {
 
 	pool      *kernel.Pool
 	product   *kernel.Product
+	terms     []kernel.Term // of one call of mulAll
+	activator *kernel.Activator
 	attention *kernel.Attention
 	rope      kernel.Rope
 	local     *kernel.Rope // of windowed layers, when it differs
@@ -38,6 +40,7 @@ type Session struct {
 	routing                                          *routing  // nil without experts
 	latent                                           *latentBuffers
 	logits                                           []float32 // {logitRows, vocabulary}
+	adapted                                          lowRanks
 }
 
 // logitRows is how many positions go through the output layer at once; its rows are as wide as the vocabulary.
@@ -71,7 +74,7 @@ func (m *Model) sessionOptions(o SessionOptions) SessionOptions {
 func (m *Model) NewSession(o SessionOptions) *Session {
 	o, d := m.sessionOptions(o), m.desc
 	s := &Session{m: m, context: o.Context, batch: o.Batch, pool: kernel.NewPool(o.Threads)}
-	s.product = kernel.NewProduct(s.pool)
+	s.product, s.activator = kernel.NewProduct(s.pool), kernel.NewActivator(s.pool, d.Activation)
 	attention := kernel.Attention{
 		Heads: d.Heads, KVHeads: d.KVHeads, HeadDim: d.HeadDim, ValueDim: d.ValueDim, Scale: d.AttentionScale, Cap: d.AttentionCap,
 	}

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/carat-hub/carat/inference/internal/shared"
 )
 
@@ -53,7 +51,7 @@ func TestLogitsDoNotDependOnThreadsBatchesOrMapping(t *testing.T) {
 				case o.Batch > 0 && path == tinyFolder:
 					tolerance = 1e-4
 				case o.Batch > 0:
-					tolerance = 1e-3
+					tolerance = 0.15 // of logits up to 15: 8 bits for activations
 				}
 				if !(difference <= tolerance) {
 					t.Errorf("%s: logits differ by %g", name, difference)
@@ -167,8 +165,8 @@ func TestSequence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(want, again); d != "" || s.Len() != len(sequence) {
-		t.Errorf("a sequence continued after Truncate differs, length %d", s.Len())
+	if d := largestDifference(want, again); !(d < 1e-4) || s.Len() != len(sequence) {
+		t.Errorf("a sequence continued after Truncate differs by %g, length %d", d, s.Len())
 	}
 	for name, ids := range map[string][]int{"too many": make([]int, 2), "none": nil, "negative": {-1}, "beyond the vocabulary": {2048}} {
 		if _, err := s.Eval(ctx, ids); err == nil || s.Len() != len(sequence) {

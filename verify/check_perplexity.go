@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/carat-hub/carat/inference"
 )
 
 // Bounds of the perplexity check.
@@ -36,6 +38,13 @@ type perplexityEvidence struct {
 }
 
 func (perplexityCheck) run(ctx context.Context, m *model) (finding, error) {
+	facts, err := m.facts(ctx)
+	if err != nil {
+		return finding{}, err
+	}
+	if facts.Task != "" && facts.Task != inference.TextGeneration {
+		return excused("a model for %s predicts no text", facts.Task), nil
+	}
 	tok, err := m.tokenizer(ctx)
 	if err != nil {
 		return finding{}, err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/carat-hub/carat/inference"
 )
 
 // generated is how many tokens the run check generates.
@@ -14,7 +16,7 @@ const generated = 16
 // topLogits is how many of the largest logits the evidence holds.
 const topLogits = 5
 
-// generateCheck loads the model and lets it write, twice.
+// generateCheck loads the model and lets it write, twice, or encode texts where it is for that.
 type generateCheck struct{}
 
 func (generateCheck) id() string { return "run" }
@@ -44,6 +46,13 @@ func (generateCheck) run(ctx context.Context, m *model) (finding, error) {
 	tok, err := m.tokenizer(ctx)
 	if err != nil {
 		return finding{}, err
+	}
+	facts, err := m.facts(ctx)
+	if err != nil {
+		return finding{}, err
+	}
+	if writes := facts.Task == "" || facts.Task == inference.TextGeneration; !writes {
+		return encodes(ctx, m, tok, facts.Task)
 	}
 	ids := tok.Encode(prompt, true)
 	if len(ids) == 0 {

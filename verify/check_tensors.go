@@ -75,10 +75,19 @@ func (ev *tensorsEvidence) add(s inference.TensorScan) []string {
 		return nil
 	}
 	ev.AllZero = addNamed(ev.AllZero, s.Name)
-	if len(s.Shape) < 2 {
-		return nil // a bias may well be zero
+	if rows(s.Shape) < 2 {
+		return nil // a bias may well be zero, and the only token type of a RoBERTa is
 	}
 	return []string{fmt.Sprintf("tensor %q is all zero", s.Name)}
+}
+
+// rows returns how many vectors a tensor is made of.
+func rows(shape []int) int {
+	n := 1
+	for _, d := range shape[:max(0, len(shape)-1)] {
+		n = max(n, d)
+	}
+	return n
 }
 
 // addNamed adds a name that is not there yet, while there is room.

@@ -91,4 +91,8 @@ func (r *runnable) session(capacity int) session {
 	return r.m.NewSession(inference.SessionOptions{Threads: r.threads, Context: capacity})
 }
 
+func (r *runnable) encoder() (encoder, error) {
+	return r.m.NewEncoder(inference.EncoderOptions{Threads: r.threads, Truncate: true})
+}
+
 func (r *runnable) close() error { return r.m.Close() }

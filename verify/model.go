@@ -37,6 +37,8 @@ type decoder interface {
 	lexer() (lexer, error)
 	// session begins a text of at most capacity tokens.
 	session(capacity int) session
+	// encoder takes whole texts.
+	encoder() (encoder, error)
 	close() error
 }
 
@@ -45,6 +47,21 @@ type session interface {
 	// EvalEach appends tokens and calls each with the scores of what follows
 	// every one of them from the given one on, which hold until it returns.
 	EvalEach(ctx context.Context, ids []int, from int, each func(i int, logits []float32) error) error
+	Close()
+}
+
+// encoder looks at whole texts, as *inference.Encoder does. Longer ones than
+// the model takes are cut.
+type encoder interface {
+	// Embed returns the vector of a text.
+	Embed(ctx context.Context, text string) ([]float32, error)
+	// Classify returns what a classifier of texts says of one, in the order
+	// of Labels.
+	Classify(ctx context.Context, text string) ([]inference.LabelScore, error)
+	// Tag returns what a classifier of tokens says of those of a text.
+	Tag(ctx context.Context, text string) ([]inference.TokenScores, error)
+	// Labels returns the labels of a classifier.
+	Labels() []string
 	Close()
 }
 
@@ -116,6 +133,14 @@ func (m *model) session(ctx context.Context, capacity int) (session, error) {
 		return nil, err
 	}
 	return m.decoder.session(capacity), nil
+}
+
+// encoder returns an encoder of the loaded model.
+func (m *model) encoder(ctx context.Context) (encoder, error) {
+	if err := m.load(ctx); err != nil {
+		return nil, err
+	}
+	return m.decoder.encoder()
 }
 
 // contextLength is how many tokens the model sees at once, 0 when it does not say.

@@ -66,6 +66,8 @@ type finding struct {
 	outcome  Outcome
 	reason   string // always there unless passed
 	evidence any    // encoded as JSON; deterministic
+	// excused says that a skipped check makes no sense for the model, which can pass without.
+	excused bool
 }
 
 func passed(evidence any) finding { return finding{outcome: OutcomePassed, evidence: evidence} }
@@ -76,6 +78,10 @@ func failed(evidence any, format string, args ...any) finding {
 
 func skipped(format string, args ...any) finding {
 	return finding{outcome: OutcomeSkipped, reason: fmt.Sprintf(format, args...)}
+}
+
+func excused(format string, args ...any) finding {
+	return finding{outcome: OutcomeSkipped, reason: fmt.Sprintf(format, args...), excused: true}
 }
 
 // checks is check set 1, in the order in which they run: what is cheap and
@@ -109,6 +115,7 @@ type runner struct {
 
 	model    *model             // the one that is looked at
 	outcomes map[string]Outcome // of its checks
+	excused  map[string]bool    // of its checks, those that it can pass without
 	halted   error              // the first obstacle to its checks
 
 	broken      string   // why the verifier itself could not go on
@@ -126,7 +133,7 @@ func (r *runner) all(ctx context.Context, list []check) {
 	}
 	for i, p := range parts {
 		r.model = &model{files: r.files, part: p, report: r.report, opts: r.opts, engine: r.engine, refused: refused}
-		r.outcomes, r.halted = map[string]Outcome{}, nil
+		r.outcomes, r.excused, r.halted = map[string]Outcome{}, map[string]bool{}, nil
 		for _, c := range list {
 			if i > 0 && c.id() == (digestCheck{}).id() {
 				continue // it is about all files
@@ -169,7 +176,7 @@ func (r *runner) one(ctx context.Context, c check) {
 			r.broken = fmt.Sprintf("%s: encode the evidence: %v", c.id(), err)
 		}
 	}
-	r.outcomes[c.id()] = f.outcome
+	r.outcomes[c.id()], r.excused[c.id()] = f.outcome, f.excused
 	r.report.Results = append(r.report.Results, res)
 }
 
@@ -270,10 +277,10 @@ func (r *runner) conclude(models int) {
 	}
 }
 
-// missing returns the first needed check that neither passed nor warned.
+// missing returns the first needed check that neither passed nor warned nor was excused.
 func (r *runner) missing() string {
 	for _, id := range needed {
-		if o := r.outcomes[id]; o != OutcomePassed && o != OutcomeWarned {
+		if o := r.outcomes[id]; o != OutcomePassed && o != OutcomeWarned && !r.excused[id] {
 			return id
 		}
 	}

@@ -210,6 +210,7 @@ func (e *fakeEngine) tokenizer(context.Context, Files) (lexer, error)   { return
 func (e *fakeEngine) load(context.Context, Files, int) (decoder, error) { return e, nil }
 func (e *fakeEngine) lexer() (lexer, error)                             { return e, nil }
 func (e *fakeEngine) session(int) session                               { return fakeSession{e} }
+func (e *fakeEngine) encoder() (encoder, error)                         { return fakeEncoder{e}, nil }
 func (e *fakeEngine) close() error                                      { return nil }
 func (e *fakeEngine) Size() int                                         { return 4 }
 

@@ -80,6 +80,41 @@ func Activate(a Activation, x, up []float32) {
 	}
 }
 
+// activated is how many elements a thread takes at once: a multiple of what registers hold, so that the pieces do not change how any
+// element is computed.
+const activated = 1 << 12
+
+// Activator computes Activate on a pool, for activations that cost as much as some products. It belongs to one goroutine.
+type Activator struct {
+	pool  *Pool
+	a     Activation
+	x, up []float32
+}
+
+// NewActivator returns an Activator for an activation that runs on p.
+func NewActivator(p *Pool, a Activation) *Activator { return &Activator{pool: p, a: a} }
+
+// Run is Activate.
+func (t *Activator) Run(x, up []float32) error {
+	if len(x) <= activated {
+		Activate(t.a, x, up)
+		return nil
+	}
+	t.x, t.up = x, up
+	return t.pool.Run(t, (len(x)+activated-1)/activated)
+}
+
+// Do computes the pieces lo to hi-1; it is there for the pool.
+func (t *Activator) Do(_, lo, hi int) error {
+	from, to := lo*activated, min(hi*activated, len(t.x))
+	var up []float32
+	if t.up != nil {
+		up = t.up[from:to]
+	}
+	Activate(t.a, t.x[from:to], up)
+	return nil
+}
+
 func (a Activation) of(v float32) float32 {
 	x := float64(v)
 	switch a {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -121,5 +122,31 @@ func TestAttentionOptions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestActivator gives exactly what Activate does, in pieces on several threads.
+func TestActivator(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(7, 8))
+	for _, threads := range []int{1, 3} {
+		pool := NewPool(threads)
+		defer pool.Close()
+		for _, n := range []int{1, activated, activated + 1, 5*activated + 77} {
+			for _, a := range []Activation{SiLU, GELU, ClampedSwiGLU} {
+				x, up := random(r, n), random(r, n)
+				if a == GELU {
+					up = nil
+				}
+				want := slices.Clone(x)
+				Activate(a, want, up)
+				if err := NewActivator(pool, a).Run(x, up); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(want, x) {
+					t.Errorf("%d elements on %d threads differ for activation %d", n, threads, a)
+				}
+			}
+		}
 	}
 }
