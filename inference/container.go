@@ -56,6 +56,7 @@ type container struct {
 
 // openContainer reads the headers of the weights among files. The caller closes the container.
 func openContainer(ctx context.Context, files Files) (_ *container, err error) {
+	defer guard(&err)
 	c := &container{files: files, open: map[string]File{}}
 	defer func() {
 		if err != nil {

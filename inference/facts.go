@@ -108,6 +108,7 @@ type TensorFact struct {
 // run. It returns an *UnsupportedError when the files hold no format it knows, a *MalformedError for a damaged file, ctx's
 // error, and the errors of files.
 func Inspect(ctx context.Context, files Files) (_ *Facts, err error) {
+	defer guard(&err)
 	c, err := openContainer(ctx, files)
 	if err != nil {
 		return nil, err

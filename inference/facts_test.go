@@ -430,6 +430,7 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Open(context.Background(), memory(map[string][]byte{"x.gguf": b}))
+		noPanic(t, err)
 		if err != nil {
 			return
 		}

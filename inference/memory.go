@@ -25,6 +25,7 @@ func (e MemoryEstimate) Total() int64 { return e.Weights + e.Decoded + e.Cache +
 
 // EstimateMemory tells what running a model will take, from names, sizes and headers alone. Errors are those of Open.
 func EstimateMemory(ctx context.Context, files Files, o SessionOptions) (e MemoryEstimate, err error) {
+	defer guard(&err)
 	c, err := openContainer(ctx, files)
 	if err != nil {
 		return e, err

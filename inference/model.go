@@ -59,6 +59,7 @@ func Load(ctx context.Context, path string, o OpenOptions) (*Model, error) {
 // that cannot be run, a *MalformedError for a damaged file, ctx's error, and the errors of files. A missing or unsupported
 // tokenizer is no error here: Tokenizer tells it.
 func OpenWith(ctx context.Context, files Files, o OpenOptions) (_ *Model, err error) {
+	defer guard(&err)
 	c, err := openContainer(ctx, files)
 	if err != nil {
 		return nil, err
