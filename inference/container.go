@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 	"slices"
 
 	"github.com/carat-hub/carat/inference/fault"
@@ -71,6 +72,9 @@ func openContainer(ctx context.Context, files Files) (_ *container, err error) {
 		err = c.readGGUF(ctx, chosen.gguf)
 	default:
 		err = c.readSafetensors(chosen.safetensors)
+	}
+	if err == nil && c.gguf == nil && slices.Contains(names, modulesName) {
+		err = c.readModules(names)
 	}
 	if err != nil {
 		return nil, err
@@ -145,7 +149,7 @@ func (c *container) readSafetensors(names []string) error {
 			}
 			seen[t.Name] = name
 		}
-		c.add(name, st)
+		c.add(name, "", st)
 	}
 	return nil
 }
@@ -166,13 +170,37 @@ func (c *container) readShards(ctx context.Context) error {
 		return err
 	}
 	for _, name := range index.Files() {
-		c.add(name, shards[name])
+		c.add(name, "", shards[name])
 	}
 	return nil
 }
 
-func (c *container) add(name string, st *safetensors.File) {
+// denseWeights are the weights of a sentence-transformers model's matrices behind its pooling.
+var denseWeights = regexp.MustCompile(`^(\d{1,2}_Dense/)model\.safetensors$`)
+
+// readModules adds the tensors of those matrices, with the name of their folder in front.
+func (c *container) readModules(names []string) error {
+	for _, name := range names {
+		match := denseWeights.FindStringSubmatch(name)
+		if match == nil {
+			continue
+		}
+		f, err := c.file(name)
+		if err != nil {
+			return err
+		}
+		st, err := safetensors.Read(f, f.Size())
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, fault.InFile(name, err))
+		}
+		c.add(name, match[1], st)
+	}
+	return nil
+}
+
+// add adds the tensors of a file, with prefix in front of their names.
+func (c *container) add(name, prefix string, st *safetensors.File) {
 	for _, t := range st.Tensors {
-		c.tensors = append(c.tensors, storedTensor{name: t.Name, typ: t.Type, shape: t.Shape, file: name, offset: t.Offset, size: t.Size})
+		c.tensors = append(c.tensors, storedTensor{name: prefix + t.Name, typ: t.Type, shape: t.Shape, file: name, offset: t.Offset, size: t.Size})
 	}
 }

@@ -72,6 +72,7 @@ type Description struct {
 	// embeds says that the files are those of a model for embeddings, which cannot be made when unembeddable is not nil.
 	embeds       bool
 	unembeddable error
+	dense        []denseModule
 }
 
 // RopeDescription is one rotary embedding.
@@ -155,7 +156,7 @@ func (c *container) describe(ctx context.Context) (*Description, error) {
 	}
 	d := &Description{
 		Architecture: name, family: &fam, LayerNorm: fam.layerNorm, Activation: fam.activation, Gated: !fam.ungated,
-		Parallel: fam.parallel, Bidirectional: fam.encoder, EmbeddingScale: 1, ResidualScale: 1, LogitScale: 1,
+		Parallel: fam.parallel, Bidirectional: fam.encoder || fam.bothWays, EmbeddingScale: 1, ResidualScale: 1, LogitScale: 1,
 	}
 	if fam.alibi {
 		d.AlibiBias = 8
@@ -265,7 +266,7 @@ func (d *Description) check(c *container) error {
 			return malformed(f.what, "%d is not from %d to %d", f.value, f.min, f.max)
 		}
 	}
-	if d.Bidirectional && d.Window > 0 && !d.family.encoder {
+	if d.Bidirectional && d.Window > 0 && !d.family.encoder && !d.family.centred {
 		return fault.NewUnsupported("architecture", "windows of attention that goes both ways in a decoder")
 	}
 	switch rotated := 2 * max(len(d.Rope.Frequencies), len(d.Rope.Long)); {

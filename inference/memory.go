@@ -46,7 +46,7 @@ func EstimateMemory(ctx context.Context, files Files, o SessionOptions) (e Memor
 	e.Decoded, e.Context = w.decoded, o.Context
 	e.Activations = 4 * int64(o.Batch) * int64(d.width())
 	kv := int64(d.KVHeads * (d.HeadDim + d.ValueDim))
-	if w.output.Matrix == nil {
+	if w.output.Matrix == nil || d.Bidirectional {
 		e.Activations += 4 * int64(max(o.Context, packedTokens)) * (int64(d.Hidden+d.Heads*d.HeadDim) + kv)
 		return e, nil
 	}
