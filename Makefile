@@ -51,6 +51,7 @@ lint: $(TOOL_BIN)/golangci-lint ## Vet, lint, check the import rules and the fil
 	go vet ./...
 	$(TOOL_BIN)/golangci-lint run ./...
 	go mod tidy -diff
+	GOWORK=off go -C examples/embed-go mod tidy -diff
 	sh -n examples/demo.sh
 	go test . ./deploy
 

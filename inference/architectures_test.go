@@ -3,7 +3,6 @@ package inference
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,7 +34,7 @@ type generated struct {
 	ends, layer string
 	shapes      map[string][]int
 
-	// names are the folder's names of ends and layer; %d stands for an expert, and a dash leaves a tensor out.
+	// names are the folder's names of ends and layer; %d stands for an expert or a head, and a dash leaves a tensor out.
 	names, prefix string
 	config        map[string]any
 	permuted      bool // GGUF has the rows of queries and keys in another order
@@ -44,6 +44,11 @@ type generated struct {
 	onePlus       bool // norm weights are stored less one
 	// tolerance is that of the reference, folderTolerance that of the folder, in parts of the largest logit.
 	tolerance, folderTolerance float64
+	layers                     int // in place of genLayers
+	// rewrite changes the folder's tensors once they have their names.
+	rewrite func(tensors map[string]toyTensor)
+	// rename gives tensors of the GGUF file other names.
+	rename func(name string) string
 	// like names the architecture whose parts this one has, which the other engine does not run: only the folder is compared.
 	like string
 }
@@ -108,9 +113,16 @@ func (g *generated) each(f func(base, suffix string, layer int, shape []int)) {
 		}
 	}
 	list(g.ends, -1)
-	for l := range genLayers {
+	for l := range g.depth() {
 		list(g.layer, l)
 	}
+}
+
+func (g *generated) depth() int {
+	if g.layers > 0 {
+		return g.layers
+	}
+	return genLayers
 }
 
 // toy makes the GGUF side.
@@ -118,7 +130,7 @@ func (g *generated) toy() *toy {
 	key := func(s string) string { return g.arch + "." + s }
 	m := &toy{tensors: map[string]toyTensor{}, keys: map[string]any{
 		"general.architecture": g.arch, "tokenizer.ggml.model": "none", key("vocab_size"): uint32(genVocab),
-		key("block_count"): uint32(genLayers), key("embedding_length"): uint32(genHidden), key("feed_forward_length"): uint32(genFeed),
+		key("block_count"): uint32(g.depth()), key("embedding_length"): uint32(genHidden), key("feed_forward_length"): uint32(genFeed),
 		key("context_length"): uint32(genContext), key("attention.head_count"): uint32(genHeads),
 		key("attention.head_count_kv"): uint32(genKV), key("attention.layer_norm_epsilon"): float32(1e-5),
 		key("attention.layer_norm_rms_epsilon"): float32(1e-5), key("rope.dimension_count"): uint32(genDim),
@@ -149,6 +161,9 @@ func (g *generated) toy() *toy {
 		if layer >= 0 {
 			name = fmt.Sprintf("blk.%d.%s", layer, name)
 		}
+		if g.rename != nil {
+			name = g.rename(name)
+		}
 		m.tensors[name] = toyTensor{shape, v}
 	})
 	return m
@@ -173,7 +188,7 @@ func (g *generated) save(t testing.TB, files Files) {
 func (g *generated) folder(t testing.TB) Files {
 	t.Helper()
 	config := map[string]any{
-		"hidden_size": genHidden, "intermediate_size": genFeed, "num_hidden_layers": genLayers, "num_attention_heads": genHeads,
+		"hidden_size": genHidden, "intermediate_size": genFeed, "num_hidden_layers": g.depth(), "num_attention_heads": genHeads,
 		"num_key_value_heads": genKV, "max_position_embeddings": genContext, "vocab_size": genVocab, "rms_norm_eps": 1e-5,
 		"tie_word_embeddings": !strings.Contains(" "+g.ends+" ", " output"+" ") && !strings.Contains(g.ends, " output+"),
 	}
@@ -184,13 +199,8 @@ func (g *generated) folder(t testing.TB) Files {
 		names[from] = to
 	}
 	m := g.toy()
-	header, data := map[string]any{}, []byte(nil)
-	add := func(name string, shape []int, values []float32) {
-		header[name] = map[string]any{"dtype": "F32", "shape": shape, "data_offsets": []int{len(data), len(data) + 4*len(values)}}
-		for _, v := range values {
-			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v))
-		}
-	}
+	tensors := map[string]toyTensor{}
+	add := func(name string, shape []int, values []float32) { tensors[name] = toyTensor{shape, values} }
 	g.each(func(base, suffix string, layer int, shape []int) {
 		to, ok := names[base]
 		stored := base + suffix
@@ -212,21 +222,93 @@ func (g *generated) folder(t testing.TB) Files {
 			add(to+suffix, shape, values)
 			return
 		}
-		size := len(values) / genExperts
-		for e := range genExperts {
+		size := len(values) / shape[0]
+		for e := range shape[0] {
 			add(fmt.Sprintf(to, e)+suffix, shape[1:], values[e*size:(e+1)*size])
 		}
 	})
-	b, err := json.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
+	if g.rewrite != nil {
+		g.rewrite(tensors)
 	}
-	h, err := json.Marshal(header)
-	if err != nil {
-		t.Fatal(err)
+	var s shelf
+	for _, name := range sortedKeys(tensors) {
+		s.floats(name, tensors[name].shape, tensors[name].values)
 	}
-	file := append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(h))), h...), data...)
-	return memory(map[string][]byte{configName: b, weightsName: file})
+	return memory(map[string][]byte{configName: jsonOf(t, config), weightsName: s.file(t)})
+}
+
+// fuse makes one tensor of the gate and up matrices of a layer's experts, and one of their down matrices. With turned the inputs
+// come first, and with that the outputs of gate and up in turn where alternating says so.
+func fuse(gate, up, down, to, downTo string, turned, alternating bool) func(map[string]toyTensor) {
+	return func(tensors map[string]toyTensor) {
+		for l := range 16 {
+			var halves, downs, biases, downBiases []float32
+			take := func(name string, e int, suffix string) []float32 {
+				name = fmt.Sprintf("model.layers.%d."+name, l, e) + suffix
+				defer delete(tensors, name)
+				return tensors[name].values
+			}
+			for e := range genExperts {
+				g, u, d := take(gate, e, ".weight"), take(up, e, ".weight"), take(down, e, ".weight")
+				if g == nil {
+					break
+				}
+				both, bias := slices.Concat(g, u), slices.Concat(take(gate, e, ".bias"), take(up, e, ".bias"))
+				if alternating {
+					both, bias = alternate(both, genHidden), alternate(bias, 1)
+				}
+				if turned {
+					both, d = transpose(both, 2*genExpertFeed, genHidden), transpose(d, genHidden, genExpertFeed)
+				}
+				halves, downs = append(halves, both...), append(downs, d...)
+				biases, downBiases = append(biases, bias...), append(downBiases, take(down, e, ".bias")...)
+			}
+			if halves == nil {
+				continue
+			}
+			shape, downShape := []int{genExperts, 2 * genExpertFeed, genHidden}, []int{genExperts, genHidden, genExpertFeed}
+			if turned {
+				shape[1], shape[2], downShape[1], downShape[2] = shape[2], shape[1], downShape[2], downShape[1]
+			}
+			name := fmt.Sprintf("model.layers.%d.", l)
+			tensors[name+to], tensors[name+downTo] = toyTensor{shape, halves}, toyTensor{downShape, downs}
+			if len(biases) > 0 {
+				tensors[name+to+"_bias"] = toyTensor{[]int{genExperts, 2 * genExpertFeed}, biases}
+				tensors[name+downTo+"_bias"] = toyTensor{[]int{genExperts, genHidden}, downBiases}
+			}
+		}
+	}
+}
+
+// alternate takes rows of both halves in turn.
+func alternate(v []float32, cols int) []float32 {
+	var out []float32
+	for i, half := 0, len(v)/2; i < half; i += cols {
+		out = append(append(out, v[i:i+cols]...), v[half+i:half+i+cols]...)
+	}
+	return out
+}
+
+// pack makes one tensor of the queries, keys and values of each layer.
+func pack(to string, names ...string) func(map[string]toyTensor) {
+	return func(tensors map[string]toyTensor) {
+		for l := range 64 {
+			var all toyTensor
+			for _, name := range names {
+				name = fmt.Sprintf("model.layers.%d.%s.weight", l, name)
+				part, ok := tensors[name]
+				if !ok {
+					return
+				}
+				if delete(tensors, name); all.shape == nil {
+					all.shape = []int{0, part.shape[1]}
+				}
+				all.shape[0] += part.shape[0]
+				all.values = append(all.values, part.values...)
+			}
+			tensors[fmt.Sprintf("model.layers.%d.%s.weight", l, to)] = all
+		}
+	}
 }
 
 // arrange brings the values of a tensor into the folder's order.

@@ -51,16 +51,16 @@ func (b *binder) layer(i int) (l layer, err error) {
 	if err != nil {
 		return l, err
 	}
-	if d.Experts != nil && i >= d.Experts.Dense {
+	if d.hasExperts(i) {
 		l.experts, err = b.experts(name, i)
 		return l, err
 	}
-	l.feed, err = b.feed(name(names.gate), name(names.up), name(names.gateUp), name(names.down), d.FeedForward)
+	l.feed, err = b.feed(name(names.gate), name(names.up), name(names.gateUp), name(names.down), d.feedForward(i))
 	if err != nil {
 		return l, err
 	}
 	if scale := name(names.activationScale); scale != "" && b.has(scale) {
-		l.feed.divisor, err = b.flat(scale, d.FeedForward)
+		l.feed.divisor, err = b.flat(scale, d.feedForward(i))
 	}
 	return l, err
 }
@@ -141,7 +141,7 @@ func (b *binder) cutMemory(name string, v []float32, runs []int, cols int) ([]li
 			out[i].bias, bias = bias[:n:n], bias[n:]
 		}
 	}
-	return out, nil
+	return out, b.adapt(name, out, cols)
 }
 
 func (b *binder) attention(l *layer, name func(string) string) (err error) {
@@ -186,6 +186,13 @@ func (b *binder) qkNorms(l *layer, name func(string) string) (err error) {
 	if d.family.qkNorm == noQKNorm || names.qNorm == "" {
 		return nil
 	}
+	if one := name(names.qHeadNorm); one != "" && b.has(fmt.Sprintf(one, 0)+".weight") {
+		if l.queryNorm, err = b.headNorms(one, d.Heads); err != nil {
+			return err
+		}
+		l.keyNorm, err = b.headNorms(name(names.kHeadNorm), d.KVHeads)
+		return err
+	}
 	q, k := name(names.qNorm), name(names.kNorm)
 	if !b.has(q + ".weight") {
 		// A norm of keys alone has no effect.
@@ -210,6 +217,18 @@ func (b *binder) qkNorms(l *layer, name func(string) string) (err error) {
 	return err
 }
 
+// headNorms binds the norms of heads that are stored one by one.
+func (b *binder) headNorms(pattern string, heads int) (all norm, err error) {
+	for h := range heads {
+		one, err := b.flat(fmt.Sprintf(pattern, h)+".weight", b.d.HeadDim)
+		if err != nil {
+			return norm{}, err
+		}
+		all.weight = append(all.weight, one...)
+	}
+	return all, nil
+}
+
 // grouped binds a matrix whose rows come group by group: the query heads that share a key and value head, then that key head
 // and value head. It returns the queries, keys and values as matrices of their own.
 func (b *binder) grouped(name string, q, kv int) ([]linear, error) {
@@ -232,15 +251,13 @@ func (b *binder) grouped(name string, q, kv int) ([]linear, error) {
 	}
 	rowBytes := len(raw) / (q + 2*kv)
 	share := d.Heads / d.KVHeads
+	part := func(row int) int { return max(row/d.HeadDim%(share+2)-share+1, 0) }
 	data, bias := make([][]byte, 3), make([][]float32, 3)
 	for i := range q + 2*kv {
-		part := 0
-		if head := i / d.HeadDim % (share + 2); head >= share {
-			part = head - share + 1
-		}
-		data[part] = append(data[part], raw[i*rowBytes:(i+1)*rowBytes]...)
+		to := part(i)
+		data[to] = append(data[to], raw[i*rowBytes:(i+1)*rowBytes]...)
 		if whole[0].bias != nil {
-			bias[part] = append(bias[part], whole[0].bias[i])
+			bias[to] = append(bias[to], whole[0].bias[i])
 		}
 	}
 	out := make([]linear, 3)
@@ -249,6 +266,15 @@ func (b *binder) grouped(name string, q, kv int) ([]linear, error) {
 			return nil, fmt.Errorf("tensor %s: %w", t.name, err)
 		}
 		out[i].Scale, out[i].bias = whole[0].Scale, bias[i]
+	}
+	for _, a := range whole[0].adapters {
+		parts, err := a.dealt(3, part)
+		if err != nil {
+			return nil, err
+		}
+		for i := range out {
+			out[i].adapters = append(out[i].adapters, parts[i])
+		}
 	}
 	return out, nil
 }
@@ -276,99 +302,6 @@ func (b *binder) feed(gate, up, gateUp, down string, width int) (g gated, err er
 	}
 	g.down, err = b.matrixOf(down, hidden, width)
 	return g, err
-}
-
-func (b *binder) experts(name func(string) string, layer int) (_ *experts, err error) {
-	d, names, e := b.d, b.names, &experts{}
-	if e.router, err = b.matrixOf(name(names.router), d.Experts.Count, d.Hidden); err != nil {
-		return nil, err
-	}
-	if selection := name(names.expertSelection); selection != "" && b.has(selection) {
-		if e.selection, err = b.flat(selection, d.Experts.Count); err != nil {
-			return nil, err
-		}
-	}
-	if b.c.gguf != nil {
-		err = b.stackedExperts(e, name)
-	} else {
-		e.each = make([]gated, d.Experts.Count)
-		for i := range e.each {
-			one := func(pattern string) string { return fmt.Sprintf(pattern, layer, i) }
-			if e.each[i], err = b.feed(one(names.expertGate), one(names.expertUp), "", one(names.expertDown), d.Experts.FeedForward); err != nil {
-				break
-			}
-		}
-	}
-	if err != nil || d.Experts.Shared == 0 {
-		return e, err
-	}
-	shared, err := b.feed(name(names.sharedGate), name(names.sharedUp), "", name(names.sharedDown), d.Experts.Shared)
-	if err != nil {
-		return nil, err
-	}
-	e.shared = &shared
-	if router := name(names.sharedRouter); router != "" && b.has(router+".weight") {
-		t, err := b.findFlat(router+".weight", 1, d.Hidden)
-		if err != nil {
-			return nil, err
-		}
-		e.sharedRouter, err = b.matrix(t, 0, 1, d.Hidden)
-		return e, err
-	}
-	return e, nil
-}
-
-// stackedExperts binds experts that are stored as one tensor for each of their matrices.
-func (b *binder) stackedExperts(e *experts, name func(string) string) error {
-	d, names := b.d, b.names
-	stack := func(name string, rows, cols int) ([]linear, error) {
-		n := d.Experts.Count
-		t, err := b.findFlat(name+".weight", n*rows, cols)
-		if err != nil {
-			return nil, err
-		}
-		runs := make([]int, n)
-		for i := range runs {
-			runs[i] = rows
-		}
-		return b.cut(name, t, runs, cols)
-	}
-	width := d.Experts.FeedForward
-	down, err := stack(name(names.expertDown), d.Hidden, width)
-	if err != nil {
-		return err
-	}
-	e.each = make([]gated, d.Experts.Count)
-	if fused := name(names.expertGateUp); b.has(fused + ".weight") {
-		t, err := b.findFlat(fused+".weight", 2*width*d.Experts.Count, d.Hidden)
-		if err != nil {
-			return err
-		}
-		runs := make([]int, 2*d.Experts.Count)
-		for i := range runs {
-			runs[i] = width
-		}
-		halves, err := b.cut(fused, t, runs, d.Hidden)
-		if err != nil {
-			return err
-		}
-		for i := range e.each {
-			e.each[i] = gated{gate: halves[2*i], up: halves[2*i+1], down: down[i]}
-		}
-		return nil
-	}
-	gate, err := stack(name(names.expertGate), width, d.Hidden)
-	if err != nil {
-		return err
-	}
-	up, err := stack(name(names.expertUp), width, d.Hidden)
-	if err != nil {
-		return err
-	}
-	for i := range e.each {
-		e.each[i] = gated{gate: gate[i], up: up[i], down: down[i]}
-	}
-	return nil
 }
 
 func (b *binder) latentAttention(l *layer, name func(string) string) (err error) {
@@ -456,6 +389,13 @@ func (b *binder) unabsorbed(a *latent, name string) error {
 			return err
 		}
 		a.key[h].Scale, a.value[h] = parts[2*h].Scale, parts[2*h+1]
+		for _, adapter := range parts[2*h].adapters {
+			turned, err := adapter.turned()
+			if err != nil {
+				return err
+			}
+			a.key[h].adapters = append(a.key[h].adapters, turned)
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package inference
 
 import (
 	"context"
+	"math"
 
 	"github.com/carat-hub/carat/inference/kernel"
 )
@@ -52,6 +53,9 @@ func (s *Session) embed(x []float32, ids, types []int, first int) error {
 		if err := w.embedding.Row(id, x[i*d.Hidden:(i+1)*d.Hidden]); err != nil {
 			return err
 		}
+	}
+	if err := s.adaptEmbeddings(x, ids); err != nil {
+		return err
 	}
 	if d.EmbeddingScale != 1 {
 		kernel.Scale(x, d.EmbeddingScale)
@@ -201,8 +205,11 @@ func (s *Session) attend(l, n int) error {
 // setAttention sets what attention has of its own in a layer.
 func (s *Session) setAttention(l int) {
 	d := s.m.desc
-	s.attention.Sinks, s.attention.Window = s.m.weights.layers[l].sinks, 0
-	if d.windowed(l) {
+	s.attention.Sinks, s.attention.Window, s.attention.Chunk = s.m.weights.layers[l].sinks, 0, 0
+	switch {
+	case d.windowed(l) && d.Chunked:
+		s.attention.Chunk = d.Window
+	case d.windowed(l):
 		s.attention.Window = d.Window
 	}
 }
@@ -247,13 +254,30 @@ func (s *Session) queriesKeysValues(w *layer, rope *kernel.Rope, n int, k, v []f
 		s.norm(w.keyNorm, k, k, kNorm)
 	}
 	if rope == nil {
+		for i := range n {
+			if t := d.Temperature.at(s.n + i); t != 1 {
+				kernel.Scale(q[i*qWidth:(i+1)*qWidth], t)
+			}
+		}
 		return nil
 	}
 	for i := range n {
 		rope.Apply(q[i*qWidth:(i+1)*qWidth], d.HeadDim, i)
 		rope.Apply(k[i*kvWidth:(i+1)*kvWidth], d.HeadDim, i)
 	}
+	if d.RotatedNorm {
+		kernel.RMSNormHeads(q, d.HeadDim, d.NormEpsilon)
+		kernel.RMSNormHeads(k, d.HeadDim, d.NormEpsilon)
+	}
 	return nil
+}
+
+// at returns the factor of the queries at a position.
+func (t TemperatureDescription) at(position int) float32 {
+	if t.Floor <= 0 {
+		return 1
+	}
+	return float32(1 + t.Scale*math.Log(float64((position+1)/t.Floor+1)))
 }
 
 // feed sets out to the feed-forward layer of the n states in x.
@@ -294,6 +318,11 @@ func (s *Session) head(ctx context.Context, i, rows int) error {
 		return err
 	}
 	logits := s.logits[:rows*w.output.Rows]
+	if w.outputScale != nil {
+		for i := range logits {
+			logits[i] *= w.outputScale[i%w.output.Rows]
+		}
+	}
 	if d.LogitScale != 1 {
 		kernel.Scale(logits, d.LogitScale)
 	}
@@ -301,8 +330,4 @@ func (s *Session) head(ctx context.Context, i, rows int) error {
 		kernel.SoftCap(logits, d.LogitCap)
 	}
 	return nil
-}
-
-func (s *Session) mul(w linear, x []float32, n int, y []float32) error {
-	return s.product.Mul(w.Matrix, w.bias, x, n, y)
 }

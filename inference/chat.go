@@ -2,6 +2,7 @@ package inference
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -42,4 +43,22 @@ func (m *Model) Prompt(ctx context.Context, messages []Message, clock func() tim
 		return "", fmt.Errorf("render chat template: %w", err)
 	}
 	return text, nil
+}
+
+// PromptTokens returns the tokens of a conversation as Prompt writes it. A model without a chat template has the content of the last
+// message to continue instead. Errors are those of Prompt and Tokenizer, and one for no messages.
+func (m *Model) PromptTokens(ctx context.Context, messages []Message, clock func() time.Time) ([]int, error) {
+	switch {
+	case m.tokErr != nil:
+		return nil, fmt.Errorf("a prompt needs a tokenizer: %w", m.tokErr)
+	case len(messages) == 0:
+		return nil, errors.New("a prompt of no messages")
+	case m.chatTemplate == "":
+		return m.tok.Encode(messages[len(messages)-1].Content, true), nil
+	}
+	text, err := m.Prompt(ctx, messages, clock)
+	if err != nil {
+		return nil, err
+	}
+	return m.tok.Encode(text, false), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 
 	"github.com/carat-hub/carat/inference/fault"
@@ -118,10 +119,28 @@ func (c config) firstOf(keys ...string) string {
 // language returns the part that describes the language model: config.json itself, or its text_config in a model that also
 // sees or hears.
 func (c config) language() config {
-	if _, ok := c["hidden_size"]; !ok {
-		if text := c.object("text_config"); text != nil {
-			return text
-		}
+	if c.multimodal() {
+		return c.object("text_config")
 	}
 	return c
+}
+
+// or returns c with what it lacks taken from defaults.
+func (c config) or(defaults config) config {
+	if len(defaults) == 0 {
+		return c
+	}
+	all := maps.Clone(defaults)
+	for k, v := range c {
+		if v != nil {
+			all[k] = v
+		}
+	}
+	return all
+}
+
+// multimodal says whether the language model is part of another.
+func (c config) multimodal() bool {
+	_, own := c["hidden_size"]
+	return !own && c.object("text_config") != nil
 }

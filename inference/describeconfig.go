@@ -1,7 +1,9 @@
 package inference
 
 import (
+	"fmt"
 	"math"
+	"slices"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/kernel"
@@ -49,7 +51,8 @@ func (d *Description) fromConfig(c config) error {
 		d.HeadDim = c.integer("head_dim", d.Hidden/d.Heads)
 	}
 	d.ValueDim = d.HeadDim
-	if act := c.text(c.firstOf(actKeys...), ""); act != "" {
+	d.Predicting = max(0, c.integer("num_nextn_predict_layers", 0))
+	if act := c.text(c.firstOf(actKeys...), ""); act != "" && fam.activation != kernel.ClampedSwiGLU {
 		a, ok := activations[act]
 		if !ok {
 			return fault.NewUnsupported("architecture", "activation %q", act)
@@ -124,6 +127,10 @@ func (d *Description) peculiar(c config) error {
 		if d.KVHeads = d.Heads; c.boolean("multi_query", true) {
 			d.KVHeads = 1
 		}
+	case "baichuan":
+		d.NormalisedOutput = c["z_loss_weight"] != nil
+	case "llama4":
+		d.fromLlama4(c)
 	case "bert", "roberta", "xlm-roberta", "camembert":
 		if kind := c.text("position_embedding_type", "absolute"); kind != "absolute" {
 			return fault.NewUnsupported("architecture", "position embeddings of type %q", kind)
@@ -151,6 +158,26 @@ func (d *Description) peculiar(c config) error {
 	return nil
 }
 
+// fromLlama4 reads what layers without rotation have in its place.
+func (d *Description) fromLlama4(c config) {
+	d.RotatedNorm = c.boolean("use_qk_norm", true)
+	if with, ok := c["no_rope_layers"].([]any); ok && len(with) > 0 {
+		rotated := config{"layers": with}.integers("layers")
+		d.unrotated(func(l int) bool { return l < len(rotated) && rotated[l] == 0 })
+	} else if step := c.integer("no_rope_layer_interval", 4); step > 0 {
+		d.unrotated(func(l int) bool { return l%step == step-1 })
+	}
+	if on := c["attn_temperature_tuning"]; on != false && on != 0.0 {
+		d.Temperature = TemperatureDescription{c.integer("floor_scale", 8192), c.float("attn_scale", 0.1)}
+	}
+	if d.Window, d.Chunked = max(0, c.integer("attention_chunk_size", 8192)), true; d.Window > 0 {
+		d.Windowed = make([]bool, len(d.Unrotated))
+		for l, unrotated := range d.Unrotated {
+			d.Windowed[l] = !unrotated
+		}
+	}
+}
+
 func (d *Description) scalesFromConfig(c config) {
 	switch d.family.scaled {
 	case cohereScales:
@@ -169,6 +196,8 @@ func (d *Description) scalesFromConfig(c config) {
 func (d *Description) windowFromConfig(c config) error {
 	fam := d.family
 	switch {
+	case d.Chunked:
+		return nil
 	case fam.window == 0:
 		if c.boolean("use_sliding_window", false) {
 			return fault.NewUnsupported("architecture", "a sliding window")
@@ -208,25 +237,30 @@ func (d *Description) expertsFromConfig(c config) error {
 	}
 	e := &ExpertDescription{
 		Count: n, Used: c.integer("num_experts_per_tok", 2), FeedForward: c.integer("moe_intermediate_size", d.FeedForward),
-		Shared: c.integer("shared_expert_intermediate_size", 0), Normalised: d.family.normalised, Scale: 1,
-		Dense: c.integer("first_k_dense_replace", 0),
+		Shared:     c.integer(c.firstOf("shared_expert_intermediate_size", "shared_intermediate_size"), 0),
+		Normalised: d.family.normalised, Scale: 1,
 	}
 	d.Experts = e
-	switch {
-	case d.family.folder.router == "" || len(c.integers("mlp_only_layers")) > 0 || c.integer("decoder_sparse_step", 1) != 1 ||
-		c.integer("moe_layer_freq", 1) != 1:
-		return fault.NewUnsupported("architecture", "experts in some layers only")
-	case d.Architecture == "qwen2moe" || d.Architecture == "qwen3moe" || d.Architecture == "olmoe" || d.family.latent:
-		e.Normalised = c.boolean("norm_topk_prob", false)
+	if err := d.expertLayersFromConfig(c); err != nil {
+		return err
 	}
-	if !d.family.latent {
+	switch {
+	case d.Architecture == "qwen2moe" || d.Architecture == "qwen3moe" || d.Architecture == "olmoe" || d.family.expertKeys:
+		e.Normalised = c.boolean("norm_topk_prob", d.Architecture == "glm4moe")
+	case d.family.sparseMixer:
+		return d.mixSparsely(c.float("router_jitter_noise", 0.01))
+	case d.Architecture == "llama4":
+		d.FeedForward = c.integer("intermediate_size_mlp", d.FeedForward)
+		e.Shared, e.Sigmoid, e.WeighedInput, e.Used = e.FeedForward, true, true, c.integer("num_experts_per_tok", 1)
+	}
+	if !d.family.expertKeys {
 		return nil
 	}
 	if shared := c.integer("n_shared_experts", 0); shared > 0 && shared <= maxExperts && e.FeedForward <= maxFeed {
 		e.Shared = shared * e.FeedForward
 	}
 	e.Scale = or1(c.float("routed_scaling_factor", 1))
-	third := c.text("model_type", "") == "deepseek_v3"
+	third := c.text("model_type", "") != "deepseek_v2"
 	scoring, method := "softmax", "greedy"
 	if third {
 		scoring, method = "sigmoid", "noaux_tc"
@@ -249,6 +283,39 @@ func (d *Description) expertsFromConfig(c config) error {
 	return nil
 }
 
+// mixSparsely makes SparseMixer choose experts.
+func (d *Description) mixSparsely(jitter float64) error {
+	if d.Experts.Used != 2 || !(jitter > 0) {
+		return fault.NewUnsupported("architecture", "%d experts chosen by SparseMixer with a jitter of %g", d.Experts.Used, jitter)
+	}
+	d.Experts.Jitter = jitter
+	return nil
+}
+
+// expertLayersFromConfig reads which layers have experts, each architecture's configuration in its way.
+func (d *Description) expertLayersFromConfig(c config) error {
+	if first := c.integer("first_k_dense_replace", 0); first > 0 {
+		d.withExperts(func(l int) bool { return l >= first })
+	}
+	for key, last := range map[string]int{"moe_layer_freq": 0, "decoder_sparse_step": 1, "interleave_moe_layer_step": 1} {
+		// Counting layers from 0 or 1, those have experts whose number the step divides.
+		switch step := c.integer(key, 1); {
+		case step < 1:
+			return &fault.Malformed{Format: configName, Where: key, Offset: -1, Reason: fmt.Sprintf("a step of %d layers", step)}
+		case step > 1:
+			d.withExperts(func(l int) bool { return (l+last)%step == 0 })
+		}
+	}
+	if dense := c.integers("mlp_only_layers"); len(dense) > 0 {
+		d.withExperts(func(l int) bool { return !slices.Contains(dense, l) })
+	}
+	if with, ok := c["moe_layers"].([]any); ok {
+		layers := config{"layers": with}.integers("layers")
+		d.withExperts(func(l int) bool { return slices.Contains(layers, l) })
+	}
+	return nil
+}
+
 func (d *Description) ropeFromConfig(c config) error {
 	fam := d.family
 	if fam.unrotated {
@@ -265,7 +332,7 @@ func (d *Description) ropeFromConfig(c config) error {
 	base := rope.float("rope_theta", c.float(c.firstOf("rope_theta", "rotary_emb_base", "global_rope_theta"), 10000))
 	def := 1.0
 	switch d.Architecture {
-	case "phi2", "glm4", "nemotron":
+	case "phi2", "glm4", "glm4moe", "nemotron":
 		def = 0.5
 	case "stablelm", "gptneox":
 		def = 0.25

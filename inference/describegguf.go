@@ -2,6 +2,7 @@ package inference
 
 import (
 	"math"
+	"slices"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/gguf"
@@ -13,8 +14,31 @@ type keys struct {
 	name string
 }
 
+// integer returns the whole number at key, or the first where there is one for each layer, and def when it is missing.
 func (k keys) integer(key string, def int) int {
-	return int(min(max(k.g.Int(k.name+"."+key, int64(def)), -1), math.MaxInt32))
+	if each, _ := k.each(key); len(each) > 0 {
+		return each[0]
+	}
+	return clampInt(k.g.Int(k.name+"."+key, int64(def)))
+}
+
+func clampInt(n int64) int { return int(min(max(n, -1), math.MaxInt32)) }
+
+// each returns the numbers of a key that has one for each layer, and whether they differ; nil for other keys. More than there can
+// be layers are none.
+func (k keys) each(key string) (numbers []int, differ bool) {
+	if v, _ := k.g.Value(k.name + "." + key); v.Kind != gguf.Array || v.Len > maxLayers {
+		return nil, false
+	}
+	all, err := k.g.Ints(k.name + "." + key)
+	if err != nil {
+		return nil, false
+	}
+	for _, n := range all {
+		numbers = append(numbers, clampInt(n))
+		differ = differ || n != all[0]
+	}
+	return numbers, differ
 }
 
 func (k keys) float(key string, def float64) float64 { return k.g.Float(k.name+"."+key, def) }
@@ -29,21 +53,27 @@ func (k keys) positive(key string, def float64) float64 {
 
 func (d *Description) fromGGUF(g *gguf.File, name string) error {
 	k, fam := keys{g, name}, d.family
-	for _, key := range []string{"attention.head_count", "attention.head_count_kv", "feed_forward_length", "expert_feed_forward_length"} {
-		if v, _ := g.Value(name + "." + key); v.Kind == gguf.Array {
+	for _, key := range []string{
+		"attention.head_count", "attention.head_count_kv", "expert_feed_forward_length", "expert_count", "expert_used_count",
+	} {
+		if _, differ := k.each(key); differ {
 			return fault.NewUnsupported("architecture", "%s differs between layers", key)
 		}
 	}
-	d.Layers = k.integer("block_count", 0)
-	if n := k.integer("nextn_predict_layers", 0); n > 0 {
-		return fault.NewUnsupported("architecture", "%d layers that predict further tokens", n)
-	}
+	d.Predicting = max(0, k.integer("nextn_predict_layers", 0))
+	d.Layers = k.integer("block_count", 0) - d.Predicting
 	d.Hidden = k.integer("embedding_length", 0)
 	d.FeedForward = k.integer("feed_forward_length", 0)
+	if widths, differ := k.each("feed_forward_length"); differ {
+		if len(widths) < d.Layers {
+			return &fault.Malformed{Format: "gguf", Where: name + ".feed_forward_length", Offset: -1, Reason: "the widths do not cover all layers"}
+		}
+		d.FeedForwards, d.FeedForward = widths, slices.Max(widths)
+	}
 	d.Heads = k.integer("attention.head_count", 0)
 	d.KVHeads = k.integer("attention.head_count_kv", d.Heads)
 	d.Context = k.integer("context_length", 0)
-	if fam.layerNorm {
+	if _, ok := g.Value(name + ".attention.layer_norm_rms_epsilon"); fam.layerNorm && (!ok || !fam.sparseMixer) {
 		d.NormEpsilon = float32(k.float("attention.layer_norm_epsilon", 1e-5))
 	} else {
 		d.NormEpsilon = float32(k.float("attention.layer_norm_rms_epsilon", 1e-5))
@@ -85,6 +115,9 @@ func (d *Description) fromGGUF(g *gguf.File, name string) error {
 	if fam.clampQKV {
 		d.ClampQKV = float32(k.float("attention.clamp_kqv", 0))
 	}
+	if name == "llama4" {
+		d.fromLlama4GGUF(k)
+	}
 	d.scalesFromGGUF(k)
 	if err := d.windowFromGGUF(k); err != nil {
 		return err
@@ -93,6 +126,17 @@ func (d *Description) fromGGUF(g *gguf.File, name string) error {
 		return err
 	}
 	return d.ropeFromGGUF(k)
+}
+
+// fromLlama4GGUF sets what files do not tell, but for a window of 0, which says that all layers are alike.
+func (d *Description) fromLlama4GGUF(k keys) {
+	d.RotatedNorm = k.integer("expert_count", 0) != 128
+	if v, ok := k.g.Value(k.name + ".attention.sliding_window"); ok && v.Kind != gguf.Array && k.integer("attention.sliding_window", 0) == 0 {
+		return
+	}
+	d.unrotated(func(l int) bool { return l%4 == 3 })
+	d.Window, d.Chunked, d.Temperature = 8192, true, TemperatureDescription{8192, 0.1}
+	d.windowPattern(4)
 }
 
 func (d *Description) scalesFromGGUF(k keys) {
@@ -143,9 +187,13 @@ func (d *Description) expertsFromGGUF(k keys) error {
 		return nil
 	}
 	e := &ExpertDescription{
-		Count: n, Used: k.integer("expert_used_count", 0), Dense: max(0, k.integer("leading_dense_block_count", 0)),
+		Count: n, Used: k.integer("expert_used_count", 0),
 		Shared: k.integer("expert_shared_feed_forward_length", 0), Normalised: d.family.normalised,
 		Scale: float32(k.positive("expert_weights_scale", 1)),
+	}
+	d.Experts = e
+	if first := k.integer("leading_dense_block_count", 0); first > 0 {
+		d.withExperts(func(l int) bool { return l >= first })
 	}
 	e.FeedForward = k.integer("expert_feed_forward_length", 0)
 	switch {
@@ -160,7 +208,15 @@ func (d *Description) expertsFromGGUF(k keys) error {
 	if k.name == "qwen2moe" && e.Shared == 0 {
 		e.Shared = d.FeedForward
 	}
-	if d.family.latent {
+	if d.Architecture == "llama4" {
+		step := max(1, k.integer("interleave_moe_layer_step", 1))
+		d.withExperts(func(l int) bool { return (l+1)%step == 0 })
+		e.Shared, e.Sigmoid, e.WeighedInput = e.FeedForward, true, true
+	}
+	if d.family.sparseMixer {
+		return d.mixSparsely(0.01)
+	}
+	if d.family.expertKeys {
 		if n := k.integer("expert_shared_count", 0); n > 0 && n <= maxExperts && e.FeedForward <= maxFeed {
 			e.Shared = n * e.FeedForward
 		}
@@ -171,13 +227,13 @@ func (d *Description) expertsFromGGUF(k keys) error {
 		}
 		switch kind := k.integer("expert_gating_func", 0); kind {
 		case 0, 1:
+			e.Sigmoid = kind == 0 && d.Architecture == "glm4moe"
 		case 2:
 			e.Sigmoid = true
 		default:
 			return fault.NewUnsupported("architecture", "experts chosen by function %d", kind)
 		}
 	}
-	d.Experts = e
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
@@ -17,6 +18,8 @@ type Description struct {
 	Layers       int
 	// Hidden is the width of the residual stream and FeedForward that of the feed-forward layer.
 	Hidden, FeedForward int
+	// FeedForwards is the width of each layer's where they differ, FeedForward then the largest.
+	FeedForwards []int
 	// Heads query heads share KVHeads key and value heads; queries and keys have HeadDim elements, values ValueDim.
 	Heads, KVHeads, HeadDim, ValueDim int
 	// Context is the longest sequence that the model was made for.
@@ -39,6 +42,8 @@ type Description struct {
 	// means all. Windowed says in which layers; nil means in all.
 	Window   int
 	Windowed []bool
+	// Chunked says that a query sees, of all positions up to its own, those of its chunk of Window positions.
+	Chunked bool
 	// AlibiBias is the slope exponent of position by ALiBi; 0 means none.
 	AlibiBias float64
 	// ClampQKV bounds queries, keys and values when it is not 0.
@@ -48,6 +53,10 @@ type Description struct {
 	Rope      RopeDescription
 	LocalRope *RopeDescription
 	Unrotated []bool
+	// RotatedNorm says that queries and keys of rotated layers are divided by their root mean square after the rotation.
+	RotatedNorm bool
+	// Temperature sharpens the attention of layers without rotation at distant positions.
+	Temperature TemperatureDescription
 	// EmbeddingScale, ResidualScale and LogitScale multiply the embeddings, what each half of a block adds, and the logits,
 	// which LogitCap then bounds when it is not 0.
 	EmbeddingScale, ResidualScale, LogitScale, LogitCap float32
@@ -55,6 +64,10 @@ type Description struct {
 	Experts *ExpertDescription
 	// Latent is nil for models that do not compress keys and values.
 	Latent *LatentDescription
+	// Predicting is how many layers follow that predict further tokens, which have no part in the next one.
+	Predicting int
+	// NormalisedOutput says that the rows of the output layer are divided by their Euclidean norms.
+	NormalisedOutput bool
 	// TiedEmbeddings says that the output layer is the embedding matrix, whether or not the files hold another.
 	TiedEmbeddings bool
 	// Pooling makes a text's embedding out of its final states, ClassifierPooling what a classifier looks at. Normalized says
@@ -93,16 +106,27 @@ type RopeDescription struct {
 	base float64
 }
 
+// TemperatureDescription multiplies the queries of a position p by 1 + Scale*ln(1 + floor((p+1)/Floor)); a Floor of 0 does not.
+type TemperatureDescription struct {
+	Floor int
+	Scale float64
+}
+
 // ExpertDescription says how a token's feed-forward experts are chosen and weighed.
 type ExpertDescription struct {
 	// Used of Count experts of width FeedForward process a token.
 	Count, Used, FeedForward int
 	// Shared is the width of the expert that processes all tokens, 0 when there is none.
 	Shared int
-	// Dense is how many layers at the start have no experts.
-	Dense int
+	// Layers tells the layers that have experts; nil means that all have.
+	Layers []bool
 	// Sigmoid says that a router's logits become scores by themselves instead of by a softmax over all.
 	Sigmoid bool
+	// WeighedInput says that what goes into an expert is multiplied by its weight, and not what comes out.
+	WeighedInput bool
+	// Jitter, when not 0, makes the weight of an expert its share among those whose logits are nearly as large, in a sequence of
+	// choices (SparseMixer).
+	Jitter float64
 	// Normalised says that the weights of the used experts are divided by their sum. Scale then multiplies them.
 	Normalised bool
 	Scale      float32
@@ -122,37 +146,52 @@ type LatentDescription struct {
 }
 
 // architecture returns the normalised name and the name as the files give it.
-func (c *container) architecture() (normalised, given string) {
+func (c *container) architecture() (name, given string) {
 	if c.gguf != nil {
 		given = c.gguf.Text("general.architecture", "")
 		return strings.ToLower(given), given
 	}
 	given = c.config.firstText("architectures")
-	name := strings.ToLower(c.config.text("model_type", ""))
+	name = strings.ToLower(c.config.text("model_type", ""))
 	if name == "" {
 		name = strings.ToLower(given)
 		for _, suffix := range []string{"forcausallm", "formaskedlm", "forsequenceclassification", "fortokenclassification", "forconditionalgeneration", "lmheadmodel", "model"} {
 			name = strings.TrimSuffix(name, suffix)
 		}
 	}
-	if same, ok := architectureNames[name]; ok {
-		name = same
+	// What can be run of a model that also sees or hears is its language model.
+	if c.config.multimodal() {
+		text := normalised(c.config.language().text("model_type", ""))
+		if _, known := families[text]; known {
+			return text, given
+		}
 	}
-	return name, given
+	return normalised(name), given
+}
+
+// normalised returns the name that GGUF files use for an architecture.
+func normalised(name string) string {
+	if same, ok := architectureNames[name]; ok {
+		return same
+	}
+	return name
 }
 
 // describe returns the description of a model that can be run. It returns a *fault.Unsupported for one that cannot and a
 // *fault.Malformed for sizes that make no sense.
 func (c *container) describe(ctx context.Context) (*Description, error) {
+	if err := c.listed.refusal(); err != nil {
+		return nil, err
+	}
 	name, given := c.architecture()
 	fam, ok := families[name]
 	switch {
+	case c.adapter != nil:
+		return nil, fault.NewUnsupported("adapter", "it runs with the model that it adapts, %.200q", c.adapter.base)
 	case name == "" && c.gguf == nil && c.config == nil:
 		return nil, fault.NewUnsupported("model folder", "no config.json says what the tensors mean")
 	case !ok:
 		return nil, fault.NewUnsupported("architecture", "%q (%s) is not known here", given, name)
-	case c.gguf == nil && fam.folder == nil:
-		return nil, fault.NewUnsupported("architecture", "%q (%s) can only be run from GGUF files", given, name)
 	}
 	d := &Description{
 		Architecture: name, family: &fam, LayerNorm: fam.layerNorm, Activation: fam.activation, Gated: !fam.ungated,
@@ -166,7 +205,7 @@ func (c *container) describe(ctx context.Context) (*Description, error) {
 	if c.gguf != nil {
 		err = d.fromGGUF(c.gguf, name)
 	} else {
-		err = d.fromConfig(c.config)
+		err = d.fromConfig(c.config.language().or(fam.defaults))
 	}
 	if err != nil {
 		return nil, err
@@ -180,11 +219,46 @@ func (c *container) describe(ctx context.Context) (*Description, error) {
 	case threeOfFour:
 		d.unrotated(func(l int) bool { return l%4 == 3 })
 	}
+	if name == "baichuan" {
+		if d.Layers == baichuanAlibi {
+			d.Rope = RopeDescription{}
+		} else {
+			d.AlibiBias = 0
+		}
+	}
 	if err := d.check(c); err != nil {
 		return nil, err
 	}
 	return d, d.readHeads(ctx, c)
 }
+
+// withExperts tells the layers that have experts, which are of those the rule is true of.
+func (d *Description) withExperts(rule func(layer int) bool) {
+	layers := d.Experts.Layers
+	if layers == nil {
+		layers = slices.Repeat([]bool{true}, min(max(d.Layers, 0), maxLayers))
+	}
+	for l := range layers {
+		layers[l] = layers[l] && rule(l)
+	}
+	d.Experts.Layers = layers
+}
+
+// feedForward returns the width of a layer's feed-forward layer.
+func (d *Description) feedForward(layer int) int {
+	if layer < len(d.FeedForwards) {
+		return d.FeedForwards[layer]
+	}
+	return d.FeedForward
+}
+
+// hasExperts says whether a layer has experts.
+func (d *Description) hasExperts(layer int) bool {
+	return d.Experts != nil && (layer >= len(d.Experts.Layers) || d.Experts.Layers[layer])
+}
+
+// baichuanAlibi is the number of layers of the Baichuan model whose positions are ALiBi's.
+const baichuanAlibi = 40
 
 func (d *Description) unrotated(which func(layer int) bool) {
 	d.Unrotated = make([]bool, min(max(d.Layers, 0), maxLayers))
@@ -245,6 +319,8 @@ func (d *Description) check(c *container) error {
 		{"head size", d.HeadDim, 1, maxHeadDim},
 		{"value size", d.ValueDim, 1, maxHeadDim},
 		{"context length", d.Context, 1, 1 << 28},
+		{"predicting layers", d.Predicting, 0, maxLayers},
+		{"temperature floor", d.Temperature.Floor, 0, math.MaxInt32},
 		{"first position", d.PositionOffset, 0, 1 << 20},
 	}
 	if e := d.Experts; e != nil {
@@ -264,6 +340,11 @@ func (d *Description) check(c *container) error {
 	for _, f := range bounds {
 		if f.value < f.min || f.value > f.max {
 			return malformed(f.what, "%d is not from %d to %d", f.value, f.min, f.max)
+		}
+	}
+	for _, n := range d.FeedForwards {
+		if n < 1 {
+			return malformed("feed-forward size", "%d is not from 1 to %d", n, maxFeed)
 		}
 	}
 	if d.Bidirectional && d.Window > 0 && !d.family.encoder && !d.family.centred {

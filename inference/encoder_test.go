@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/carat-hub/carat/inference/internal/reference"
 	"github.com/carat-hub/carat/inference/internal/shared"
 	"github.com/carat-hub/carat/inference/kernel"
 	"github.com/carat-hub/carat/inference/tensor"
@@ -220,7 +221,7 @@ func TestPooling(t *testing.T) {
 func TestRelativeBucket(t *testing.T) {
 	t.Parallel()
 	for distance := -200; distance <= 200; distance++ {
-		if got, want := relativeBucket(distance, 32), plainBucket(distance); got != want {
+		if got, want := relativeBucket(distance, 32), reference.RelativeBucket(distance, 32, 128); got != want {
 			t.Errorf("distance %d is in bucket %d, want %d", distance, got, want)
 		}
 	}
@@ -695,8 +696,18 @@ func TestDenseModules(t *testing.T) {
 			x[i] += float64(v) / 3
 		}
 	}
-	p := plainEncoder{tensors: map[string]toyTensor{"a.weight": first, "a.bias": bias, "b.weight": second}}
-	want := p.head("a", math.Tanh, "", "b", x)
+	times := func(w toyTensor, x []float64) []float64 {
+		y := make([]float64, w.shape[0])
+		for i, v := range w.values {
+			y[i/len(x)] += float64(v) * x[i%len(x)]
+		}
+		return y
+	}
+	inner := times(first, x)
+	for i := range inner {
+		inner[i] = math.Tanh(inner[i] + float64(bias.values[i]))
+	}
+	want := times(second, inner)
 	length := math.Sqrt(want[0]*want[0] + want[1]*want[1] + want[2]*want[2])
 	for i := range want {
 		want[i] /= length
@@ -730,7 +741,7 @@ func TestGemmaEmbedding(t *testing.T) {
 		}, config: object{
 			"model_type": "gemma3_text", "architectures": []string{"Gemma3TextModel"}, "sliding_window": 6, "sliding_window_pattern": 3,
 			"rope_theta": 1e6, "rope_local_base_freq": 1e4, "query_pre_attn_scalar": genDim, "hidden_activation": "gelu_pytorch_tanh",
-			"use_bidirectional_attention": true,
+			"use_bidirectional_attention": true, "head_dim": genDim,
 		},
 	}
 	forms := map[string]Files{"gguf": g.toy().gguf(t)}

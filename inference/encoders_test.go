@@ -3,10 +3,11 @@ package inference
 import (
 	"context"
 	"encoding/json"
-	"math"
 	"os"
 	"slices"
 	"testing"
+
+	"github.com/carat-hub/carat/inference/internal/reference"
 )
 
 const (
@@ -40,15 +41,12 @@ const (
 		" cls=head.dense cls.norm=head.norm cls.output=classifier decoder=decoder"
 )
 
-// generatedEncoder is an encoder with random weights and how the plain computation of it goes.
+// generatedEncoder is an encoder with random weights.
 type generatedEncoder struct {
 	generated
-	plain plainEncoder
-	task  Task
+	task Task
 	// folderOnly says that there is no GGUF form.
 	folderOnly bool
-	// scores computes what the head says, from the final states.
-	scores func(p *plainEncoder, states [][]float64) []float64
 }
 
 var encoderShapes = map[string][]int{
@@ -79,36 +77,24 @@ func bertConfig(kind, class string, more object) object {
 	}, more)
 }
 
-// plainRoberta scores the first state.
-func plainRoberta(p *plainEncoder, states [][]float64) []float64 {
-	return p.head("cls", math.Tanh, "", "cls.output", states[0])
-}
-
 var generatedEncoders = []generatedEncoder{
 	{
 		generated: generated{
 			name: "bert", arch: "bert", ends: bertEnds, layer: bertLayer, shapes: encoderShapes, keys: encoderKeys, names: bertNamesOf,
 			prefix: "bert.encoder.layer.", config: bertConfig("bert", "BertModel", nil), tolerance: 1e-3,
-		}, plain: plainEncoder{activation: gelu}, task: FeatureExtraction,
+		}, task: FeatureExtraction,
 	},
 	{
 		generated: generated{
 			name: "bert-classifier", ends: bertEnds + " pooler+ classifier+", layer: bertLayer, shapes: encoderShapes, names: bertNamesOf,
 			prefix: "bert.encoder.layer.", config: bertConfig("bert", "BertForSequenceClassification", object{"id2label": threeLabels}),
-		}, plain: plainEncoder{activation: gelu}, task: TextClassification, folderOnly: true,
-		scores: func(p *plainEncoder, states [][]float64) []float64 {
-			return p.head("pooler", math.Tanh, "", "classifier", states[0])
-		},
+		}, task: TextClassification, folderOnly: true,
 	},
 	{
 		generated: generated{
 			name: "bert-masked", ends: bertEnds + " transform+ transform_norm+ predictions.bias", layer: bertLayer, shapes: encoderShapes,
 			names: bertNamesOf, prefix: "bert.encoder.layer.", config: bertConfig("bert", "BertForMaskedLM", nil),
-		}, plain: plainEncoder{activation: gelu}, task: FillMask, folderOnly: true,
-		scores: func(p *plainEncoder, states [][]float64) []float64 {
-			p.tensors["predictions.weight"] = p.tensors["token_embd.weight"]
-			return p.head("transform", gelu, "transform_norm", "predictions", states[2])
-		},
+		}, task: FillMask, folderOnly: true,
 	},
 	{
 		generated: generated{
@@ -120,7 +106,7 @@ var generatedEncoders = []generatedEncoder{
 			config: bertConfig("roberta", "RobertaForSequenceClassification", object{
 				"max_position_embeddings": genContext + 2, "pad_token_id": 1, "type_vocab_size": 1, "id2label": threeLabels,
 			}),
-		}, plain: plainEncoder{activation: gelu}, task: TextClassification, scores: plainRoberta,
+		}, task: TextClassification,
 	},
 	{
 		generated: generated{
@@ -130,45 +116,35 @@ var generatedEncoders = []generatedEncoder{
 			config: bertConfig("xlm-roberta", "XLMRobertaForSequenceClassification", object{
 				"max_position_embeddings": genContext + 2, "pad_token_id": 1, "id2label": object{"0": "LABEL_0"},
 			}),
-		}, plain: plainEncoder{activation: gelu}, task: TextClassification, scores: plainRoberta,
+		}, task: TextClassification,
 	},
 	{
 		generated: generated{
 			name: "distilbert", arch: "bert", ends: "token_embd position_embd token_embd_norm+", layer: bertLayer, shapes: encoderShapes,
 			keys: encoderKeys, names: distilbertNamesOf, prefix: "distilbert.transformer.layer.", config: distilbertConfig("DistilBertModel", nil),
 			tolerance: 1e-3,
-		}, plain: plainEncoder{activation: gelu}, task: FeatureExtraction,
+		}, task: FeatureExtraction,
 	},
 	{
 		generated: generated{
 			name: "distilbert-classifier", ends: "token_embd position_embd token_embd_norm+ pooler+ classifier+", layer: bertLayer,
 			shapes: encoderShapes, names: distilbertNamesOf, prefix: "distilbert.transformer.layer.",
 			config: distilbertConfig("DistilBertForSequenceClassification", object{"id2label": threeLabels}),
-		}, plain: plainEncoder{activation: gelu}, task: TextClassification, folderOnly: true,
-		scores: func(p *plainEncoder, states [][]float64) []float64 {
-			return p.head("pooler", relu, "", "classifier", states[0])
-		},
+		}, task: TextClassification, folderOnly: true,
 	},
 	{
 		generated: generated{
 			name: "distilbert-tagger", ends: "token_embd position_embd token_embd_norm+ classifier+", layer: bertLayer,
 			shapes: encoderShapes, names: distilbertNamesOf, prefix: "distilbert.transformer.layer.",
 			config: distilbertConfig("DistilBertForTokenClassification", object{"id2label": threeLabels}),
-		}, plain: plainEncoder{activation: gelu}, task: TokenClassification, folderOnly: true,
-		scores: func(p *plainEncoder, states [][]float64) []float64 {
-			var all []float64
-			for _, x := range states {
-				all = append(all, p.head("", nil, "", "classifier", x)...)
-			}
-			return all
-		},
+		}, task: TokenClassification, folderOnly: true,
 	},
 	{
 		generated: generated{
 			name: "mpnet", ends: "token_embd position_embd token_embd_norm+ relative_bias", layer: bertLayer, shapes: encoderShapes,
 			names: mpnetNamesOf, prefix: "mpnet.encoder.layer.", padding: 2,
 			config: bertConfig("mpnet", "MPNetModel", object{"max_position_embeddings": genContext + 2, "pad_token_id": 1}),
-		}, plain: plainEncoder{activation: gelu, relative: true}, task: FeatureExtraction, folderOnly: true,
+		}, task: FeatureExtraction, folderOnly: true,
 	},
 	{
 		generated: generated{
@@ -179,7 +155,7 @@ var generatedEncoders = []generatedEncoder{
 				"model_type": "nomic_bert", "architectures": []string{"NomicBertModel"}, "activation_function": "swiglu",
 				"layer_norm_epsilon": 1e-5, "rms_norm_eps": nil, "rotary_emb_base": 1000, "rotary_emb_fraction": 1.0, "type_vocab_size": 2,
 			}),
-		}, plain: plainEncoder{activation: silu, gate: true, base: 1000}, task: FeatureExtraction,
+		}, task: FeatureExtraction,
 	},
 	{
 		generated: generated{
@@ -190,27 +166,15 @@ var generatedEncoders = []generatedEncoder{
 				"classifier.output_labels": []string{"no", "maybe", "yes"},
 			}), names: modernNamesOf, prefix: "model.layers.", tolerance: 1e-3,
 			config: modernConfig("ModernBertForSequenceClassification", object{"id2label": threeLabels, "classifier_pooling": "mean"}),
-		}, plain: plainEncoder{activation: gelu, gate: true, before: true, base: 160000, local: 10000, window: 10}, task: TextClassification,
-		scores: func(p *plainEncoder, states [][]float64) []float64 {
-			mean := make([]float64, genHidden)
-			for _, x := range states {
-				for i := range x {
-					mean[i] += x[i] / float64(len(states))
-				}
-			}
-			return p.head("cls", gelu, "cls.norm", "cls.output", mean)
-		},
+		}, task: TextClassification,
 	},
 	{
 		generated: generated{
 			name: "modern-bert-masked", ends: "token_embd token_embd_norm output_norm cls cls.norm decoder.bias",
 			layer: "1-attn_norm attn_qkv attn_output ffn_norm ffn_up ffn_down", shapes: withShape("ffn_up", 2*genFeed, genHidden),
 			names: modernNamesOf, prefix: "model.layers.", config: modernConfig("ModernBertForMaskedLM", nil),
-		}, plain: plainEncoder{activation: gelu, gate: true, before: true, base: 160000, local: 10000, window: 10}, task: FillMask,
-		folderOnly: true, scores: func(p *plainEncoder, states [][]float64) []float64 {
-			p.tensors["decoder.weight"] = p.tensors["token_embd.weight"]
-			return p.head("cls", gelu, "cls.norm", "decoder", states[2])
-		},
+		}, task: FillMask,
+		folderOnly: true,
 	},
 }
 
@@ -316,39 +280,29 @@ func widened(x []float32) []float64 {
 // unit keeps the difference of small scores from being told by the smallest of numbers.
 func unit[T float32 | float64](scores []T) []T { return append(scores[:len(scores):len(scores)], 1) }
 
-// TestGeneratedEncoders compares random models of each family with a plain computation, GGUF and folder form, and their means or
-// scores with llama.cpp's, whose GELU is an approximation by a table.
+// TestGeneratedEncoders compares random models of each family, as a GGUF file and as a folder, with the reference in float64, and
+// their means or scores with llama.cpp's, whose GELU is an approximation by a table.
 func TestGeneratedEncoders(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile("testdata/encoders.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var reference map[string]struct{ Mean, Scores []float64 }
-	if err := json.Unmarshal(b, &reference); err != nil {
+	var recorded map[string]struct{ Mean, Scores []float64 }
+	if err := json.Unmarshal(b, &recorded); err != nil {
 		t.Fatal(err)
 	}
 	for i, g := range generatedEncoders {
 		g.seed = uint64(1000 + i)
 		t.Run(g.name, func(t *testing.T) {
 			t.Parallel()
-			p := g.plain
-			p.tensors = g.toy().tensors
-			ids, types := make([]int, 20), make([]int, 20)
+			toy, ids, types := g.toy(), make([]int, 20), make([]int, 20)
 			for i := range ids {
 				ids[i] = i + 1
-			}
-			states := p.states(ids, types)
-			var scores []float64
-			if g.scores != nil {
-				scores = g.scores(&p, states)
-			}
-			if kinds := p.tensors["token_types.weight"].shape; kinds != nil {
-				for i := range ids {
+				if kinds := toy.tensors["token_types.weight"].shape; kinds != nil {
 					types[i] = min(i/10, kinds[0]-1)
 				}
 			}
-			pair := slices.Concat(p.states(ids, types)...)
 			near := func(what string, got []float32, want []float64, tolerance float64) {
 				t.Helper()
 				difference := far(got, want)
@@ -358,25 +312,34 @@ func TestGeneratedEncoders(t *testing.T) {
 				}
 			}
 			forms := map[string]Files{"folder": g.folder(t)}
+			plain := map[string]reference.Files{"folder": referenceFolder(t, forms["folder"]), "gguf": toy.referenceGGUF()}
 			if !g.folderOnly {
-				forms["gguf"] = g.toy().gguf(t)
+				forms["gguf"] = toy.gguf(t)
 				g.save(t, forms["gguf"])
 			}
 			for form, files := range forms {
+				r, err := reference.Read(plain[form], len(ids))
+				if err != nil {
+					t.Fatal(err)
+				}
 				got := encodeAll(t, files, g.task, func(*Encoder) {})
-				near(form+": states", got.states, slices.Concat(states...), 1e-5)
-				near(form+": states of a pair", got.pair, pair, 1e-5)
-				if scores != nil {
-					near(form+": scores", unit(got.scores), unit(scores), 1e-5)
+				near(form+": states", got.states, slices.Concat(r.States(ids, nil)...), referenceTolerance)
+				near(form+": states of a pair", got.pair, slices.Concat(r.States(ids, types)...), referenceTolerance)
+				if g.task != FeatureExtraction {
+					logits := r.Logits(ids)
+					if g.task == FillMask {
+						logits = logits[2:3]
+					}
+					near(form+": scores", unit(got.scores), unit(slices.Concat(logits...)), referenceTolerance)
 				}
 				again := encodeAll(t, files, g.task, func(e *Encoder) { e.s.batch = 3 })
 				// Products with few vectors add in another order.
 				near(form+": states in parts of 3", again.states, widened(got.states), 2e-6)
 				near(form+": states of a pair in parts of 3", again.pair, widened(got.pair), 2e-6)
 				if form == "gguf" {
-					near("llama.cpp: mean", got.mean, reference[g.name].Mean, max(g.tolerance, 1e-4))
-					if scores != nil {
-						near("llama.cpp: scores", unit(got.scores), unit(reference[g.name].Scores), max(g.tolerance, 1e-4))
+					near("llama.cpp: mean", got.mean, recorded[g.name].Mean, max(g.tolerance, 1e-4))
+					if g.task != FeatureExtraction {
+						near("llama.cpp: scores", unit(got.scores), unit(recorded[g.name].Scores), max(g.tolerance, 1e-4))
 					}
 				}
 			}

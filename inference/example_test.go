@@ -38,11 +38,7 @@ func ExampleSession_Generate() {
 		log.Fatal(err)
 	}
 	defer m.Close()
-	tok, err := m.Tokenizer()
-	if err != nil {
-		log.Fatal(err)
-	}
-	prompt, err := m.Prompt(ctx, []inference.Message{{Role: "user", Content: "Who made the heaven?"}}, nil)
+	prompt, err := m.PromptTokens(ctx, []inference.Message{{Role: "user", Content: "Who made the heaven?"}}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -53,7 +49,7 @@ func ExampleSession_Generate() {
 	s := m.NewSession(inference.SessionOptions{})
 	defer s.Close()
 	pieces := 0
-	g, err := s.Generate(ctx, tok.Encode(prompt, false), inference.GenerateOptions{
+	g, err := s.Generate(ctx, prompt, inference.GenerateOptions{
 		MaxTokens: 32, Sampler: sampler, Stop: []string{"\n"},
 		OnText: func(string) error { pieces++; return nil },
 	})

@@ -282,6 +282,11 @@ func TestFormatsAgree(t *testing.T) {
 			t.Errorf("%s without a type: %s", key, d)
 		}
 	}
+	uniform := newToy()
+	uniform.keys["llama.attention.head_count"] = []int32{2, 2}
+	if d := cmp.Diff(want, run(uniform.gguf(t))); d != "" {
+		t.Errorf("heads of each layer: %s", d)
+	}
 	// A window as long as the text changes nothing, a shorter one does.
 	for window, same := range map[int]bool{5: true, 2: false} {
 		mistral := newToy().folder(t, 1, map[string]any{"model_type": "mistral", "sliding_window": window})
@@ -315,12 +320,16 @@ func TestRefusedModels(t *testing.T) {
 		{"experts without tensors", change(func(m *toy) {
 			m.keys["llama.expert_count"], m.keys["llama.expert_used_count"] = uint32(8), uint32(2)
 		}), false, "blk.0.ffn_gate_inp.weight"},
-		{"folder of an architecture with GGUF names only", folder(map[string]any{"model_type": "gpt_oss"}), true, "from GGUF files"},
 		{"windows of too few layers", folder(map[string]any{"model_type": "mistral", "sliding_window": 4, "layer_types": []string{"full_attention"}}), false, "cover"},
 		{"layers of another type", folder(map[string]any{"model_type": "mistral", "layer_types": []string{"full_attention", "linear_attention"}}), true, "linear_attention"},
 		{"long rope with too few factors", folder(map[string]any{"rope_scaling": map[string]any{"type": "longrope", "long_factor": []float64{1}}}), false, "one for each"},
 		{"yarn beyond reason", folder(map[string]any{"rope_scaling": map[string]any{"type": "yarn", "factor": -1}}), false, "out of range"},
-		{"sizes of each layer", change(func(m *toy) { m.keys["llama.attention.head_count"] = []int32{2, 2} }), true, "differs between layers"},
+		{"sizes of each layer", change(func(m *toy) { m.keys["llama.attention.head_count"] = []int32{2, 1} }), true, "differs between layers"},
+		{"widths of too few layers", change(func(m *toy) {
+			m.keys["llama.feed_forward_length"] = []int32{12, 13}
+			m.keys["llama.block_count"] = uint32(3)
+		}), false, "cover"},
+		{"a step of no layers", folder(map[string]any{"num_experts": 2, "decoder_sparse_step": 0}), false, "a step of 0"},
 		{"extra tensor", change(func(m *toy) { m.tensors["blk.0.attn_q_norm.weight"] = toyTensor{[]int{4}, make([]float32, 4)} }), true, "attn_q_norm"},
 		{"part under another name", change(func(m *toy) { m.keys["split.count"] = uint32(3) }), false, "split.count is 3"},
 		{"missing tensor", change(func(m *toy) { delete(m.tensors, "blk.1.ffn_up.weight") }), false, "blk.1.ffn_up.weight"},

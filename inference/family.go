@@ -10,6 +10,8 @@ import (
 // and halves that share a norm follow from the tensors that are there.
 type family struct {
 	gguf, folder *tensorNames
+	// defaults are what a language model's config.json leaves out as part of another's.
+	defaults config
 
 	// encoder says that attention goes both ways and that no next token is predicted.
 	encoder bool
@@ -54,9 +56,11 @@ type family struct {
 	alibi         bool // position by ALiBi
 	clampQKV      bool
 	// experts
-	normalised bool // expert weights are scaled to sum to one
-	latent     bool // keys and values are compressed (MLA)
-	tied       bool // config.json's default of tie_word_embeddings
+	normalised  bool // expert weights are scaled to sum to one
+	expertKeys  bool // how they are chosen is configured as for DeepSeek
+	sparseMixer bool // they are chosen by SparseMixer
+	latent      bool // keys and values are compressed (MLA)
+	tied        bool // config.json's default of tie_word_embeddings
 }
 
 type qkNorm int
@@ -109,6 +113,7 @@ var families = func() map[string]family {
 	}
 	parallelGGUF := ggufNames(withoutFeedForwardNorm)
 	posted := ggufNames(postNorms)
+	sandwiched := ggufNames(func(n *tensorNames) { n.feedForwardNorm = "blk.%d.post_attention_norm" })
 	all := map[string]family{
 		"llama":   llama,
 		"mistral": with(llama, func(f *family) { f.window = 1 }),
@@ -121,7 +126,11 @@ var families = func() map[string]family {
 			f.scaled, f.feedForwardScales, f.expertScales, f.tied = minicpmScales, false, false, true
 		}),
 		"granitemoe": with(llama, func(f *family) {
-			f.folder, f.scaled, f.feedForwardScales, f.expertScales = nil, graniteScales, false, false
+			f.folder, f.scaled, f.feedForwardScales, f.expertScales = folderNames(graniteMoENames), graniteScales, false, false
+		}),
+		"llama4": {gguf: gguf, folder: folderNames(llama4Names), ropeAdjacent: true, folderAdjacent: true},
+		"baichuan": with(llama, func(f *family) {
+			f.folder, f.alibi, f.feedForwardScales, f.expertScales = folderNames(baichuanNames), true, false, false
 		}),
 		"arcee": with(llama, func(f *family) {
 			f.ungated, f.activation, f.feedForwardScales, f.expertScales = true, kernel.ReLUSquared, false, false
@@ -142,6 +151,10 @@ var families = func() map[string]family {
 		"gemma3": with(gemma, func(f *family) {
 			f.gguf, f.folder = posted, folderNames(gemmaNames)
 			f.window, f.logitCap, f.qkNorm, f.localRope, f.wideScale, f.centred = 6, true, headQKNorm, ownRope, 62, true
+			f.defaults = config{
+				"num_attention_heads": 8.0, "num_key_value_heads": 4.0, "head_dim": 256.0, "max_position_embeddings": 131072.0,
+				"query_pre_attn_scalar": 256.0, "rope_theta": 1e6,
+			}
 		}),
 		"gemma-embedding": with(gemma, func(f *family) {
 			f.gguf = ggufNames(func(n *tensorNames) {
@@ -154,6 +167,9 @@ var families = func() map[string]family {
 			f.gguf, f.folder, f.parallel = parallelGGUF, folderNames(phi2Names), true
 		}),
 		"phi3": {gguf: gguf, folder: folder, window: 1},
+		"phimoe": {
+			gguf: gguf, folder: folderNames(mixtralNames), window: 1, layerNorm: true, sparseMixer: true,
+		},
 		"gpt2": with(gelu, func(f *family) { f.folder, f.unrotated, f.tied = folderNames(gpt2Names), true, true }),
 		"gptj": with(gelu, func(f *family) {
 			f.gguf, f.folder, f.parallel, f.ropeAdjacent, f.folderAdjacent = parallelGGUF, folderNames(gptjNames), true, true, true
@@ -179,7 +195,7 @@ var families = func() map[string]family {
 		"bloom": with(gelu, func(f *family) {
 			f.folder, f.unrotated, f.alibi, f.tied = folderNames(bloomNames), true, true, true
 		}),
-		"stablelm": {gguf: gguf, folder: folder, layerNorm: true, parallelUnnormd: true, qkNorm: headQKNorm},
+		"stablelm": {gguf: gguf, folder: folderNames(stablelmNames), layerNorm: true, parallelUnnormd: true, qkNorm: headQKNorm},
 		"olmo2": {
 			gguf: ggufNames(func(n *tensorNames) {
 				postNorms(n)
@@ -197,12 +213,16 @@ var families = func() map[string]family {
 			feedForwardScales: true,
 		},
 		"glm4": {gguf: posted, folder: folderNames(glm4Names), ropeAdjacent: true, folderAdjacent: true},
+		"glm4moe": {
+			gguf: sandwiched, folder: folderNames(deepseekNames), qkNorm: headQKNorm, expertKeys: true,
+		},
 		"gpt-oss": {
-			gguf:       ggufNames(func(n *tensorNames) { n.feedForwardNorm = "blk.%d.post_attention_norm" }),
+			gguf: sandwiched, folder: folderNames(gptOSSNames),
 			activation: kernel.ClampedSwiGLU, normalised: true, window: 2,
 		},
 		"deepseek2": {
 			gguf: gguf, folder: folderNames(deepseekNames), ropeAdjacent: true, folderAdjacent: true, latent: true,
+			expertKeys: true,
 		},
 	}
 	maps.Copy(all, encoders())
@@ -213,6 +233,7 @@ var families = func() map[string]family {
 var architectureNames = map[string]string{
 	"cohere": "command-r", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "gemma3_text": "gemma3",
 	"gpt_bigcode": "starcoder",
-	"gpt_neox":    "gptneox", "gpt_oss": "gpt-oss", "modernbert": "modern-bert", "nomic_bert": "nomic-bert", "olmo3": "olmo2",
-	"phi": "phi2", "qwen2_moe": "qwen2moe", "qwen3_moe": "qwen3moe",
+	"glm4_moe":    "glm4moe", "gpt_neox": "gptneox", "gpt_oss": "gpt-oss", "granitemoeshared": "granitemoe", "llama4_text": "llama4",
+	"modernbert": "modern-bert", "nomic_bert": "nomic-bert", "olmo3": "olmo2", "phi": "phi2", "qwen2_moe": "qwen2moe",
+	"qwen3_moe": "qwen3moe",
 }

@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"fmt"
 	"math"
 	"strings"
 )
@@ -33,6 +34,10 @@ const (
 func neo(ends, attention string) string { return ends + strings.ReplaceAll(neoNames, "%", attention) }
 
 var (
+	llama4Experts = fuse("feed_forward.experts.%d.gate_proj", "feed_forward.experts.%d.up_proj",
+		"feed_forward.experts.%d.down_proj", "feed_forward.experts.gate_up_proj", "feed_forward.experts.down_proj", true, false)
+	baichuanPack = pack("self_attn.W_pack", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+
 	moeKeys = map[string]any{
 		"expert_count": uint32(genExperts), "expert_used_count": uint32(3), "expert_feed_forward_length": uint32(genExpertFeed),
 	}
@@ -150,7 +155,7 @@ var generatedArchitectures = []generated{
 			"attention.sliding_window": uint32(6), "attention.sliding_window_pattern": uint32(3), "rope.freq_base": float32(1e6),
 			"rope.scaling.type": "linear", "rope.scaling.factor": float32(8),
 		}, config: object{
-			"model_type": "gemma3_text", "sliding_window": 6, "sliding_window_pattern": 3, "rope_theta": 1e6, "rope_local_base_freq": 1e4,
+			"model_type": "gemma3_text", "head_dim": genDim, "sliding_window": 6, "sliding_window_pattern": 3, "rope_theta": 1e6, "rope_local_base_freq": 1e4,
 			"rope_scaling": object{"rope_type": "linear", "factor": 8}, "query_pre_attn_scalar": genDim,
 			"hidden_activation": "gelu_pytorch_tanh",
 		},
@@ -289,13 +294,42 @@ var generatedArchitectures = []generated{
 		"attention.sliding_window": uint32(5), "rope.scaling.type": "yarn", "rope.scaling.factor": float32(8),
 		"rope.scaling.original_context_length": uint32(16),
 	}), layer: "attn_norm attn_q+ attn_k+ attn_v+ attn_output+ attn_sinks post_attention_norm ffn_gate_inp+ ffn_gate_exps+" +
-		" ffn_up_exps+ ffn_down_exps+"},
+		" ffn_up_exps+ ffn_down_exps+", prefix: layerPrefix, names: moeNames + " attn_sinks=self_attn.sinks" +
+		" post_attention_norm=post_attention_layernorm ffn_gate_inp=mlp.router", config: object{
+		"model_type": "gpt_oss", "num_local_experts": genExperts, "num_experts_per_tok": 3, "intermediate_size": genExpertFeed,
+		"sliding_window": 5, "hidden_act": "silu", "head_dim": genDim, "rope_theta": 1e4,
+		"layer_types": []string{"sliding_attention", "full_attention", "sliding_attention", "full_attention"},
+		"rope_scaling": object{
+			"rope_type": "yarn", "factor": 8, "original_max_position_embeddings": 16, "beta_fast": 32, "beta_slow": 1,
+		},
+	}, rewrite: func(tensors map[string]toyTensor) {
+		fuse("mlp.experts.%d.gate_proj", "mlp.experts.%d.up_proj", "mlp.experts.%d.down_proj", "mlp.experts.gate_up_proj",
+			"mlp.experts.down_proj", true, true)(tensors)
+		for l := range genLayers {
+			name := fmt.Sprintf("model.layers.%d.self_attn.sinks", l)
+			tensors[name] = tensors[name+".weight"]
+			delete(tensors, name+".weight")
+		}
+	}},
 	{
-		name: "granitemoe", arch: "granitemoe", ends: llamaEnds, layer: moeLayer,
+		name: "granitemoe", arch: "granitemoe", ends: llamaEnds, layer: moeLayer + " ffn_gate_shexp ffn_up_shexp ffn_down_shexp",
 		keys: and(moeKeys, object{
 			"logit_scale": float32(3), "residual_scale": float32(0.75), "embedding_scale": float32(2), "attention.scale": float32(0.25),
-			"feed_forward_length": uint32(genExpertFeed),
+			"feed_forward_length": uint32(genExpertFeed), "expert_shared_feed_forward_length": uint32(genExpertFeed),
 		}),
+		names: llamaNames + " ffn_gate_inp=block_sparse_moe.router.layer ffn_gate_exps=experts.%d.gate ffn_up_exps=experts.%d.up" +
+			" ffn_down_exps=experts.%d.down ffn_gate_shexp=shared_mlp.gate ffn_up_shexp=shared_mlp.up" +
+			" ffn_down_shexp=shared_mlp.output_linear",
+		prefix: layerPrefix, permuted: true, config: object{
+			"model_type": "granitemoeshared", "logits_scaling": 3, "residual_multiplier": 0.75, "embedding_multiplier": 2,
+			"attention_multiplier": 0.25, "num_local_experts": genExperts, "num_experts_per_tok": 3,
+			"intermediate_size": genExpertFeed, "shared_intermediate_size": genExpertFeed,
+		},
+		rewrite: func(tensors map[string]toyTensor) {
+			fuse("experts.%d.gate", "experts.%d.up", "experts.%d.down", "block_sparse_moe.input_linear.weight",
+				"block_sparse_moe.output_linear.weight", false, false)(tensors)
+			pack("shared_mlp.input_linear", "shared_mlp.gate", "shared_mlp.up")(tensors)
+		},
 	},
 	{
 		name: "olmoe", arch: "olmoe", ends: llamaEnds, layer: moeLayer + " attn_q_norm attn_k_norm", names: moeNames, prefix: layerPrefix,
@@ -335,6 +369,55 @@ var generatedArchitectures = []generated{
 	absorbedModel(),
 	latentModel("deepseek2", "softmax", 1, object{"q_lora_rank": 20}),
 	latentModel("deepseek3", "sigmoid", 2, object{"q_lora_rank": 20, "scoring_func": "sigmoid", "topk_method": "noaux_tc"}),
+	{
+		name: "llama4", arch: "llama4", ends: llamaEnds, prefix: layerPrefix,
+		layer: "attn_norm attn_q attn_k attn_v attn_output ffn_norm 0:ffn_gate 0:ffn_up 0:ffn_down 2:ffn_gate 2:ffn_up 2:ffn_down" +
+			" 1:ffn_gate_inp 1:ffn_gate_exps 1:ffn_up_exps 1:ffn_down_exps 1:ffn_gate_shexp 1:ffn_up_shexp 1:ffn_down_shexp" +
+			" 3:ffn_gate_inp 3:ffn_gate_exps 3:ffn_up_exps 3:ffn_down_exps 3:ffn_gate_shexp 3:ffn_up_shexp 3:ffn_down_shexp",
+		keys: and(moeKeys, object{"expert_used_count": uint32(1), "interleave_moe_layer_step": uint32(2)}),
+		names: llamaNames + " ffn_gate=feed_forward.gate_proj ffn_up=feed_forward.up_proj ffn_down=feed_forward.down_proj" +
+			" ffn_gate_inp=feed_forward.router ffn_gate_exps=feed_forward.experts.%d.gate_proj" +
+			" ffn_up_exps=feed_forward.experts.%d.up_proj ffn_down_exps=feed_forward.experts.%d.down_proj" +
+			" ffn_gate_shexp=feed_forward.shared_expert.gate_proj ffn_up_shexp=feed_forward.shared_expert.up_proj" +
+			" ffn_down_shexp=feed_forward.shared_expert.down_proj",
+		config: object{
+			"model_type": "llama4_text", "intermediate_size": genExpertFeed, "intermediate_size_mlp": genFeed, "head_dim": genDim,
+			"num_local_experts": genExperts, "num_experts_per_tok": 1, "interleave_moe_layer_step": 2, "rope_theta": 1e4,
+		},
+		rewrite: llama4Experts,
+	},
+	{
+		name: "glm4moe", arch: "glm4moe", ends: llamaEnds, prefix: layerPrefix, layers: 5,
+		layer: "attn_norm attn_q+ attn_k+ attn_v+ attn_output attn_q_norm attn_k_norm post_attention_norm" +
+			" 0:ffn_gate 0:ffn_up 0:ffn_down 1-ffn_gate_inp 1-exp_probs_b.bias 1-ffn_gate_exps 1-ffn_up_exps 1-ffn_down_exps" +
+			" 1-ffn_gate_shexp 1-ffn_up_shexp 1-ffn_down_shexp 4:nextn.eh_proj 4:nextn.enorm 4:nextn.hnorm",
+		shapes: map[string][]int{"nextn.eh_proj": {genHidden, 2 * genHidden}},
+		keys: and(moeKeys, object{
+			"nextn_predict_layers": uint32(1), "leading_dense_block_count": uint32(1), "expert_shared_count": uint32(1),
+			"expert_weights_scale": float32(1.5), "expert_gating_func": uint32(2), "expert_weights_norm": true,
+			"rope.dimension_count": uint32(4),
+		}),
+		names: moeNames + " post_attention_norm=post_attention_layernorm exp_probs_b=mlp.gate.e_score_correction_bias" +
+			" ffn_gate_shexp=mlp.shared_experts.gate_proj ffn_up_shexp=mlp.shared_experts.up_proj" +
+			" ffn_down_shexp=mlp.shared_experts.down_proj nextn.eh_proj=eh_proj nextn.enorm=enorm nextn.hnorm=hnorm",
+		config: object{
+			"model_type": "glm4_moe", "num_hidden_layers": 4, "num_nextn_predict_layers": 1, "partial_rotary_factor": 0.5,
+			"n_routed_experts": genExperts, "num_experts_per_tok": 3, "moe_intermediate_size": genExpertFeed, "n_shared_experts": 1,
+			"first_k_dense_replace": 1, "routed_scaling_factor": 1.5, "norm_topk_prob": true, "head_dim": genDim,
+		},
+	},
+	{
+		name: "baichuan-7b", arch: "baichuan", ends: llamaEnds, layer: llamaLayer, prefix: layerPrefix, permuted: true, layers: 32,
+		keys: manyHead, shapes: map[string][]int{"attn_k": {genQ, genHidden}, "attn_v": {genQ, genHidden}}, names: llamaNames,
+		config:  object{"model_type": "baichuan", "num_key_value_heads": nil},
+		rewrite: baichuanPack,
+	},
+	{
+		name: "baichuan-13b", arch: "baichuan", ends: llamaEnds, layer: llamaLayer, prefix: layerPrefix, layers: baichuanAlibi,
+		keys: manyHead, shapes: map[string][]int{"attn_k": {genQ, genHidden}, "attn_v": {genQ, genHidden}}, names: llamaNames,
+		config:  object{"model_type": "baichuan", "num_key_value_heads": nil},
+		rewrite: baichuanPack,
+	},
 }
 
 // absorbedModel is a DeepSeek model whose keys and values are made by matrices of each head, in the form that needs no key.

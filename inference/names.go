@@ -19,11 +19,14 @@ type tensorNames struct {
 	afterAttention, afterFeedForward                      string
 	relativeBias                                          string
 	q, k, v, qkv, o, qNorm, kNorm, sinks                  string
+	qHeadNorm, kHeadNorm                                  string // of one head, which has a number of its own
 	gate, up, gateUp, down, activationScale               string
 	router, expertSelection                               string
 	expertGate, expertUp, expertDown                      string // of all experts, or with a second %d of one
 	expertGateUp                                          string
+	expertDowns                                           string // of all experts, beside expertGateUp; "" when it is expertDown
 	sharedGate, sharedUp, sharedDown, sharedRouter        string
+	sharedGateUp                                          string
 	queryDown, queryDownNorm, queryUp                     string
 	latentDown, latentNorm, latentKey, latentValue, latUp string
 	ropeFactors, ropeLong, ropeShort                      string
@@ -37,6 +40,9 @@ type tensorNames struct {
 	grouped bool
 	// transposed says that matrices of layers are stored with their inputs first.
 	transposed bool
+	// expertsTransposed says it of the experts' matrices that are one tensor, and expertsInterleaved that the rows of gate and up
+	// come in turn there.
+	expertsTransposed, expertsInterleaved bool
 	// ignored are tensors that have no part in running the model.
 	ignored []string
 }
@@ -124,6 +130,30 @@ func deepseekNames(n *tensorNames) {
 	n.sharedRouter = ""
 }
 
+func llama4Names(n *tensorNames) {
+	const feed = "model.layers.%d.feed_forward."
+	n.gate, n.up, n.gateUp, n.down, n.router = feed+"gate_proj", feed+"up_proj", "", feed+"down_proj", feed+"router"
+	n.expertGate, n.expertUp, n.expertDown = feed+"experts.%d.gate_proj", feed+"experts.%d.up_proj", feed+"experts.%d.down_proj"
+	n.expertGateUp, n.expertDowns, n.expertsTransposed = feed+"experts.gate_up_proj", feed+"experts.down_proj", true
+	n.sharedGate, n.sharedUp, n.sharedDown = feed+"shared_expert.gate_proj", feed+"shared_expert.up_proj", feed+"shared_expert.down_proj"
+	n.sharedRouter = ""
+}
+
+func gptOSSNames(n *tensorNames) {
+	const mlp = "model.layers.%d.mlp."
+	n.sinks, n.router = "model.layers.%d.self_attn.sinks", mlp+"router"
+	n.expertGateUp, n.expertDowns = mlp+"experts.gate_up_proj", mlp+"experts.down_proj"
+	n.expertsTransposed, n.expertsInterleaved = true, true
+}
+
+func graniteMoENames(n *tensorNames) {
+	const moe, shared = "model.layers.%d.block_sparse_moe.", "model.layers.%d.shared_mlp."
+	n.router, n.expertGateUp, n.expertDowns = moe+"router.layer", moe+"input_linear", moe+"output_linear"
+	n.sharedGateUp, n.sharedDown, n.sharedRouter = shared+"input_linear", shared+"output_linear", ""
+}
+
+func baichuanNames(n *tensorNames) { n.qkv = "model.layers.%d.self_attn.W_pack" }
+
 func plainNames(n *tensorNames, layer, norm1, norm2, o, up, down string) {
 	n.attentionNorm, n.feedForwardNorm, n.o = layer+norm1, layer+norm2, layer+o
 	n.gate, n.gateUp, n.up, n.down = "", "", layer+up, layer+down
@@ -188,6 +218,11 @@ func phi2Names(n *tensorNames) {
 func starcoder2Names(n *tensorNames) {
 	n.gate, n.gateUp = "", ""
 	n.up, n.down = "model.layers.%d.mlp.c_fc", "model.layers.%d.mlp.c_proj"
+}
+
+func stablelmNames(n *tensorNames) {
+	n.qHeadNorm = "model.layers.%d.self_attn.q_layernorm.norms.%%d"
+	n.kHeadNorm = "model.layers.%d.self_attn.k_layernorm.norms.%%d"
 }
 
 func internlm2Names(n *tensorNames) {

@@ -9,7 +9,9 @@ import (
 
 // newRope returns the unscaled rotary embedding of dim dimensions.
 func newRope(adjacent bool, base float64, dim int) RopeDescription {
-	return RopeDescription{Adjacent: adjacent, Scale: 1, Frequencies: kernel.RopeFrequencies(base, min(max(dim, 0), maxHeadDim))}
+	return RopeDescription{
+		Adjacent: adjacent, Scale: 1, Frequencies: kernel.RopeFrequencies(base, min(max(dim, 0), maxHeadDim)), base: base,
+	}
 }
 
 // linear stretches all wavelengths by factor.
@@ -66,7 +68,7 @@ func yarnScale(factor, weight float64) float64 {
 
 // llama3 stretches long wavelengths by factor, keeps short ones and blends those between.
 func (r *RopeDescription) llama3(factor, low, high, original float64) error {
-	if !(factor > 0 && low > 0 && high > low && original > 0) {
+	if !(factor > 0 && low > 0 && high >= low && original > 0) {
 		return &fault.Malformed{Format: configName, Where: "rope_scaling", Offset: -1, Reason: "factors out of range"}
 	}
 	for i, f := range r.Frequencies {
@@ -74,7 +76,7 @@ func (r *RopeDescription) llama3(factor, low, high, original float64) error {
 		switch {
 		case turns < low:
 			r.Frequencies[i] = f / factor
-		case turns <= high:
+		case turns < high:
 			blend := (turns - low) / (high - low)
 			r.Frequencies[i] = (1-blend)*f/factor + blend*f
 		}
@@ -133,6 +135,12 @@ func (r *RopeDescription) longrope(rope config, context, original int) error {
 		return &fault.Malformed{Format: configName, Where: "rope_scaling", Offset: -1, Reason: "the factors are not one for each frequency"}
 	}
 	factor := rope.float("factor", float64(context)/float64(original))
+	if scale := rope.float("short_mscale", 0); scale != 0 {
+		if scale != rope.float("long_mscale", scale) {
+			return fault.NewUnsupported("architecture", "a rotary embedding scaled by the length of the sequence")
+		}
+		rope = config{"attention_factor": scale}
+	}
 	r.Scale = 1
 	if factor > 1 {
 		r.Scale = float32(math.Sqrt(1 + math.Log(factor)/math.Log(float64(original))))

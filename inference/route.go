@@ -41,7 +41,10 @@ func (s *Session) route(w *experts, n int) error {
 		r.rows = r.rows[:0]
 		for i := range n {
 			if r.weights[i*count+e] != 0 {
-				copy(r.in[len(r.rows)*h:], s.normed[i*h:(i+1)*h])
+				to := r.in[len(r.rows)*h:][:h]
+				if copy(to, s.normed[i*h:(i+1)*h]); d.Experts.WeighedInput {
+					kernel.Scale(to, r.weights[i*count+e])
+				}
 				r.rows = append(r.rows, i)
 			}
 		}
@@ -52,7 +55,11 @@ func (s *Session) route(w *experts, n int) error {
 			return err
 		}
 		for j, i := range r.rows {
-			accumulate(s.fed[i*h:(i+1)*h], r.out[j*h:(j+1)*h], r.weights[i*count+e])
+			weight := r.weights[i*count+e]
+			if d.Experts.WeighedInput {
+				weight = 1
+			}
+			accumulate(s.fed[i*h:(i+1)*h], r.out[j*h:(j+1)*h], weight)
 		}
 	}
 	if w.shared == nil {
@@ -84,12 +91,18 @@ func accumulate(to, x []float32, weight float32) {
 
 // choose turns one token's router logits into the weights of its experts.
 func (r *routing) choose(e *ExpertDescription, selection, scores, weights []float32) {
-	if e.Sigmoid {
+	if e.Jitter > 0 {
+		r.mix(e, scores, weights)
+		return
+	}
+	if copy(r.ranked, scores); e.Sigmoid {
 		kernel.Sigmoid(scores)
 	} else {
 		kernel.Softmax(scores)
 	}
-	copy(r.ranked, scores)
+	if !e.WeighedInput {
+		copy(r.ranked, scores)
+	}
 	if selection != nil {
 		kernel.Add(r.ranked, selection)
 	}
@@ -113,6 +126,29 @@ func (r *routing) choose(e *ExpertDescription, selection, scores, weights []floa
 		scale /= max(sum, 1.0/(1<<14))
 	}
 	kernel.Scale(weights, scale)
+}
+
+// mix chooses experts one after another by SparseMixer (Liu et al. 2023), as it is when nothing is trained: the weight of a choice
+// is its share in a softmax over those experts not yet chosen whose logits lie within twice the jitter of the largest, in parts of
+// the larger of that and their own magnitude.
+func (r *routing) mix(e *ExpertDescription, logits, weights []float32) {
+	lowest := float32(math.Inf(-1))
+	clear(weights)
+	copy(r.ranked, logits)
+	for range e.Used {
+		best := Argmax(r.ranked)
+		if best < 0 {
+			return // all are NaN, or chosen
+		}
+		top, sum := r.ranked[best], 0.0
+		for i, v := range r.ranked {
+			far := float64(top-logits[i]) / math.Max(math.Abs(float64(logits[i])), float64(top))
+			if v != lowest && !(far > 2*e.Jitter) {
+				sum += math.Exp(float64(v - top))
+			}
+		}
+		weights[best], r.ranked[best] = float32(1/sum), lowest
+	}
 }
 
 // keepGroups bars the experts of all but the best groups.

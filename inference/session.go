@@ -39,6 +39,7 @@ type Session struct {
 	routing                                          *routing  // nil without experts
 	latent                                           *latentBuffers
 	logits                                           []float32 // {logitRows, vocabulary}
+	adapted                                          lowRanks
 }
 
 // logitRows is how many positions go through the output layer at once; its rows are as wide as the vocabulary.

@@ -3,9 +3,10 @@ package inference
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/carat-hub/carat/inference/packed"
-	"github.com/carat-hub/carat/inference/tensor"
 )
 
 // quantization returns what config.json says of how its matrices are quantized, nil when it says nothing.
@@ -21,8 +22,43 @@ func (c config) quantization() config {
 }
 
 // unpacked returns the tensors as the graph wants them: those that make up a quantized matrix as one, by the name it would have
-// otherwise. With dry no data is read.
+// otherwise, and of a model that also sees or hears those of the language model. With dry no data is read.
 func (c *container) unpacked(dry bool) ([]storedTensor, error) {
+	tensors, err := c.dequantized(dry)
+	if err != nil || c.gguf != nil || !c.config.multimodal() {
+		return tensors, err
+	}
+	return language(tensors), nil
+}
+
+// otherParts are what the names of tensors begin with that do not belong to the language model, after an optional "model.".
+var otherParts = []string{
+	"vision_tower.", "vision_model.", "visual.", "vision_embed_tokens.", "audio_tower.", "multi_modal_projector.", "mm_projector.",
+}
+
+// language returns the tensors of a language model that is part of another, by the names they have in one of its own.
+func language(tensors []storedTensor) []storedTensor {
+	var own []storedTensor
+	for _, t := range tensors {
+		inner := strings.TrimPrefix(t.name, "model.")
+		if slices.ContainsFunc(otherParts, func(part string) bool { return strings.HasPrefix(inner, part) }) {
+			continue
+		}
+		t.name = languageName(t.name)
+		own = append(own, t)
+	}
+	return own
+}
+
+// languageName returns the name that a tensor of a language model within another has in a model of its own.
+func languageName(name string) string {
+	if inner, ok := strings.CutPrefix(name, "model.language_model."); ok {
+		return "model." + inner
+	}
+	return strings.TrimPrefix(name, "language_model.")
+}
+
+func (c *container) dequantized(dry bool) ([]storedTensor, error) {
 	quantization := c.config.quantization()
 	if c.gguf != nil || quantization == nil {
 		return c.tensors, nil
@@ -54,7 +90,7 @@ func (c *container) unpacked(dry bool) ([]storedTensor, error) {
 		tensors = append(tensors, *byName[n])
 	}
 	for _, m := range matrices {
-		tensors = append(tensors, storedTensor{name: m.Name, typ: tensor.F32, shape: m.Matrix.Shape, size: m.Matrix.Size(), packed: m.Matrix})
+		tensors = append(tensors, *unpackedTensor(m.Name, m.Matrix))
 	}
 	return tensors, nil
 }

@@ -56,8 +56,11 @@ var generatedVariants = []generated{
 	},
 	{
 		name: "qwen3-wide", arch: "qwen3", ends: "token_embd output_norm", layer: llamaLayer + " attn_q_norm attn_k_norm",
-		names: llamaNames, prefix: layerPrefix, config: object{"model_type": "qwen3", "head_dim": 14},
-		keys: object{"attention.key_length": uint32(14), "attention.value_length": uint32(14), "rope.dimension_count": uint32(14)},
+		names: llamaNames, prefix: layerPrefix, config: object{"model_type": "qwen3", "head_dim": 14, "rms_norm_eps": 0.01},
+		keys: object{
+			"attention.key_length": uint32(14), "attention.value_length": uint32(14), "rope.dimension_count": uint32(14),
+			"attention.layer_norm_rms_epsilon": float32(0.01),
+		},
 		shapes: map[string][]int{
 			"attn_q": {genHeads * 14, genHidden}, "attn_k": {genKV * 14, genHidden}, "attn_v": {genKV * 14, genHidden},
 			"attn_output": {genHidden, genHeads * 14}, "attn_q_norm": {14}, "attn_k_norm": {14},
@@ -66,7 +69,7 @@ var generatedVariants = []generated{
 	{
 		name: "gemma3-nested", like: "gemma3", arch: "gemma3", ends: "token_embd output_norm", names: gemmaNamesOf, prefix: layerPrefix,
 		layer: gemmaLayer + " attn_q_norm attn_k_norm", onePlus: true, config: object{
-			"model_type": "gemma3_text", "sliding_window": 6, "query_pre_attn_scalar": 13, "hidden_activation": "gelu_pytorch_tanh",
+			"model_type": "gemma3_text", "head_dim": genDim, "sliding_window": 6, "query_pre_attn_scalar": 13, "hidden_activation": "gelu_pytorch_tanh",
 			"layer_types": []string{"sliding_attention", "full_attention", "sliding_attention", "full_attention"},
 			"rope_parameters": object{
 				"full_attention":    object{"rope_type": "linear", "factor": 8, "rope_theta": 1e5},
@@ -155,11 +158,30 @@ var generatedVariants = []generated{
 		},
 	},
 	{
-		name: "command-r-plus", arch: "command-r", ends: "token_embd output_norm", keys: object{"logit_scale": float32(0.5)},
+		name: "bloom-unprefixed", like: "bloom", arch: "bloom", ends: "token_embd token_embd_norm+ output_norm+", layer: gptLayer,
+		shapes: wholeQKV, grouped: true, prefix: "h.",
+		names:  neo("token_embd=word_embeddings token_embd_norm=word_embeddings_layernorm output_norm=ln_f", "self_attention"),
+		config: and(gptSizes, object{"model_type": "bloom", "layer_norm_epsilon": 1e-3}),
+	},
+	{
+		name: "stablelm-2-12b", like: "stablelm", arch: "stablelm", ends: gptEnds, prefix: layerPrefix,
+		layer:  "attn_norm+ attn_q attn_k attn_v attn_output attn_q_norm attn_k_norm ffn_gate ffn_up ffn_down",
+		shapes: map[string][]int{"attn_q_norm": {genHeads, genDim}, "attn_k_norm": {genKV, genDim}},
+		names:  llamaNames + " attn_q_norm=self_attn.q_layernorm.norms.%d attn_k_norm=self_attn.k_layernorm.norms.%d",
+		config: object{
+			"model_type": "stablelm", "partial_rotary_factor": 0.25, "layer_norm_eps": 1e-5, "rms_norm_eps": nil,
+			"qk_layernorm": true, "use_parallel_residual": true,
+		},
+	},
+	{
+		name: "command-r-plus", arch: "command-r", ends: "token_embd output_norm",
+		keys: object{
+			"logit_scale": float32(0.5), "attention.layer_norm_epsilon": float32(0.01), "rope.freq_base": float32(75000),
+		},
 		layer: "attn_norm attn_q attn_k attn_v attn_output attn_q_norm attn_k_norm ffn_gate ffn_up ffn_down", names: llamaNames,
 		shapes: map[string][]int{"attn_q_norm": {genHeads, genDim}, "attn_k_norm": {genKV, genDim}}, prefix: layerPrefix,
 		config: object{
-			"model_type": "cohere", "logit_scale": 0.5, "layer_norm_eps": 1e-5, "rms_norm_eps": nil, "use_qk_norm": true,
+			"model_type": "cohere", "logit_scale": 0.5, "layer_norm_eps": 0.01, "rms_norm_eps": nil, "use_qk_norm": true,
 			"rope_theta": 75000,
 		},
 	},
@@ -170,6 +192,83 @@ var generatedVariants = []generated{
 	latentModel("deepseek3-mscale", "softmax", 1, object{"q_lora_rank": 20}).folderOnly("deepseek2").rescaled(object{
 		"type": "yarn", "factor": 4, "original_max_position_embeddings": 4096, "mscale": 1, "mscale_all_dim": 0.5,
 	}),
+	{
+		name: "phimoe", arch: "phimoe", ends: "token_embd output_norm+ output+ rope_factors_long rope_factors_short",
+		layer: "attn_norm+ attn_q+ attn_k+ attn_v+ attn_output+ ffn_norm+ ffn_gate_inp ffn_gate_exps ffn_up_exps ffn_down_exps",
+		keys: and(moeKeys, object{
+			"expert_used_count": uint32(2), "feed_forward_length": uint32(genExpertFeed),
+			"rope.scaling.original_context_length": uint32(16), "rope.scaling.attn_factor": float32(1.25),
+		}),
+	},
+	{
+		name: "phimoe-plain", arch: "phimoe", ends: "token_embd output_norm+ output+", prefix: layerPrefix,
+		layer: "attn_norm+ attn_q+ attn_k+ attn_v+ attn_output+ ffn_norm+ ffn_gate_inp ffn_gate_exps ffn_up_exps ffn_down_exps",
+		keys:  and(moeKeys, object{"expert_used_count": uint32(2), "feed_forward_length": uint32(genExpertFeed)}),
+		names: llamaNames + " ffn_gate_inp=block_sparse_moe.gate ffn_gate_exps=block_sparse_moe.experts.%d.w1" +
+			" ffn_up_exps=block_sparse_moe.experts.%d.w3 ffn_down_exps=block_sparse_moe.experts.%d.w2",
+		config: object{
+			"model_type": "phimoe", "num_local_experts": genExperts, "num_experts_per_tok": 2, "intermediate_size": genExpertFeed,
+			"router_jitter_noise": 0.2, "sliding_window": 7,
+		},
+	},
+	{
+		name: "llama4-chunks", like: "llama4", arch: "llama4", ends: llamaEnds, prefix: layerPrefix,
+		layer: "attn_norm attn_q attn_k attn_v attn_output ffn_norm ffn_gate_inp ffn_gate_exps ffn_up_exps ffn_down_exps" +
+			" ffn_gate_shexp ffn_up_shexp ffn_down_shexp",
+		names: llamaNames + " ffn_gate_inp=feed_forward.router ffn_gate_exps=feed_forward.experts.%d.gate_proj" +
+			" ffn_up_exps=feed_forward.experts.%d.up_proj ffn_down_exps=feed_forward.experts.%d.down_proj" +
+			" ffn_gate_shexp=feed_forward.shared_expert.gate_proj ffn_up_shexp=feed_forward.shared_expert.up_proj" +
+			" ffn_down_shexp=feed_forward.shared_expert.down_proj",
+		config: object{
+			"model_type": "llama4_text", "intermediate_size": genExpertFeed, "intermediate_size_mlp": genFeed, "head_dim": genDim,
+			"num_local_experts": genExperts, "num_experts_per_tok": 1, "attention_chunk_size": 6, "floor_scale": 4, "attn_scale": 0.3,
+			"no_rope_layers": []int{1, 0, 1, 1},
+		},
+		rewrite: llama4Experts,
+	},
+	{
+		name: "baichuan2", like: "baichuan", arch: "baichuan", ends: llamaEnds, layer: llamaLayer, prefix: layerPrefix, names: llamaNames,
+		shapes: map[string][]int{"attn_k": {genQ, genHidden}, "attn_v": {genQ, genHidden}}, keys: manyHead,
+		config:  object{"model_type": "baichuan", "num_key_value_heads": nil, "z_loss_weight": 0},
+		rewrite: baichuanPack,
+	},
+	{
+		name: "llama-widths", arch: "llama", ends: llamaEnds, layer: "attn_norm attn_q attn_k attn_v attn_output ffn_norm" +
+			" 0:ffn_gate 0:ffn_up 0:ffn_down 1:ffn_gate 1:ffn_up 1:ffn_down 2:wide.gate 2:wide.up 2:wide.down 3:ffn_gate 3:ffn_up 3:ffn_down",
+		shapes: map[string][]int{"wide.gate": {2 * genFeed, genHidden}, "wide.up": {2 * genFeed, genHidden}, "wide.down": {genHidden, 2 * genFeed}},
+		keys:   object{"feed_forward_length": []int32{genFeed, genFeed, 2 * genFeed, genFeed}},
+		rename: func(name string) string { return strings.Replace(name, "wide.", "ffn_", 1) },
+	},
+	{
+		name: "qwen3moe-some", like: "qwen3moe", arch: "qwen3moe", ends: llamaEnds, names: moeNames, prefix: layerPrefix,
+		layer: "attn_norm attn_q attn_k attn_v attn_output attn_q_norm attn_k_norm ffn_norm 0:ffn_gate 0:ffn_up 0:ffn_down" +
+			" 1:ffn_gate_inp 1:ffn_gate_exps 1:ffn_up_exps 1:ffn_down_exps 2-ffn_gate 2-ffn_up 2-ffn_down",
+		config: object{
+			"model_type": "qwen3_moe", "num_experts": genExperts, "num_experts_per_tok": 3, "moe_intermediate_size": genExpertFeed,
+			"norm_topk_prob": true, "decoder_sparse_step": 2, "mlp_only_layers": []int{3},
+		},
+	},
+	variantOf("llama4", "llama4-unnormed", object{
+		"use_qk_norm": false, "attention_chunk_size": 7, "num_experts_per_tok": 2, "rope_scaling": object{
+			"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 150,
+		},
+	}),
+	variantOf("glm4moe", "glm4moe-groups", object{"n_group": 3, "topk_group": 2, "norm_topk_prob": false}),
+	variantOf("gpt-oss", "gpt-oss-untruncated", object{"rope_scaling": object{
+		"rope_type": "yarn", "factor": 8, "original_max_position_embeddings": 4096, "beta_fast": 32, "beta_slow": 1, "truncate": false,
+	}}),
+	variantOf("granitemoe", "granitemoe-few", object{"num_experts_per_tok": 1, "attention_multiplier": 0.5}),
+}
+
+// variantOf is a generated model as a folder with another configuration.
+func variantOf(name, variant string, config object) generated {
+	for _, g := range generatedArchitectures {
+		if g.name == name {
+			g.name, g.like, g.config = variant, name, and(g.config, config)
+			return g
+		}
+	}
+	panic(name)
 }
 
 func (g generated) folderOnly(like string) generated {

@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -14,7 +15,8 @@ import (
 // linear is a matrix with an optional bias.
 type linear struct {
 	*kernel.Matrix
-	bias []float32
+	bias     []float32
+	adapters []lowRank
 }
 
 // norm is the weight and bias of a norm; without a weight there is none.
@@ -66,9 +68,12 @@ type weights struct {
 	types         *kernel.Matrix // of the first and second text of a pair; nil without
 	relative      []float32      // {heads, distances}: what attention gains by distance; nil without
 	embeddingNorm norm
-	layers        []layer
-	norm          norm
-	output        linear // nothing where no next token is predicted
+	// embeddingAdapters have a row of down for each token.
+	embeddingAdapters []lowRank
+	layers            []layer
+	norm              norm
+	output            linear    // nothing where no next token is predicted
+	outputScale       []float32 // of each row of output; nil without
 	// At most one head stands on top of the final states.
 	classifier, tagger, masked *head
 	dense                      []dense // behind the pooling, one after the other
@@ -93,6 +98,8 @@ type bindOptions struct {
 	dry bool
 	// progress, when not nil, is called as OpenOptions says.
 	progress func(done, layers int)
+	// adapters are added to the matrices; a dry bind has none.
+	adapters []*adapter
 }
 
 // bind connects the description's graph to the tensors of c; a dry one only checks that it could. A tensor that is missing or
@@ -153,7 +160,7 @@ func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*we
 		}
 	}
 	w.decoded = b.decoded
-	return w, nil
+	return w, b.unadapted()
 }
 
 // ends binds what lies before and after the layers.
@@ -165,6 +172,9 @@ func (b *binder) ends() (w *weights, err error) {
 		return nil, err
 	}
 	w.embedding = embedding.Matrix
+	if err := b.adaptEmbedding(w); err != nil {
+		return nil, err
+	}
 	if names.positions != "" && (b.has(names.positions+".weight") || d.family.encoder && d.family.unrotated) {
 		positions, err := b.linear(names.positions, -1, d.Hidden)
 		if err != nil {
@@ -210,7 +220,28 @@ func (b *binder) ends() (w *weights, err error) {
 	default:
 		d.TiedEmbeddings = true
 	}
-	return w, nil
+	if d.NormalisedOutput {
+		if b.decoded += 4 * int64(w.output.Rows); !b.dry {
+			w.outputScale, err = inverseNorms(w.output.Matrix)
+		}
+	}
+	return w, err
+}
+
+// inverseNorms returns for each row of m what makes it a unit vector.
+func inverseNorms(m *kernel.Matrix) ([]float32, error) {
+	scale, row := make([]float32, m.Rows), make([]float32, m.Cols)
+	for i := range scale {
+		if err := m.Row(i, row); err != nil {
+			return nil, err
+		}
+		sum := 0.0
+		for _, v := range row {
+			sum += float64(v) * float64(v)
+		}
+		scale[i] = float32(1 / max(math.Sqrt(sum), 1e-12))
+	}
+	return scale, nil
 }
 
 // needless says whether a tensor that the graph does not use changes nothing: constants, and numbers for other engines.
@@ -220,6 +251,12 @@ func (b *binder) needless(name string) bool {
 	}
 	if slices.ContainsFunc(b.names.ignored, func(s string) bool { return name == s || b.names.prefix != "" && b.names.prefix+name == s }) {
 		return true
+	}
+	before, _, _ := strings.Cut(b.names.q, "%d")
+	for l := b.d.Layers; l < b.d.Layers+b.d.Predicting; l++ {
+		if strings.HasPrefix(name, fmt.Sprintf("%s%d.", before, l)) {
+			return true
+		}
 	}
 	for _, suffix := range []string{
 		".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias",
@@ -273,6 +310,9 @@ func (b *binder) findFlat(name string, rows, cols int) (*storedTensor, error) {
 		return nil, b.malformed(name, "tensor is missing")
 	}
 	b.used[t.name] = true
+	if t.packed != nil && t.shape == nil {
+		t.shape = []int{rows, cols}
+	}
 	n, ok := tensor.Elements(t.shape)
 	if !ok || len(t.shape) == 0 || t.shape[len(t.shape)-1] != cols || n != int64(rows)*int64(cols) {
 		return nil, b.malformed(name, "shape is %v, the configuration wants %d rows of %d", t.shape, rows, cols)
@@ -300,7 +340,7 @@ func (b *binder) cut(name string, t *storedTensor, runs []int, cols int) ([]line
 		total += n
 	}
 	if b.dry && t.typ.Runnable() {
-		for _, suffix := range []string{".bias", ".scale", ".input_scale"} {
+		for _, suffix := range []string{".bias", "_bias", ".scale", ".input_scale"} {
 			if s := b.stored(name + suffix); s != nil {
 				b.used[s.name] = true
 				n, _ := tensor.Elements(s.shape)
@@ -320,25 +360,44 @@ func (b *binder) cut(name string, t *storedTensor, runs []int, cols int) ([]line
 	if b.dry {
 		return out, nil
 	}
-	if b.has(name + ".bias") {
-		bias, err := b.flat(name+".bias", total)
-		if err != nil {
-			return nil, err
-		}
-		for i := range out {
+	bias, err := b.bias(name, total)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		if bias != nil {
 			out[i].bias, bias = bias[:runs[i]:runs[i]], bias[runs[i]:]
 		}
 	}
-	return out, b.scale(name, out)
+	if err := b.scale(name, out); err != nil {
+		return nil, err
+	}
+	return out, b.adapt(name, out, cols)
+}
+
+// bias reads name.bias, or name_bias of experts, into memory; nil when there is none.
+func (b *binder) bias(name string, n int) ([]float32, error) {
+	switch {
+	case b.has(name + ".bias"):
+		return b.flat(name+".bias", n)
+	case b.has(name + "_bias"):
+		return b.flat(name+"_bias", n)
+	}
+	return nil, nil
 }
 
 // matrix describes n rows of t from the first-th on.
 func (b *binder) matrix(t *storedTensor, first, n, cols int) (*kernel.Matrix, error) {
-	row, ok := t.typ.Size(int64(cols))
-	if b.dry && t.typ.Runnable() && ok {
+	if _, whole := t.typ.Size(int64(cols)); b.dry && t.typ.Runnable() && whole {
 		return &kernel.Matrix{Type: t.typ, Rows: n, Cols: cols}, nil
 	}
-	f, err := b.c.reader(t)
+	return b.c.matrix(t, first, n, cols)
+}
+
+// matrix describes n rows of t from the first-th on.
+func (c *container) matrix(t *storedTensor, first, n, cols int) (*kernel.Matrix, error) {
+	row, ok := t.typ.Size(int64(cols))
+	f, err := c.reader(t)
 	if err != nil {
 		return nil, err
 	}

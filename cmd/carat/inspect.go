@@ -46,16 +46,36 @@ type inspectedFile struct {
 
 func newInspectCommand(e *env) *cobra.Command {
 	var remote remoteFlags
-	var asJSON bool
+	var asJSON, tensors bool
+	var file string
 	cmd := &cobra.Command{
 		Use:   "inspect HOST[:PORT]/ORG/NAME[:TAG|@DIGEST] | PATH",
 		Short: "Print the facts of a model",
 		Long: `Print the facts of a model in a registry or on disk: files and sizes, format,
 architecture, parameters, quantization, context length, licence, tags and
 verification. A hub has read them out of the files; of any other registry the
-manifest and its config are shown. An argument that exists on disk is a path.`,
+manifest and its config are shown. An argument that exists on disk is a path.
+
+--tensors lists the tensors of the weights instead: name, type, shape (outermost
+dimension first), elements and bytes. Of a model in a registry only the headers
+of its files are fetched.`,
+		Example: `  carat inspect localhost:8080/demo/tiny-llama:v1
+  carat inspect model-q4_k_m.gguf --tensors`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if tensors {
+				l, err := e.tensors(cmd.Context(), &remote, args[0], file)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return l.printJSON(e.stdout)
+				}
+				return l.print(e.stdout)
+			}
+			if file != "" {
+				return exit(exitUsage, errors.New("--file goes with --tensors"))
+			}
 			i, err := e.inspect(cmd.Context(), &remote, args[0])
 			if err != nil {
 				return err
@@ -70,6 +90,8 @@ manifest and its config are shown. An argument that exists on disk is a path.`,
 	}
 	remote.register(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&tensors, "tensors", false, "list the tensors")
+	cmd.Flags().StringVar(&file, "file", "", "with --tensors, `NAME` of the GGUF file to list, where a model has several")
 	return cmd
 }
 
@@ -186,6 +208,10 @@ func (i *inspection) print(w io.Writer) error {
 		row("context length", count(f.ContextLength))
 		row("vocabulary", count(f.VocabSize))
 		row("tokenizer", f.Tokenizer)
+		row("opset", count(f.Opset))
+		row("inputs", strings.Join(f.Inputs, ", "))
+		row("outputs", strings.Join(f.Outputs, ", "))
+		row("imports", strings.Join(f.Imports, ", "))
 		row("licence", license(f))
 		row("languages", strings.Join(f.Card.Languages, ", "))
 		row("card", f.Card.Problem)

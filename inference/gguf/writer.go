@@ -21,7 +21,7 @@ type pending struct {
 	name  string
 	typ   tensor.Type
 	shape []int
-	data  []byte
+	write func(io.Writer) error
 }
 
 // Set adds a metadata entry. value is a string, bool, uint16, int32, uint32, int64, uint64, float32, float64, or a slice of
@@ -93,7 +93,44 @@ func (w *Writer) str(s string) {
 
 // Add adds a tensor. shape is row-major, outermost dimension first; data holds its blocks and is kept until Write.
 func (w *Writer) Add(name string, t tensor.Type, shape []int, data []byte) {
-	w.tensors = append(w.tensors, pending{name, t, shape, data})
+	w.AddFrom(name, t, shape, func(out io.Writer) error {
+		_, err := out.Write(data)
+		return err
+	})
+}
+
+// AddFrom is Add for data that write writes when the file gets to it, so that a file can be larger than memory.
+func (w *Writer) AddFrom(name string, t tensor.Type, shape []int, write func(io.Writer) error) {
+	w.tensors = append(w.tensors, pending{name, t, shape, write})
+}
+
+// Copy adds a metadata entry as f has it. It returns a *fault.Malformed when f has none of that name, and the reader's error.
+func (w *Writer) Copy(f *File, key string) error {
+	v, ok := f.values[key]
+	if !ok {
+		return malformed(key, -1, "missing")
+	}
+	var members []byte
+	if v.Kind == Array {
+		members = make([]byte, v.end-v.start)
+		if err := readFull(f.r, members, v.start); err != nil {
+			return fmt.Errorf("read gguf array %s: %w", key, err)
+		}
+	}
+	w.keys++
+	w.str(key)
+	w.u32(uint32(v.Kind))
+	switch v.Kind {
+	case String:
+		w.str(v.text)
+	case Array:
+		w.u32(uint32(v.Elem))
+		w.u64(uint64(v.Len))
+		w.head = append(w.head, members...)
+	default:
+		w.head = append(w.head, binary.LittleEndian.AppendUint64(nil, v.bits)[:v.Kind.size()]...)
+	}
+	return nil
 }
 
 // Write writes the file. It returns an error when a value or tensor given before cannot be written, or when out fails.
@@ -110,8 +147,9 @@ func (w *Writer) Write(out io.Writer) error {
 	for _, t := range w.tensors {
 		id, ok := t.typ.GGML()
 		n, fits := tensor.Elements(t.shape)
-		if size, whole := t.typ.Size(n); !ok || !fits || !whole || size != int64(len(t.data)) || len(t.shape) > maxDims {
-			return fmt.Errorf("gguf tensor %s: %d bytes for shape %v of %s", t.name, len(t.data), t.shape, t.typ)
+		size, whole := t.typ.Size(n)
+		if !ok || !fits || !whole || len(t.shape) > maxDims {
+			return fmt.Errorf("gguf tensor %s: shape %v of %s", t.name, t.shape, t.typ)
 		}
 		b = binary.LittleEndian.AppendUint64(b, uint64(len(t.name)))
 		b = append(b, t.name...)
@@ -121,21 +159,39 @@ func (w *Writer) Write(out io.Writer) error {
 		}
 		b = binary.LittleEndian.AppendUint32(b, id)
 		b = binary.LittleEndian.AppendUint64(b, offset)
-		offset += (uint64(len(t.data)) + alignment - 1) / alignment * alignment
+		offset += (uint64(size) + alignment - 1) / alignment * alignment
 	}
 	var zero [alignment]byte
-	pad := func(n int) []byte { return zero[:(alignment-n%alignment)%alignment] }
-	b = append(b, pad(len(b))...)
+	pad := func(n int64) []byte { return zero[:(alignment-n%alignment)%alignment] }
+	b = append(b, pad(int64(len(b)))...)
 	if _, err := out.Write(b); err != nil {
 		return fmt.Errorf("write gguf head: %w", err)
 	}
 	for _, t := range w.tensors {
-		if _, err := out.Write(t.data); err != nil {
+		n, _ := tensor.Elements(t.shape)
+		size, _ := t.typ.Size(n)
+		counted := &counter{w: out}
+		if err := t.write(counted); err != nil {
 			return fmt.Errorf("write gguf tensor %s: %w", t.name, err)
 		}
-		if _, err := out.Write(pad(len(t.data))); err != nil {
+		if counted.n != size {
+			return fmt.Errorf("gguf tensor %s: %d bytes for shape %v of %s", t.name, counted.n, t.shape, t.typ)
+		}
+		if _, err := out.Write(pad(size)); err != nil {
 			return fmt.Errorf("write gguf tensor %s: %w", t.name, err)
 		}
 	}
 	return nil
+}
+
+// counter counts what is written through it.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
 }

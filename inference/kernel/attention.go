@@ -20,6 +20,9 @@ type Attention struct {
 	// Window is how many positions a query sees, itself included, or with Bidirectional those up to Window/2 away on either
 	// side; 0 means all. It may change between runs.
 	Window int
+	// Chunk, when not 0, takes the place of Window: a query sees the positions of its own chunk of so many, up to its own. It may
+	// change between runs.
+	Chunk int
 	// Cap bounds the scores by Cap*tanh(score/Cap); 0 leaves them.
 	Cap float32
 	// Slopes is what the scores of each head lose per position of distance (ALiBi); nil means nothing.
@@ -100,6 +103,8 @@ func (a *Attention) sees(position int) (from, to int) {
 		return 0, a.end
 	case a.Window > 0:
 		return max(0, position-a.Window+1), position + 1
+	case a.Chunk > 0:
+		return position / a.Chunk * a.Chunk, position + 1
 	}
 	return 0, position + 1
 }

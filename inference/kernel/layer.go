@@ -14,6 +14,17 @@ func RMSNorm(y, x, weight []float32, eps float32) {
 	}
 }
 
+// RMSNormHeads divides each head of x, of size elements, by its root mean square, as RMSNorm without weights does.
+func RMSNormHeads(x []float32, size int, eps float32) {
+	for ; len(x) >= size; x = x[size:] {
+		var sum float64
+		for _, v := range x[:size] {
+			sum += float64(v) * float64(v)
+		}
+		Scale(x[:size], float32(1/math.Sqrt(sum/float64(size)+float64(eps))))
+	}
+}
+
 // Add adds b to a, element by element.
 func Add(a, b []float32) {
 	b = b[:len(a)]

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/carat-hub/carat/inference/fault"
 )
@@ -72,6 +73,9 @@ func (t *Tokenizer) EncodePlain(text string, addSpecial bool) []int {
 }
 
 func (t *Tokenizer) encode(text string, addSpecial bool, raw, cooked *matcher) []int {
+	if !utf8.ValidString(text) {
+		text = string([]rune(text)) // as bytes of its own it would take its neighbours with it when it is decoded
+	}
 	var ids []int
 	if addSpecial {
 		ids = append(ids, t.prefix...)
@@ -141,20 +145,23 @@ func (t *Tokenizer) pairOf(twice bool) {
 }
 
 func (t *Tokenizer) encodeText(ids []int, s string, first bool) []int {
-	words := []string{s}
-	for _, split := range t.splitters {
+	for _, w := range cut(t.splitters, s, first) {
+		ids = t.model.encode(ids, w)
+	}
+	return ids
+}
+
+// cut returns the words that splitters make of a text, which is the first or not.
+func cut(splitters []splitter, text string, first bool) []string {
+	words := []string{text}
+	for _, split := range splitters {
 		var next []string
 		for i, w := range words {
 			next = split(next, w, first && i == 0)
 		}
 		words = next
 	}
-	for _, w := range words {
-		if w != "" {
-			ids = t.model.encode(ids, w)
-		}
-	}
-	return ids
+	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
 }
 
 // Decode returns the text of ids. Special tokens and ids out of range are left out; bytes that are not UTF-8 become U+FFFD.

@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"maps"
 	"math"
 	"strings"
 )
@@ -15,6 +16,8 @@ const (
 		"ffn_down_exps=@mlp.experts.%d.down_proj "
 	sharedNames = "ffn_gate_shexp=@mlp.shared_expert.gate_proj ffn_up_shexp=@mlp.shared_expert.up_proj " +
 		"ffn_down_shexp=@mlp.shared_expert.down_proj ffn_gate_inp_shexp=@mlp.shared_expert_gate "
+	mixtralNames = llamaNames + "ffn_gate_inp=@block_sparse_moe.gate ffn_gate_exps=@block_sparse_moe.experts.%d.w1 " +
+		"ffn_up_exps=@block_sparse_moe.experts.%d.w3 ffn_down_exps=@block_sparse_moe.experts.%d.w2 "
 	// Models with norms after both halves keep the name of Llama's second norm for the first of them.
 	postNames = "post_attention_norm=@post_attention_layernorm post_ffw_norm=@post_feedforward_layernorm "
 	gptNames  = "token_embd=transformer.wte position_embd=transformer.wpe output_norm=transformer.ln_f output=lm_head attn_norm=@ln_1 " +
@@ -51,7 +54,7 @@ var architectures = func() map[string]architecture {
 		"attn_k=@attn.k_proj attn_v=@attn.v_proj attn_output=@attn.out_proj ffn_up=@mlp.fc_in ffn_down=@mlp.fc_out", readPhi2)
 	gptj.ggufAdjacent, gptj.folderAdjacent = true, true
 	gpt2 := with(gpt, gptNames, readGPT2)
-	gpt2.transposed = true
+	gpt2.transposed, gpt2.prefix = true, "transformer."
 	starcoder := with(gpt, gptNames, readStarCoder)
 	starcoder2 := with(gpt, llamaNames+"ffn_up=@mlp.c_fc ffn_down=@mlp.c_proj", readMistral)
 	starcoder2.layers = layersName
@@ -59,10 +62,10 @@ var architectures = func() map[string]architecture {
 	neox.layers, neox.grouped, neox.rotated = "gpt_neox.layers.%d.", true, 0.25
 	falcon := with(gpt, "token_embd=transformer.word_embeddings output_norm=transformer.ln_f output=lm_head "+neo("self_attention")+
 		"attn_norm_2=@ln_attn", readFalcon)
-	falcon.grouped = true
+	falcon.grouped, falcon.prefix = true, "transformer."
 	bloom := with(gpt, "token_embd=transformer.word_embeddings token_embd_norm=transformer.word_embeddings_layernorm "+
 		"output_norm=transformer.ln_f output=lm_head "+neo("self_attention"), readBLOOM)
-	bloom.grouped = true
+	bloom.grouped, bloom.prefix = true, "transformer."
 	mpt := with(gpt, "token_embd=transformer.wte position_embd=transformer.wpe output_norm=transformer.norm_f attn_norm=@norm_1 "+
 		"attn_qkv=@attn.Wqkv attn_output=@attn.out_proj attn_q_norm=@attn.q_ln attn_k_norm=@attn.k_ln ffn_norm=@norm_2 "+
 		"ffn_up=@ffn.up_proj ffn_down=@ffn.down_proj", readMPT)
@@ -90,6 +93,22 @@ var architectures = func() map[string]architecture {
 	internlm2.grouped = true
 	arcee := with(llamaLike, llamaNames, readLlama)
 	arcee.activation = ReLUSquared
+	gptOSS := with(qwen, llamaNames+"post_attention_norm=@post_attention_layernorm attn_sinks=@self_attn.sinks "+
+		"ffn_gate_inp=@mlp.router ffn_gate_up_exps=@mlp.experts.gate_up_proj ffn_gate_up_exps.bias=@mlp.experts.gate_up_proj_bias "+
+		"ffn_down_exps=@mlp.experts.down_proj ffn_down_exps.bias=@mlp.experts.down_proj_bias", readGPTOSS)
+	gptOSS.expertsTransposed, gptOSS.expertsAlternate = true, true
+	graniteMoE := with(llamaLike, llamaNames+"ffn_gate_inp=@block_sparse_moe.router.layer "+
+		"ffn_gate_up_exps=@block_sparse_moe.input_linear ffn_down_exps=@block_sparse_moe.output_linear "+
+		"ffn_up_shexp=@shared_mlp.input_linear ffn_down_shexp=@shared_mlp.output_linear", readGranite)
+	graniteMoE.fusedShared = true
+	llama4 := with(llamaLike, llamaNames+"ffn_gate=@feed_forward.gate_proj ffn_up=@feed_forward.up_proj "+
+		"ffn_down=@feed_forward.down_proj ffn_gate_inp=@feed_forward.router ffn_gate_up_exps=@feed_forward.experts.gate_up_proj "+
+		"ffn_down_exps=@feed_forward.experts.down_proj ffn_gate_shexp=@feed_forward.shared_expert.gate_proj "+
+		"ffn_up_shexp=@feed_forward.shared_expert.up_proj ffn_down_shexp=@feed_forward.shared_expert.down_proj", readLlama4)
+	llama4.folderAdjacent, llama4.expertsTransposed = true, true
+	glm4MoE := with(qwen, llamaNames+expertNames+strings.ReplaceAll(sharedNames, "shared_expert.", "shared_experts.")+
+		"exp_probs_b.bias=@mlp.gate.e_score_correction_bias post_attention_norm=@post_attention_layernorm", readGLM4MoE)
+	glm4MoE.rotated = 0.5
 	deepseek := architecture{
 		names: llamaNames + expertNames + strings.ReplaceAll(sharedNames, "shared_expert.", "shared_experts.") +
 			"exp_probs_b.bias=@mlp.gate.e_score_correction_bias attn_q_a=@self_attn.q_a_proj attn_q_a_norm=@self_attn.q_a_layernorm " +
@@ -97,12 +116,13 @@ var architectures = func() map[string]architecture {
 			"attn_kv_b=@self_attn.kv_b_proj",
 		layers: layersName, ggufAdjacent: true, folderAdjacent: true, activation: SiLU, read: readDeepSeek,
 	}
-	return map[string]architecture{
+	phiMoE := with(qwen, mixtralNames, readPhiMoE)
+	phiMoE.layerNorm = true
+	all := map[string]architecture{
 		"llama": llama, "mistral": with(llama, llamaNames, readMistral),
-		"mixtral": with(llama, llamaNames+"ffn_gate_inp=@block_sparse_moe.gate ffn_gate_exps=@block_sparse_moe.experts.%d.w1 "+
-			"ffn_up_exps=@block_sparse_moe.experts.%d.w3 ffn_down_exps=@block_sparse_moe.experts.%d.w2", readMistral),
+		"mixtral": with(llama, mixtralNames, readMistral),
 		"smollm3": with(llamaLike, llamaNames, readSmolLM3), "granite": with(llamaLike, llamaNames, readGranite),
-		"granitemoe": with(llamaLike, "", readGranite), "minicpm": with(llamaLike, llamaNames, readMiniCPM),
+		"granitemoe": graniteMoE, "granitemoeshared": graniteMoE, "minicpm": with(llamaLike, llamaNames, readMiniCPM),
 		"internlm2": internlm2, "arcee": arcee,
 		"qwen2": qwen, "qwen2moe": qwenMoE, "qwen2_moe": qwenMoE, "qwen3": qwen3,
 		"qwen3moe": qwen3MoE, "qwen3_moe": qwen3MoE, "olmoe": with(qwen, llamaNames+expertNames, readOLMoE),
@@ -113,9 +133,12 @@ var architectures = func() map[string]architecture {
 		"gptneox": neox, "gpt_neox": neox, "falcon": falcon, "mpt": mpt, "bloom": bloom,
 		"stablelm": stablelm, "olmo2": olmo2, "olmo3": olmo2, "command-r": cohere, "cohere": cohere,
 		"cohere2": cohere2, "glm4": glm4, "nemotron": nemotron,
-		"gpt-oss":   {activation: SiLU, read: readGPTOSS},
+		"gpt-oss": gptOSS, "gpt_oss": gptOSS, "llama4": llama4, "llama4_text": llama4, "glm4moe": glm4MoE, "glm4_moe": glm4MoE,
+		"baichuan": with(llamaLike, llamaNames+"attn_qkv=@self_attn.W_pack", readBaichuan), "phimoe": phiMoE,
 		"deepseek2": deepseek, "deepseek_v2": deepseek, "deepseek_v3": deepseek,
 	}
+	maps.Copy(all, encoders())
+	return all
 }()
 
 func with(a architecture, names string, read func(r *reader) *Model) architecture {

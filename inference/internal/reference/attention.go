@@ -16,6 +16,11 @@ func Window(size int) Mask {
 	return func(query, key int) bool { return Causal(query, key) && (size == 0 || query-key < size) }
 }
 
+// Chunked lets a query see the positions up to its own of its chunk of size positions (Meta 2025, Llama 4's published code).
+func Chunked(size int) Mask {
+	return func(query, key int) bool { return Causal(query, key) && query/size == key/size }
+}
+
 // Around lets a query see the keys at most distance away on either side (Beltagy et al. 2020, Longformer, section 3.1).
 func Around(distance int) Mask {
 	return func(query, key int) bool { return max(query-key, key-query) <= distance }
@@ -94,6 +99,10 @@ type Attention struct {
 	Slopes             []float64                          // ALiBi's, of each head; nil: none
 	Sinks              []float64                          // of each head; nil: none
 	Bias               func(head, query, key int) float64 // nil: none
+	// RotatedNorm is applied to each head's rotated query and key; nil: none.
+	RotatedNorm Norm
+	// QueryScale multiplies the queries of a position; nil: one.
+	QueryScale func(position int) float64
 }
 
 // Apply returns the output for a sequence.
@@ -101,6 +110,13 @@ func (a Attention) Apply(x [][]float64) [][]float64 {
 	queries := a.heads(x, a.Query, a.QueryNorm, a.Rope, a.Heads)
 	keys := a.heads(x, a.Key, a.KeyNorm, a.Rope, a.KVHeads)
 	values := a.heads(x, a.Value, nil, nil, a.KVHeads)
+	for _, head := range queries {
+		for i := range head {
+			if a.QueryScale != nil {
+				head[i] = Scale(head[i], a.QueryScale(i))
+			}
+		}
+	}
 	joined := make([][]float64, len(x))
 	for h, q := range queries {
 		s := Scores{Scale: a.Scale, Cap: a.Cap, Mask: a.Mask}
@@ -140,6 +156,9 @@ func (a Attention) heads(x [][]float64, w Linear, norm Norm, rope *Rope, heads i
 			head := y[h*size : (h+1)*size]
 			if rope != nil {
 				head = rope.Rotate(head, i)
+				if a.RotatedNorm != nil {
+					head = a.RotatedNorm(head)
+				}
 			}
 			out[h] = append(out[h], head)
 		}

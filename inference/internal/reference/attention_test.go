@@ -100,7 +100,8 @@ func TestMasks(t *testing.T) {
 		want string // of query 2 of 5
 	}{
 		"causal": {Causal, "11100"}, "bidirectional": {Bidirectional, "11111"}, "window of 2": {Window(2), "01100"},
-		"window of all": {Window(0), "11100"}, "around": {Around(1), "01110"},
+		"window of all": {Window(0), "11100"}, "around": {Around(1), "01110"}, "chunks of 2": {Chunked(2), "00100"},
+		"chunks of 3": {Chunked(3), "11100"},
 	} {
 		got := ""
 		for key := range 5 {
@@ -168,6 +169,17 @@ func TestHeads(t *testing.T) {
 	for i, got := range copies.Apply(x) {
 		same(t, "copies of shared heads", got, want[i])
 	}
+	sharp, fixed := a, a
+	sharp.QueryScale = func(position int) float64 { return float64(position) / 0.5 }
+	sharp.Slopes, sharp.Sinks = nil, nil
+	fixed.Slopes, fixed.Sinks, fixed.Scale = nil, nil, 6
+	same(t, "a position that is its own scale", sharp.Apply(x)[6], fixed.Apply(x)[6])
+	// A norm after the rotation that gives all keys one direction leaves the mean of the values.
+	mean := a
+	mean.Slopes, mean.Sinks, mean.RotatedNorm = nil, nil, func(x []float64) []float64 { return ones(len(x)) }
+	flat := mean
+	flat.Scale = 0
+	same(t, "norms of rotated keys", mean.Apply(x)[6], flat.Apply(x)[6])
 	clamped := a
 	clamped.Clamp = 1e9
 	for i, got := range clamped.Apply(x) {
@@ -229,5 +241,19 @@ func TestLatentIsAttention(t *testing.T) {
 	want = l.Apply(x)
 	for i, got := range two.Apply(x) {
 		same(t, "compressed queries", got, want[i])
+	}
+}
+
+// TestRelativeBucket has the bounds that follow from the formula: 8 distances alone, then ranges that begin at 8 times powers of
+// the eighth root of 16.
+func TestRelativeBucket(t *testing.T) {
+	t.Parallel()
+	for distance, want := range map[int]int{
+		0: 0, -1: 1, 1: 17, -7: 7, 7: 23, -8: 8, -11: 8, -12: 9, 15: 25, 16: 26, -16: 10, -22: 10, -23: 11, -32: 12, -64: 14, -90: 14,
+		-91: 15, -1000: 15, 1000: 31,
+	} {
+		if got := RelativeBucket(distance, 32, 128); got != want {
+			t.Errorf("distance %d is in bucket %d, want %d", distance, got, want)
+		}
 	}
 }

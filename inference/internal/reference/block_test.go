@@ -172,6 +172,11 @@ func TestRouter(t *testing.T) {
 		c.router.Gate = identity(4)
 		same(t, c.name, c.router.Weights(c.x), c.want)
 	}
+	// With a jitter of 0.1 what lies at most a fifth below the best takes part: 0.9 of 1, then 0.5 only of 0.5 and 0.9.
+	mixed := SparseMixer([]float64{0.5, 1, 0.9, -3}, 2, 0.1)
+	same(t, "SparseMixer", mixed, []float64{0, 1 / (1 + math.Exp(-0.1)), 1, 0})
+	same(t, "SparseMixer of all", SparseMixer(four, 4, 1e9), []float64{1, 2. / 3, 3. / 6, 4. / 10})
+
 	// Every expert doubles, the shared one triples.
 	by := func(f float64) Feed {
 		down := identity(4)
@@ -186,6 +191,15 @@ func TestRouter(t *testing.T) {
 	shared := by(3)
 	m.Shared = &shared
 	same(t, "with a shared expert", m.Apply(x), Scale(x, 5))
+	square := m
+	square.Shared, square.Router = nil, Router{Gate: identity(4), Top: 1, Scale: 0.5, Normalise: true}
+	for i := range square.Experts {
+		square.Experts[i].Ungated = ReLUSquared
+	}
+	same(t, "an output weighed", square.Apply(x), []float64{1, 0, 9, 0.25})
+	square.WeighInput = true
+	same(t, "an input weighed", square.Apply(x), []float64{0.5, 0, 4.5, 0.125})
+	m.Experts = []Feed{by(2), by(2), by(2), by(2)}
 	m.SharedGate = Linear{Weight: [][]float64{{0, 0, 0, 0}}}
 	same(t, "weighed by one half", m.Apply(x), Scale(x, 3.5))
 }
@@ -213,7 +227,7 @@ func TestSteps(t *testing.T) {
 		t.Error("a step changed what it read")
 	}
 	m := Model{
-		Embed: func(ids []int) [][]float64 { return [][]float64{{float64(ids[0])}} }, Steps: []Step{{Branches: []Branch{{Half: double}}, Scale: 1}},
+		Embed: func(ids, _ []int) [][]float64 { return [][]float64{{float64(ids[0])}} }, Steps: []Step{{Branches: []Branch{{Half: double}}, Scale: 1}},
 		Norm: addOne, Output: Linear{Weight: [][]float64{{1}, {-1}}}, LogitScale: 0.1, LogitCap: 2,
 	}
 	same(t, "logits", m.Logits([]int{3})[0], []float64{2 * math.Tanh(0.5), -2 * math.Tanh(0.5)})

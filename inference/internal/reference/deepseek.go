@@ -46,7 +46,7 @@ func (r *reader) latent(l int) Latent {
 		plain = r.integer("", "qk_nope_head_dim", 0)
 	}
 	a := Latent{
-		Heads: r.heads, Down: r.linear("attn_kv_a_mqa", l), Norm: r.norm("attn_kv_a_norm", l), Output: r.linear("attn_output", l),
+		Heads: r.headCount, Down: r.linear("attn_kv_a_mqa", l), Norm: r.norm("attn_kv_a_norm", l), Output: r.linear("attn_output", l),
 		Rope: *rope, Rotated: rotated, Mask: Causal,
 	}
 	if r.has("attn_q_a", l) {
@@ -56,10 +56,10 @@ func (r *reader) latent(l int) Latent {
 	}
 	keys, apart := r.tensor("attn_k_b", ".weight", l)
 	values, _ := r.tensor("attn_v_b", ".weight", l)
-	for h := range r.heads {
+	for h := range r.headCount {
 		if apart {
-			a.Key = append(a.Key, Linear{Weight: keys.Rows(h, r.heads)}.Transposed())
-			a.Value = append(a.Value, Linear{Weight: values.Rows(h, r.heads)})
+			a.Key = append(a.Key, Linear{Weight: keys.Rows(h, r.headCount)}.Transposed())
+			a.Value = append(a.Value, Linear{Weight: values.Rows(h, r.headCount)})
 			continue
 		}
 		both, first := r.linear("attn_kv_b", l), h*(plain+value)

@@ -1,6 +1,9 @@
 package reference
 
-import "sort"
+import (
+	"math"
+	"sort"
+)
 
 // Router chooses a token's experts and their weights.
 type Router struct {
@@ -16,6 +19,8 @@ type Router struct {
 	// routing). A group's rank is its best score, or with RankTwo the sum of its two best (DeepSeek-V3, section 2.1.2).
 	Groups, TopGroups int
 	RankTwo           bool
+	// Jitter, when not 0, weighs by SparseMixer.
+	Jitter float64
 	// Normalise divides the weights by their sum (Jiang et al. 2024, Mixtral of Experts, section 2.1, where the softmax is over
 	// the chosen logits only, which is the same). Scale multiplies them then.
 	Normalise bool
@@ -25,6 +30,9 @@ type Router struct {
 // Weights returns the weight of every expert for one token, 0 for those that are not used.
 func (r Router) Weights(x []float64) []float64 {
 	logits := r.Gate.Apply(x)
+	if r.Jitter != 0 {
+		return SparseMixer(logits, r.Top, r.Jitter)
+	}
 	scores := Softmax(logits)
 	if r.Sigmoid {
 		scores = Map(logits, Sigmoid)
@@ -51,6 +59,29 @@ func (r Router) Weights(x []float64) []float64 {
 		weights = Scale(weights, 1/sum)
 	}
 	return Scale(weights, r.Scale)
+}
+
+// SparseMixer returns the weights that Phi-3.5-MoE gives its experts (Liu et al. 2023, Sparse Backpropagation for MoE Training;
+// 2024, GRIN, section 2, and the published code without training): each choice's weight is its share of the softmax over the
+// logits that are at most 2*jitter below it, in parts of the larger size, among those not chosen before.
+func SparseMixer(logits []float64, top int, jitter float64) []float64 {
+	weights, left := make([]float64, len(logits)), append([]float64(nil), logits...)
+	for range top {
+		chosen := 0
+		for i, v := range left {
+			if v > left[chosen] {
+				chosen = i
+			}
+		}
+		near := make([]float64, len(left))
+		for i, v := range left {
+			if near[i] = v; (left[chosen]-logits[i])/math.Max(math.Abs(logits[i]), left[chosen]) > 2*jitter {
+				near[i] = math.Inf(-1)
+			}
+		}
+		weights[chosen], left[chosen] = Softmax(near)[chosen], math.Inf(-1)
+	}
+	return weights
 }
 
 // grouped returns the experts of the best groups.
@@ -91,13 +122,19 @@ type Mixture struct {
 	Shared  *Feed
 	// SharedGate, when it has weights, is the logit whose sigmoid weighs the shared expert (Qwen1.5-MoE's code).
 	SharedGate Linear
+	// WeighInput multiplies what goes into an expert by its weight, and not what comes out (Meta 2025, Llama 4's published code).
+	WeighInput bool
 }
 
 // Apply returns the layer's output for one position.
 func (m Mixture) Apply(x []float64) []float64 {
 	y := make([]float64, len(x))
 	for i, w := range m.Router.Weights(x) {
-		if w != 0 {
+		switch {
+		case w == 0:
+		case m.WeighInput:
+			y = Add(y, m.Experts[i].Apply(Scale(x, w)))
+		default:
 			y = Add(y, Scale(m.Experts[i].Apply(x), w))
 		}
 	}

@@ -13,7 +13,7 @@ func readGPT2(r *reader) *Model {
 // or with as many as there are of queries, which folders then store head by head.
 func readStarCoder(r *reader) *Model {
 	if !r.GGUF {
-		if r.kvHeads, r.grouped = r.heads, true; r.truth("", "multi_query", true) {
+		if r.kvHeads, r.grouped = r.headCount, true; r.truth("", "multi_query", true) {
 			r.kvHeads = 1
 		}
 	}
@@ -42,14 +42,13 @@ func readNeoX(r *reader) *Model {
 // readFalcon reads Falcon (Almazrouei et al. 2023, section 4.3): a parallel block, in the larger models with two norms.
 func readFalcon(r *reader) *Model {
 	if !r.GGUF {
-		r.names["attn_norm"] = "transformer.h.%d.input_layernorm"
 		switch {
 		case r.truth("", "new_decoder_architecture", false):
-			r.names["attn_norm"] = "transformer.h.%d.ln_mlp"
+			r.names["attn_norm"] = r.present(r.layers + "ln_mlp")
 		case r.truth("", "multi_query", true):
 			r.kvHeads = 1
 		default:
-			r.kvHeads = r.heads
+			r.kvHeads = r.headCount
 		}
 	}
 	return r.model(func(l int) []Step {
@@ -66,7 +65,7 @@ func readFalcon(r *reader) *Model {
 func readBLOOM(r *reader) *Model {
 	return r.model(func(l int) []Step {
 		a := r.attention(l)
-		a.Rope, a.Slopes = nil, AlibiSlopes(r.heads, 8)
+		a.Rope, a.Slopes = nil, AlibiSlopes(r.headCount, 8)
 		return r.sequential(l, a.Apply, r.feed(l))
 	})
 }
@@ -78,7 +77,7 @@ func readMPT(r *reader) *Model {
 		if r.truth("", "attn_config.alibi", false) {
 			bias = r.number("", "attn_config.alibi_bias_max", 8)
 		}
-		r.kvHeads = r.integer("", "attn_config.kv_n_heads", r.heads)
+		r.kvHeads = r.integer("", "attn_config.kv_n_heads", r.headCount)
 		if r.text("", "attn_config.attn_type", "") == "multiquery_attention" {
 			r.kvHeads = 1
 		}
@@ -87,7 +86,7 @@ func readMPT(r *reader) *Model {
 	return r.model(func(l int) []Step {
 		a := r.attention(l)
 		if a.Rope = nil; bias > 0 {
-			a.Slopes = AlibiSlopes(r.heads, bias)
+			a.Slopes = AlibiSlopes(r.headCount, bias)
 		}
 		a.Clamp = r.number("attention.clamp_kqv", "attn_config.clip_qkv", 0)
 		a.QueryNorm, a.KeyNorm = r.norm("attn_q_norm", l), r.norm("attn_k_norm", l)
@@ -108,7 +107,7 @@ func readStableLM(r *reader) *Model {
 				}
 				return EachHead(r.headDim, norms...)
 			}
-			a.QueryNorm, a.KeyNorm = of("head_q_norm", r.heads), of("head_k_norm", r.kvHeads)
+			a.QueryNorm, a.KeyNorm = of("head_q_norm", r.headCount), of("head_k_norm", r.kvHeads)
 		}
 		norm, feedNorm := r.norm("attn_norm", l), r.norm("ffn_norm", l)
 		if feedNorm == nil {

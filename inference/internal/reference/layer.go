@@ -11,7 +11,7 @@ func (r *reader) model(layer func(l int) []Step) *Model {
 	}
 	norm, scale := r.norm("token_embd_norm"), r.embeddingScale
 	m := &Model{
-		Embed: func(ids []int) [][]float64 {
+		Embed: func(ids, _ []int) [][]float64 {
 			states := make([][]float64, len(ids))
 			for i, id := range ids {
 				states[i] = Scale(embedding[id], scale)
@@ -51,7 +51,7 @@ func (r *reader) parallel(attentionNorm Norm, attention Half, feedNorm Norm, fee
 // function.
 func (r *reader) attention(l int) Attention {
 	a := Attention{
-		Heads: r.heads, KVHeads: r.kvHeads, Output: r.linear("attn_output", l), Rope: r.rope(), Mask: Causal,
+		Heads: r.headCount, KVHeads: r.kvHeads, Output: r.linear("attn_output", l), Rope: r.rope(), Mask: Causal,
 		Scale: 1 / math.Sqrt(float64(r.headDim)),
 	}
 	if r.has("attn_qkv", l) {
@@ -64,11 +64,11 @@ func (r *reader) attention(l int) Attention {
 
 // split cuts a matrix of queries, keys and values.
 func (r *reader) split(l Linear) (query, key, value Linear) {
-	q, kv, d := r.heads*r.headDim, r.kvHeads*r.headDim, r.headDim
+	q, kv, d := r.headCount*r.headDim, r.kvHeads*r.headDim, r.headDim
 	if r.GGUF || !r.grouped {
 		return l.Cut(0, q), l.Cut(q, q+kv), l.Cut(q+kv, q+2*kv)
 	}
-	share := r.heads / r.kvHeads
+	share := r.headCount / r.kvHeads
 	var orders [3][]int
 	for row := range q + 2*kv {
 		part := max(row/d%(share+2)-share+1, 0)
@@ -125,15 +125,20 @@ func (r *reader) router(l int) Router {
 func (r *reader) mixture(l int, router Router) Mixture {
 	m := Mixture{Router: router}
 	for e := range len(router.Gate.Weight) {
-		if r.GGUF {
+		switch {
+		case r.GGUF:
 			m.Experts = append(m.Experts, r.stacked(l, e, len(router.Gate.Weight)))
-		} else {
+		case r.has("ffn_gate_up_exps", l):
+			m.Experts = append(m.Experts, r.joined(l, e, len(router.Gate.Weight)))
+		default:
 			m.Experts = append(m.Experts, r.dense("_exps", l, e))
 		}
 	}
 	if r.has("ffn_up_shexp", l) {
+		fused := r.fusedGate
+		r.fusedGate = r.fusedShared && !r.GGUF
 		shared := r.dense("_shexp", l)
-		m.Shared = &shared
+		r.fusedGate, m.Shared = fused, &shared
 	}
 	if r.has("ffn_gate_inp_shexp", l) {
 		m.SharedGate = r.linear("ffn_gate_inp_shexp", l)
@@ -164,4 +169,39 @@ func (r *reader) stacked(l, e, count int) Feed {
 	}
 	f.Gate, f.Up = part("ffn_gate_exps"), part("ffn_up_exps")
 	return f
+}
+
+// joined returns one of count experts of a folder that has two tensors for all of a layer, one of them of gates and other halves.
+func (r *reader) joined(l, e, count int) Feed {
+	part := func(role string) Linear {
+		t, _ := r.tensor(role, ".weight", l)
+		w := Linear{Weight: t.Rows(e, count)}
+		if r.expertsTransposed {
+			w = w.Transposed()
+		}
+		if bias := r.vector(role+".bias", l); bias != nil {
+			n := len(bias) / count
+			w.Bias = bias[e*n : (e+1)*n]
+		}
+		return w
+	}
+	both, f := part("ffn_gate_up_exps"), Feed{Down: part("ffn_down_exps"), Gated: GLU(r.activationOf())}
+	n := len(both.Weight) / 2
+	f.Gate, f.Up = both.Cut(0, n), both.Cut(n, 2*n)
+	if r.expertsAlternate {
+		var gates, ups []int
+		for i := range n {
+			gates, ups = append(gates, 2*i), append(ups, 2*i+1)
+		}
+		f.Gate, f.Up = both.Pick(gates), both.Pick(ups)
+	}
+	return f
+}
+
+// sandwich returns a sequential layer the norm of whose feed-forward half goes by the name of one after attention.
+func (r *reader) sandwich(l int, attention, feed Half) []Step {
+	return []Step{
+		{Branches: []Branch{{Before: r.norm("attn_norm", l), Half: attention}}, Scale: 1},
+		{Branches: []Branch{{Before: r.norm("post_attention_norm", l), Half: feed}}, Scale: 1},
+	}
 }

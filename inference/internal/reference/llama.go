@@ -80,6 +80,12 @@ func (r *reader) qwenAttention(l int) Attention {
 // readQwenMoE reads Qwen2-MoE (section 2.2.2 of the same) and Qwen3-MoE.
 func readQwenMoE(r *reader) *Model {
 	return r.model(func(l int) []Step {
+		if !r.has("ffn_gate_inp", l) { // mlp_only_layers and decoder_sparse_step say it too
+			return r.sequential(l, r.qwenAttention(l).Apply, r.feed(l))
+		}
+		if !r.has("ffn_gate_inp", l) { // as mlp_only_layers and decoder_sparse_step say
+			return r.sequential(l, r.qwenAttention(l).Apply, r.feed(l))
+		}
 		router := r.router(l)
 		router.Normalise = r.truth("", "norm_topk_prob", r.name == "qwen3moe")
 		return r.sequential(l, r.qwenAttention(l).Apply, Each(r.mixture(l, router).Apply))
@@ -174,26 +180,5 @@ func readCohere2(r *reader) *Model {
 		}
 		norm := r.norm("attn_norm", l)
 		return r.parallel(norm, a.Apply, norm, r.feed(l))
-	})
-}
-
-// readGPTOSS reads gpt-oss (OpenAI 2025, model card, section 2).
-func readGPTOSS(r *reader) *Model {
-	return r.model(func(l int) []Step {
-		a := r.attention(l)
-		a.Sinks = r.vector("attn_sinks", l)
-		if r.windowed(l, 2) {
-			a.Mask = Window(r.window())
-		}
-		router := r.router(l)
-		router.Normalise = true
-		m := r.mixture(l, router)
-		for i := range m.Experts {
-			m.Experts[i].Gated = ClampedSwiGLU
-		}
-		return []Step{
-			{Branches: []Branch{{Before: r.norm("attn_norm", l), Half: a.Apply}}, Scale: 1},
-			{Branches: []Branch{{Before: r.norm("post_attention_norm", l), Half: Each(m.Apply)}}, Scale: 1},
-		}
 	})
 }

@@ -54,32 +54,43 @@ func normed(n Norm, states [][]float64) [][]float64 {
 
 // Model is a Transformer as a function of whole sequences: nothing is kept between calls.
 type Model struct {
-	// Embed returns the first states of a sequence.
-	Embed func(ids []int) [][]float64
+	// Embed returns the first states of a sequence. types are the tokens' kinds where a model has them; nil means that all are 0.
+	Embed func(ids, types []int) [][]float64
 	Steps []Step
 	// Norm follows the last step; nil: none.
 	Norm Norm
+	// Pool makes one state of those of a sequence, for models that say one thing of all of it; nil: every position has logits.
+	Pool func(states [][]float64) []float64
+	// Transform maps a state before Output, in models with a head of two layers; nil: none.
+	Transform func(x []float64) []float64
 	// Output makes logits of a state. LogitScale multiplies them, LogitCap then bounds them when it is not 0.
 	Output               Linear
 	LogitScale, LogitCap float64
 }
 
 // States returns the last states of a sequence.
-func (m *Model) States(ids []int) [][]float64 {
-	states := m.Embed(ids)
+func (m *Model) States(ids, types []int) [][]float64 {
+	states := m.Embed(ids, types)
 	for _, s := range m.Steps {
 		states = s.Apply(states)
 	}
 	return normed(m.Norm, states)
 }
 
-// Logits returns the logits at each position of a sequence.
+// Logits returns the logits at each position of a sequence, or those of the pooled state.
 func (m *Model) Logits(ids []int) [][]float64 {
+	states := m.States(ids, nil)
+	if m.Pool != nil {
+		states = [][]float64{m.Pool(states)}
+	}
 	return Each(func(x []float64) []float64 {
+		if m.Transform != nil {
+			x = m.Transform(x)
+		}
 		logits := Scale(m.Output.Apply(x), m.LogitScale)
 		if m.LogitCap != 0 {
 			logits = Map(logits, func(v float64) float64 { return SoftCap(v, m.LogitCap) })
 		}
 		return logits
-	})(m.States(ids))
+	})(states)
 }

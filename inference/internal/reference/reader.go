@@ -37,14 +37,14 @@ func Read(f Files, length int) (m *Model, err error) {
 	r.names = map[string]string{}
 	for _, pair := range strings.Fields(a.names) {
 		role, name, _ := strings.Cut(pair, "=")
-		r.names[role] = strings.ReplaceAll(name, "@", a.layers)
+		r.names[role] = r.present(strings.ReplaceAll(name, "@", a.layers))
 	}
 	r.sizes()
 	m = a.read(r)
 	r.tensor("cls.output", ".weight") // of rerankers, no part of the logits
 	var unused []string
 	for name := range f.Tensors {
-		if !r.used[name] {
+		if !r.used[name] && !r.predicts(name) {
 			unused = append(unused, name)
 		}
 	}
@@ -59,9 +59,13 @@ type architecture struct {
 	// names are the folder's names of the tensors, as pairs ROLE=NAME; roles are the names that GGUF files use. In a name @ stands
 	// for layers, which has the number of the layer in place of %d, and a further %d for the number of an expert.
 	names, layers string
+	// prefix begins all names, unless no tensor's name begins with it.
+	prefix string
 	// ggufAdjacent and folderAdjacent say how elements are paired by the rotary embedding in the two kinds of files: the
 	// converters to GGUF reorder the rows of some architectures.
 	ggufAdjacent, folderAdjacent bool
+	// epsilon is that of norms where the configuration does not say it; 0 means what decoders have.
+	epsilon float64
 	// layerNorm says that norms are LayerNorm, not RMSNorm. plusOne says that folders store their gains less one.
 	layerNorm, plusOne bool
 	// activation is that of GGUF files, and of folders whose configuration names none.
@@ -72,6 +76,11 @@ type architecture struct {
 	// a key, the key, the value. transposed says that folders store matrices with one row for each input. fusedGate says that
 	// the rows of ffn_up are those of the gate and then those of the other half.
 	grouped, transposed, fusedGate bool
+	// fusedShared says of the shared expert in folders what fusedGate says of others. expertsTransposed and expertsAlternate say
+	// that folders' joined matrices of experts have one row for each input, and the rows of gate and other half in turn.
+	fusedShared, expertsTransposed, expertsAlternate bool
+	// heads are what can follow an encoder, by the ends of the names of classes.
+	heads map[string]headNames
 	// feedFactors and expertFactors say that the .scale tensors of feed-forward matrices and of experts in GGUF files count.
 	feedFactors, expertFactors bool
 	read                       func(r *reader) *Model
@@ -86,8 +95,9 @@ type reader struct {
 	used   map[string]bool
 	length int
 
-	layerCount, hidden, heads, kvHeads, headDim, context int
-	eps                                                  float64
+	layerCount, hidden, headCount, kvHeads, headDim, context int
+	predicting                                               int // layers that follow and predict further tokens
+	eps                                                      float64
 	// What the model multiplies and bounds; the functions of architectures change it before they call model.
 	embeddingScale, residualScale, logitScale, logitCap float64
 }
@@ -95,6 +105,30 @@ type reader struct {
 type failure struct{ error }
 
 func (r *reader) fail(format string, args ...any) { panic(failure{fmt.Errorf(format, args...)}) }
+
+// present returns a name without the prefix where no tensor has it.
+func (r *reader) present(name string) string {
+	for stored := range r.Tensors {
+		if r.prefix == "" || strings.HasPrefix(stored, r.prefix) {
+			return name
+		}
+	}
+	return strings.TrimPrefix(name, r.prefix)
+}
+
+// predicts says whether a tensor belongs to the layers that predict further tokens, which have no part in the next one.
+func (r *reader) predicts(name string) bool {
+	for l := range r.predicting {
+		prefix := "blk.%d."
+		if !r.GGUF {
+			prefix = r.layers
+		}
+		if strings.HasPrefix(name, fmt.Sprintf(prefix, r.layerCount+l)) {
+			return true
+		}
+	}
+	return false
+}
 
 // value returns what the configuration says: in GGUF files at the key gguf, below the architecture's name; in folders at the first
 // of the keys in folder, which are divided by bars, that is there. A dot leads into an object.
@@ -170,18 +204,26 @@ func (r *reader) list(gguf, folder string) []any {
 // sizes reads what all decoders have.
 func (r *reader) sizes() {
 	r.layerCount = r.integer("block_count", "num_hidden_layers|n_layer|n_layers", 0)
-	r.hidden = r.integer("embedding_length", "hidden_size|n_embd|d_model", 0)
-	r.heads = r.integer("attention.head_count", "num_attention_heads|n_head|n_heads", 0)
-	r.kvHeads = r.integer("attention.head_count_kv", "num_key_value_heads|num_kv_heads", r.heads)
+	if r.predicting = r.integer("nextn_predict_layers", "num_nextn_predict_layers", 0); r.GGUF {
+		r.layerCount -= r.predicting
+	}
+	r.hidden = r.integer("embedding_length", "hidden_size|n_embd|d_model|dim", 0)
+	r.headCount = r.integer("attention.head_count", "num_attention_heads|n_head|n_heads", 0)
+	r.kvHeads = r.integer("attention.head_count_kv", "num_key_value_heads|num_kv_heads", r.headCount)
 	r.context = r.integer("context_length", "max_position_embeddings|n_positions|max_seq_len", 0)
-	if r.layerCount == 0 || r.hidden == 0 || r.heads == 0 {
+	if r.layerCount == 0 || r.hidden == 0 || r.headCount == 0 {
 		r.fail("sizes are missing")
 	}
-	r.headDim = r.integer("attention.key_length", "head_dim", r.hidden/r.heads)
+	r.headDim = r.integer("attention.key_length", "head_dim", r.hidden/r.headCount)
 	const folder = "rms_norm_eps|layer_norm_eps|layer_norm_epsilon|norm_epsilon|norm_eps"
-	if r.eps = r.number("attention.layer_norm_rms_epsilon", folder, 1e-6); r.layerNorm {
-		r.eps = r.number("attention.layer_norm_epsilon", folder, 1e-5)
+	key, def := "attention.layer_norm_rms_epsilon", 1e-6
+	if r.layerNorm && r.name != "phimoe" {
+		key, def = "attention.layer_norm_epsilon", 1e-5
 	}
+	if r.epsilon != 0 {
+		def = r.epsilon
+	}
+	r.eps = r.number(key, folder, def)
 }
 
 // stored returns the name of a role's tensor.
@@ -275,7 +317,7 @@ func (r *reader) activationOf() func(float64) float64 {
 	}
 	f, ok := map[string]func(float64) float64{
 		"silu": SiLU, "gelu": GELU, "gelu_new": GELUTanh, "gelu_fast": GELUTanh, "gelu_pytorch_tanh": GELUTanh, "relu": ReLU,
-		"relu2": ReLUSquared, "quick_gelu": GELUQuick,
+		"relu2": ReLUSquared, "quick_gelu": GELUQuick, "swiglu": SiLU,
 	}[name]
 	if !ok {
 		r.fail("unknown activation %q", name)

@@ -1,6 +1,9 @@
 package reference
 
-import "math"
+import (
+	"math"
+	"strings"
+)
 
 // rope returns the rotary embedding of layers that see everything.
 func (r *reader) rope() *Rope { return r.ropeOf(r.base(), true) }
@@ -114,7 +117,11 @@ func (r *reader) scaleFolder(rope *Rope, base float64, dim int) {
 			r.fail("%d factors for %d pairs", len(f), len(rope.Angles))
 		}
 		rope.Angles = Divided(rope.Angles, f)
-		rope.Magnitude = r.scaling("attention_factor", LongMagnitude(context/original, original))
+		magnitude := LongMagnitude(context/original, original)
+		if key := strings.Replace(factors, "factor", "mscale", 1); r.scaling(key, 0) != 0 { // of Phi-3.5-MoE
+			magnitude = r.scaling(key, 0)
+		}
+		rope.Magnitude = r.scaling("attention_factor", magnitude)
 	default:
 		r.fail("unknown scaling %q", kind)
 	}
