@@ -13,12 +13,9 @@ type lowRank struct{ down, up *kernel.Matrix }
 // lowRanks is the memory of adapters.
 type lowRanks struct{ low, added []float32 }
 
-// mul sets y, {n, w.Rows}, to the products of w and the n vectors in x, with biases and what adapters add.
-func (s *Session) mul(w linear, x []float32, n int, y []float32) error {
-	if err := s.product.Mul(w.Matrix, w.bias, x, n, y); err != nil {
-		return err
-	}
-	for _, a := range w.adapters {
+// addAdapters adds to y what adapters make of the n vectors in x.
+func (s *Session) addAdapters(adapters []lowRank, x []float32, n int, y []float32) error {
+	for _, a := range adapters {
 		low := s.adapted.rows(&s.adapted.low, n*a.down.Rows)
 		if err := s.product.Mul(a.down, nil, x, n, low); err != nil {
 			return err

@@ -28,6 +28,7 @@ type Session struct {
 
 	pool      *kernel.Pool
 	product   *kernel.Product
+	terms     []kernel.Term // of one call of mulAll
 	activator *kernel.Activator
 	attention *kernel.Attention
 	rope      kernel.Rope
