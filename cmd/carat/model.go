@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -80,9 +81,18 @@ func (e *env) openModel(ctx context.Context, f *modelFlags, arg string) (*infere
 	}
 	m, err := inference.Load(ctx, path, inference.OpenOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", arg, err)
+		return nil, fmt.Errorf("open %s: %w", arg, nameOne(err))
 	}
 	return m, nil
+}
+
+// nameOne adds what a user can do about a folder of several models.
+func nameOne(err error) error {
+	var unsupported *inference.UnsupportedError
+	if errors.As(err, &unsupported) && strings.Contains(unsupported.Reason, "by its name") {
+		return fmt.Errorf("%w (--file names one)", err)
+	}
+	return err
 }
 
 // closeModel adds a failure to close to the error of what was done with m.
