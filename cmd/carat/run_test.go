@@ -94,7 +94,7 @@ func TestRunSamples(t *testing.T) {
 		t.Error("without a seed, twice the same")
 	}
 	_, msg := sh.run(0, "", "run", exampleModel, "Why?", "-n", "3", "--verbose")
-	for _, want := range []string{"load ", "prompt ", "answer   3 tokens, ", "ended by "} {
+	for _, want := range []string{"load ", "memory   5.8 MB of weights, ", "prompt ", "answer   3 tokens, ", "ended by "} {
 		if !strings.Contains(msg, want) {
 			t.Errorf("--verbose does not print %q:\n%s", want, msg)
 		}
