@@ -141,7 +141,7 @@ func (b *binder) cutMemory(name string, v []float32, runs []int, cols int) ([]li
 			out[i].bias, bias = bias[:n:n], bias[n:]
 		}
 	}
-	return out, nil
+	return out, b.adapt(name, out, cols)
 }
 
 func (b *binder) attention(l *layer, name func(string) string) (err error) {
@@ -251,15 +251,13 @@ func (b *binder) grouped(name string, q, kv int) ([]linear, error) {
 	}
 	rowBytes := len(raw) / (q + 2*kv)
 	share := d.Heads / d.KVHeads
+	part := func(row int) int { return max(row/d.HeadDim%(share+2)-share+1, 0) }
 	data, bias := make([][]byte, 3), make([][]float32, 3)
 	for i := range q + 2*kv {
-		part := 0
-		if head := i / d.HeadDim % (share + 2); head >= share {
-			part = head - share + 1
-		}
-		data[part] = append(data[part], raw[i*rowBytes:(i+1)*rowBytes]...)
+		to := part(i)
+		data[to] = append(data[to], raw[i*rowBytes:(i+1)*rowBytes]...)
 		if whole[0].bias != nil {
-			bias[part] = append(bias[part], whole[0].bias[i])
+			bias[to] = append(bias[to], whole[0].bias[i])
 		}
 	}
 	out := make([]linear, 3)
@@ -268,6 +266,15 @@ func (b *binder) grouped(name string, q, kv int) ([]linear, error) {
 			return nil, fmt.Errorf("tensor %s: %w", t.name, err)
 		}
 		out[i].Scale, out[i].bias = whole[0].Scale, bias[i]
+	}
+	for _, a := range whole[0].adapters {
+		parts, err := a.dealt(3, part)
+		if err != nil {
+			return nil, err
+		}
+		for i := range out {
+			out[i].adapters = append(out[i].adapters, parts[i])
+		}
 	}
 	return out, nil
 }
@@ -382,6 +389,13 @@ func (b *binder) unabsorbed(a *latent, name string) error {
 			return err
 		}
 		a.key[h].Scale, a.value[h] = parts[2*h].Scale, parts[2*h+1]
+		for _, adapter := range parts[2*h].adapters {
+			turned, err := adapter.turned()
+			if err != nil {
+				return err
+			}
+			a.key[h].adapters = append(a.key[h].adapters, turned)
+		}
 	}
 	return nil
 }

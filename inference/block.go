@@ -54,6 +54,9 @@ func (s *Session) embed(x []float32, ids, types []int, first int) error {
 			return err
 		}
 	}
+	if err := s.adaptEmbeddings(x, ids); err != nil {
+		return err
+	}
 	if d.EmbeddingScale != 1 {
 		kernel.Scale(x, d.EmbeddingScale)
 	}
@@ -224,13 +227,7 @@ func (s *Session) project(w *layer, n int) error {
 // queriesKeysValues sets q and the new slots k and v of the cache.
 func (s *Session) queriesKeysValues(w *layer, rope *kernel.Rope, n int, k, v []float32) error {
 	d := s.m.desc
-	if err := s.mul(w.q, s.normed, n, s.q); err != nil {
-		return err
-	}
-	if err := s.mul(w.k, s.normed, n, k); err != nil {
-		return err
-	}
-	if err := s.mul(w.v, s.normed, n, v); err != nil {
+	if err := s.mulAll(s.normed, n, product{w.q, s.q}, product{w.k, k}, product{w.v, v}); err != nil {
 		return err
 	}
 	qWidth, kvWidth := d.Heads*d.HeadDim, d.KVHeads*d.HeadDim
@@ -281,20 +278,22 @@ func (t TemperatureDescription) at(position int) float32 {
 func (s *Session) feed(w *gated, x []float32, n int, out []float32) error {
 	width := w.up.Rows
 	up := s.up[:n*width]
-	if err := s.mul(w.up, x, n, up); err != nil {
-		return err
-	}
 	inner := up
 	if w.gate.Matrix != nil {
 		inner = s.gate[:n*width]
-		if err := s.mul(w.gate, x, n, inner); err != nil {
+		if err := s.mulAll(x, n, product{w.up, up}, product{w.gate, inner}); err != nil {
 			return err
 		}
 		if err := s.activator.Run(inner, up); err != nil {
 			return err
 		}
-	} else if err := s.activator.Run(inner, nil); err != nil {
-		return err
+	} else {
+		if err := s.mul(w.up, x, n, up); err != nil {
+			return err
+		}
+		if err := s.activator.Run(inner, nil); err != nil {
+			return err
+		}
 	}
 	if w.divisor != nil {
 		for i := range inner {
@@ -329,6 +328,29 @@ func (s *Session) head(ctx context.Context, i, rows int) error {
 	return nil
 }
 
+// product is what a matrix makes of vectors.
+type product struct {
+	by linear
+	to []float32
+}
+
 func (s *Session) mul(w linear, x []float32, n int, y []float32) error {
-	return s.product.Mul(w.Matrix, w.bias, x, n, y)
+	return s.mulAll(x, n, product{w, y})
+}
+
+// mulAll multiplies the n vectors in x with several matrices at once, with biases and what adapters add.
+func (s *Session) mulAll(x []float32, n int, products ...product) error {
+	s.terms = s.terms[:0]
+	for _, p := range products {
+		s.terms = append(s.terms, kernel.Term{Matrix: p.by.Matrix, Bias: p.by.bias, Y: p.to})
+	}
+	if err := s.product.MulAll(x, n, s.terms...); err != nil {
+		return err
+	}
+	for _, p := range products {
+		if err := s.addAdapters(p.by.adapters, x, n, p.to); err != nil {
+			return err
+		}
+	}
+	return nil
 }

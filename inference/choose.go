@@ -12,14 +12,17 @@ import (
 )
 
 // weightFiles says which of a model's files hold its weights: those that the index names, one GGUF file or the parts of a split
-// one in order, or safetensors.
+// one in order, or safetensors. Those of the other formats are looked into and not run.
 type weightFiles struct {
 	index             bool
 	gguf, safetensors []string
+
+	pickleIndex  bool
+	pickle, onnx string
 }
 
 // otherWeights are the extensions of weights in formats that are not read.
-var otherWeights = []string{".bin", ".pt", ".pth", ".onnx", ".ckpt", ".h5", ".msgpack", ".tflite", ".keras"}
+var otherWeights = []string{".h5", ".msgpack", ".tflite", ".keras"}
 
 // shardName is what the parts of one model are called, which only an index puts together.
 var shardName = regexp.MustCompile(`-\d{5}-of-\d{5}\.safetensors$`)
@@ -54,6 +57,8 @@ func chooseWeights(names []string) (weightFiles, error) {
 		return weightFiles{index: true}, nil
 	case slices.Contains(names, weightsName):
 		return weightFiles{safetensors: []string{weightsName}}, nil
+	case slices.Contains(names, adapterWeightsName) && slices.Contains(names, adapterConfigName):
+		return weightFiles{safetensors: []string{adapterWeightsName}}, nil
 	case len(tensors) > 1 && slices.ContainsFunc(tensors, shardName.MatchString):
 		return weightFiles{}, &fault.Malformed{Format: "safetensors", Where: safetensors.IndexName, Offset: -1, Reason: "shards without an index"}
 	case len(tensors) > 0:
@@ -62,8 +67,15 @@ func chooseWeights(names []string) (weightFiles, error) {
 		return weightFiles{gguf: models[0]}, nil
 	case len(models) > 1:
 		return weightFiles{}, fault.NewUnsupported("model folder", "%d models in GGUF files; open one of them by its name", len(models))
+	}
+	w, ok, err := chooseListed(names)
+	switch {
+	case ok && (w.onnx == "" || !nested):
+		return w, nil
 	case nested:
 		return weightFiles{}, fault.NewUnsupported("model folder", "the weights are in folders of their own, as of a model made of several")
+	case err != nil:
+		return weightFiles{}, err
 	case other != "":
 		return weightFiles{}, fault.NewUnsupported("file format", "weights in %s files", other)
 	}

@@ -33,7 +33,17 @@ func TestChooseWeights(t *testing.T) {
 		"shards without index":   {names: []string{"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}, err: "malformed safetensors"},
 		"weights in folders":     {names: []string{"unet/model.safetensors", "vae/model.safetensors"}, err: "unsupported model folder: the weights are in folders"},
 		"a folder beside":        {names: []string{"onnx/model.safetensors", "model.safetensors"}, want: weightFiles{safetensors: []string{"model.safetensors"}}},
-		"another format":         {names: []string{"pytorch_model.bin"}, err: "unsupported file format: weights in .bin files"},
+		"checkpoint":             {names: []string{"pytorch_model.bin", "training_args.bin", "x.bin"}, want: weightFiles{pickle: "pytorch_model.bin"}},
+		"any checkpoint":         {names: []string{"a.pt", "optimizer.pt"}, want: weightFiles{pickle: "a.pt"}},
+		"several checkpoints":    {names: []string{"a.pt", "b.pt"}, err: "unsupported model folder: 2 files that may be checkpoints"},
+		"index of checkpoints":   {names: []string{"pytorch_model.bin.index.json", "model.onnx"}, want: weightFiles{pickleIndex: true}},
+		"checkpoint shards":      {names: []string{"pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"}, err: "malformed pytorch"},
+		"safetensors for sure":   {names: []string{"pytorch_model.bin", "model.safetensors"}, want: weightFiles{safetensors: []string{"model.safetensors"}}},
+		"checkpoint and folders": {names: []string{"pytorch_model.bin", "2_Dense/model.safetensors"}, want: weightFiles{pickle: "pytorch_model.bin"}},
+		"graph":                  {names: []string{"a.onnx", "a.onnx_data"}, want: weightFiles{onnx: "a.onnx"}},
+		"graph in a folder":      {names: []string{"onnx/model.onnx", "onnx/model_fp16.onnx"}, want: weightFiles{onnx: "onnx/model.onnx"}},
+		"several graphs":         {names: []string{"encoder.onnx", "decoder.onnx"}, err: "unsupported model folder: 2 ONNX files"},
+		"another format":         {names: []string{"tf_model.h5"}, err: "unsupported file format: weights in .h5 files"},
 		"nothing that is weight": {names: []string{"README.md"}, err: "unsupported file format: no safetensors or GGUF file among 1 files"},
 	} {
 		got, err := chooseWeights(c.names)

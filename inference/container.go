@@ -35,14 +35,22 @@ type storedTensor struct {
 	// packed is set for a matrix that is stored as several tensors, which it reads as F32; file is empty then, and shape nil as
 	// long as only the data tells it.
 	packed *packed.Matrix
+	// unread says why the values cannot be read as they lie, "" when they can. locate gives their offset where finding it takes a
+	// look into the file. shared says that an earlier tensor has the same bytes.
+	unread string
+	locate func() (int64, error)
+	shared bool
 }
 
-// container is a model's files with their headers read: either GGUF, in one file or split, or safetensors with an optional config.json.
+// container is a model's files with their headers read: either GGUF, in one file or split, or safetensors or listed weights with
+// an optional config.json.
 type container struct {
 	files   Files
 	open    map[string]File
 	gguf    *gguf.File
-	config  config // nil without a config.json
+	listed  *listed        // nil for weights that may be run
+	config  config         // nil without a config.json
+	adapter *adapterConfig // nil unless the files are an adapter
 	tensors []storedTensor
 }
 
@@ -67,12 +75,17 @@ func openContainer(ctx context.Context, files Files) (_ *container, err error) {
 	switch {
 	case chosen.index:
 		err = c.readShards(ctx)
+	case chosen.onnx != "" || chosen.pickle != "" || chosen.pickleIndex:
+		err = c.readListed(ctx, chosen)
 	case chosen.gguf != nil:
 		err = c.readGGUF(ctx, chosen.gguf)
 	default:
 		err = c.readSafetensors(chosen.safetensors)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := c.readAdapter(ctx); err != nil {
 		return nil, err
 	}
 	return c, ctx.Err()

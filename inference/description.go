@@ -179,9 +179,14 @@ func normalised(name string) string {
 // describe returns the description of a model that can be run. It returns a *fault.Unsupported for one that cannot and a
 // *fault.Malformed for sizes that make no sense.
 func (c *container) describe(ctx context.Context) (*Description, error) {
+	if err := c.listed.refusal(); err != nil {
+		return nil, err
+	}
 	name, given := c.architecture()
 	fam, ok := families[name]
 	switch {
+	case c.adapter != nil:
+		return nil, fault.NewUnsupported("adapter", "it runs with the model that it adapts, %.200q", c.adapter.base)
 	case name == "" && c.gguf == nil && c.config == nil:
 		return nil, fault.NewUnsupported("model folder", "no config.json says what the tensors mean")
 	case !ok:

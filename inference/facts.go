@@ -18,7 +18,7 @@ import (
 
 // Facts are what a model's names, sizes and headers tell. A number that the files do not give is 0, a text empty.
 type Facts struct {
-	// Format is "gguf" or "safetensors".
+	// Format is "gguf", "safetensors", "onnx", "pytorch" for checkpoints of PyTorch, or "pickle" for other pickles.
 	Format string `json:"format"`
 	// Architecture is normalised ("llama", "qwen2"); ArchitectureName is what the files say ("LlamaForCausalLM").
 	Architecture     string `json:"architecture,omitempty"`
@@ -26,7 +26,8 @@ type Facts struct {
 	// Name and License come from a GGUF file's keys.
 	Name    string `json:"name,omitempty"`
 	License string `json:"license,omitempty"`
-	// Parameters is the number of elements of all tensors as stored, Bytes what they take.
+	// Parameters is the number of elements of all tensors as stored, Bytes what they take. Tensors that are
+	// the same elements count once.
 	Parameters int64 `json:"parameters"`
 	Bytes      int64 `json:"bytes"`
 	// DTypes counts the tensors of each element type, most elements first.
@@ -61,14 +62,29 @@ type Facts struct {
 	// read.
 	Tokenizer    string `json:"tokenizer,omitempty"`
 	ChatTemplate bool   `json:"chatTemplate"`
+	// Adapter is what an adapter, which is no model by itself, says of itself.
+	Adapter *AdapterFacts `json:"adapter,omitempty"`
 	// RemoteCode lists the settings of config.json that would make some programs run code from the model's folder.
 	RemoteCode []string `json:"remoteCode,omitempty"`
+	// Graph describes the graph of an ONNX file, nil for other formats. Globals lists the names that pickles would import or call.
+	Graph   *GraphFacts  `json:"graph,omitempty"`
+	Globals []GlobalFact `json:"globals,omitempty"`
 
 	// Runnable says that names, shapes and types are what Open wants; Unsupported says why they are not.
 	Runnable    bool   `json:"runnable"`
 	Unsupported string `json:"unsupported,omitempty"`
 
 	Tensors []TensorFact `json:"tensors"`
+}
+
+// AdapterFacts describe a low-rank adaptation. Base names the model that it is for, as its maker does.
+type AdapterFacts struct {
+	Base string `json:"base,omitempty"`
+	// Rank is the width of its matrices, the largest or the usual one where they differ, and Alpha what is divided by it.
+	Rank  int     `json:"rank"`
+	Alpha float64 `json:"alpha,omitempty"`
+	// Modules are the names, or ends of names, of the matrices that it adapts.
+	Modules []string `json:"modules"`
 }
 
 // DTypeCount is the share of one element type.
@@ -146,6 +162,12 @@ func (c *container) facts(ctx context.Context) (*Facts, error) {
 	} else if err := f.fromFolder(ctx, c); err != nil {
 		return nil, err
 	}
+	if a := c.adapter; a != nil {
+		f.Adapter = &AdapterFacts{Base: a.base, Rank: a.rank, Alpha: a.alpha, Modules: append([]string{}, a.modules...)}
+	}
+	if c.listed != nil {
+		f.fromListed(c.listed)
+	}
 	f.EmbeddingRows = embeddingRows(c.tensors)
 	f.VocabularySize = cmp.Or(f.VocabularySize, f.EmbeddingRows)
 	return f, nil
@@ -171,13 +193,17 @@ func embeddingRows(tensors []storedTensor) int {
 func (f *Facts) count(tensors []storedTensor) error {
 	census := map[tensor.Type]*DTypeCount{}
 	for _, t := range tensors {
+		f.Tensors = append(f.Tensors, TensorFact{Name: t.name, DType: t.typ.String(), Shape: slices.Clone(t.shape), Bytes: t.size, File: t.file})
+		if t.shared {
+			continue
+		}
 		n, _ := tensor.Elements(t.shape) // the readers have checked it
 		d := census[t.typ]
 		if d == nil {
 			d = &DTypeCount{DType: t.typ.String()}
 			census[t.typ] = d
 		}
-		if n > math.MaxInt64-f.Parameters {
+		if n > math.MaxInt64-f.Parameters || t.size > math.MaxInt64-f.Bytes {
 			return &fault.Malformed{Format: f.Format, Where: t.name, Offset: -1, Reason: "the number of parameters does not fit 63 bits"}
 		}
 		d.Tensors++
@@ -185,7 +211,6 @@ func (f *Facts) count(tensors []storedTensor) error {
 		d.Bytes += t.size
 		f.Parameters += n
 		f.Bytes += t.size
-		f.Tensors = append(f.Tensors, TensorFact{Name: t.name, DType: t.typ.String(), Shape: slices.Clone(t.shape), Bytes: t.size, File: t.file})
 	}
 	for _, d := range census {
 		f.DTypes = append(f.DTypes, *d)

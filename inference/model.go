@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -26,6 +27,7 @@ type Model struct {
 
 	mu   sync.RWMutex // held for reading while the weights are in use
 	c    *container
+	also []*container // of adapters
 	done bool
 }
 
@@ -34,6 +36,9 @@ type OpenOptions struct {
 	// Progress is called, by the goroutine that opens, with how many of the model's layers are ready and how many there are: first
 	// with none, then after each.
 	Progress func(done, layers int)
+	// Adapters are low-rank adaptations, which are added up. The model's matrices stay as they are. An *UnsupportedError tells what
+	// an adapter needs that is not there, a *MalformedError a module that the model does not have, or a shape that it has not.
+	Adapters []Adapter
 }
 
 // Open is OpenWith with the default options.
@@ -58,16 +63,24 @@ func OpenWith(ctx context.Context, files Files, o OpenOptions) (_ *Model, err er
 	if err != nil {
 		return nil, err
 	}
+	m := &Model{c: c}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, c.close())
+			err = errors.Join(err, m.closeFiles())
 		}
 	}()
-	m := &Model{c: c}
 	if m.desc, err = c.describe(ctx); err != nil {
 		return nil, err
 	}
-	if m.weights, err = bind(ctx, c, m.desc, bindOptions{progress: o.Progress}); err != nil {
+	var adapters []*adapter
+	for i, o := range o.Adapters {
+		a, err := openAdapter(ctx, c, o)
+		if err != nil {
+			return nil, fmt.Errorf("adapter %d: %w", i+1, err)
+		}
+		adapters, m.also = append(adapters, a), append(m.also, a.c)
+	}
+	if m.weights, err = bind(ctx, c, m.desc, bindOptions{progress: o.Progress, adapters: adapters}); err != nil {
 		return nil, err
 	}
 	if m.facts, err = c.facts(ctx); err != nil {
@@ -97,7 +110,15 @@ func (m *Model) Close() error {
 		return nil
 	}
 	m.done = true
-	return m.c.close()
+	return m.closeFiles()
+}
+
+func (m *Model) closeFiles() error {
+	errs := []error{m.c.close()}
+	for _, c := range m.also {
+		errs = append(errs, c.close())
+	}
+	return errors.Join(errs...)
 }
 
 // Facts returns what Inspect returns for the same files.

@@ -15,7 +15,7 @@ type TensorScan struct {
 	Name  string `json:"name"`
 	DType string `json:"dtype"`
 	Shape []int  `json:"shape"`
-	// Skipped says why the values were not looked at: their type cannot be decoded here. The rest is zero then.
+	// Skipped says why the values were not looked at: their type or layout cannot be decoded here. The rest is zero then.
 	Skipped  string `json:"skipped,omitempty"`
 	Elements int64  `json:"elements"`
 	NaN      int64  `json:"nan"`
@@ -59,9 +59,17 @@ func (c *container) scan(ctx context.Context, t storedTensor, raw []byte, values
 		s.Skipped = "values of type " + t.typ.String() + " cannot be decoded yet"
 		return s, nil
 	}
+	if s.Skipped = t.unread; t.unread != "" {
+		return s, nil
+	}
 	f, err := c.file(t.file)
 	if err != nil {
 		return s, err
+	}
+	if t.locate != nil {
+		if t.offset, err = t.locate(); err != nil {
+			return s, err
+		}
 	}
 	left, _ := tensor.Elements(t.shape)
 	s.Elements = left

@@ -28,6 +28,7 @@ type Session struct {
 
 	pool      *kernel.Pool
 	product   *kernel.Product
+	terms     []kernel.Term // of one call of mulAll
 	activator *kernel.Activator
 	attention *kernel.Attention
 	rope      kernel.Rope
@@ -39,6 +40,7 @@ type Session struct {
 	routing                                          *routing  // nil without experts
 	latent                                           *latentBuffers
 	logits                                           []float32 // {logitRows, vocabulary}
+	adapted                                          lowRanks
 }
 
 // logitRows is how many positions go through the output layer at once; its rows are as wide as the vocabulary.

@@ -44,13 +44,18 @@ func language(tensors []storedTensor) []storedTensor {
 		if slices.ContainsFunc(otherParts, func(part string) bool { return strings.HasPrefix(inner, part) }) {
 			continue
 		}
-		if name, ok := strings.CutPrefix(t.name, "model.language_model."); ok {
-			t.name = "model." + name
-		}
-		t.name = strings.TrimPrefix(t.name, "language_model.")
+		t.name = languageName(t.name)
 		own = append(own, t)
 	}
 	return own
+}
+
+// languageName returns the name that a tensor of a language model within another has in a model of its own.
+func languageName(name string) string {
+	if inner, ok := strings.CutPrefix(name, "model.language_model."); ok {
+		return "model." + inner
+	}
+	return strings.TrimPrefix(name, "language_model.")
 }
 
 func (c *container) dequantized(dry bool) ([]storedTensor, error) {

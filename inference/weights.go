@@ -15,7 +15,8 @@ import (
 // linear is a matrix with an optional bias.
 type linear struct {
 	*kernel.Matrix
-	bias []float32
+	bias     []float32
+	adapters []lowRank
 }
 
 // norm is the weight and bias of a norm; without a weight there is none.
@@ -67,10 +68,12 @@ type weights struct {
 	types         *kernel.Matrix // of the first and second text of a pair; nil without
 	relative      []float32      // {heads, distances}: what attention gains by distance; nil without
 	embeddingNorm norm
-	layers        []layer
-	norm          norm
-	output        linear    // nothing where no next token is predicted
-	outputScale   []float32 // of each row of output; nil without
+	// embeddingAdapters have a row of down for each token.
+	embeddingAdapters []lowRank
+	layers            []layer
+	norm              norm
+	output            linear    // nothing where no next token is predicted
+	outputScale       []float32 // of each row of output; nil without
 	// At most one head stands on top of the final states.
 	classifier, tagger, masked *head
 	// decoded is how many bytes of the weights are copies in memory, made or, by a dry bind, to be made.
@@ -94,6 +97,8 @@ type bindOptions struct {
 	dry bool
 	// progress, when not nil, is called as OpenOptions says.
 	progress func(done, layers int)
+	// adapters are added to the matrices; a dry bind has none.
+	adapters []*adapter
 }
 
 // bind connects the description's graph to the tensors of c; a dry one only checks that it could. A tensor that is missing or
@@ -154,7 +159,7 @@ func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*we
 		}
 	}
 	w.decoded = b.decoded
-	return w, nil
+	return w, b.unadapted()
 }
 
 // ends binds what lies before and after the layers.
@@ -166,6 +171,9 @@ func (b *binder) ends() (w *weights, err error) {
 		return nil, err
 	}
 	w.embedding = embedding.Matrix
+	if err := b.adaptEmbedding(w); err != nil {
+		return nil, err
+	}
 	if names.positions != "" && (b.has(names.positions+".weight") || d.family.encoder && d.family.unrotated) {
 		positions, err := b.linear(names.positions, -1, d.Hidden)
 		if err != nil {
@@ -357,7 +365,10 @@ func (b *binder) cut(name string, t *storedTensor, runs []int, cols int) ([]line
 			out[i].bias, bias = bias[:runs[i]:runs[i]], bias[runs[i]:]
 		}
 	}
-	return out, b.scale(name, out)
+	if err := b.scale(name, out); err != nil {
+		return nil, err
+	}
+	return out, b.adapt(name, out, cols)
 }
 
 // bias reads name.bias, or name_bias of experts, into memory; nil when there is none.
@@ -373,11 +384,16 @@ func (b *binder) bias(name string, n int) ([]float32, error) {
 
 // matrix describes n rows of t from the first-th on.
 func (b *binder) matrix(t *storedTensor, first, n, cols int) (*kernel.Matrix, error) {
-	row, ok := t.typ.Size(int64(cols))
-	if b.dry && t.typ.Runnable() && ok {
+	if _, whole := t.typ.Size(int64(cols)); b.dry && t.typ.Runnable() && whole {
 		return &kernel.Matrix{Type: t.typ, Rows: n, Cols: cols}, nil
 	}
-	f, err := b.c.reader(t)
+	return b.c.matrix(t, first, n, cols)
+}
+
+// matrix describes n rows of t from the first-th on.
+func (c *container) matrix(t *storedTensor, first, n, cols int) (*kernel.Matrix, error) {
+	row, ok := t.typ.Size(int64(cols))
+	f, err := c.reader(t)
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ type Version struct {
 // Facts is what was read out of a version's files: measured, not claimed,
 // but for the fields of the card.
 type Facts struct {
-	Format        string `json:"format,omitempty"`       // "safetensors", "gguf"
+	Format        string `json:"format,omitempty"`       // "safetensors", "gguf", "onnx", "pytorch", "pickle"
 	Architecture  string `json:"architecture,omitempty"` // "llama", "qwen2" …
 	Parameters    int64  `json:"parameters,omitempty"`   // exact count over all tensors
 	Quantization  string `json:"quantization,omitempty"` // "BF16", "Q8_0", "Q4_K_M" …
@@ -64,6 +64,11 @@ type Facts struct {
 	Tensors       int64  `json:"tensors,omitempty"` // number of tensors
 	Tokenizer     string `json:"tokenizer,omitempty"`
 	ChatTemplate  bool   `json:"chatTemplate,omitempty"`
+
+	Opset   int64    `json:"opset,omitempty"`   // version of ONNX's standard operators
+	Inputs  []string `json:"inputs,omitempty"`  // of an ONNX graph, "input_ids INT64[batch,seq]", the first few
+	Outputs []string `json:"outputs,omitempty"` // the first few
+	Imports []string `json:"imports,omitempty"` // what unpickling imports beside the names that tensors need, the first few
 
 	Card    Card    `json:"card"`
 	License License `json:"license"`

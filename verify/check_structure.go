@@ -32,6 +32,11 @@ type structureEvidence struct {
 	VocabSize     int    `json:"vocabSize,omitempty"`     // declared
 	EmbeddingRows int    `json:"embeddingRows,omitempty"` // measured
 	Tokens        int    `json:"tokens,omitempty"`        // of the tokenizer
+
+	Opset   int64    `json:"opset,omitempty"`   // of an ONNX graph
+	Inputs  []string `json:"inputs,omitempty"`  // the first few
+	Outputs []string `json:"outputs,omitempty"` // the first few
+	Imports []string `json:"imports,omitempty"` // names in pickles that are not those of plain tensors, the first few
 }
 
 func (structureCheck) run(ctx context.Context, m *model) (finding, error) {
@@ -50,10 +55,14 @@ func (structureCheck) run(ctx context.Context, m *model) (finding, error) {
 		Bytes: d.Bytes, Quantization: storable(d.Quantization), Layers: d.Layers, HiddenSize: d.HiddenSize, Heads: d.Heads,
 		ContextLength: d.ContextLength, VocabSize: d.VocabularySize, EmbeddingRows: d.EmbeddingRows,
 	}
+	ev.Opset, ev.Inputs, ev.Outputs = graphOf(d)
+	ev.Imports = importsOf(d)
 	if tok, err := m.tokenizer(ctx); err == nil {
 		ev.Tokens = tok.Size() // what is wrong with a tokenizer is the next check's to say
 	}
 	switch {
+	case ev.Tensors == 0 && d.Format == "pickle":
+		return finding{evidence: ev}, &cannotRunError{"the pickle holds no tensors: it is listed, never executed"}
 	case ev.Tensors == 0:
 		return failed(ev, "there are no tensors"), nil
 	case ev.EmbeddingRows > 0 && ev.VocabSize > 0 && ev.EmbeddingRows != ev.VocabSize:

@@ -157,6 +157,18 @@ func (f folder) shard() {
 	f.remove("model.safetensors")
 }
 
+// checkpoint puts a checkpoint of PyTorch in place of the weights.
+func (f folder) checkpoint() {
+	f.t.Helper()
+	p, err := os.ReadFile("../inference/pickle/testdata/zip4.pt")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.remove("model.safetensors")
+	nan, one := []byte{0, 0, 0xc0, 0x7f}, []byte{0, 0, 0x80, 0x3f}
+	f.write("pytorch_model.bin", bytes.ReplaceAll(p, nan, one))
+}
+
 func (f folder) remove(name string) {
 	f.t.Helper()
 	if err := os.Remove(filepath.Join(f.dir, name)); err != nil {
@@ -340,7 +352,8 @@ func TestUnsupported(t *testing.T) {
 		}, `the architecture "mamba" cannot be run here yet`},
 		"no configuration": {func(f folder) { f.remove("config.json") }, "config.json"},
 		"no tokenizer":     {func(f folder) { f.remove("tokenizer.json") }, "tokenizer"},
-		"only a pickle":    {func(f folder) { f.remove("model.safetensors"); f.write("pytorch_model.bin", []byte("x")) }, ".bin"},
+		"only a pickle":    {func(f folder) { f.checkpoint() }, "pickle: tensors are listed, never executed"},
+		"no checkpoint":    {func(f folder) { f.remove("model.safetensors"); f.write("pytorch_model.bin", []byte("x")) }, ".bin files that are no pytorch"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -351,7 +364,7 @@ func TestUnsupported(t *testing.T) {
 			if r.State != verify.StateUnsupported || !strings.Contains(strings.ToLower(r.Summary), tt.reason) {
 				t.Errorf("%s: %s", r.State, r.Summary)
 			}
-			if name != "only a pickle" && result(r, "tensors").Outcome != verify.OutcomePassed {
+			if !strings.Contains(name, "pickle") && name != "no checkpoint" && result(r, "tensors").Outcome != verify.OutcomePassed {
 				t.Errorf("the weights were not read: %s", result(r, "tensors").Reason)
 			}
 			if result(r, "run").Outcome != verify.OutcomeSkipped {

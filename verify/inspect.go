@@ -43,7 +43,9 @@ func describeModel(ctx context.Context, files Files, facts *registry.Facts) erro
 		Format: f.Format, Architecture: storable(f.Architecture), Parameters: f.Parameters, Quantization: storable(f.Quantization),
 		ContextLength: int64(f.ContextLength), VocabSize: int64(f.VocabularySize), HiddenSize: int64(f.HiddenSize),
 		Layers: int64(f.Layers), Tensors: int64(len(f.Tensors)), Tokenizer: storable(f.Tokenizer), ChatTemplate: f.ChatTemplate,
+		Imports: importsOf(f),
 	}
+	facts.Opset, facts.Inputs, facts.Outputs = graphOf(f)
 	return nil
 }
 

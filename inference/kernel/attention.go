@@ -35,11 +35,13 @@ type Attention struct {
 
 	pool    *Pool
 	engine  engine
+	context int
 	scores  [][]float32 // of each worker
 	scratch []scratch   // of each worker
 
 	q, k, v, out  []float32
 	first, n, end int
+	block         int // how many queries are computed together
 }
 
 // NewAttention returns an Attention for sequences of up to context positions that runs on p.
@@ -50,9 +52,7 @@ func NewAttention(p *Pool, a Attention, context int) *Attention {
 	}
 	a.scratch = make([]scratch, p.Threads())
 	a.scores = make([][]float32, p.Threads())
-	for i := range a.scores {
-		a.scores[i] = make([]float32, context)
-	}
+	a.context = context
 	return &a
 }
 
@@ -65,33 +65,93 @@ func (a *Attention) Run(q, k, v, out []float32, first, n int) error {
 		end = max(end, len(k)/(a.KVHeads*a.HeadDim))
 	}
 	if len(q) < n*a.Heads*a.HeadDim || len(out) < n*a.Heads*a.ValueDim || len(k) < end*a.KVHeads*a.HeadDim ||
-		len(v) < end*a.KVHeads*a.ValueDim || end > len(a.scores[0]) {
+		len(v) < end*a.KVHeads*a.ValueDim || end > a.context {
 		return fmt.Errorf("attention over %d positions does not fit its buffers", end)
 	}
 	a.q, a.k, a.v, a.out, a.first, a.n, a.end = q, k, v, out, first, n, end
-	return a.pool.Run(a, n*a.Heads)
+	if a.block = a.queries(); a.block == 1 {
+		return a.pool.Run(a, n*a.Heads)
+	}
+	return a.pool.Run(a, (n+a.block-1)/a.block*a.KVHeads)
 }
 
-// Do computes the pairs lo to hi-1 of query and head; it is there for the pool.
+const (
+	// blockVectors is how many queries of all heads that share a key are computed together, about.
+	blockVectors = 96
+	// blockScores bounds the scores of a block, so that they stay in the second-level cache.
+	blockScores = 64 << 10
+)
+
+// queries returns how many positions' queries to compute together: one by one when there are few, which leaves more parts for the
+// threads, and otherwise so many that each key is read once for a whole block of them.
+func (a *Attention) queries() int {
+	if a.n < 8 {
+		return 1
+	}
+	share := a.Heads / a.KVHeads
+	return max(2, min(a.n, blockVectors/share, blockScores/(a.end*share)))
+}
+
+// Do computes the pairs lo to hi-1 of query and head, or of block of queries and key head; it is there for the pool.
 func (a *Attention) Do(worker, lo, hi int) error {
-	d, dv := a.HeadDim, a.ValueDim
-	for pair := lo; pair < hi; pair++ {
-		i, head := pair/a.Heads, pair%a.Heads
-		position := a.first + i
-		from, to := a.sees(position)
-		q := a.q[pair*d : (pair+1)*d]
-		kv := head / (a.Heads / a.KVHeads)
-		scores := a.scores[worker][:to-from]
-		at, stride := (from*a.KVHeads+kv)*d, a.KVHeads*d
-		a.engine.scores(q, a.k[at:], stride, scores, &a.scratch[worker])
-		for j := range scores {
-			scores[j] *= a.Scale
+	for part := lo; part < hi; part++ {
+		if a.block == 1 {
+			a.single(worker, part)
+		} else {
+			a.together(worker, part)
 		}
-		a.adjust(scores, head, position-from)
-		at, stride = (from*a.KVHeads+kv)*dv, a.KVHeads*dv
-		a.engine.mix(scores, a.v[at:], stride, a.out[pair*dv:(pair+1)*dv])
 	}
 	return nil
+}
+
+// single computes one query of one head.
+func (a *Attention) single(worker, pair int) {
+	d, dv := a.HeadDim, a.ValueDim
+	i, head := pair/a.Heads, pair%a.Heads
+	position := a.first + i
+	from, to := a.sees(position)
+	q := a.q[pair*d : (pair+1)*d]
+	kv := head / (a.Heads / a.KVHeads)
+	scores := grow(&a.scores[worker], a.context)[:to-from]
+	at, stride := (from*a.KVHeads+kv)*d, a.KVHeads*d
+	a.engine.scores(q, a.k[at:], stride, scores, &a.scratch[worker])
+	Scale(scores, a.Scale)
+	a.adjust(scores, head, position-from)
+	at, stride = (from*a.KVHeads+kv)*dv, a.KVHeads*dv
+	a.engine.mix(scores, a.v[at:], stride, a.out[pair*dv:(pair+1)*dv])
+}
+
+// together computes a block of queries of all heads that share a key head.
+func (a *Attention) together(worker, part int) {
+	d, dv, share := a.HeadDim, a.ValueDim, a.Heads/a.KVHeads
+	kv, top := part%a.KVHeads, part/a.KVHeads*a.block
+	n := min(a.block, a.n-top)
+	from, _ := a.sees(a.first + top)
+	_, to := a.sees(a.first + top + n - 1)
+	span, s := to-from, &a.scratch[worker]
+	queries, mixed := grow(&s.queries, n*share*d), grow(&s.mixed, n*share*dv)
+	for i := range n {
+		copy(queries[i*share*d:(i+1)*share*d], a.q[((top+i)*a.Heads+kv*share)*d:])
+	}
+	Scale(queries, a.Scale)
+	scores := grow(&a.scores[worker], n*share*span)
+	at, stride := (from*a.KVHeads+kv)*d, a.KVHeads*d
+	a.engine.scoresOfAll(queries, d, a.k[at:], stride, span, scores, s)
+	for i := range n {
+		position := a.first + top + i
+		first, end := a.sees(position)
+		for h := range share {
+			row := scores[(i*share+h)*span:][:span]
+			clear(row[:first-from])
+			a.adjust(row[first-from:end-from], kv*share+h, position-first)
+			clear(row[end-from:])
+		}
+	}
+	at, stride = (from*a.KVHeads+kv)*dv, a.KVHeads*dv
+	a.engine.mixAll(scores, span, a.v[at:], stride, dv, mixed, s)
+	for i := range n {
+		copy(a.out[((top+i)*a.Heads+kv*share)*dv:][:share*dv], mixed[i*share*dv:])
+	}
 }
 
 // sees returns the range of positions that the query at position sees.

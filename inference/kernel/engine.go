@@ -27,6 +27,10 @@ type engine interface {
 	scores(q, k []float32, stride int, out []float32, s *scratch)
 	// mix sets out to the sum of the elements of v from j*stride on, each times weights[j].
 	mix(weights, v []float32, stride int, out []float32)
+	// scoresOfAll and mixAll do that for many: queries of dim elements and n keys give scores {queries, n}, and weights {…, n} and n
+	// values of dim elements give out {…, dim}.
+	scoresOfAll(queries []float32, dim int, k []float32, stride, n int, out []float32, s *scratch)
+	mixAll(weights []float32, n int, v []float32, stride, dim int, out []float32, s *scratch)
 	// softmax and swiglu are Softmax and SwiGLU.
 	softmax(x []float32)
 	swiglu(gate, up []float32)
@@ -44,6 +48,7 @@ type scratch struct {
 	out                []float32
 	panel, lanes, sums []float32
 	values             []float32
+	queries, mixed     []float32
 	_                  [64]byte // keeps the workers' slices on cache lines of their own
 }
 
@@ -181,5 +186,17 @@ func (plain) mix(weights, v []float32, stride int, out []float32) {
 		for c, x := range v[j*stride : j*stride+len(out)] {
 			out[c] += weight * x
 		}
+	}
+}
+
+func (p plain) scoresOfAll(queries []float32, dim int, k []float32, stride, n int, out []float32, s *scratch) {
+	for ; len(queries) >= dim; queries, out = queries[dim:], out[n:] {
+		p.scores(queries[:dim], k, stride, out[:n], s)
+	}
+}
+
+func (p plain) mixAll(weights []float32, n int, v []float32, stride, dim int, out []float32, _ *scratch) {
+	for ; len(weights) >= n && n > 0; weights, out = weights[n:], out[dim:] {
+		p.mix(weights[:n], v, stride, out[:dim])
 	}
 }

@@ -169,9 +169,7 @@ func (e *vector) products(t tensor.Type, w []byte, rows int, x []float32, n int,
 				}
 			}
 			turn(decoded, panel, width)
-			for i := 0; i < n; i += len(panels) {
-				panels[min(len(panels), n-i)-1](&panel[0], width, &x[i*cols+left], cols*4, &sums[i*panelRows])
-			}
+			multiplyPanel(panel, width, x[left:], cols, n, sums)
 		}
 		for i := range n {
 			copy(out[i*rows+top:][:height], sums[i*panelRows:])
@@ -258,6 +256,64 @@ func (e *vector) mix(weights, v []float32, stride int, out []float32) {
 	}
 	if at < len(out) {
 		plain{}.mix(weights, v[at:], stride, out[at:])
+	}
+}
+
+func (e *vector) scoresOfAll(queries []float32, dim int, k []float32, stride, n int, out []float32, s *scratch) {
+	count := len(queries) / max(dim, 1)
+	if dim <= 0 || n <= 0 || stride < dim || len(queries) != count*dim || len(k) < (n-1)*stride+dim || len(out) < count*n || count == 0 {
+		panic("kernel: keys of another length than their scores")
+	}
+	panel, sums := grow(&s.panel, panelRows*dim), grow(&s.sums, panelRows*count)
+	for top := 0; top < n; top += panelRows {
+		height := min(panelRows, n-top)
+		steps := dim / 8
+		if height < panelRows {
+			steps = 0
+		}
+		if steps > 0 {
+			transposeAVX2(&k[top*stride], stride*4, steps, &panel[0])
+		}
+		for r := range height {
+			key := k[(top+r)*stride:]
+			for c := 8 * steps; c < dim; c++ {
+				panel[c*panelRows+r] = key[c]
+			}
+		}
+		clear(sums)
+		multiplyPanel(panel, dim, queries, dim, count, sums)
+		for i := range count {
+			copy(out[i*n+top:][:height], sums[i*panelRows:])
+		}
+	}
+}
+
+func (e *vector) mixAll(weights []float32, n int, v []float32, stride, dim int, out []float32, s *scratch) {
+	count := len(weights) / max(n, 1)
+	if dim <= 0 || n <= 0 || stride < dim || len(weights) != count*n || len(v) < (n-1)*stride+dim || len(out) < count*dim || count == 0 {
+		panic("kernel: values of another length than their weights")
+	}
+	panel, sums := grow(&s.panel, panelRows*panelCols), grow(&s.sums, panelRows*count)
+	for left := 0; left < dim; left += panelRows {
+		width := min(panelRows, dim-left)
+		clear(sums)
+		for top := 0; top < n; top += panelCols {
+			height := min(panelCols, n-top)
+			for r := range height {
+				copy(panel[r*panelRows:][:width], v[(top+r)*stride+left:])
+			}
+			multiplyPanel(panel, height, weights[top:], n, count, sums)
+		}
+		for i := range count {
+			copy(out[i*dim+left:][:width], sums[i*panelRows:])
+		}
+	}
+}
+
+// multiplyPanel adds the products of a panel {cols, 16} and n vectors, which lie stride elements apart, to sums.
+func multiplyPanel(panel []float32, cols int, x []float32, stride, n int, sums []float32) {
+	for i := 0; i < n; i += len(panels) {
+		panels[min(len(panels), n-i)-1](&panel[0], cols, &x[i*stride], stride*4, &sums[i*panelRows])
 	}
 }
 

@@ -302,6 +302,10 @@ func TestEnginesCheckLengths(t *testing.T) {
 			func() { e.quantize(x, newActivations(32)) },
 			func() { e.scores(x[:32], x, 33, x[:2], &scratch{}) },
 			func() { e.mix(x[:2], x, 33, x[:32]) },
+			func() { e.scoresOfAll(x[:32], 16, x, 33, 3, x, &scratch{}) },
+			func() { e.scoresOfAll(x[:32], 16, x, 16, 3, x[:5], &scratch{}) },
+			func() { e.mixAll(x[:4], 2, x, 60, 16, x, &scratch{}) },
+			func() { e.mixAll(x[:4], 2, x, 16, 16, x[:31], &scratch{}) },
 			func() { e.swiglu(x[:32], x[:31]) },
 			func() {
 				if err := e.products(tensor.F32, make([]byte, 255), 1, x, 1, x, &scratch{}); err != nil {

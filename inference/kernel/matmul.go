@@ -88,12 +88,18 @@ type Product struct {
 	engine  engine
 	scratch []scratch // of each worker
 
-	m    *Matrix
-	bias []float32
-	x, y []float32
-	n    int
+	terms []Term
+	x     []float32
+	n     int
 
 	integers activations // of x, for the types that want that
+}
+
+// Term is one of several products with the same vectors: Y[i*Matrix.Rows+r] is set to the dot product of row r of Matrix and the
+// i-th vector, times Matrix.Scale, plus Bias[r] when Bias is not nil.
+type Term struct {
+	Matrix  *Matrix
+	Bias, Y []float32
 }
 
 // NewProduct returns a Product that runs on p.
@@ -110,54 +116,80 @@ const (
 	fewVectors = 4
 )
 
-// Mul sets y[i*m.Rows+r] to the dot product of row r of m and x[i*m.Cols:(i+1)*m.Cols], times m.Scale, plus bias[r] when bias is not nil,
-// for i from 0 to n-1. A few vectors and block types are multiplied as integers, x with 8 bits.
+// Mul computes one product with the n vectors of m.Cols elements in x.
 func (p *Product) Mul(m *Matrix, bias, x []float32, n int, y []float32) error {
-	if len(x) < n*m.Cols || len(y) < n*m.Rows || bias != nil && len(bias) != m.Rows {
-		return fmt.Errorf("multiply %d x %d by %d vectors in %d elements into %d", m.Rows, m.Cols, n, len(x), len(y))
-	}
-	if n <= 0 {
-		return nil
-	}
-	x = x[:n*m.Cols]
-	p.m, p.bias, p.x, p.y, p.n = m, bias, x, y, n
-	if n <= fewVectors && integer(m.Type) {
-		p.integers.resize(len(x))
-		p.engine.quantize(x, p.integers)
-	}
-	return p.pool.Run(p, (m.Rows+unitRows-1)/unitRows)
+	return p.MulAll(x, n, Term{m, bias, y})
 }
 
-// Do computes the units lo to hi-1 of output rows of Mul; it is there for the pool.
+// MulAll computes products with the n vectors in x at once, which costs less than one after the other. All matrices have as many
+// columns as a vector has elements. A few vectors and block types are multiplied as integers, x with 8 bits.
+func (p *Product) MulAll(x []float32, n int, terms ...Term) error {
+	if n <= 0 || len(terms) == 0 {
+		return nil
+	}
+	cols := terms[0].Matrix.Cols
+	units, integers := 0, false
+	for _, t := range terms {
+		m := t.Matrix
+		if m.Cols != cols || len(x) < n*cols || len(t.Y) < n*m.Rows || t.Bias != nil && len(t.Bias) != m.Rows {
+			return fmt.Errorf("multiply %d x %d by %d vectors in %d elements into %d", m.Rows, m.Cols, n, len(x), len(t.Y))
+		}
+		units += m.units()
+		integers = integers || integer(m.Type)
+	}
+	p.terms, p.x, p.n = append(p.terms[:0], terms...), x[:n*cols], n
+	if n <= fewVectors && integers {
+		p.integers.resize(len(p.x))
+		p.engine.quantize(p.x, p.integers)
+	}
+	return p.pool.Run(p, units)
+}
+
+// units is how many units of rows a matrix has.
+func (m *Matrix) units() int { return (m.Rows + unitRows - 1) / unitRows }
+
+// Do computes the units lo to hi-1 of output rows of all terms; it is there for the pool.
 func (p *Product) Do(worker, lo, hi int) error {
-	m, s := p.m, &p.scratch[worker]
-	for unit := lo; unit < hi; unit++ {
-		top := unit * unitRows
-		rows := min(unitRows, m.Rows-top)
-		w, err := m.rows(top, rows, &s.raw)
-		if err != nil {
-			return err
-		}
-		out := grow(&s.out, rows*p.n)
-		if err := p.unit(w, rows, out, s); err != nil {
-			return err
-		}
-		for i := range p.n {
-			y, sums := p.y[i*m.Rows+top:][:rows], out[i*rows:][:rows]
-			for r, sum := range sums {
-				y[r] = sum * m.Scale
+	s := &p.scratch[worker]
+	for i := range p.terms {
+		t := &p.terms[i]
+		units := t.Matrix.units()
+		for unit := max(lo, 0); unit < min(hi, units); unit++ {
+			if err := p.rows(t, unit*unitRows, s); err != nil {
+				return err
 			}
-			if p.bias != nil {
-				Add(y, p.bias[top:top+rows])
-			}
+		}
+		lo, hi = lo-units, hi-units
+	}
+	return nil
+}
+
+// rows computes a unit of rows from top on.
+func (p *Product) rows(t *Term, top int, s *scratch) error {
+	m := t.Matrix
+	rows := min(unitRows, m.Rows-top)
+	w, err := m.rows(top, rows, &s.raw)
+	if err != nil {
+		return err
+	}
+	out := grow(&s.out, rows*p.n)
+	if err := p.unit(m, w, rows, out, s); err != nil {
+		return err
+	}
+	for i := range p.n {
+		y, sums := t.Y[i*m.Rows+top:][:rows], out[i*rows:][:rows]
+		for r, sum := range sums {
+			y[r] = sum * m.Scale
+		}
+		if t.Bias != nil {
+			Add(y, t.Bias[top:top+rows])
 		}
 	}
 	return nil
 }
 
 // unit sets out, {n, rows}, to the products with the rows in w.
-func (p *Product) unit(w []byte, rows int, out []float32, s *scratch) error {
-	m := p.m
+func (p *Product) unit(m *Matrix, w []byte, rows int, out []float32, s *scratch) error {
 	if p.n <= fewVectors {
 		for i := range p.n {
 			switch to := out[i*rows : (i+1)*rows]; {

@@ -2,8 +2,8 @@ package kernel
 
 import (
 	"fmt"
+	"runtime"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 )
 
@@ -15,31 +15,45 @@ type Task interface {
 
 // Pool runs tasks on a fixed number of threads. The caller of Run is one of them; the others are goroutines that live until
 // Close. A Pool serves one Run at a time.
+//
+// A model's token takes hundreds of runs of some ten microseconds each. A helper therefore looks for the next one for a while
+// before it sleeps, and the caller for the end of this one: waking a sleeper takes as long as such a run.
 type Pool struct {
 	threads int
-	wake    []chan struct{}
-	done    sync.WaitGroup
+	looks   int // how often to look before sleeping
+	helpers []*helper
 
 	task  Task
 	rows  int
 	grain int
 	next  atomic.Int64
-	errs  []error
+	err   error // of the caller's part
+
+	turn    atomic.Uint32 // goes up with each Run
+	closed  atomic.Bool
+	busy    atomic.Int32 // helpers that have not finished this turn
+	waiting atomic.Bool  // Run sleeps until done
+	done    chan struct{}
+}
+
+// helper is one of the other threads. Whoever turns asleep off wakes it.
+type helper struct {
+	asleep atomic.Bool
+	wake   chan struct{}
+	err    error
+	_      [64]byte // keeps the helpers on cache lines of their own
 }
 
 // NewPool starts a pool of the given number of threads, at least one.
 func NewPool(threads int) *Pool {
-	threads = max(threads, 1)
-	p := &Pool{threads: threads, errs: make([]error, threads)}
-	for w := 1; w < threads; w++ {
-		wake := make(chan struct{}, 1)
-		p.wake = append(p.wake, wake)
-		go func() {
-			for range wake {
-				p.errs[w] = p.work(w)
-				p.done.Done()
-			}
-		}()
+	p := &Pool{threads: max(threads, 1), done: make(chan struct{}, 1)}
+	if p.threads <= runtime.GOMAXPROCS(0) {
+		p.looks = 20_000 // ten to twenty microseconds
+	}
+	for w := 1; w < p.threads; w++ {
+		h := &helper{wake: make(chan struct{}, 1)}
+		p.helpers = append(p.helpers, h)
+		go p.help(w, h)
 	}
 	return p
 }
@@ -49,10 +63,46 @@ func (p *Pool) Threads() int { return p.threads }
 
 // Close ends the pool's goroutines. No Run may be under way or follow.
 func (p *Pool) Close() {
-	for _, wake := range p.wake {
-		close(wake)
+	p.closed.Store(true)
+	p.begin()
+	p.helpers = nil
+}
+
+// begin starts a turn.
+func (p *Pool) begin() {
+	p.turn.Add(1)
+	for _, h := range p.helpers {
+		if h.asleep.CompareAndSwap(true, false) {
+			h.wake <- struct{}{}
+		}
 	}
-	p.wake = nil
+}
+
+func (p *Pool) help(worker int, h *helper) {
+	for turn := uint32(0); ; turn++ {
+		p.await(h, turn)
+		if p.closed.Load() {
+			return
+		}
+		h.err = p.work(worker)
+		if p.busy.Add(-1) == 0 && p.waiting.CompareAndSwap(true, false) {
+			p.done <- struct{}{}
+		}
+	}
+}
+
+// await returns when a turn after the given one has begun.
+func (p *Pool) await(h *helper, turn uint32) {
+	for range p.looks {
+		if p.turn.Load() != turn {
+			return
+		}
+	}
+	h.asleep.Store(true)
+	if p.turn.Load() != turn && h.asleep.CompareAndSwap(true, false) {
+		return
+	}
+	<-h.wake
 }
 
 // Run splits rows 0 to rows-1 of t into pieces, hands them to the threads and returns when all are done, with the first error
@@ -64,21 +114,33 @@ func (p *Pool) Run(t Task, rows int) error {
 	p.task, p.rows = t, rows
 	p.grain = max(1, rows/(p.threads*4))
 	p.next.Store(0)
-	for i := range p.errs {
-		p.errs[i] = nil
+	if rows == 1 || len(p.helpers) == 0 {
+		return p.work(0)
 	}
-	p.done.Add(len(p.wake))
-	for _, wake := range p.wake {
-		wake <- struct{}{}
-	}
-	p.errs[0] = p.work(0)
-	p.done.Wait()
-	for _, err := range p.errs {
-		if err != nil {
-			return err
+	p.busy.Store(int32(len(p.helpers)))
+	p.begin()
+	p.err = p.work(0)
+	p.finish()
+	for _, h := range p.helpers {
+		if p.err == nil {
+			p.err = h.err
 		}
 	}
-	return nil
+	return p.err
+}
+
+// finish returns when no helper is busy.
+func (p *Pool) finish() {
+	for range p.looks {
+		if p.busy.Load() == 0 {
+			return
+		}
+	}
+	p.waiting.Store(true)
+	if p.busy.Load() == 0 && p.waiting.CompareAndSwap(true, false) {
+		return
+	}
+	<-p.done
 }
 
 func (p *Pool) work(worker int) (err error) {

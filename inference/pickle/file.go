@@ -79,6 +79,12 @@ func compression(head []byte) string {
 	return ""
 }
 
+// Begins reports whether a file may be one that Read reads, by its first bytes: a zip archive, a compressed file, or a pickle of
+// protocol 2 or later. Older protocols begin with any opcode.
+func Begins(head []byte) bool {
+	return len(head) >= 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 || bytes.HasPrefix(head, []byte("PK\x03\x04")) || compression(head) != ""
+}
+
 // legacyMagic is the number that the first pickle of a legacy checkpoint is, in LONG1's bytes.
 var legacyMagic = []byte{0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19}
 

@@ -223,3 +223,28 @@ func FuzzSafetensors(f *testing.F) {
 		}
 	})
 }
+
+func FuzzIndex(f *testing.F) {
+	f.Add([]byte(`{"metadata":{"total_size":4},"weight_map":{"a":"1.safetensors"}}`))
+	f.Add([]byte(`{"weight_map":{"a":"1.safetensors","b":"2.safetensors"}}`))
+	f.Add([]byte(`{"weight_map":{"a":"../1.safetensors"}}`))
+	f.Add([]byte(`{"weight_map":{"a":"1.safetensors","a":"1.safetensors"},"weight_map":[]}`))
+	shard := file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 4)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		index, err := ParseIndex(b)
+		if err != nil {
+			return
+		}
+		for _, name := range index.Files() {
+			if name == "" || strings.ContainsAny(name, `/\`) || name == ".." {
+				t.Fatalf("file %q", name)
+			}
+		}
+		shards, err := index.ReadShards(func(name string) (io.ReaderAt, int64, error) {
+			return bytes.NewReader(shard), int64(len(shard)), nil
+		})
+		if err == nil && len(shards) > 0 && (len(shards) != 1 || len(index.WeightMap) != 1 || index.WeightMap["a"] == "") {
+			t.Fatalf("%v agrees with files that hold only a", index.WeightMap)
+		}
+	})
+}

@@ -12,7 +12,7 @@ import (
 )
 
 // written returns a GGUF file with these keys.
-func written(t *testing.T, keys map[string]any) *gguf.File {
+func written(t testing.TB, keys map[string]any) *gguf.File {
 	t.Helper()
 	var w gguf.Writer
 	for k, v := range keys {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/carat-hub/carat/inference/fault"
 )
@@ -72,6 +73,9 @@ func (t *Tokenizer) EncodePlain(text string, addSpecial bool) []int {
 }
 
 func (t *Tokenizer) encode(text string, addSpecial bool, raw, cooked *matcher) []int {
+	if !utf8.ValidString(text) {
+		text = string([]rune(text)) // as bytes of its own it would take its neighbours with it when it is decoded
+	}
 	var ids []int
 	if addSpecial {
 		ids = append(ids, t.prefix...)

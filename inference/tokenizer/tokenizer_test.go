@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -347,18 +346,5 @@ func FuzzTokenizerJSON(f *testing.F) {
 			}
 		}
 		tok.Decode(tok.Encode(text, false))
-	})
-}
-
-func FuzzRoundTrip(f *testing.F) {
-	for _, s := range texts {
-		f.Add(s)
-	}
-	tok := fromJSON(f, filepath.FromSlash(tinyJSON), Config{})
-	f.Fuzz(func(t *testing.T, text string) {
-		want := strings.ToValidUTF8(text, "\ufffd")
-		if back := tok.Decode(tok.EncodePlain(text, false)); back != want {
-			t.Fatalf("%q comes back as %q", text, back)
-		}
 	})
 }

@@ -238,6 +238,8 @@ func TestPreSplits(t *testing.T) {
 
 func FuzzTiktoken(f *testing.F) {
 	f.Add([]byte("YQ== 0\nYg== 1\nYWI= 2\n"), "abba")
+	f.Add([]byte("\r\n IA== 7 \n\n4pY= 1048575\nYQ==  3\n"), " <x>\xff▁")
+	f.Add([]byte("YQ== 0\nYQ== 1\n"), "")
 	f.Fuzz(func(t *testing.T, b []byte, text string) {
 		tok, err := FromTiktoken(b, o200kPattern, map[string]int{"<x>": 3})
 		if err != nil {
