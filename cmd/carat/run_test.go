@@ -101,6 +101,35 @@ func TestRunSamples(t *testing.T) {
 	}
 }
 
+// lowRankFolder writes an adapter that changes what the example model's first layer feeds forward.
+func lowRankFolder(t *testing.T) string {
+	t.Helper()
+	const module = "base_model.model.model.layers.0.mlp.down_proj.lora_"
+	header := `{"` + module + `A.weight":{"dtype":"F32","shape":[1,512],"data_offsets":[0,2048]},` +
+		`"` + module + `B.weight":{"dtype":"F32","shape":[256,1],"data_offsets":[2048,3072]}}`
+	file := append([]byte{byte(len(header)), byte(len(header) >> 8), 0, 0, 0, 0, 0, 0}, header...)
+	for i := range 768 {
+		file = append(file, 0, 0, 0x80, []byte{0x3f, 0xbf}[i%2]) // 1 and -1
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "adapter_model.safetensors"), file)
+	write(t, filepath.Join(dir, "adapter_config.json"), []byte(`{"peft_type":"LORA","r":1,"lora_alpha":1,"target_modules":["down_proj"]}`))
+	return dir
+}
+
+func TestRunWithAdapter(t *testing.T) {
+	t.Parallel()
+	sh := newShell(t)
+	args := []string{"run", exampleModel, "Why?", "--temperature", "0", "-n", "12"}
+	plain, _ := sh.run(0, "", args...)
+	adapted, _ := sh.run(0, "", append(args, "--adapter", lowRankFolder(t))...)
+	if adapted == plain || adapted == "" {
+		t.Errorf("%q with the adapter, %q without", adapted, plain)
+	}
+	sh.run(1, "", append(args, "--adapter", t.TempDir())...)
+	sh.run(1, "", append(args, "--adapter", "no-such-folder")...)
+}
+
 func TestRunRefused(t *testing.T) {
 	t.Parallel()
 	sh := newShell(t)
