@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 	"slices"
 
 	"github.com/carat-hub/carat/inference/fault"
@@ -82,6 +83,9 @@ func openContainer(ctx context.Context, files Files) (_ *container, err error) {
 		err = c.readGGUF(ctx, chosen.gguf)
 	default:
 		err = c.readSafetensors(chosen.safetensors)
+	}
+	if err == nil && c.gguf == nil && slices.Contains(names, modulesName) {
+		err = c.readModules(names)
 	}
 	if err != nil {
 		return nil, err
@@ -164,7 +168,7 @@ func (c *container) readSafetensors(names []string) error {
 				seen[t.Name] = name
 			}
 		}
-		if err := c.add(name, st); err != nil {
+		if err := c.add(name, "", st); err != nil {
 			return err
 		}
 	}
@@ -187,7 +191,7 @@ func (c *container) readShards(ctx context.Context) error {
 		return err
 	}
 	for _, name := range index.Files() {
-		if err := c.add(name, shards[name]); err != nil {
+		if err := c.add(name, "", shards[name]); err != nil {
 			return err
 		}
 	}
@@ -207,12 +211,38 @@ func (c *container) grow(n int) error {
 	return nil
 }
 
-func (c *container) add(name string, st *safetensors.File) error {
+// denseWeights are the weights of a sentence-transformers model's matrices behind its pooling.
+var denseWeights = regexp.MustCompile(`^(\d{1,2}_Dense/)model\.safetensors$`)
+
+// readModules adds the tensors of those matrices, with the name of their folder in front.
+func (c *container) readModules(names []string) error {
+	for _, name := range names {
+		match := denseWeights.FindStringSubmatch(name)
+		if match == nil {
+			continue
+		}
+		f, err := c.file(name)
+		if err != nil {
+			return err
+		}
+		st, err := safetensors.Read(f, f.Size())
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, fault.InFile(name, err))
+		}
+		if err := c.add(name, match[1], st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add adds the tensors of a file, with prefix in front of their names.
+func (c *container) add(name, prefix string, st *safetensors.File) error {
 	if err := c.grow(len(st.Tensors)); err != nil {
 		return err
 	}
 	for _, t := range st.Tensors {
-		c.tensors = append(c.tensors, storedTensor{name: t.Name, typ: t.Type, shape: t.Shape, file: name, offset: t.Offset, size: t.Size})
+		c.tensors = append(c.tensors, storedTensor{name: prefix + t.Name, typ: t.Type, shape: t.Shape, file: name, offset: t.Offset, size: t.Size})
 	}
 	return nil
 }

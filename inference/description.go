@@ -85,6 +85,7 @@ type Description struct {
 	// embeds says that the files are those of a model for embeddings, which cannot be made when unembeddable is not nil.
 	embeds       bool
 	unembeddable error
+	dense        []denseModule
 }
 
 // RopeDescription is one rotary embedding.
@@ -194,7 +195,7 @@ func (c *container) describe(ctx context.Context) (*Description, error) {
 	}
 	d := &Description{
 		Architecture: name, family: &fam, LayerNorm: fam.layerNorm, Activation: fam.activation, Gated: !fam.ungated,
-		Parallel: fam.parallel, Bidirectional: fam.encoder, EmbeddingScale: 1, ResidualScale: 1, LogitScale: 1,
+		Parallel: fam.parallel, Bidirectional: fam.encoder || fam.bothWays, EmbeddingScale: 1, ResidualScale: 1, LogitScale: 1,
 	}
 	if fam.alibi {
 		d.AlibiBias = 8
@@ -346,7 +347,7 @@ func (d *Description) check(c *container) error {
 			return malformed("feed-forward size", "%d is not from 1 to %d", n, maxFeed)
 		}
 	}
-	if d.Bidirectional && d.Window > 0 && !d.family.encoder {
+	if d.Bidirectional && d.Window > 0 && !d.family.encoder && !d.family.centred {
 		return fault.NewUnsupported("architecture", "windows of attention that goes both ways in a decoder")
 	}
 	switch rotated := 2 * max(len(d.Rope.Frequencies), len(d.Rope.Long)); {

@@ -140,8 +140,11 @@ func (f *Facts) tell(d *Description, w *weights) {
 	if d.family.encoder {
 		f.ContextLength = d.Context
 	}
-	if d.family.encoder || f.Task == FeatureExtraction {
-		f.EmbeddingSize, f.Pooling, f.Normalized = d.Hidden, d.Pooling, d.Normalized
+	if d.Bidirectional {
+		f.Kind = "encoder"
+	}
+	if d.Bidirectional || f.Task == FeatureExtraction {
+		f.EmbeddingSize, f.Pooling, f.Normalized = w.embeddingSize(d.Hidden), d.Pooling, d.Normalized
 	}
 }
 
@@ -151,7 +154,7 @@ func (c *container) facts(ctx context.Context) (*Facts, error) {
 	f.Architecture, f.ArchitectureName = c.architecture()
 	if fam, ok := families[f.Architecture]; ok {
 		f.Kind = "decoder"
-		if fam.encoder {
+		if fam.encoder || fam.bothWays {
 			f.Kind = "encoder"
 		}
 	}

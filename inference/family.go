@@ -15,6 +15,9 @@ type family struct {
 
 	// encoder says that attention goes both ways and that no next token is predicted.
 	encoder bool
+	// bothWays says that attention does so in a decoder's graph, and centred that windows then are those of llama.cpp and Hugging
+	// Face's library: as many positions before a query as after it.
+	bothWays, centred bool
 	// afterPadding says that the learned positions of folders begin after the id of the token that pads texts.
 	afterPadding bool
 	// ropeAdjacent is the pairing of GGUF files, whose converter permutes the rows of some architectures, and
@@ -147,11 +150,18 @@ var families = func() map[string]family {
 		}),
 		"gemma3": with(gemma, func(f *family) {
 			f.gguf, f.folder = posted, folderNames(gemmaNames)
-			f.window, f.logitCap, f.qkNorm, f.localRope, f.wideScale = 6, true, headQKNorm, ownRope, 62
+			f.window, f.logitCap, f.qkNorm, f.localRope, f.wideScale, f.centred = 6, true, headQKNorm, ownRope, 62, true
 			f.defaults = config{
 				"num_attention_heads": 8.0, "num_key_value_heads": 4.0, "head_dim": 256.0, "max_position_embeddings": 131072.0,
 				"query_pre_attn_scalar": 256.0, "rope_theta": 1e6,
 			}
+		}),
+		"gemma-embedding": with(gemma, func(f *family) {
+			f.gguf = ggufNames(func(n *tensorNames) {
+				postNorms(n)
+				n.dense = []string{"dense_2", "dense_3"}
+			})
+			f.folder, f.window, f.qkNorm, f.localRope, f.bothWays, f.centred = nil, 6, headQKNorm, ownRope, true, true
 		}),
 		"phi2": with(gelu, func(f *family) {
 			f.gguf, f.folder, f.parallel = parallelGGUF, folderNames(phi2Names), true
