@@ -195,6 +195,7 @@ func embeddingRows(tensors []storedTensor) int {
 
 func (f *Facts) count(tensors []storedTensor) error {
 	census := map[tensor.Type]*DTypeCount{}
+	f.Tensors = make([]TensorFact, 0, len(tensors))
 	for _, t := range tensors {
 		f.Tensors = append(f.Tensors, TensorFact{Name: t.name, DType: t.typ.String(), Shape: slices.Clone(t.shape), Bytes: t.size, File: t.file})
 		if t.shared {
