@@ -198,19 +198,6 @@ func (c *container) readShards(ctx context.Context) error {
 	return nil
 }
 
-// grow makes room for n more tensors. Small files with very many would take many times their size.
-func (c *container) grow(n int) error {
-	limit := int64(1 << 15)
-	for _, f := range c.open {
-		limit += f.Size() / 512
-	}
-	if int64(len(c.tensors)+n) > limit {
-		return &fault.Malformed{Format: "model", Offset: -1, Reason: fmt.Sprintf("more than %d tensors in files of their size", limit)}
-	}
-	c.tensors = slices.Grow(c.tensors, n)
-	return nil
-}
-
 // denseWeights are the weights of a sentence-transformers model's matrices behind its pooling.
 var denseWeights = regexp.MustCompile(`^(\d{1,2}_Dense/)model\.safetensors$`)
 
@@ -233,6 +220,19 @@ func (c *container) readModules(names []string) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// grow makes room for n more tensors. Small files with very many would take many times their size.
+func (c *container) grow(n int) error {
+	limit := int64(1 << 15)
+	for _, f := range c.open {
+		limit += f.Size() / 512
+	}
+	if int64(len(c.tensors)+n) > limit {
+		return &fault.Malformed{Format: "model", Offset: -1, Reason: fmt.Sprintf("more than %d tensors in files of their size", limit)}
+	}
+	c.tensors = slices.Grow(c.tensors, n)
 	return nil
 }
 

@@ -55,7 +55,7 @@ type Description struct {
 	Unrotated []bool
 	// RotatedNorm says that queries and keys of rotated layers are divided by their root mean square after the rotation.
 	RotatedNorm bool
-	// Temperature sharpens the attention of layers without rotation at distant positions.
+	// Temperature sharpens attention at distant positions.
 	Temperature TemperatureDescription
 	// EmbeddingScale, ResidualScale and LogitScale multiply the embeddings, what each half of a block adds, and the logits,
 	// which LogitCap then bounds when it is not 0.
@@ -106,10 +106,12 @@ type RopeDescription struct {
 	base float64
 }
 
-// TemperatureDescription multiplies the queries of a position p by 1 + Scale*ln(1 + floor((p+1)/Floor)); a Floor of 0 does not.
+// TemperatureDescription multiplies the queries of a position p by 1 + Scale*ln(1 + floor((p+Offset)/Floor)), in layers without
+// rotation or Everywhere; a Floor of 0 does not.
 type TemperatureDescription struct {
-	Floor int
-	Scale float64
+	Floor, Offset int
+	Scale         float64
+	Everywhere    bool
 }
 
 // ExpertDescription says how a token's feed-forward experts are chosen and weighed.
@@ -216,6 +218,10 @@ func (c *container) describe(ctx context.Context) (*Description, error) {
 	switch fam.rotation {
 	case windowedLayers:
 		d.unrotated(func(l int) bool { return !d.windowed(l) })
+	case windowedIfAny:
+		if d.Window > 0 {
+			d.unrotated(func(l int) bool { return !d.windowed(l) })
+		}
 	case threeOfFour:
 		d.unrotated(func(l int) bool { return l%4 == 3 })
 	}

@@ -24,9 +24,10 @@ type family struct {
 	// folderAdjacent that of Hugging Face's layout. unrotated says that there is no rotary embedding at all.
 	ropeAdjacent, folderAdjacent, unrotated bool
 	// norms
-	layerNorm bool // subtracts the mean
-	onePlus   bool // folders store norm weights less one
-	qkNorm    qkNorm
+	layerNorm  bool // subtracts the mean
+	unweighted bool // has no tensors
+	onePlus    bool // folders store norm weights less one
+	qkNorm     qkNorm
 	// unnormedStart says that the first layer's attention has no norm, as the embeddings have one.
 	unnormedStart bool
 	epsilon       float64 // config.json's default
@@ -84,7 +85,8 @@ type rotation int
 const (
 	everyLayer rotation = iota
 	windowedLayers
-	threeOfFour // the last of each four layers is not rotated
+	windowedIfAny // windowed layers, or all in a model without
+	threeOfFour   // the last of each four layers is not rotated
 )
 
 type scaling int
@@ -113,6 +115,10 @@ var families = func() map[string]family {
 	}
 	parallelGGUF := ggufNames(withoutFeedForwardNorm)
 	posted := ggufNames(postNorms)
+	normedAfter := ggufNames(func(n *tensorNames) {
+		postNorms(n)
+		n.attentionNorm, n.feedForwardNorm = "", ""
+	})
 	sandwiched := ggufNames(func(n *tensorNames) { n.feedForwardNorm = "blk.%d.post_attention_norm" })
 	all := map[string]family{
 		"llama":   llama,
@@ -128,7 +134,20 @@ var families = func() map[string]family {
 		"granitemoe": with(llama, func(f *family) {
 			f.folder, f.scaled, f.feedForwardScales, f.expertScales = folderNames(graniteMoENames), graniteScales, false, false
 		}),
-		"llama4": {gguf: gguf, folder: folderNames(llama4Names), ropeAdjacent: true, folderAdjacent: true},
+		"mistral3": llama,
+		"xverse":   with(llama, func(f *family) { f.feedForwardScales, f.expertScales = false, false }),
+		"orion":    {gguf: gguf, folder: folder, layerNorm: true},
+		"seed_oss": {gguf: sandwiched, folder: folder},
+		"ernie4_5": {gguf: gguf, folder: folder, ropeAdjacent: true, folderAdjacent: true, tied: true},
+		"exaone":   {gguf: gguf, folder: folderNames(exaoneNames)},
+		"exaone4": {
+			gguf: normedAfter, folder: folderNames(olmo2Names), qkNorm: headQKNorm, window: 4, rotation: windowedIfAny,
+		},
+		"olmo": with(llama, func(f *family) {
+			f.layerNorm, f.unweighted, f.clampQKV, f.feedForwardScales, f.expertScales = true, true, true, false, false
+		}),
+		"minicpm3": {gguf: gguf, folder: folderNames(deepseekNames), latent: true, scaled: minicpmScales, tied: true},
+		"llama4":   {gguf: gguf, folder: folderNames(llama4Names), ropeAdjacent: true, folderAdjacent: true},
 		"baichuan": with(llama, func(f *family) {
 			f.folder, f.alibi, f.feedForwardScales, f.expertScales = folderNames(baichuanNames), true, false, false
 		}),
@@ -197,10 +216,7 @@ var families = func() map[string]family {
 		}),
 		"stablelm": {gguf: gguf, folder: folderNames(stablelmNames), layerNorm: true, parallelUnnormd: true, qkNorm: headQKNorm},
 		"olmo2": {
-			gguf: ggufNames(func(n *tensorNames) {
-				postNorms(n)
-				n.attentionNorm, n.feedForwardNorm = "", ""
-			}),
+			gguf:   normedAfter,
 			folder: folderNames(olmo2Names), qkNorm: wholeQKNorm, window: 4, localRope: plainRope,
 		},
 		"command-r": {
@@ -212,7 +228,9 @@ var families = func() map[string]family {
 			layerNorm: true, parallel: true, scaled: cohereScales, tied: true, window: 4, rotation: windowedLayers,
 			feedForwardScales: true,
 		},
-		"glm4": {gguf: posted, folder: folderNames(glm4Names), ropeAdjacent: true, folderAdjacent: true},
+		"glm4":     {gguf: posted, folder: folderNames(glm4Names), ropeAdjacent: true, folderAdjacent: true},
+		"deepseek": {gguf: gguf, folder: folderNames(deepseekNames), ropeAdjacent: true, expertKeys: true},
+		"dots1":    {gguf: gguf, folder: folderNames(deepseekNames), qkNorm: headQKNorm, expertKeys: true},
 		"glm4moe": {
 			gguf: sandwiched, folder: folderNames(deepseekNames), qkNorm: headQKNorm, expertKeys: true,
 		},
@@ -234,6 +252,7 @@ var architectureNames = map[string]string{
 	"cohere": "command-r", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "gemma3_text": "gemma3",
 	"gpt_bigcode": "starcoder",
 	"glm4_moe":    "glm4moe", "gpt_neox": "gptneox", "gpt_oss": "gpt-oss", "granitemoeshared": "granitemoe", "llama4_text": "llama4",
+	"ministral3": "mistral3",
 	"modernbert": "modern-bert", "nomic_bert": "nomic-bert", "olmo3": "olmo2", "phi": "phi2", "qwen2_moe": "qwen2moe",
 	"qwen3_moe": "qwen3moe",
 }

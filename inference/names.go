@@ -154,6 +154,13 @@ func graniteMoENames(n *tensorNames) {
 
 func baichuanNames(n *tensorNames) { n.qkv = "model.layers.%d.self_attn.W_pack" }
 
+func exaoneNames(n *tensorNames) {
+	plainNames(n, "transformer.h.%d.", "ln_1", "ln_2", "attn.attention.out_proj", "mlp.c_fc_1", "mlp.c_proj")
+	const attention = "transformer.h.%d.attn.attention."
+	n.prefix, n.embedding, n.norm, n.gate = "transformer.", "transformer.wte", "transformer.ln_f", "transformer.h.%d.mlp.c_fc_0"
+	n.q, n.k, n.v = attention+"q_proj", attention+"k_proj", attention+"v_proj"
+}
+
 func plainNames(n *tensorNames, layer, norm1, norm2, o, up, down string) {
 	n.attentionNorm, n.feedForwardNorm, n.o = layer+norm1, layer+norm2, layer+o
 	n.gate, n.gateUp, n.up, n.down = "", "", layer+up, layer+down

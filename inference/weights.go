@@ -454,8 +454,11 @@ func (b *binder) scale(name string, ls []linear) error {
 
 // norm binds name.weight and, if there is one, name.bias.
 func (b *binder) norm(name string, n int) (v norm, err error) {
-	if name == "" {
+	switch {
+	case name == "":
 		return norm{}, nil
+	case b.d.family.unweighted:
+		return norm{weight: slices.Repeat([]float32{1}, n)}, nil
 	}
 	if v.weight, err = b.flat(name+".weight", n); err != nil {
 		return norm{}, err
