@@ -247,12 +247,14 @@ func (s *Session) queriesKeysValues(w *layer, rope *kernel.Rope, n int, k, v []f
 		s.norm(w.queryNorm, q, q, qNorm)
 		s.norm(w.keyNorm, k, k, kNorm)
 	}
-	if rope == nil {
+	if rope == nil || d.Temperature.Everywhere {
 		for i := range n {
 			if t := d.Temperature.at(s.n + i); t != 1 {
 				kernel.Scale(q[i*qWidth:(i+1)*qWidth], t)
 			}
 		}
+	}
+	if rope == nil {
 		return nil
 	}
 	for i := range n {
@@ -271,7 +273,7 @@ func (t TemperatureDescription) at(position int) float32 {
 	if t.Floor <= 0 {
 		return 1
 	}
-	return float32(1 + t.Scale*math.Log(float64((position+1)/t.Floor+1)))
+	return float32(1 + t.Scale*math.Log(float64((position+t.Offset)/t.Floor+1)))
 }
 
 // feed sets out to the feed-forward layer of the n states in x.

@@ -139,8 +139,11 @@ func (f *Facts) tell(d *Description, w *weights) {
 	if d.family.encoder {
 		f.ContextLength = d.Context
 	}
-	if d.family.encoder || f.Task == FeatureExtraction {
-		f.EmbeddingSize, f.Pooling, f.Normalized = d.Hidden, d.Pooling, d.Normalized
+	if d.Bidirectional {
+		f.Kind = "encoder"
+	}
+	if d.Bidirectional || f.Task == FeatureExtraction {
+		f.EmbeddingSize, f.Pooling, f.Normalized = w.embeddingSize(d.Hidden), d.Pooling, d.Normalized
 	}
 }
 
@@ -150,7 +153,7 @@ func (c *container) facts(ctx context.Context) (*Facts, error) {
 	f.Architecture, f.ArchitectureName = c.architecture()
 	if fam, ok := families[f.Architecture]; ok {
 		f.Kind = "decoder"
-		if fam.encoder {
+		if fam.encoder || fam.bothWays {
 			f.Kind = "encoder"
 		}
 	}
@@ -192,6 +195,7 @@ func embeddingRows(tensors []storedTensor) int {
 
 func (f *Facts) count(tensors []storedTensor) error {
 	census := map[tensor.Type]*DTypeCount{}
+	f.Tensors = make([]TensorFact, 0, len(tensors))
 	for _, t := range tensors {
 		f.Tensors = append(f.Tensors, TensorFact{Name: t.name, DType: t.typ.String(), Shape: slices.Clone(t.shape), Bytes: t.size, File: t.file})
 		if t.shared {

@@ -29,6 +29,9 @@ func TestMemoryEstimate(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 		m := open(t, tinyFolder)
+		if got := m.Memory(o); got != e {
+			t.Errorf("the open model says %+v, the estimate was %+v", got, e)
+		}
 		before := heap()
 		s := m.NewSession(o)
 		ids := make([]int, s.Context())
