@@ -79,222 +79,222 @@ func reduceAVX512(acc *float32, n int, out *float32)
 //go:noescape
 func dotQ8_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeQ8_0AVX2 turns blocks into float32. blocks is not 0.
+// decodeQ8_0 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeQ8_0AVX2(src *byte, blocks int, dst *float32)
+func decodeQ8_0(src *byte, blocks int, dst *float32)
 
 // dotQ4_0AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
 func dotQ4_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeQ4_0AVX2 turns blocks into float32. blocks is not 0.
+// decodeQ4_0 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeQ4_0AVX2(src *byte, blocks int, dst *float32)
+func decodeQ4_0(src *byte, blocks int, dst *float32)
 
 // dotQ4_1AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
 func dotQ4_1AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeQ4_1AVX2 turns blocks into float32. blocks is not 0.
+// decodeQ4_1 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeQ4_1AVX2(src *byte, blocks int, dst *float32)
+func decodeQ4_1(src *byte, blocks int, dst *float32)
 
 // dotQ5_0AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
 func dotQ5_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeQ5_0AVX2 turns blocks into float32. blocks is not 0.
+// decodeQ5_0 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeQ5_0AVX2(src *byte, blocks int, dst *float32)
+func decodeQ5_0(src *byte, blocks int, dst *float32)
 
 // dotQ5_1AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
 func dotQ5_1AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeQ5_1AVX2 turns blocks into float32. blocks is not 0.
+// decodeQ5_1 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeQ5_1AVX2(src *byte, blocks int, dst *float32)
+func decodeQ5_1(src *byte, blocks int, dst *float32)
 
 // dotIQ4NLAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
 func dotIQ4NLAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeIQ4NLAVX2 turns blocks into float32. blocks is not 0.
+// decodeIQ4NL turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeIQ4NLAVX2(src *byte, blocks int, dst *float32)
+func decodeIQ4NL(src *byte, blocks int, dst *float32)
 
 // dotMXFP4AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
 func dotMXFP4AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeMXFP4AVX2 turns blocks into float32. blocks is not 0.
+// decodeMXFP4 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeMXFP4AVX2(src *byte, blocks int, dst *float32)
+func decodeMXFP4(src *byte, blocks int, dst *float32)
 
 // dotQ2KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
 //
 //go:noescape
 func dotQ2KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeQ2KAVX2 turns blocks into float32. blocks is not 0.
+// decodeQ2K turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeQ2KAVX2(src *byte, blocks int, dst *float32)
+func decodeQ2K(src *byte, blocks int, dst *float32)
 
 // dotQ3KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
 //
 //go:noescape
 func dotQ3KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeQ3KAVX2 turns blocks into float32. blocks is not 0.
+// decodeQ3K turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeQ3KAVX2(src *byte, blocks int, dst *float32)
+func decodeQ3K(src *byte, blocks int, dst *float32)
 
 // dotQ4KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
 func dotQ4KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeQ4KAVX2 turns blocks into float32. blocks is not 0.
+// decodeQ4K turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeQ4KAVX2(src *byte, blocks int, dst *float32)
+func decodeQ4K(src *byte, blocks int, dst *float32)
 
 // dotQ5KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
 func dotQ5KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeQ5KAVX2 turns blocks into float32. blocks is not 0.
+// decodeQ5K turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeQ5KAVX2(src *byte, blocks int, dst *float32)
+func decodeQ5K(src *byte, blocks int, dst *float32)
 
 // dotQ6KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
 //
 //go:noescape
 func dotQ6KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeQ6KAVX2 turns blocks into float32. blocks is not 0.
+// decodeQ6K turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeQ6KAVX2(src *byte, blocks int, dst *float32)
+func decodeQ6K(src *byte, blocks int, dst *float32)
 
 // dotQ8KAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
 func dotQ8KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeQ8KAVX2 turns blocks into float32. blocks is not 0.
+// decodeQ8K turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeQ8KAVX2(src *byte, blocks int, dst *float32)
+func decodeQ8K(src *byte, blocks int, dst *float32)
 
 // dotIQ4XSAVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
 func dotIQ4XSAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeIQ4XSAVX2 turns blocks into float32. blocks is not 0.
+// decodeIQ4XS turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeIQ4XSAVX2(src *byte, blocks int, dst *float32)
+func decodeIQ4XS(src *byte, blocks int, dst *float32)
 
 // dotTQ2_0AVX2 sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
 //
 //go:noescape
 func dotTQ2_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
-// decodeTQ2_0AVX2 turns blocks into float32. blocks is not 0.
+// decodeTQ2_0 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
-func decodeTQ2_0AVX2(src *byte, blocks int, dst *float32)
+func decodeTQ2_0(src *byte, blocks int, dst *float32)
 
-// quantizeAVX2 rounds blocks of 32 to multiples of a 127th of the largest of each, and sets the sums of each 16 and 32. blocks is not 0.
+// quantize rounds blocks of 32 to multiples of a 127th of the largest of each, and sets the sums of each 16 and 32. blocks is not 0.
 //
 //go:noescape
-func quantizeAVX2(x *float32, blocks int, q *int8, scale *float32, sums16 *float32, sums32 *float32)
+func quantize(x *float32, blocks int, q *int8, scale *float32, sums16 *float32, sums32 *float32)
 
-// decodeF16AVX2 turns eight elements per step into float32. steps is not 0.
+// decodeF16 turns eight elements per step into float32. steps is not 0.
 //
 //go:noescape
-func decodeF16AVX2(src *byte, steps int, dst *float32)
+func decodeF16(src *byte, steps int, dst *float32)
 
-// decodeBF16AVX2 turns eight elements per step into float32. steps is not 0.
+// decodeBF16 turns eight elements per step into float32. steps is not 0.
 //
 //go:noescape
-func decodeBF16AVX2(src *byte, steps int, dst *float32)
+func decodeBF16(src *byte, steps int, dst *float32)
 
-// panelx1AVX2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+// panelx1 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
 //
 //go:noescape
-func panelx1AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+func panelx1(panel *float32, cols int, x *float32, xStride int, sums *float32)
 
-// panelx2AVX2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+// panelx2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
 //
 //go:noescape
-func panelx2AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+func panelx2(panel *float32, cols int, x *float32, xStride int, sums *float32)
 
-// panelx3AVX2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+// panelx3 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
 //
 //go:noescape
-func panelx3AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+func panelx3(panel *float32, cols int, x *float32, xStride int, sums *float32)
 
-// panelx4AVX2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+// panelx4 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
 //
 //go:noescape
-func panelx4AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+func panelx4(panel *float32, cols int, x *float32, xStride int, sums *float32)
 
-// panelx5AVX2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+// panelx5 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
 //
 //go:noescape
-func panelx5AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+func panelx5(panel *float32, cols int, x *float32, xStride int, sums *float32)
 
-// panelx6AVX2 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+// panelx6 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
 //
 //go:noescape
-func panelx6AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+func panelx6(panel *float32, cols int, x *float32, xStride int, sums *float32)
 
-// transposeAVX2 stores eight columns per step of 16 rows, which lie stride bytes apart, as {columns, 16}. steps is not 0.
+// transpose stores eight columns per step of 16 rows, which lie stride bytes apart, as {columns, 16}. steps is not 0.
 //
 //go:noescape
-func transposeAVX2(src *float32, stride int, steps int, panel *float32)
+func transpose(src *float32, stride int, steps int, panel *float32)
 
-// mixx8AVX2 sets 8 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.
+// mixx8 sets 8 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.
 //
 //go:noescape
-func mixx8AVX2(weights *float32, n int, v *float32, stride int, out *float32)
+func mixx8(weights *float32, n int, v *float32, stride int, out *float32)
 
-// mixx1AVX2 sets 8 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.
+// mixx1 sets 8 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.
 //
 //go:noescape
-func mixx1AVX2(weights *float32, n int, v *float32, stride int, out *float32)
+func mixx1(weights *float32, n int, v *float32, stride int, out *float32)
 
-// largestAVX2 sets lanes to the largest of every eighth value. A NaN may be passed over. steps is not 0.
+// largest sets lanes to the largest of every eighth value. A NaN may be passed over. steps is not 0.
 //
 //go:noescape
-func largestAVX2(x *float32, steps int, lanes *float32)
+func largest(x *float32, steps int, lanes *float32)
 
-// expAVX2 sets each x to the exponential of x - shift and lanes to the sums of every eighth. steps is not 0.
+// exp sets each x to the exponential of x - shift and lanes to the sums of every eighth. steps is not 0.
 //
 //go:noescape
-func expAVX2(x *float32, steps int, shift float32, lanes *float32)
+func exp(x *float32, steps int, shift float32, lanes *float32)
 
-// swigluAVX2 sets gate to silu(gate) * up. steps is not 0.
+// swiglu sets gate to silu(gate) * up. steps is not 0.
 //
 //go:noescape
-func swigluAVX2(gate *float32, up *float32, steps int)
+func swiglu(gate *float32, up *float32, steps int)

@@ -532,9 +532,9 @@ end:
 DATA oneWord<>+0(SB)/2, $"\x01\x00"
 GLOBL oneWord<>(SB), RODATA|NOPTR, $2
 
-// func decodeQ8_0AVX2(src *byte, blocks int, dst *float32)
+// func decodeQ8_0(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ8_0AVX2(SB), NOSPLIT, $0-24
+TEXT ·decodeQ8_0(SB), NOSPLIT, $0-24
 	MOVQ src+0(FP), AX
 	MOVQ blocks+8(FP), CX
 	MOVQ dst+16(FP), DX
@@ -653,9 +653,9 @@ GLOBL fifteen<>(SB), RODATA|NOPTR, $1
 DATA floatIA<>+0(SB)/4, $(8.0)
 GLOBL floatIA<>(SB), RODATA|NOPTR, $4
 
-// func decodeQ4_0AVX2(src *byte, blocks int, dst *float32)
+// func decodeQ4_0(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ4_0AVX2(SB), NOSPLIT, $0-24
+TEXT ·decodeQ4_0(SB), NOSPLIT, $0-24
 	MOVQ         src+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         dst+16(FP), DX
@@ -779,9 +779,9 @@ end:
 	VZEROUPPER
 	RET
 
-// func decodeQ4_1AVX2(src *byte, blocks int, dst *float32)
+// func decodeQ4_1(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ4_1AVX2(SB), NOSPLIT, $0-24
+TEXT ·decodeQ4_1(SB), NOSPLIT, $0-24
 	MOVQ         src+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         dst+16(FP), DX
@@ -932,9 +932,9 @@ GLOBL bits<>(SB), RODATA|NOPTR, $8
 DATA floatQA<>+0(SB)/4, $(16.0)
 GLOBL floatQA<>(SB), RODATA|NOPTR, $4
 
-// func decodeQ5_0AVX2(src *byte, blocks int, dst *float32)
+// func decodeQ5_0(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ5_0AVX2(SB), NOSPLIT, $0-24
+TEXT ·decodeQ5_0(SB), NOSPLIT, $0-24
 	MOVQ         src+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         dst+16(FP), DX
@@ -1082,9 +1082,9 @@ end:
 	VZEROUPPER
 	RET
 
-// func decodeQ5_1AVX2(src *byte, blocks int, dst *float32)
+// func decodeQ5_1(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ5_1AVX2(SB), NOSPLIT, $0-24
+TEXT ·decodeQ5_1(SB), NOSPLIT, $0-24
 	MOVQ         src+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         dst+16(FP), DX
@@ -1221,9 +1221,9 @@ end:
 DATA nonLinear<>+0(SB)/16, $"\x81\x98\xad\xbf\xcf\xdd\xea\xf6\x01\r\x19&5EYq"
 GLOBL nonLinear<>(SB), RODATA|NOPTR, $16
 
-// func decodeIQ4NLAVX2(src *byte, blocks int, dst *float32)
+// func decodeIQ4NL(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeIQ4NLAVX2(SB), NOSPLIT, $0-24
+TEXT ·decodeIQ4NL(SB), NOSPLIT, $0-24
 	MOVQ           src+0(FP), AX
 	MOVQ           blocks+8(FP), CX
 	MOVQ           dst+16(FP), DX
@@ -1360,9 +1360,9 @@ end:
 DATA float4<>+0(SB)/16, $"\x00\x01\x02\x03\x04\x06\b\f\x00\xff\xfe\xfd\xfc\xfa\xf8\xf4"
 GLOBL float4<>(SB), RODATA|NOPTR, $16
 
-// func decodeMXFP4AVX2(src *byte, blocks int, dst *float32)
+// func decodeMXFP4(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, CMOV
-TEXT ·decodeMXFP4AVX2(SB), NOSPLIT, $0-24
+TEXT ·decodeMXFP4(SB), NOSPLIT, $0-24
 	MOVQ           src+0(FP), AX
 	MOVQ           blocks+8(FP), CX
 	MOVQ           dst+16(FP), DX
@@ -1563,9 +1563,9 @@ GLOBL pair2<>(SB), RODATA|NOPTR, $32
 DATA pair3<>+0(SB)/32, $"\x06\x00\x00\x00\x06\x00\x00\x00\x06\x00\x00\x00\x06\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00"
 GLOBL pair3<>(SB), RODATA|NOPTR, $32
 
-// func decodeQ2KAVX2(src *byte, blocks int, dst *float32)
+// func decodeQ2K(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ2KAVX2(SB), NOSPLIT, $128-24
+TEXT ·decodeQ2K(SB), NOSPLIT, $128-24
 	MOVQ         src+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         dst+16(FP), DX
@@ -2030,9 +2030,9 @@ GLOBL thirtyTwoInteger<>(SB), RODATA|NOPTR, $4
 DATA floatEA<>+0(SB)/4, $(4.0)
 GLOBL floatEA<>(SB), RODATA|NOPTR, $4
 
-// func decodeQ3KAVX2(src *byte, blocks int, dst *float32)
+// func decodeQ3K(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ3KAVX2(SB), NOSPLIT, $128-24
+TEXT ·decodeQ3K(SB), NOSPLIT, $128-24
 	MOVQ         src+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         dst+16(FP), DX
@@ -2447,9 +2447,9 @@ block:
 	VZEROUPPER
 	RET
 
-// func decodeQ4KAVX2(src *byte, blocks int, dst *float32)
+// func decodeQ4K(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ4KAVX2(SB), NOSPLIT, $64-24
+TEXT ·decodeQ4K(SB), NOSPLIT, $64-24
 	MOVQ         src+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         dst+16(FP), DX
@@ -2888,9 +2888,9 @@ block:
 	VZEROUPPER
 	RET
 
-// func decodeQ5KAVX2(src *byte, blocks int, dst *float32)
+// func decodeQ5K(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ5KAVX2(SB), NOSPLIT, $64-24
+TEXT ·decodeQ5K(SB), NOSPLIT, $64-24
 	MOVQ         src+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         dst+16(FP), DX
@@ -3353,9 +3353,9 @@ GLOBL fortyEight<>(SB), RODATA|NOPTR, $1
 DATA floatGB<>+0(SB)/4, $(32.0)
 GLOBL floatGB<>(SB), RODATA|NOPTR, $4
 
-// func decodeQ6KAVX2(src *byte, blocks int, dst *float32)
+// func decodeQ6K(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ6KAVX2(SB), NOSPLIT, $128-24
+TEXT ·decodeQ6K(SB), NOSPLIT, $128-24
 	MOVQ         src+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         dst+16(FP), DX
@@ -3715,9 +3715,9 @@ block:
 	VZEROUPPER
 	RET
 
-// func decodeQ8KAVX2(src *byte, blocks int, dst *float32)
+// func decodeQ8K(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2
-TEXT ·decodeQ8KAVX2(SB), NOSPLIT, $64-24
+TEXT ·decodeQ8K(SB), NOSPLIT, $64-24
 	MOVQ src+0(FP), AX
 	MOVQ blocks+8(FP), CX
 	MOVQ dst+16(FP), DX
@@ -4082,9 +4082,9 @@ GLOBL byFour<>(SB), RODATA|NOPTR, $32
 DATA byTwo<>+0(SB)/32, $"\x00\x00\x00\x00\x02\x00\x00\x00\x04\x00\x00\x00\x06\x00\x00\x00\b\x00\x00\x00\n\x00\x00\x00\f\x00\x00\x00\x0e\x00\x00\x00"
 GLOBL byTwo<>(SB), RODATA|NOPTR, $32
 
-// func decodeIQ4XSAVX2(src *byte, blocks int, dst *float32)
+// func decodeIQ4XS(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeIQ4XSAVX2(SB), NOSPLIT, $64-24
+TEXT ·decodeIQ4XS(SB), NOSPLIT, $64-24
 	MOVQ           src+0(FP), AX
 	MOVQ           blocks+8(FP), CX
 	MOVQ           dst+16(FP), DX
@@ -4431,9 +4431,9 @@ block:
 DATA floatBA<>+0(SB)/4, $(1.0)
 GLOBL floatBA<>(SB), RODATA|NOPTR, $4
 
-// func decodeTQ2_0AVX2(src *byte, blocks int, dst *float32)
+// func decodeTQ2_0(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeTQ2_0AVX2(SB), NOSPLIT, $64-24
+TEXT ·decodeTQ2_0(SB), NOSPLIT, $64-24
 	MOVQ         src+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         dst+16(FP), DX
@@ -4646,9 +4646,9 @@ block:
 DATA centreTQ2_0<>+0(SB)/1, $"\x01"
 GLOBL centreTQ2_0<>(SB), RODATA|NOPTR, $1
 
-// func quantizeAVX2(x *float32, blocks int, q *int8, scale *float32, sums16 *float32, sums32 *float32)
+// func quantize(x *float32, blocks int, q *int8, scale *float32, sums16 *float32, sums32 *float32)
 // Requires: AVX, AVX2
-TEXT ·quantizeAVX2(SB), NOSPLIT, $0-48
+TEXT ·quantize(SB), NOSPLIT, $0-48
 	MOVQ         x+0(FP), AX
 	MOVQ         blocks+8(FP), CX
 	MOVQ         q+16(FP), DX
@@ -4733,9 +4733,9 @@ GLOBL steps<>(SB), RODATA|NOPTR, $4
 DATA least<>+0(SB)/4, $(0.0000000000000000000000000000007888609)
 GLOBL least<>(SB), RODATA|NOPTR, $4
 
-// func decodeF16AVX2(src *byte, steps int, dst *float32)
+// func decodeF16(src *byte, steps int, dst *float32)
 // Requires: AVX, F16C
-TEXT ·decodeF16AVX2(SB), NOSPLIT, $0-24
+TEXT ·decodeF16(SB), NOSPLIT, $0-24
 	MOVQ src+0(FP), AX
 	MOVQ steps+8(FP), CX
 	MOVQ dst+16(FP), DX
@@ -4750,9 +4750,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func decodeBF16AVX2(src *byte, steps int, dst *float32)
+// func decodeBF16(src *byte, steps int, dst *float32)
 // Requires: AVX, AVX2
-TEXT ·decodeBF16AVX2(SB), NOSPLIT, $0-24
+TEXT ·decodeBF16(SB), NOSPLIT, $0-24
 	MOVQ src+0(FP), AX
 	MOVQ steps+8(FP), CX
 	MOVQ dst+16(FP), DX
@@ -4768,9 +4768,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func panelx1AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// func panelx1(panel *float32, cols int, x *float32, xStride int, sums *float32)
 // Requires: AVX, FMA3
-TEXT ·panelx1AVX2(SB), NOSPLIT, $0-40
+TEXT ·panelx1(SB), NOSPLIT, $0-40
 	MOVQ   panel+0(FP), AX
 	MOVQ   cols+8(FP), CX
 	MOVQ   x+16(FP), DX
@@ -4830,9 +4830,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panelx2AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// func panelx2(panel *float32, cols int, x *float32, xStride int, sums *float32)
 // Requires: AVX, FMA3
-TEXT ·panelx2AVX2(SB), NOSPLIT, $0-40
+TEXT ·panelx2(SB), NOSPLIT, $0-40
 	MOVQ   panel+0(FP), AX
 	MOVQ   cols+8(FP), CX
 	MOVQ   x+16(FP), DX
@@ -4913,9 +4913,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panelx3AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// func panelx3(panel *float32, cols int, x *float32, xStride int, sums *float32)
 // Requires: AVX, FMA3
-TEXT ·panelx3AVX2(SB), NOSPLIT, $0-40
+TEXT ·panelx3(SB), NOSPLIT, $0-40
 	MOVQ   panel+0(FP), AX
 	MOVQ   cols+8(FP), CX
 	MOVQ   x+16(FP), DX
@@ -5017,9 +5017,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panelx4AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// func panelx4(panel *float32, cols int, x *float32, xStride int, sums *float32)
 // Requires: AVX, FMA3
-TEXT ·panelx4AVX2(SB), NOSPLIT, $0-40
+TEXT ·panelx4(SB), NOSPLIT, $0-40
 	MOVQ   panel+0(FP), AX
 	MOVQ   cols+8(FP), CX
 	MOVQ   x+16(FP), DX
@@ -5146,9 +5146,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panelx5AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// func panelx5(panel *float32, cols int, x *float32, xStride int, sums *float32)
 // Requires: AVX, FMA3
-TEXT ·panelx5AVX2(SB), NOSPLIT, $0-40
+TEXT ·panelx5(SB), NOSPLIT, $0-40
 	MOVQ   panel+0(FP), AX
 	MOVQ   cols+8(FP), CX
 	MOVQ   x+16(FP), DX
@@ -5296,9 +5296,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panelx6AVX2(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// func panelx6(panel *float32, cols int, x *float32, xStride int, sums *float32)
 // Requires: AVX, FMA3
-TEXT ·panelx6AVX2(SB), NOSPLIT, $0-40
+TEXT ·panelx6(SB), NOSPLIT, $0-40
 	MOVQ   panel+0(FP), AX
 	MOVQ   cols+8(FP), CX
 	MOVQ   x+16(FP), DX
@@ -5467,9 +5467,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func transposeAVX2(src *float32, stride int, steps int, panel *float32)
+// func transpose(src *float32, stride int, steps int, panel *float32)
 // Requires: AVX
-TEXT ·transposeAVX2(SB), NOSPLIT, $0-32
+TEXT ·transpose(SB), NOSPLIT, $0-32
 	MOVQ src+0(FP), AX
 	MOVQ stride+8(FP), CX
 	MOVQ steps+16(FP), DX
@@ -5570,9 +5570,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func mixx8AVX2(weights *float32, n int, v *float32, stride int, out *float32)
+// func mixx8(weights *float32, n int, v *float32, stride int, out *float32)
 // Requires: AVX, FMA3
-TEXT ·mixx8AVX2(SB), NOSPLIT, $0-40
+TEXT ·mixx8(SB), NOSPLIT, $0-40
 	MOVQ   weights+0(FP), AX
 	MOVQ   n+8(FP), CX
 	MOVQ   v+16(FP), DX
@@ -5612,9 +5612,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func mixx1AVX2(weights *float32, n int, v *float32, stride int, out *float32)
+// func mixx1(weights *float32, n int, v *float32, stride int, out *float32)
 // Requires: AVX, FMA3
-TEXT ·mixx1AVX2(SB), NOSPLIT, $0-40
+TEXT ·mixx1(SB), NOSPLIT, $0-40
 	MOVQ   weights+0(FP), AX
 	MOVQ   n+8(FP), CX
 	MOVQ   v+16(FP), DX
@@ -5633,9 +5633,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func largestAVX2(x *float32, steps int, lanes *float32)
+// func largest(x *float32, steps int, lanes *float32)
 // Requires: AVX
-TEXT ·largestAVX2(SB), NOSPLIT, $0-24
+TEXT ·largest(SB), NOSPLIT, $0-24
 	MOVQ    x+0(FP), AX
 	MOVQ    steps+8(FP), CX
 	MOVQ    lanes+16(FP), DX
@@ -5650,9 +5650,9 @@ next:
 	VZEROUPPER
 	RET
 
-// func expAVX2(x *float32, steps int, shift float32, lanes *float32)
+// func exp(x *float32, steps int, shift float32, lanes *float32)
 // Requires: AVX, AVX2, FMA3
-TEXT ·expAVX2(SB), NOSPLIT, $0-32
+TEXT ·exp(SB), NOSPLIT, $0-32
 	MOVQ         x+0(FP), AX
 	MOVQ         steps+8(FP), CX
 	MOVQ         lanes+24(FP), DX
@@ -5741,9 +5741,9 @@ GLOBL term1<>(SB), RODATA|NOPTR, $4
 DATA term0<>+0(SB)/4, $(1.0)
 GLOBL term0<>(SB), RODATA|NOPTR, $4
 
-// func swigluAVX2(gate *float32, up *float32, steps int)
+// func swiglu(gate *float32, up *float32, steps int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·swigluAVX2(SB), NOSPLIT, $0-24
+TEXT ·swiglu(SB), NOSPLIT, $0-24
 	MOVQ         gate+0(FP), AX
 	MOVQ         up+8(FP), CX
 	MOVQ         steps+16(FP), DX

@@ -173,7 +173,7 @@ func (b *block) add(w, q, scale, sum reg.GPVirtual, stack Mem, ones, first, seco
 
 // decode turns blocks into float32 the way that ggml's reference rounds: each product by itself.
 func (b *block) decode() {
-	name := "decode" + b.name + "AVX2"
+	name := "decode" + b.name
 	TEXT(name, NOSPLIT, "func(src *byte, blocks int, dst *float32)")
 	Pragma("noescape")
 	Doc(name + " turns blocks into float32. blocks is not 0.")

@@ -6,7 +6,7 @@ import (
 )
 
 func decode(f format) {
-	name := "decode" + f.name + "AVX2"
+	name := "decode" + f.name
 	TEXT(name, NOSPLIT, "func(src *byte, steps int, dst *float32)")
 	Pragma("noescape")
 	Doc(name + " turns eight elements per step into float32. steps is not 0.")

@@ -9,7 +9,7 @@ import (
 // mix adds rows that are weighted.
 func mix() {
 	for _, vectors := range []int{8, 1} {
-		name := "mixx" + string(rune('0'+vectors)) + "AVX2"
+		name := "mixx" + string(rune('0'+vectors))
 		TEXT(name, NOSPLIT, "func(weights *float32, n int, v *float32, stride int, out *float32)")
 		Pragma("noescape")
 		Doc(name + " sets 8 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.")
@@ -37,9 +37,9 @@ func mix() {
 }
 
 func largest() {
-	TEXT("largestAVX2", NOSPLIT, "func(x *float32, steps int, lanes *float32)")
+	TEXT("largest", NOSPLIT, "func(x *float32, steps int, lanes *float32)")
 	Pragma("noescape")
-	Doc("largestAVX2 sets lanes to the largest of every eighth value. A NaN may be passed over. steps is not 0.")
+	Doc("largest sets lanes to the largest of every eighth value. A NaN may be passed over. steps is not 0.")
 	x, steps, lanes := param("x"), param("steps"), param("lanes")
 	v := YMM()
 	VMOVUPS(Mem{Base: x}, v)
@@ -92,9 +92,9 @@ func exp(x reg.VecVirtual) {
 }
 
 func exponentials() {
-	TEXT("expAVX2", NOSPLIT, "func(x *float32, steps int, shift float32, lanes *float32)")
+	TEXT("exp", NOSPLIT, "func(x *float32, steps int, shift float32, lanes *float32)")
 	Pragma("noescape")
-	Doc("expAVX2 sets each x to the exponential of x - shift and lanes to the sums of every eighth. steps is not 0.")
+	Doc("exp sets each x to the exponential of x - shift and lanes to the sums of every eighth. steps is not 0.")
 	x, steps, lanes := param("x"), param("steps"), param("lanes")
 	shift, sums := YMM(), YMM()
 	shiftAt, err := Param("shift").Resolve()
@@ -116,9 +116,9 @@ func exponentials() {
 	VZEROUPPER()
 	RET()
 
-	TEXT("swigluAVX2", NOSPLIT, "func(gate *float32, up *float32, steps int)")
+	TEXT("swiglu", NOSPLIT, "func(gate *float32, up *float32, steps int)")
 	Pragma("noescape")
-	Doc("swigluAVX2 sets gate to silu(gate) * up. steps is not 0.")
+	Doc("swiglu sets gate to silu(gate) * up. steps is not 0.")
 	gate, up, steps := param("gate"), param("up"), param("steps")
 	sign, one := YMM(), constant("term0", 1)
 	VPCMPEQD(sign, sign, sign)

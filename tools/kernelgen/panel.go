@@ -11,7 +11,7 @@ import (
 // panel multiplies a panel of 16 rows, which is stored column by column, with up to six vectors: twelve sums of eight rows fill the
 // registers, so that each step costs two loads of weights and a broadcast for each vector.
 func panel(vectors int) {
-	name := fmt.Sprintf("panelx%dAVX2", vectors)
+	name := fmt.Sprintf("panelx%d", vectors)
 	TEXT(name, NOSPLIT, "func(panel *float32, cols int, x *float32, xStride int, sums *float32)")
 	Pragma("noescape")
 	Doc(name + " adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.")
@@ -75,7 +75,7 @@ func panel(vectors int) {
 
 // transpose stores 16 rows column by column: squares of eight are turned by three exchanges of ever larger parts.
 func transpose() {
-	const name = "transposeAVX2"
+	const name = "transpose"
 	TEXT(name, NOSPLIT, "func(src *float32, stride int, steps int, panel *float32)")
 	Pragma("noescape")
 	Doc(name + " stores eight columns per step of 16 rows, which lie stride bytes apart, as {columns, 16}. steps is not 0.")

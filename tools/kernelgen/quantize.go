@@ -8,7 +8,7 @@ import (
 
 // quantize turns activations into blocks of 32 8-bit integers with a scale.
 func quantize() {
-	const name = "quantizeAVX2"
+	const name = "quantize"
 	TEXT(name, NOSPLIT, "func(x *float32, blocks int, q *int8, scale *float32, sums16 *float32, sums32 *float32)")
 	Pragma("noescape")
 	Doc(name + " rounds blocks of 32 to multiples of a 127th of the largest of each, and sets the sums of each 16 and 32. blocks is not 0.")

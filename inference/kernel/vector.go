@@ -1,4 +1,4 @@
-//go:build !purego
+//go:build amd64 && !purego
 
 package kernel
 
@@ -6,71 +6,29 @@ import (
 	"math"
 	"unsafe"
 
-	"golang.org/x/sys/cpu"
-
 	"github.com/carat-hub/carat/inference/tensor"
 )
-
-// vectorEngines returns what this processor can run, the fastest last.
-func vectorEngines() []engine {
-	var engines []engine
-	if x := &cpu.X86; x.HasAVX2 && x.HasFMA && x.HasF16C {
-		engines = append(engines, &avx2)
-		if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
-			engines = append(engines, &avx512)
-		}
-	}
-	return engines
-}
 
 type tileFunc func(w *byte, wStride int, x *float32, steps int, acc *float32)
 
 // tiles are the kernels for one format: four rows with a vector, and a single row.
 type tiles struct{ four, single tileFunc }
 
-// vector is an engine of assembly, whose sums are held in a number of lanes until the end.
+// block is the kernels for a block type. wide says that 32 weights share a scale; otherwise 16 do.
+type block struct {
+	wide   bool
+	dot    func(w *byte, rows, blocks int, q *int8, scale, sum, out *float32)
+	decode func(src *byte, blocks int, dst *float32)
+}
+
+// vector is an engine of assembly, whose sums are held in a number of lanes until the end. The kernels that all engines for a processor
+// share are called by name.
 type vector struct {
 	needs          string
 	lanes          int
 	f32, f16, bf16 tiles
 	reduce         func(acc *float32, n int, out *float32)
-}
-
-var avx2 = vector{
-	needs: "AVX2", lanes: 8, reduce: reduceAVX2,
-	f32:  tiles{tileF32x4AVX2, tileF32x1AVX2},
-	f16:  tiles{tileF16x4AVX2, tileF16x1AVX2},
-	bf16: tiles{tileBF16x4AVX2, tileBF16x1AVX2},
-}
-
-var avx512 = vector{
-	needs: "AVX-512", lanes: 16, reduce: reduceAVX512,
-	f32:  tiles{tileF32x4AVX512, tileF32x1AVX512},
-	f16:  tiles{tileF16x4AVX512, tileF16x1AVX512},
-	bf16: tiles{tileBF16x4AVX512, tileBF16x1AVX512},
-}
-
-// blocks are the kernels for the types of integer. wide says that 32 weights share a scale; otherwise 16 do.
-var blocks = map[tensor.Type]struct {
-	wide   bool
-	dot    func(w *byte, rows, blocks int, q *int8, scale, sum, out *float32)
-	decode func(src *byte, blocks int, dst *float32)
-}{
-	tensor.Q4_0:  {true, dotQ4_0AVX2, decodeQ4_0AVX2},
-	tensor.Q4_1:  {true, dotQ4_1AVX2, decodeQ4_1AVX2},
-	tensor.Q5_0:  {true, dotQ5_0AVX2, decodeQ5_0AVX2},
-	tensor.Q5_1:  {true, dotQ5_1AVX2, decodeQ5_1AVX2},
-	tensor.Q8_0:  {true, dotQ8_0AVX2, decodeQ8_0AVX2},
-	tensor.IQ4NL: {true, dotIQ4NLAVX2, decodeIQ4NLAVX2},
-	tensor.MXFP4: {true, dotMXFP4AVX2, decodeMXFP4AVX2},
-	tensor.Q2K:   {false, dotQ2KAVX2, decodeQ2KAVX2},
-	tensor.Q3K:   {false, dotQ3KAVX2, decodeQ3KAVX2},
-	tensor.Q4K:   {true, dotQ4KAVX2, decodeQ4KAVX2},
-	tensor.Q5K:   {true, dotQ5KAVX2, decodeQ5KAVX2},
-	tensor.Q6K:   {false, dotQ6KAVX2, decodeQ6KAVX2},
-	tensor.Q8K:   {true, dotQ8KAVX2, decodeQ8KAVX2},
-	tensor.IQ4XS: {true, dotIQ4XSAVX2, decodeIQ4XSAVX2},
-	tensor.TQ2_0: {true, dotTQ2_0AVX2, decodeTQ2_0AVX2},
+	blocks         map[tensor.Type]block // for the types of integer
 }
 
 func (e *vector) name() string { return e.needs }
@@ -128,7 +86,7 @@ func (e *vector) rows(k *tiles, w *byte, stride int, x, out []float32, s *scratc
 func (e *vector) integerDots(t tensor.Type, w []byte, x activations, out []float32, _ *scratch) {
 	n := len(x.q)
 	size, ok := t.Size(int64(n))
-	k, known := blocks[t]
+	k, known := e.blocks[t]
 	if !ok || !known || n == 0 || len(x.scale) != n/32 || len(x.sum16) != n/16 || len(x.sum32) != n/32 || len(out) == 0 || int64(len(w)) != size*int64(len(out)) {
 		panic("kernel: rows of another length than the activations")
 	}
@@ -146,7 +104,7 @@ const panelRows, panelCols = 16, 256
 
 // panels are the kernels for one to six vectors.
 var panels = [...]func(panel *float32, cols int, x *float32, xStride int, sums *float32){
-	panelx1AVX2, panelx2AVX2, panelx3AVX2, panelx4AVX2, panelx5AVX2, panelx6AVX2,
+	panelx1, panelx2, panelx3, panelx4, panelx5, panelx6,
 }
 
 func (e *vector) products(t tensor.Type, w []byte, rows int, x []float32, n int, out []float32, s *scratch) error {
@@ -183,7 +141,7 @@ func (e *vector) products(t tensor.Type, w []byte, rows int, x []float32, n int,
 func turn(decoded, panel []float32, cols int) {
 	steps := cols / 8
 	if steps > 0 {
-		transposeAVX2(&decoded[0], panelCols*4, steps, &panel[0])
+		transpose(&decoded[0], panelCols*4, steps, &panel[0])
 	}
 	for c := 8 * steps; c < cols; c++ {
 		for r := range panelRows {
@@ -198,11 +156,11 @@ func (e *vector) decode(t tensor.Type, dst []float32, src []byte) error {
 	}
 	switch {
 	case t == tensor.F16 && len(dst)%8 == 0:
-		decodeF16AVX2(&src[0], len(dst)/8, &dst[0])
+		decodeF16(&src[0], len(dst)/8, &dst[0])
 	case t == tensor.BF16 && len(dst)%8 == 0:
-		decodeBF16AVX2(&src[0], len(dst)/8, &dst[0])
+		decodeBF16(&src[0], len(dst)/8, &dst[0])
 	default:
-		k, ok := blocks[t]
+		k, ok := e.blocks[t]
 		if !ok {
 			return tensor.Decode(t, dst, src)
 		}
@@ -217,7 +175,7 @@ func (e *vector) quantize(x []float32, to activations) {
 	if len(x) != 32*blocks || len(to.q) != 32*blocks || len(to.sum16) != 2*blocks || len(to.sum32) != blocks || blocks == 0 {
 		panic("kernel: activations of another length than their values")
 	}
-	quantizeAVX2(&x[0], blocks, &to.q[0], &to.scale[0], &to.sum16[0], &to.sum32[0])
+	quantize(&x[0], blocks, &to.q[0], &to.scale[0], &to.sum16[0], &to.sum32[0])
 }
 
 func (e *vector) scores(q, k []float32, stride int, out []float32, s *scratch) {
@@ -249,19 +207,20 @@ func (e *vector) mix(weights, v []float32, stride int, out []float32) {
 	}
 	at := 0
 	for ; len(out)-at >= 64; at += 64 {
-		mixx8AVX2(&weights[0], len(weights), &v[at], stride*4, &out[at])
+		mixx8(&weights[0], len(weights), &v[at], stride*4, &out[at])
 	}
 	for ; len(out)-at >= 8; at += 8 {
-		mixx1AVX2(&weights[0], len(weights), &v[at], stride*4, &out[at])
+		mixx1(&weights[0], len(weights), &v[at], stride*4, &out[at])
 	}
 	if at < len(out) {
 		plain{}.mix(weights, v[at:], stride, out[at:])
 	}
 }
 
-func (e *vector) scoresOfAll(queries []float32, dim int, k []float32, stride, n int, out []float32, s *scratch) {
+func (e *vector) scoresOfAll(queries []float32, dim int, k []float32, stride, n int, out []float32, width int, s *scratch) {
 	count := len(queries) / max(dim, 1)
-	if dim <= 0 || n <= 0 || stride < dim || len(queries) != count*dim || len(k) < (n-1)*stride+dim || len(out) < count*n || count == 0 {
+	if dim <= 0 || n <= 0 || stride < dim || count == 0 || len(queries) != count*dim || len(k) < (n-1)*stride+dim ||
+		width < n || len(out) < (count-1)*width+n {
 		panic("kernel: keys of another length than their scores")
 	}
 	panel, sums := grow(&s.panel, panelRows*dim), grow(&s.sums, panelRows*count)
@@ -272,7 +231,7 @@ func (e *vector) scoresOfAll(queries []float32, dim int, k []float32, stride, n 
 			steps = 0
 		}
 		if steps > 0 {
-			transposeAVX2(&k[top*stride], stride*4, steps, &panel[0])
+			transpose(&k[top*stride], stride*4, steps, &panel[0])
 		}
 		for r := range height {
 			key := k[(top+r)*stride:]
@@ -283,29 +242,30 @@ func (e *vector) scoresOfAll(queries []float32, dim int, k []float32, stride, n 
 		clear(sums)
 		multiplyPanel(panel, dim, queries, dim, count, sums)
 		for i := range count {
-			copy(out[i*n+top:][:height], sums[i*panelRows:])
+			copy(out[i*width+top:][:height], sums[i*panelRows:])
 		}
 	}
 }
 
-func (e *vector) mixAll(weights []float32, n int, v []float32, stride, dim int, out []float32, s *scratch) {
-	count := len(weights) / max(n, 1)
-	if dim <= 0 || n <= 0 || stride < dim || len(weights) != count*n || len(v) < (n-1)*stride+dim || len(out) < count*dim || count == 0 {
+func (e *vector) mixAll(weights []float32, width, n int, v []float32, stride, dim int, out []float32, s *scratch) {
+	count := len(out) / max(dim, 1)
+	if dim <= 0 || n <= 0 || stride < dim || count == 0 || len(out) != count*dim || len(v) < (n-1)*stride+dim ||
+		width < n || len(weights) < (count-1)*width+n {
 		panic("kernel: values of another length than their weights")
 	}
 	panel, sums := grow(&s.panel, panelRows*panelCols), grow(&s.sums, panelRows*count)
 	for left := 0; left < dim; left += panelRows {
-		width := min(panelRows, dim-left)
+		part := min(panelRows, dim-left)
 		clear(sums)
 		for top := 0; top < n; top += panelCols {
 			height := min(panelCols, n-top)
 			for r := range height {
-				copy(panel[r*panelRows:][:width], v[(top+r)*stride+left:])
+				copy(panel[r*panelRows:][:part], v[(top+r)*stride+left:])
 			}
-			multiplyPanel(panel, height, weights[top:], n, count, sums)
+			multiplyPanel(panel, height, weights[top:], width, count, sums)
 		}
 		for i := range count {
-			copy(out[i*dim+left:][:width], sums[i*panelRows:])
+			Add(out[i*dim+left:][:part], sums[i*panelRows:])
 		}
 	}
 }
@@ -324,7 +284,7 @@ func (e *vector) softmax(x []float32) {
 		return
 	}
 	var lanes [8]float32
-	largestAVX2(&x[0], steps, &lanes[0])
+	largest(&x[0], steps, &lanes[0])
 	limit := lanes[0]
 	for _, v := range lanes[1:] {
 		limit = max(limit, v)
@@ -333,7 +293,7 @@ func (e *vector) softmax(x []float32) {
 	for _, v := range tail {
 		limit = max(limit, v)
 	}
-	expAVX2(&x[0], steps, limit, &lanes[0])
+	exp(&x[0], steps, limit, &lanes[0])
 	var sum float64
 	for _, v := range lanes {
 		sum += float64(v)
@@ -355,7 +315,7 @@ func (e *vector) swiglu(gate, up []float32) {
 	}
 	steps := len(gate) / 8
 	if steps > 0 {
-		swigluAVX2(&gate[0], &up[0], steps)
+		swiglu(&gate[0], &up[0], steps)
 	}
 	plain{}.swiglu(gate[8*steps:], up[8*steps:])
 }
