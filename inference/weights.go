@@ -458,6 +458,7 @@ func (b *binder) norm(name string, n int) (v norm, err error) {
 	case name == "":
 		return norm{}, nil
 	case b.d.family.unweighted:
+		b.decoded += 4 * int64(n)
 		return norm{weight: slices.Repeat([]float32{1}, n)}, nil
 	}
 	if v.weight, err = b.flat(name+".weight", n); err != nil {
