@@ -34,7 +34,7 @@ type generated struct {
 	ends, layer string
 	shapes      map[string][]int
 
-	// names are the folder's names of ends and layer; %d stands for an expert or a head.
+	// names are the folder's names of ends and layer; %d stands for an expert or a head, and a dash leaves a tensor out.
 	names, prefix string
 	config        map[string]any
 	permuted      bool // GGUF has the rows of queries and keys in another order
@@ -209,6 +209,9 @@ func (g *generated) folder(t testing.TB) Files {
 		}
 		if !ok {
 			t.Fatalf("%s: no name for %s", g.name, base)
+		}
+		if names[base] == "-" {
+			return
 		}
 		values := m.tensors[stored].values
 		if strings.HasSuffix(to, ".weight") || strings.HasSuffix(to, "_bias") {

@@ -45,11 +45,11 @@ func toyBytes(b *testing.B, r *rand.Rand, t tensor.Type, elements int) []byte {
 	return data
 }
 
-// toyModel writes a Llama of random weights, 313 million parameters, and returns its path. CARAT_BENCH_DIR keeps it for
+// toyModel writes a Llama of random weights, 750 million parameters, and returns its path. CARAT_BENCH_DIR keeps it for
 // measuring another engine with the same file.
 func toyModel(b *testing.B, t tensor.Type) string {
 	b.Helper()
-	const hidden, feedForward, layers, heads, kvHeads, vocabulary = 1024, 2816, 24, 16, 8, 32000
+	const hidden, feedForward, layers, heads, kvHeads, vocabulary = 2048, 5632, 14, 32, 4, 32000
 	dir := os.Getenv("CARAT_BENCH_DIR")
 	if dir == "" {
 		dir = b.TempDir()

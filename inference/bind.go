@@ -91,15 +91,27 @@ func (b *binder) matricesOf(name string, runs []int, cols int) ([]linear, error)
 	if err != nil {
 		return nil, err
 	}
-	b.decoded += 4 * int64(rows) * int64(cols)
-	if b.dry || !t.typ.Runnable() {
+	elements, width := t.typ.Block()
+	b.decoded += t.size
+	if b.dry || !t.typ.Runnable() || elements != 1 {
 		return b.cut(name, t, runs, cols)
 	}
-	v, err := b.decode(t, rows*cols)
+	raw, err := b.c.read(t)
 	if err != nil {
 		return nil, err
 	}
-	return b.cutMemory(name, transpose(v, cols, rows), runs, cols)
+	return b.cutMemory(name, t.typ, transposeBytes(raw, cols, rows, width), runs, cols)
+}
+
+// transposeBytes returns the {rows, cols} matrix of elements of width bytes as {cols, rows}.
+func transposeBytes(b []byte, rows, cols, width int) []byte {
+	out := make([]byte, len(b))
+	for r := range rows {
+		for c := range cols {
+			copy(out[(c*rows+r)*width:][:width], b[(r*cols+c)*width:])
+		}
+	}
+	return out
 }
 
 // transpose returns the {rows, cols} matrix v as {cols, rows}.
@@ -122,9 +134,12 @@ func inMemory(v []float32, rows, cols int) (*kernel.Matrix, error) {
 	return kernel.NewMatrix(tensor.F32, rows, cols, raw)
 }
 
-// cutMemory is cut for values in memory.
-func (b *binder) cutMemory(name string, v []float32, runs []int, cols int) ([]linear, error) {
-	rows := len(v) / cols
+// cutMemory is cut for a matrix in memory.
+func (b *binder) cutMemory(name string, typ tensor.Type, raw []byte, runs []int, cols int) ([]linear, error) {
+	rows := 0
+	for _, n := range runs {
+		rows += n
+	}
 	var bias []float32
 	var err error
 	if b.has(name + ".bias") {
@@ -134,10 +149,12 @@ func (b *binder) cutMemory(name string, v []float32, runs []int, cols int) ([]li
 	}
 	out := make([]linear, len(runs))
 	for i, n := range runs {
-		if out[i].Matrix, err = inMemory(v[:n*cols], n, cols); err != nil {
+		size := n * (len(raw) / max(rows, 1))
+		if out[i].Matrix, err = kernel.NewMatrix(typ, n, cols, raw[:size:size]); err != nil {
 			return nil, err
 		}
-		if v = v[n*cols:]; bias != nil {
+		raw, rows = raw[size:], rows-n
+		if bias != nil {
 			out[i].bias, bias = bias[:n:n], bias[n:]
 		}
 	}

@@ -7,22 +7,6 @@ import (
 	"github.com/carat-hub/carat/inference/kernel"
 )
 
-// grow makes room for n more positions in the cache of layer l and returns the slots of the new ones.
-func (s *Session) grow(l, n int) (k, v []float32) {
-	d := s.m.desc
-	one := func(cache *[]float32, width int) []float32 {
-		need := (s.n + n) * width
-		if len(*cache) < need {
-			positions := min(s.context, max(2*(s.n+n), 64))
-			bigger := make([]float32, positions*width)
-			copy(bigger, (*cache)[:min(len(*cache), s.n*width)])
-			*cache = bigger
-		}
-		return (*cache)[s.n*width : need]
-	}
-	return one(&s.keys[l], d.KVHeads*d.HeadDim), one(&s.values[l], d.KVHeads*d.ValueDim)
-}
-
 // forward runs the layers over ids, at most a batch, and leaves their final states in x.
 func (s *Session) forward(ctx context.Context, ids []int) error {
 	n := len(ids)
@@ -184,7 +168,7 @@ func (s *Session) ropeOf(l int) *kernel.Rope {
 // attend sets projected to the attention of the n states in normed.
 func (s *Session) attend(l, n int) error {
 	w := &s.m.weights.layers[l]
-	k, v := s.grow(l, n)
+	k, v := s.k[:n*s.m.desc.KVHeads*s.m.desc.HeadDim], s.v[:n*s.m.desc.KVHeads*s.m.desc.ValueDim]
 	rope := s.ropeOf(l)
 	var err error
 	if w.latent != nil {
@@ -195,8 +179,14 @@ func (s *Session) attend(l, n int) error {
 	if err != nil {
 		return err
 	}
+	if err := s.keys[l].Set(s.n, k, n); err != nil {
+		return err
+	}
+	if err := s.values[l].Set(s.n, v, n); err != nil {
+		return err
+	}
 	s.setAttention(l)
-	if err := s.attention.Run(s.q, s.keys[l], s.values[l], s.attended, s.n, n); err != nil {
+	if err := s.attention.RunCached(s.q, s.keys[l], s.values[l], s.attended, s.n, n); err != nil {
 		return err
 	}
 	return s.project(w, n)
@@ -247,12 +237,14 @@ func (s *Session) queriesKeysValues(w *layer, rope *kernel.Rope, n int, k, v []f
 		s.norm(w.queryNorm, q, q, qNorm)
 		s.norm(w.keyNorm, k, k, kNorm)
 	}
-	if rope == nil {
+	if rope == nil || d.Temperature.Everywhere {
 		for i := range n {
 			if t := d.Temperature.at(s.n + i); t != 1 {
 				kernel.Scale(q[i*qWidth:(i+1)*qWidth], t)
 			}
 		}
+	}
+	if rope == nil {
 		return nil
 	}
 	for i := range n {
@@ -271,7 +263,7 @@ func (t TemperatureDescription) at(position int) float32 {
 	if t.Floor <= 0 {
 		return 1
 	}
-	return float32(1 + t.Scale*math.Log(float64((position+1)/t.Floor+1)))
+	return float32(1 + t.Scale*math.Log(float64((position+t.Offset)/t.Floor+1)))
 }
 
 // feed sets out to the feed-forward layer of the n states in x.

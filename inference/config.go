@@ -1,6 +1,7 @@
 package inference
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,8 +11,12 @@ import (
 	"github.com/carat-hub/carat/inference/fault"
 )
 
-// maxConfig bounds the JSON files that describe a model.
-const maxConfig = 8 << 20
+// maxConfig bounds the JSON files that describe a model, in bytes, and maxConfigValues about the values that they hold, each of
+// which takes many times its text in memory.
+const (
+	maxConfig       = 8 << 20
+	maxConfigValues = 80_000
+)
 
 // config is a JSON object such as config.json. encoding/json keeps its keys apart by case when it fills a map.
 type config map[string]any
@@ -24,6 +29,9 @@ func readJSON(ctx context.Context, files Files, name string) (config, error) {
 	b, err := readAll(ctx, files, name, maxConfig)
 	if err != nil {
 		return nil, err
+	}
+	if n := bytes.Count(b, []byte(",")) + bytes.Count(b, []byte("[")) + bytes.Count(b, []byte("{")); n > maxConfigValues {
+		return nil, &fault.Malformed{Format: name, Offset: -1, Reason: fmt.Sprintf("about %d values exceed the limit of %d", n, maxConfigValues)}
 	}
 	var c config
 	if err := json.Unmarshal(b, &c); err != nil || c == nil {

@@ -51,10 +51,12 @@ func FuzzConfig(f *testing.F) {
 			configName: config, tokenizerConfigName: tokenizerConfig, generationConfigName: generation, weightsName: weights,
 		})
 		facts, err := Inspect(ctx, files)
+		noPanic(t, err)
 		if err != nil {
 			return
 		}
 		m, err := Open(ctx, files)
+		noPanic(t, err)
 		if (err == nil) != facts.Runnable {
 			t.Fatalf("Inspect says that it runs: %v, Open says %v", facts.Runnable, err)
 		}

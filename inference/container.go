@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 	"slices"
 
 	"github.com/carat-hub/carat/inference/fault"
@@ -56,6 +57,7 @@ type container struct {
 
 // openContainer reads the headers of the weights among files. The caller closes the container.
 func openContainer(ctx context.Context, files Files) (_ *container, err error) {
+	defer guard(&err)
 	c := &container{files: files, open: map[string]File{}}
 	defer func() {
 		if err != nil {
@@ -81,6 +83,9 @@ func openContainer(ctx context.Context, files Files) (_ *container, err error) {
 		err = c.readGGUF(ctx, chosen.gguf)
 	default:
 		err = c.readSafetensors(chosen.safetensors)
+	}
+	if err == nil && c.gguf == nil && slices.Contains(names, modulesName) {
+		err = c.readModules(names)
 	}
 	if err != nil {
 		return nil, err
@@ -120,6 +125,9 @@ func (c *container) readGGUF(ctx context.Context, parts []string) error {
 	if err != nil {
 		return err
 	}
+	if err := c.grow(len(c.gguf.Tensors)); err != nil {
+		return err
+	}
 	for _, t := range c.gguf.Tensors {
 		c.tensors = append(c.tensors, storedTensor{name: t.Name, typ: t.Type, shape: t.Shape, file: parts[t.Part], offset: t.Offset, size: t.Size})
 	}
@@ -143,7 +151,7 @@ func (c *container) part(ctx context.Context, name, format, missing string) (io.
 
 func (c *container) readSafetensors(names []string) error {
 	seen := map[string]string{}
-	for _, name := range names {
+	for i, name := range names {
 		f, err := c.file(name)
 		if err != nil {
 			return err
@@ -156,9 +164,13 @@ func (c *container) readSafetensors(names []string) error {
 			if other, twice := seen[t.Name]; twice {
 				return fault.NewUnsupported("model folder", "tensor %s is in %s and in %s, and no index says which counts", t.Name, other, name)
 			}
-			seen[t.Name] = name
+			if i < len(names)-1 {
+				seen[t.Name] = name
+			}
 		}
-		c.add(name, st)
+		if err := c.add(name, "", st); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -179,13 +191,58 @@ func (c *container) readShards(ctx context.Context) error {
 		return err
 	}
 	for _, name := range index.Files() {
-		c.add(name, shards[name])
+		if err := c.add(name, "", shards[name]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (c *container) add(name string, st *safetensors.File) {
-	for _, t := range st.Tensors {
-		c.tensors = append(c.tensors, storedTensor{name: t.Name, typ: t.Type, shape: t.Shape, file: name, offset: t.Offset, size: t.Size})
+// denseWeights are the weights of a sentence-transformers model's matrices behind its pooling.
+var denseWeights = regexp.MustCompile(`^(\d{1,2}_Dense/)model\.safetensors$`)
+
+// readModules adds the tensors of those matrices, with the name of their folder in front.
+func (c *container) readModules(names []string) error {
+	for _, name := range names {
+		match := denseWeights.FindStringSubmatch(name)
+		if match == nil {
+			continue
+		}
+		f, err := c.file(name)
+		if err != nil {
+			return err
+		}
+		st, err := safetensors.Read(f, f.Size())
+		if err != nil {
+			return fmt.Errorf("read %s: %w", name, fault.InFile(name, err))
+		}
+		if err := c.add(name, match[1], st); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// grow makes room for n more tensors. Small files with very many would take many times their size.
+func (c *container) grow(n int) error {
+	limit := int64(1 << 15)
+	for _, f := range c.open {
+		limit += f.Size() / 512
+	}
+	if int64(len(c.tensors)+n) > limit {
+		return &fault.Malformed{Format: "model", Offset: -1, Reason: fmt.Sprintf("more than %d tensors in files of their size", limit)}
+	}
+	c.tensors = slices.Grow(c.tensors, n)
+	return nil
+}
+
+// add adds the tensors of a file, with prefix in front of their names.
+func (c *container) add(name, prefix string, st *safetensors.File) error {
+	if err := c.grow(len(st.Tensors)); err != nil {
+		return err
+	}
+	for _, t := range st.Tensors {
+		c.tensors = append(c.tensors, storedTensor{name: prefix + t.Name, typ: t.Type, shape: t.Shape, file: name, offset: t.Offset, size: t.Size})
+	}
+	return nil
 }

@@ -127,6 +127,14 @@ func (d *Description) peculiar(c config) error {
 		if d.KVHeads = d.Heads; c.boolean("multi_query", true) {
 			d.KVHeads = 1
 		}
+	case "olmo":
+		d.ClampQKV = float32(c.float("clip_qkv", 0))
+	case "mistral3":
+		rope := c.object("rope_parameters")
+		if beta := rope.float("llama_4_scaling_beta", 0); beta != 0 {
+			floor := rope.integer("original_max_position_embeddings", d.Context)
+			d.Temperature = TemperatureDescription{Floor: floor, Scale: beta, Everywhere: true}
+		}
 	case "baichuan":
 		d.NormalisedOutput = c["z_loss_weight"] != nil
 	case "llama4":
@@ -168,7 +176,7 @@ func (d *Description) fromLlama4(c config) {
 		d.unrotated(func(l int) bool { return l%step == step-1 })
 	}
 	if on := c["attn_temperature_tuning"]; on != false && on != 0.0 {
-		d.Temperature = TemperatureDescription{c.integer("floor_scale", 8192), c.float("attn_scale", 0.1)}
+		d.Temperature = TemperatureDescription{Floor: c.integer("floor_scale", 8192), Offset: 1, Scale: c.float("attn_scale", 0.1)}
 	}
 	if d.Window, d.Chunked = max(0, c.integer("attention_chunk_size", 8192)), true; d.Window > 0 {
 		d.Windowed = make([]bool, len(d.Unrotated))
@@ -260,7 +268,7 @@ func (d *Description) expertsFromConfig(c config) error {
 		e.Shared = shared * e.FeedForward
 	}
 	e.Scale = or1(c.float("routed_scaling_factor", 1))
-	third := c.text("model_type", "") != "deepseek_v2"
+	third := slices.Contains([]string{"deepseek_v3", "glm4_moe", "dots1"}, c.text("model_type", ""))
 	scoring, method := "softmax", "greedy"
 	if third {
 		scoring, method = "sigmoid", "noaux_tc"
@@ -368,7 +376,7 @@ func (d *Description) ropeFromConfig(c config) error {
 	}
 	d.Latent = &LatentDescription{
 		QueryRank: c.integer("q_lora_rank", 0), Rank: c.integer("kv_lora_rank", 0), Rotated: int(rotated),
-		Plain: c.integer("qk_nope_head_dim", 0), Value: c.integer("v_head_dim", 0),
+		Plain: c.integer("qk_nope_head_dim", 0), Value: c.integer("v_head_dim", d.Hidden/max(d.Heads, 1)),
 	}
 	d.setLatent(sharpen * sharpen)
 	return nil

@@ -81,7 +81,11 @@ func (d *Description) fromGGUF(g *gguf.File, name string) error {
 	if d.Heads > 0 {
 		d.HeadDim = k.integer("attention.key_length", d.Hidden/d.Heads)
 	}
-	d.ValueDim = k.integer("attention.value_length", d.HeadDim)
+	value := d.HeadDim
+	if name == "minicpm3" && d.Heads > 0 {
+		value = d.Hidden / d.Heads
+	}
+	d.ValueDim = k.integer("attention.value_length", value)
 	if d.ValueDim != d.HeadDim && !fam.latent {
 		return fault.NewUnsupported("architecture", "values of %d elements beside keys of %d", d.ValueDim, d.HeadDim)
 	}
@@ -115,8 +119,14 @@ func (d *Description) fromGGUF(g *gguf.File, name string) error {
 	if fam.clampQKV {
 		d.ClampQKV = float32(k.float("attention.clamp_kqv", 0))
 	}
-	if name == "llama4" {
+	switch name {
+	case "llama4":
 		d.fromLlama4GGUF(k)
+	case "mistral3":
+		if scale := k.float("attention.temperature_scale", 0); scale != 0 {
+			floor := k.integer("rope.scaling.original_context_length", d.Context)
+			d.Temperature = TemperatureDescription{Floor: floor, Scale: scale, Everywhere: true}
+		}
 	}
 	d.scalesFromGGUF(k)
 	if err := d.windowFromGGUF(k); err != nil {
@@ -135,7 +145,7 @@ func (d *Description) fromLlama4GGUF(k keys) {
 		return
 	}
 	d.unrotated(func(l int) bool { return l%4 == 3 })
-	d.Window, d.Chunked, d.Temperature = 8192, true, TemperatureDescription{8192, 0.1}
+	d.Window, d.Chunked, d.Temperature = 8192, true, TemperatureDescription{Floor: 8192, Offset: 1, Scale: 0.1}
 	d.windowPattern(4)
 }
 

@@ -55,7 +55,7 @@ type Description struct {
 	Unrotated []bool
 	// RotatedNorm says that queries and keys of rotated layers are divided by their root mean square after the rotation.
 	RotatedNorm bool
-	// Temperature sharpens the attention of layers without rotation at distant positions.
+	// Temperature sharpens attention at distant positions.
 	Temperature TemperatureDescription
 	// EmbeddingScale, ResidualScale and LogitScale multiply the embeddings, what each half of a block adds, and the logits,
 	// which LogitCap then bounds when it is not 0.
@@ -85,6 +85,7 @@ type Description struct {
 	// embeds says that the files are those of a model for embeddings, which cannot be made when unembeddable is not nil.
 	embeds       bool
 	unembeddable error
+	dense        []denseModule
 }
 
 // RopeDescription is one rotary embedding.
@@ -105,10 +106,12 @@ type RopeDescription struct {
 	base float64
 }
 
-// TemperatureDescription multiplies the queries of a position p by 1 + Scale*ln(1 + floor((p+1)/Floor)); a Floor of 0 does not.
+// TemperatureDescription multiplies the queries of a position p by 1 + Scale*ln(1 + floor((p+Offset)/Floor)), in layers without
+// rotation or Everywhere; a Floor of 0 does not.
 type TemperatureDescription struct {
-	Floor int
-	Scale float64
+	Floor, Offset int
+	Scale         float64
+	Everywhere    bool
 }
 
 // ExpertDescription says how a token's feed-forward experts are chosen and weighed.
@@ -194,7 +197,7 @@ func (c *container) describe(ctx context.Context) (*Description, error) {
 	}
 	d := &Description{
 		Architecture: name, family: &fam, LayerNorm: fam.layerNorm, Activation: fam.activation, Gated: !fam.ungated,
-		Parallel: fam.parallel, Bidirectional: fam.encoder, EmbeddingScale: 1, ResidualScale: 1, LogitScale: 1,
+		Parallel: fam.parallel, Bidirectional: fam.encoder || fam.bothWays, EmbeddingScale: 1, ResidualScale: 1, LogitScale: 1,
 	}
 	if fam.alibi {
 		d.AlibiBias = 8
@@ -215,6 +218,10 @@ func (c *container) describe(ctx context.Context) (*Description, error) {
 	switch fam.rotation {
 	case windowedLayers:
 		d.unrotated(func(l int) bool { return !d.windowed(l) })
+	case windowedIfAny:
+		if d.Window > 0 {
+			d.unrotated(func(l int) bool { return !d.windowed(l) })
+		}
 	case threeOfFour:
 		d.unrotated(func(l int) bool { return l%4 == 3 })
 	}
@@ -346,7 +353,7 @@ func (d *Description) check(c *container) error {
 			return malformed("feed-forward size", "%d is not from 1 to %d", n, maxFeed)
 		}
 	}
-	if d.Bidirectional && d.Window > 0 && !d.family.encoder {
+	if d.Bidirectional && d.Window > 0 && !d.family.encoder && !d.family.centred {
 		return fault.NewUnsupported("architecture", "windows of attention that goes both ways in a decoder")
 	}
 	switch rotated := 2 * max(len(d.Rope.Frequencies), len(d.Rope.Long)); {

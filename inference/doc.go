@@ -9,6 +9,9 @@
 // in its Facts: an encoder such as BERT does not generate, and a decoder has embeddings as well. Matrices in the layouts of
 // quantization libraries stay packed, and adapters (OpenOptions) are applied beside the matrices that they adapt.
 //
+// ONNX graphs and PyTorch checkpoints are looked into and not run: Inspect tells their tensors, what goes into and out of a graph,
+// and the names that a pickle would import. Nothing in a pickle is ever executed.
+//
 // Everything in a file is foreign. A file that breaks its format gives a *MalformedError, a sound model that cannot be run
 // here an *UnsupportedError. The package knows nothing of registries, stores or verification.
 package inference

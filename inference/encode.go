@@ -45,9 +45,12 @@ func (e *Encoder) run(ctx context.Context, texts []passage, each func(i int, sta
 		return ErrClosed
 	}
 	h := e.m.desc.Hidden
+	// Queries that depend on their position by itself are told it by the session, which counts in one text.
+	alone := e.m.desc.Temperature.Floor > 0
+	defer func() { e.s.n = 0 }()
 	for first := 0; first < len(texts); {
 		n, tokens := 1, len(texts[first].ids)
-		for first+n < len(texts) && tokens+len(texts[first+n].ids) <= packedTokens {
+		for !alone && first+n < len(texts) && tokens+len(texts[first+n].ids) <= packedTokens {
 			tokens += len(texts[first+n].ids)
 			n++
 		}
@@ -112,7 +115,7 @@ func (e *Encoder) layer(ctx context.Context, l int, texts []passage) error {
 	rope := s.ropeOf(l)
 	err := e.parts(ctx, func(at, n int) error {
 		s.norm(w.attentionNorm, e.x[at*h:(at+n)*h], s.normed, h)
-		s.q = e.q[at*q : (at+n)*q]
+		s.q, s.n = e.q[at*q:(at+n)*q], at
 		part := rope
 		if part != nil {
 			part = rope.From(at)

@@ -63,7 +63,7 @@ func (m *Model) NewEncoder(o EncoderOptions) (*Encoder, error) {
 func (e *Encoder) Close() { e.s.Close() }
 
 // Size returns the number of elements of an embedding.
-func (e *Encoder) Size() int { return e.m.desc.Hidden }
+func (e *Encoder) Size() int { return e.m.weights.embeddingSize(e.m.desc.Hidden) }
 
 // Labels returns the labels of the model's classifier, nil when it has none.
 func (e *Encoder) Labels() []string {
@@ -110,8 +110,18 @@ func (e *Encoder) EmbedTokens(ctx context.Context, ids []int) ([]float32, error)
 func (e *Encoder) embed(ctx context.Context, texts []passage) ([][]float32, error) {
 	out := make([][]float32, len(texts))
 	err := e.run(ctx, texts, func(i int, states []float32) error {
-		out[i] = make([]float32, e.Size())
+		out[i] = make([]float32, e.m.desc.Hidden)
 		e.pooling.of(out[i], states)
+		for _, d := range e.m.weights.dense {
+			next := make([]float32, d.Rows)
+			if err := e.s.mul(d.linear, out[i], 1, next); err != nil {
+				return err
+			}
+			if !d.identity {
+				kernel.Activate(d.activation, next, nil)
+			}
+			out[i] = next
+		}
 		if e.normalize {
 			normalize(out[i])
 		}
@@ -123,11 +133,11 @@ func (e *Encoder) embed(ctx context.Context, texts []passage) ([][]float32, erro
 	return out, nil
 }
 
-// States returns the final states of tokens, one vector of Size elements for each. Errors are those of EmbedTokens.
+// States returns the final states of tokens, a vector for each. Errors are those of EmbedTokens.
 func (e *Encoder) States(ctx context.Context, ids []int) ([][]float32, error) {
 	var out [][]float32
 	err := e.run(ctx, []passage{{ids: ids}}, func(_ int, states []float32) error {
-		out = slices.Collect(slices.Chunk(slices.Clone(states), e.Size()))
+		out = slices.Collect(slices.Chunk(slices.Clone(states), e.m.desc.Hidden))
 		return nil
 	})
 	return out, err
@@ -179,7 +189,7 @@ func (e *Encoder) logits(ctx context.Context, texts []passage, each func(i int, 
 	if head == nil {
 		return fault.NewUnsupported("task", "%s has no classifier of texts", e.m.desc.Architecture)
 	}
-	pooled, logits := make([]float32, e.Size()), make([]float32, head.out.Rows)
+	pooled, logits := make([]float32, e.m.desc.Hidden), make([]float32, head.out.Rows)
 	return e.run(ctx, texts, func(i int, states []float32) error {
 		e.m.desc.ClassifierPooling.of(pooled, states)
 		if err := e.score(head, pooled, 1, logits); err != nil {
@@ -274,11 +284,12 @@ func (e *Encoder) Predict(ctx context.Context, ids []int, at ...int) ([][]float3
 			return nil, fmt.Errorf("position %d of %d tokens", i, len(ids))
 		}
 	}
+	h := e.m.desc.Hidden
 	out := make([][]float32, len(at))
 	err := e.run(ctx, []passage{{ids: ids}}, func(_ int, states []float32) error {
 		for j, i := range at {
 			out[j] = make([]float32, head.out.Rows)
-			if err := e.score(head, states[i*e.Size():(i+1)*e.Size()], 1, out[j]); err != nil {
+			if err := e.score(head, states[i*h:(i+1)*h], 1, out[j]); err != nil {
 				return err
 			}
 		}

@@ -108,6 +108,7 @@ type TensorFact struct {
 // run. It returns an *UnsupportedError when the files hold no format it knows, a *MalformedError for a damaged file, ctx's
 // error, and the errors of files.
 func Inspect(ctx context.Context, files Files) (_ *Facts, err error) {
+	defer guard(&err)
 	c, err := openContainer(ctx, files)
 	if err != nil {
 		return nil, err
@@ -139,8 +140,11 @@ func (f *Facts) tell(d *Description, w *weights) {
 	if d.family.encoder {
 		f.ContextLength = d.Context
 	}
-	if d.family.encoder || f.Task == FeatureExtraction {
-		f.EmbeddingSize, f.Pooling, f.Normalized = d.Hidden, d.Pooling, d.Normalized
+	if d.Bidirectional {
+		f.Kind = "encoder"
+	}
+	if d.Bidirectional || f.Task == FeatureExtraction {
+		f.EmbeddingSize, f.Pooling, f.Normalized = w.embeddingSize(d.Hidden), d.Pooling, d.Normalized
 	}
 }
 
@@ -150,7 +154,7 @@ func (c *container) facts(ctx context.Context) (*Facts, error) {
 	f.Architecture, f.ArchitectureName = c.architecture()
 	if fam, ok := families[f.Architecture]; ok {
 		f.Kind = "decoder"
-		if fam.encoder {
+		if fam.encoder || fam.bothWays {
 			f.Kind = "encoder"
 		}
 	}
@@ -192,6 +196,7 @@ func embeddingRows(tensors []storedTensor) int {
 
 func (f *Facts) count(tensors []storedTensor) error {
 	census := map[tensor.Type]*DTypeCount{}
+	f.Tensors = make([]TensorFact, 0, len(tensors))
 	for _, t := range tensors {
 		f.Tensors = append(f.Tensors, TensorFact{Name: t.name, DType: t.typ.String(), Shape: slices.Clone(t.shape), Bytes: t.size, File: t.file})
 		if t.shared {

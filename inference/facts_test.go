@@ -412,7 +412,8 @@ func FuzzOpen(f *testing.F) {
 	f.Add(b)
 	for _, g := range generatedArchitectures {
 		switch g.name {
-		case "deepseek3", "deepseek2-absorbed", "falcon-40b", "gemma3", "gpt-oss", "mpt", "olmo3", "phi3-longrope", "qwen2moe":
+		case "deepseek3", "deepseek2-absorbed", "falcon-40b", "gemma3", "gpt-oss", "mpt", "olmo3", "phi3-longrope", "qwen2moe",
+			"llama4", "glm4moe", "ministral3", "minicpm3":
 			if b, err = readAll(context.Background(), g.toy().gguf(f), "toy.gguf", 1<<20); err != nil {
 				f.Fatal(err)
 			}
@@ -430,6 +431,7 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Open(context.Background(), memory(map[string][]byte{"x.gguf": b}))
+		noPanic(t, err)
 		if err != nil {
 			return
 		}

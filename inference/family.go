@@ -15,15 +15,19 @@ type family struct {
 
 	// encoder says that attention goes both ways and that no next token is predicted.
 	encoder bool
+	// bothWays says that attention does so in a decoder's graph, and centred that windows then are those of llama.cpp and Hugging
+	// Face's library: as many positions before a query as after it.
+	bothWays, centred bool
 	// afterPadding says that the learned positions of folders begin after the id of the token that pads texts.
 	afterPadding bool
 	// ropeAdjacent is the pairing of GGUF files, whose converter permutes the rows of some architectures, and
 	// folderAdjacent that of Hugging Face's layout. unrotated says that there is no rotary embedding at all.
 	ropeAdjacent, folderAdjacent, unrotated bool
 	// norms
-	layerNorm bool // subtracts the mean
-	onePlus   bool // folders store norm weights less one
-	qkNorm    qkNorm
+	layerNorm  bool // subtracts the mean
+	unweighted bool // has no tensors
+	onePlus    bool // folders store norm weights less one
+	qkNorm     qkNorm
 	// unnormedStart says that the first layer's attention has no norm, as the embeddings have one.
 	unnormedStart bool
 	epsilon       float64 // config.json's default
@@ -81,7 +85,8 @@ type rotation int
 const (
 	everyLayer rotation = iota
 	windowedLayers
-	threeOfFour // the last of each four layers is not rotated
+	windowedIfAny // windowed layers, or all in a model without
+	threeOfFour   // the last of each four layers is not rotated
 )
 
 type scaling int
@@ -110,6 +115,10 @@ var families = func() map[string]family {
 	}
 	parallelGGUF := ggufNames(withoutFeedForwardNorm)
 	posted := ggufNames(postNorms)
+	normedAfter := ggufNames(func(n *tensorNames) {
+		postNorms(n)
+		n.attentionNorm, n.feedForwardNorm = "", ""
+	})
 	sandwiched := ggufNames(func(n *tensorNames) { n.feedForwardNorm = "blk.%d.post_attention_norm" })
 	all := map[string]family{
 		"llama":   llama,
@@ -125,7 +134,20 @@ var families = func() map[string]family {
 		"granitemoe": with(llama, func(f *family) {
 			f.folder, f.scaled, f.feedForwardScales, f.expertScales = folderNames(graniteMoENames), graniteScales, false, false
 		}),
-		"llama4": {gguf: gguf, folder: folderNames(llama4Names), ropeAdjacent: true, folderAdjacent: true},
+		"mistral3": llama,
+		"xverse":   with(llama, func(f *family) { f.feedForwardScales, f.expertScales = false, false }),
+		"orion":    {gguf: gguf, folder: folder, layerNorm: true},
+		"seed_oss": {gguf: sandwiched, folder: folder},
+		"ernie4_5": {gguf: gguf, folder: folder, ropeAdjacent: true, folderAdjacent: true, tied: true},
+		"exaone":   {gguf: gguf, folder: folderNames(exaoneNames)},
+		"exaone4": {
+			gguf: normedAfter, folder: folderNames(olmo2Names), qkNorm: headQKNorm, window: 4, rotation: windowedIfAny,
+		},
+		"olmo": with(llama, func(f *family) {
+			f.layerNorm, f.unweighted, f.clampQKV, f.feedForwardScales, f.expertScales = true, true, true, false, false
+		}),
+		"minicpm3": {gguf: gguf, folder: folderNames(deepseekNames), latent: true, scaled: minicpmScales, tied: true},
+		"llama4":   {gguf: gguf, folder: folderNames(llama4Names), ropeAdjacent: true, folderAdjacent: true},
 		"baichuan": with(llama, func(f *family) {
 			f.folder, f.alibi, f.feedForwardScales, f.expertScales = folderNames(baichuanNames), true, false, false
 		}),
@@ -147,11 +169,18 @@ var families = func() map[string]family {
 		}),
 		"gemma3": with(gemma, func(f *family) {
 			f.gguf, f.folder = posted, folderNames(gemmaNames)
-			f.window, f.logitCap, f.qkNorm, f.localRope, f.wideScale = 6, true, headQKNorm, ownRope, 62
+			f.window, f.logitCap, f.qkNorm, f.localRope, f.wideScale, f.centred = 6, true, headQKNorm, ownRope, 62, true
 			f.defaults = config{
 				"num_attention_heads": 8.0, "num_key_value_heads": 4.0, "head_dim": 256.0, "max_position_embeddings": 131072.0,
 				"query_pre_attn_scalar": 256.0, "rope_theta": 1e6,
 			}
+		}),
+		"gemma-embedding": with(gemma, func(f *family) {
+			f.gguf = ggufNames(func(n *tensorNames) {
+				postNorms(n)
+				n.dense = []string{"dense_2", "dense_3"}
+			})
+			f.folder, f.window, f.qkNorm, f.localRope, f.bothWays, f.centred = nil, 6, headQKNorm, ownRope, true, true
 		}),
 		"phi2": with(gelu, func(f *family) {
 			f.gguf, f.folder, f.parallel = parallelGGUF, folderNames(phi2Names), true
@@ -187,10 +216,7 @@ var families = func() map[string]family {
 		}),
 		"stablelm": {gguf: gguf, folder: folderNames(stablelmNames), layerNorm: true, parallelUnnormd: true, qkNorm: headQKNorm},
 		"olmo2": {
-			gguf: ggufNames(func(n *tensorNames) {
-				postNorms(n)
-				n.attentionNorm, n.feedForwardNorm = "", ""
-			}),
+			gguf:   normedAfter,
 			folder: folderNames(olmo2Names), qkNorm: wholeQKNorm, window: 4, localRope: plainRope,
 		},
 		"command-r": {
@@ -202,7 +228,9 @@ var families = func() map[string]family {
 			layerNorm: true, parallel: true, scaled: cohereScales, tied: true, window: 4, rotation: windowedLayers,
 			feedForwardScales: true,
 		},
-		"glm4": {gguf: posted, folder: folderNames(glm4Names), ropeAdjacent: true, folderAdjacent: true},
+		"glm4":     {gguf: posted, folder: folderNames(glm4Names), ropeAdjacent: true, folderAdjacent: true},
+		"deepseek": {gguf: gguf, folder: folderNames(deepseekNames), ropeAdjacent: true, expertKeys: true},
+		"dots1":    {gguf: gguf, folder: folderNames(deepseekNames), qkNorm: headQKNorm, expertKeys: true},
 		"glm4moe": {
 			gguf: sandwiched, folder: folderNames(deepseekNames), qkNorm: headQKNorm, expertKeys: true,
 		},
@@ -224,6 +252,7 @@ var architectureNames = map[string]string{
 	"cohere": "command-r", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "gemma3_text": "gemma3",
 	"gpt_bigcode": "starcoder",
 	"glm4_moe":    "glm4moe", "gpt_neox": "gptneox", "gpt_oss": "gpt-oss", "granitemoeshared": "granitemoe", "llama4_text": "llama4",
+	"ministral3": "mistral3",
 	"modernbert": "modern-bert", "nomic_bert": "nomic-bert", "olmo3": "olmo2", "phi": "phi2", "qwen2_moe": "qwen2moe",
 	"qwen3_moe": "qwen3moe",
 }

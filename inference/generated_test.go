@@ -3,6 +3,7 @@ package inference
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -61,7 +62,10 @@ func and(maps ...map[string]any) map[string]any {
 
 type object = map[string]any
 
-var generatedArchitectures = []generated{
+// generatedArchitectures are all, in an order that gives each its seed.
+var generatedArchitectures = slices.Concat(generatedMain, generatedMore)
+
+var generatedMain = []generated{
 	{
 		name: "llama", arch: "llama", ends: "token_embd output_norm", layer: llamaLayer, names: llamaNames, prefix: layerPrefix,
 		permuted: true, config: object{"model_type": "llama"},
@@ -369,55 +373,6 @@ var generatedArchitectures = []generated{
 	absorbedModel(),
 	latentModel("deepseek2", "softmax", 1, object{"q_lora_rank": 20}),
 	latentModel("deepseek3", "sigmoid", 2, object{"q_lora_rank": 20, "scoring_func": "sigmoid", "topk_method": "noaux_tc"}),
-	{
-		name: "llama4", arch: "llama4", ends: llamaEnds, prefix: layerPrefix,
-		layer: "attn_norm attn_q attn_k attn_v attn_output ffn_norm 0:ffn_gate 0:ffn_up 0:ffn_down 2:ffn_gate 2:ffn_up 2:ffn_down" +
-			" 1:ffn_gate_inp 1:ffn_gate_exps 1:ffn_up_exps 1:ffn_down_exps 1:ffn_gate_shexp 1:ffn_up_shexp 1:ffn_down_shexp" +
-			" 3:ffn_gate_inp 3:ffn_gate_exps 3:ffn_up_exps 3:ffn_down_exps 3:ffn_gate_shexp 3:ffn_up_shexp 3:ffn_down_shexp",
-		keys: and(moeKeys, object{"expert_used_count": uint32(1), "interleave_moe_layer_step": uint32(2)}),
-		names: llamaNames + " ffn_gate=feed_forward.gate_proj ffn_up=feed_forward.up_proj ffn_down=feed_forward.down_proj" +
-			" ffn_gate_inp=feed_forward.router ffn_gate_exps=feed_forward.experts.%d.gate_proj" +
-			" ffn_up_exps=feed_forward.experts.%d.up_proj ffn_down_exps=feed_forward.experts.%d.down_proj" +
-			" ffn_gate_shexp=feed_forward.shared_expert.gate_proj ffn_up_shexp=feed_forward.shared_expert.up_proj" +
-			" ffn_down_shexp=feed_forward.shared_expert.down_proj",
-		config: object{
-			"model_type": "llama4_text", "intermediate_size": genExpertFeed, "intermediate_size_mlp": genFeed, "head_dim": genDim,
-			"num_local_experts": genExperts, "num_experts_per_tok": 1, "interleave_moe_layer_step": 2, "rope_theta": 1e4,
-		},
-		rewrite: llama4Experts,
-	},
-	{
-		name: "glm4moe", arch: "glm4moe", ends: llamaEnds, prefix: layerPrefix, layers: 5,
-		layer: "attn_norm attn_q+ attn_k+ attn_v+ attn_output attn_q_norm attn_k_norm post_attention_norm" +
-			" 0:ffn_gate 0:ffn_up 0:ffn_down 1-ffn_gate_inp 1-exp_probs_b.bias 1-ffn_gate_exps 1-ffn_up_exps 1-ffn_down_exps" +
-			" 1-ffn_gate_shexp 1-ffn_up_shexp 1-ffn_down_shexp 4:nextn.eh_proj 4:nextn.enorm 4:nextn.hnorm",
-		shapes: map[string][]int{"nextn.eh_proj": {genHidden, 2 * genHidden}},
-		keys: and(moeKeys, object{
-			"nextn_predict_layers": uint32(1), "leading_dense_block_count": uint32(1), "expert_shared_count": uint32(1),
-			"expert_weights_scale": float32(1.5), "expert_gating_func": uint32(2), "expert_weights_norm": true,
-			"rope.dimension_count": uint32(4),
-		}),
-		names: moeNames + " post_attention_norm=post_attention_layernorm exp_probs_b=mlp.gate.e_score_correction_bias" +
-			" ffn_gate_shexp=mlp.shared_experts.gate_proj ffn_up_shexp=mlp.shared_experts.up_proj" +
-			" ffn_down_shexp=mlp.shared_experts.down_proj nextn.eh_proj=eh_proj nextn.enorm=enorm nextn.hnorm=hnorm",
-		config: object{
-			"model_type": "glm4_moe", "num_hidden_layers": 4, "num_nextn_predict_layers": 1, "partial_rotary_factor": 0.5,
-			"n_routed_experts": genExperts, "num_experts_per_tok": 3, "moe_intermediate_size": genExpertFeed, "n_shared_experts": 1,
-			"first_k_dense_replace": 1, "routed_scaling_factor": 1.5, "norm_topk_prob": true, "head_dim": genDim,
-		},
-	},
-	{
-		name: "baichuan-7b", arch: "baichuan", ends: llamaEnds, layer: llamaLayer, prefix: layerPrefix, permuted: true, layers: 32,
-		keys: manyHead, shapes: map[string][]int{"attn_k": {genQ, genHidden}, "attn_v": {genQ, genHidden}}, names: llamaNames,
-		config:  object{"model_type": "baichuan", "num_key_value_heads": nil},
-		rewrite: baichuanPack,
-	},
-	{
-		name: "baichuan-13b", arch: "baichuan", ends: llamaEnds, layer: llamaLayer, prefix: layerPrefix, layers: baichuanAlibi,
-		keys: manyHead, shapes: map[string][]int{"attn_k": {genQ, genHidden}, "attn_v": {genQ, genHidden}}, names: llamaNames,
-		config:  object{"model_type": "baichuan", "num_key_value_heads": nil},
-		rewrite: baichuanPack,
-	},
 }
 
 // absorbedModel is a DeepSeek model whose keys and values are made by matrices of each head, in the form that needs no key.

@@ -39,9 +39,53 @@ type head struct {
 	out        linear
 }
 
+// denseModule is a matrix behind the pooling of embeddings, and the activation of what it makes.
+type denseModule struct {
+	name       string
+	activation kernel.Activation
+	identity   bool // there is no activation
+}
+
+type dense struct {
+	linear
+	denseModule
+}
+
+// dense binds the matrices behind the pooling.
+func (b *binder) dense(w *weights) error {
+	modules, width := b.d.dense, b.d.Hidden
+	for _, name := range b.names.dense {
+		if b.c.gguf != nil && b.has(name+".weight") {
+			modules = append(modules, denseModule{name: name, identity: true})
+		}
+	}
+	for _, m := range modules {
+		l, err := b.linear(m.name, -1, width)
+		if err != nil {
+			return err
+		}
+		if width = l.Rows; width > maxHidden {
+			return b.malformed(m.name, "%d rows exceed the limit of %d", width, maxHidden)
+		}
+		w.dense = append(w.dense, dense{l, m})
+	}
+	return nil
+}
+
+// embeddingSize returns the number of elements of an embedding.
+func (w *weights) embeddingSize(hidden int) int {
+	if n := len(w.dense); n > 0 {
+		return w.dense[n-1].Rows
+	}
+	return hidden
+}
+
 // heads binds the head that the files have, if any.
 func (b *binder) heads(w *weights) (err error) {
 	n, d := b.names, b.d
+	if err := b.dense(w); err != nil {
+		return err
+	}
 	switch {
 	case d.tagger && n.tagger.out != "" && b.has(n.tagger.out+".weight"):
 		w.tagger, err = b.head(n.tagger, nil)

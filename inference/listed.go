@@ -79,6 +79,9 @@ func (c *container) readONNX(name string) error {
 		return err
 	}
 	c.listed = &listed{format: "onnx", graph: m}
+	if err := c.grow(len(m.Tensors) + len(m.Sparse)); err != nil {
+		return err
+	}
 	add := func(t *onnx.Tensor) {
 		if t.Type == onnx.String {
 			return // texts are no weights
@@ -128,6 +131,9 @@ func (c *container) readPickle(name string) ([]pickle.Tensor, error) {
 		c.listed.globals = append(c.listed.globals, GlobalFact{
 			Name: r.String(), Op: r.Op, File: name, Member: r.Member, Offset: r.Offset, Count: r.Count, Known: r.Known,
 		})
+	}
+	if err := c.grow(len(p.Tensors)); err != nil {
+		return nil, err
 	}
 	for i := range p.Tensors {
 		t := &p.Tensors[i]

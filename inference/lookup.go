@@ -16,6 +16,7 @@ func Knows(architecture string) bool {
 // ReadTokenizer reads the tokenizer of a model, which need not be one that can be run. It returns fs.ErrNotExist when there is
 // none, and the errors of Inspect.
 func ReadTokenizer(ctx context.Context, files Files) (_ *tokenizer.Tokenizer, err error) {
+	defer guard(&err)
 	c, err := openContainer(ctx, files)
 	if err != nil {
 		return nil, err

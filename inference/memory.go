@@ -12,7 +12,7 @@ type MemoryEstimate struct {
 	Weights int64 `json:"weights"`
 	// Decoded are the weights that opening copies into memory: norms, biases, and matrices stored in another order.
 	Decoded int64 `json:"decoded"`
-	// Cache are the keys and values of Context positions, which an encoder does not keep. It grows with the sequence.
+	// Cache are the keys and values of Context positions, in whole pages, which an encoder does not keep. It grows with the sequence.
 	Cache int64 `json:"cache"`
 	// Activations are the states of a batch and the logits, and in an encoder those of the longest text.
 	Activations int64 `json:"activations"`
@@ -23,8 +23,9 @@ type MemoryEstimate struct {
 // Total returns the sum of all parts.
 func (e MemoryEstimate) Total() int64 { return e.Weights + e.Decoded + e.Cache + e.Activations }
 
-// EstimateMemory tells what running a model will take, from names, sizes and headers alone. Errors are those of Open.
+// EstimateMemory tells what Memory will, from names, sizes and headers alone. Errors are those of Open.
 func EstimateMemory(ctx context.Context, files Files, o SessionOptions) (e MemoryEstimate, err error) {
+	defer guard(&err)
 	c, err := openContainer(ctx, files)
 	if err != nil {
 		return e, err
@@ -38,20 +39,27 @@ func EstimateMemory(ctx context.Context, files Files, o SessionOptions) (e Memor
 	if err != nil {
 		return e, err
 	}
-	for _, t := range c.tensors {
+	m := &Model{desc: d, weights: w, c: c}
+	return m.Memory(o), nil
+}
+
+// Memory tells what the model and a session of it take.
+func (m *Model) Memory(o SessionOptions) (e MemoryEstimate) {
+	d, w := m.desc, m.weights
+	for _, t := range m.c.tensors {
 		e.Weights += t.size
 	}
-	m := &Model{desc: d, weights: w}
 	o = m.sessionOptions(o)
 	e.Decoded, e.Context = w.decoded, o.Context
 	e.Activations = 4 * int64(o.Batch) * int64(d.width())
 	kv := int64(d.KVHeads * (d.HeadDim + d.ValueDim))
-	if w.output.Matrix == nil {
+	if m.encodes() {
 		e.Activations += 4 * int64(max(o.Context, packedTokens)) * (int64(d.Hidden+d.Heads*d.HeadDim) + kv)
-		return e, nil
+		return e
 	}
-	e.Cache = int64(d.Layers) * kv * bytesOfCached * int64(o.Context)
-	// Growing a layer's cache needs the old one beside the new one for a moment; that is not counted.
+	keys, values := d.caches(o.Cache)
+	e.Cache = int64(d.Layers) * (keys.Bytes(o.Context) + values.Bytes(o.Context))
+	e.Activations += 4 * int64(o.Batch) * kv
 	e.Activations += 4 * int64(min(o.Batch, logitRows)) * int64(m.Vocabulary())
-	return e, nil
+	return e
 }

@@ -57,8 +57,10 @@ func Load(ctx context.Context, path string, o OpenOptions) (*Model, error) {
 
 // OpenWith opens a model to run it; Close frees it. It returns an *UnsupportedError for an architecture, tensor type or feature
 // that cannot be run, a *MalformedError for a damaged file, ctx's error, and the errors of files. A missing or unsupported
-// tokenizer is no error here: Tokenizer tells it.
+// tokenizer is no error here: Tokenizer tells it. Files that cannot be mapped are read while the model runs, but for matrices in the
+// layouts of quantization libraries, which are then read into memory as they are packed.
 func OpenWith(ctx context.Context, files Files, o OpenOptions) (_ *Model, err error) {
+	defer guard(&err)
 	c, err := openContainer(ctx, files)
 	if err != nil {
 		return nil, err

@@ -34,6 +34,8 @@ type tensorNames struct {
 	splitAttentionNorm, splitFeedForwardNorm string
 	// The heads on top of the final states: for a text as a whole, for each token, and for the vocabulary.
 	classifier, tagger, masked headNames
+	// dense are matrices behind the pooling of embeddings, which may be missing.
+	dense []string
 	// grouped says that the rows of qkv come as the query heads, key head and value head of one group after another.
 	grouped bool
 	// transposed says that matrices of layers are stored with their inputs first.
@@ -79,7 +81,7 @@ func postNorms(n *tensorNames) {
 func folderNames(change func(*tensorNames)) *tensorNames {
 	const layer, attention, mlp = "model.layers.%d.", "model.layers.%d.self_attn.", "model.layers.%d.mlp."
 	n := &tensorNames{
-		embedding: "model.embed_tokens", norm: "model.norm", output: "lm_head",
+		prefix: "model.", embedding: "model.embed_tokens", norm: "model.norm", output: "lm_head",
 		attentionNorm: layer + "input_layernorm", feedForwardNorm: layer + "post_attention_layernorm",
 		q: attention + "q_proj", k: attention + "k_proj", v: attention + "v_proj", qkv: attention + "qkv_proj", o: attention + "o_proj",
 		qNorm: attention + "q_norm", kNorm: attention + "k_norm",
@@ -151,6 +153,13 @@ func graniteMoENames(n *tensorNames) {
 }
 
 func baichuanNames(n *tensorNames) { n.qkv = "model.layers.%d.self_attn.W_pack" }
+
+func exaoneNames(n *tensorNames) {
+	plainNames(n, "transformer.h.%d.", "ln_1", "ln_2", "attn.attention.out_proj", "mlp.c_fc_1", "mlp.c_proj")
+	const attention = "transformer.h.%d.attn.attention."
+	n.prefix, n.embedding, n.norm, n.gate = "transformer.", "transformer.wte", "transformer.ln_f", "transformer.h.%d.mlp.c_fc_0"
+	n.q, n.k, n.v = attention+"q_proj", attention+"k_proj", attention+"v_proj"
+}
 
 func plainNames(n *tensorNames, layer, norm1, norm2, o, up, down string) {
 	n.attentionNorm, n.feedForwardNorm, n.o = layer+norm1, layer+norm2, layer+o

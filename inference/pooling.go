@@ -147,6 +147,10 @@ func (d *Description) sentenceTransformer(ctx context.Context, c *container) err
 		case "Transformer":
 		case "Normalize":
 			d.Normalized = true
+		case "Dense":
+			if err := d.readDense(ctx, c, m.Path); err != nil {
+				return err
+			}
 		case "Pooling":
 			if err := d.readPooling(ctx, c, path.Join(m.Path, configName)); err != nil {
 				return err
@@ -155,8 +159,11 @@ func (d *Description) sentenceTransformer(ctx context.Context, c *container) err
 			d.unembeddable = fault.NewUnsupported("pooling", "module %.80q of %s", kind, modulesName)
 		}
 	}
-	if d.unembeddable != nil && d.family.encoder {
-		return d.unembeddable
+	if d.unembeddable != nil {
+		d.dense = nil
+		if d.family.encoder {
+			return d.unembeddable
+		}
 	}
 	if !slices.Contains(c.files.Names(), sentenceName) {
 		return nil
@@ -168,6 +175,38 @@ func (d *Description) sentenceTransformer(ctx context.Context, c *container) err
 	if n := settings.integer("max_seq_length", 0); n > 0 {
 		d.MaxTokens = min(n, d.Context)
 	}
+	return nil
+}
+
+// denseActivations are the names of Python's classes.
+var denseActivations = map[string]kernel.Activation{"Tanh": kernel.Tanh, "ReLU": kernel.ReLU, "GELU": kernel.GELU, "SiLU": kernel.SiLU}
+
+// readDense reads the settings of a Dense module, whose weights must be there as safetensors.
+func (d *Description) readDense(ctx context.Context, c *container, dir string) error {
+	if d.Normalized {
+		d.unembeddable = fault.NewUnsupported("pooling", "a Dense module of %s behind Normalize", modulesName)
+		return nil
+	}
+	if !denseWeights.MatchString(dir+"/"+weightsName) || !slices.Contains(c.files.Names(), dir+"/"+weightsName) {
+		d.unembeddable = fault.NewUnsupported("pooling", "a Dense module of %s without %s", modulesName, weightsName)
+		return nil
+	}
+	name := path.Join(dir, configName)
+	if !slices.Contains(c.files.Names(), name) {
+		return &fault.Malformed{Format: modulesName, Where: name, Offset: -1, Reason: "file is missing"}
+	}
+	settings, err := readJSON(ctx, c.files, name)
+	if err != nil {
+		return err
+	}
+	class := settings.text("activation_function", "Tanh")
+	class = class[strings.LastIndexByte(class, '.')+1:]
+	activation, ok := denseActivations[class]
+	if !ok && class != "Identity" {
+		d.unembeddable = fault.NewUnsupported("pooling", "activation %.80q of a Dense module", class)
+		return nil
+	}
+	d.dense = append(d.dense, denseModule{name: dir + "/linear", activation: activation, identity: !ok})
 	return nil
 }
 

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/gguf"
@@ -161,7 +163,7 @@ func (c *container) copyGGUF(w *gguf.Writer) ([]quantizable, error) {
 }
 
 // quantizeElements is about how many elements are in memory at once.
-const quantizeElements = 1 << 18
+const quantizeElements = 1 << 20
 
 // requantize writes a tensor in another type, some rows at a time.
 func (c *container) requantize(ctx context.Context, out io.Writer, t *quantizable, typ tensor.Type) error {
@@ -197,10 +199,13 @@ func (c *container) requantize(ctx context.Context, out io.Writer, t *quantizabl
 		if err := t.read(f, raw[:n*rowSize], first, n, rows, rowSize); err != nil {
 			return err
 		}
-		if err := tensor.Decode(s.typ, values[:n*cols], raw[:n*rowSize]); err != nil {
-			return err
-		}
-		if err := tensor.Encode(typ, encoded[:n*outSize], values[:n*cols]); err != nil {
+		err := inParts(n, func(from, to int64) error {
+			if err := tensor.Decode(s.typ, values[from*cols:to*cols], raw[from*rowSize:to*rowSize]); err != nil {
+				return err
+			}
+			return tensor.Encode(typ, encoded[from*outSize:to*outSize], values[from*cols:to*cols])
+		})
+		if err != nil {
 			return err
 		}
 		if _, err := out.Write(encoded[:n*outSize]); err != nil {
@@ -208,6 +213,18 @@ func (c *container) requantize(ctx context.Context, out io.Writer, t *quantizabl
 		}
 	}
 	return nil
+}
+
+// inParts calls f for parts of n rows on all processors at once.
+func inParts(n int64, f func(from, to int64) error) error {
+	parts := min(n, int64(runtime.GOMAXPROCS(0)))
+	errs := make([]error, parts)
+	var wg sync.WaitGroup
+	for i := range parts {
+		wg.Go(func() { errs[i] = f(n*i/parts, n*(i+1)/parts) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // read reads n rows of the result from the first-th on, which need not lie in a row.

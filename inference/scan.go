@@ -53,8 +53,9 @@ func ScanTensors(ctx context.Context, files Files, each func(TensorScan) error) 
 	return nil
 }
 
-func (c *container) scan(ctx context.Context, t storedTensor, raw []byte, values []float32) (TensorScan, error) {
-	s := TensorScan{Name: t.name, DType: t.typ.String(), Shape: slices.Clone(t.shape)}
+func (c *container) scan(ctx context.Context, t storedTensor, raw []byte, values []float32) (s TensorScan, err error) {
+	defer guard(&err)
+	s = TensorScan{Name: t.name, DType: t.typ.String(), Shape: slices.Clone(t.shape)}
 	if !t.typ.Runnable() {
 		s.Skipped = "values of type " + t.typ.String() + " cannot be decoded yet"
 		return s, nil

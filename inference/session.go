@@ -17,6 +17,8 @@ type SessionOptions struct {
 	Context int
 	// Batch is how many positions are computed at once; the default is 128, less for very wide models.
 	Batch int
+	// Cache is how keys and values are stored; the default is CacheF32.
+	Cache CacheType
 }
 
 // Session holds one sequence of tokens with its keys and values. Its methods are for one goroutine at a time.
@@ -32,9 +34,10 @@ type Session struct {
 	activator *kernel.Activator
 	attention *kernel.Attention
 	rope      kernel.Rope
-	local     *kernel.Rope // of windowed layers, when it differs
-	keys      [][]float32  // of each layer: {positions, KVHeads*HeadDim}
-	values    [][]float32  // {positions, KVHeads*ValueDim}
+	local     *kernel.Rope    // of windowed layers, when it differs
+	keys      []*kernel.Cache // of each layer
+	values    []*kernel.Cache
+	k, v      []float32 // those of a batch: {batch, KVHeads*HeadDim} and {batch, KVHeads*ValueDim}
 
 	x, normed, q, attended, projected, fed, gate, up []float32 // {batch, …}
 	routing                                          *routing  // nil without experts
@@ -48,9 +51,6 @@ const logitRows = 8
 
 // batchMemory bounds what a batch's activations take, in float32 values.
 const batchMemory = 32 << 20
-
-// bytesOfCached is what one element of a key or value takes in the cache.
-const bytesOfCached = 4
 
 // sessionOptions replaces zero values by the defaults, and what the model cannot do by what it can.
 func (m *Model) sessionOptions(o SessionOptions) SessionOptions {
@@ -88,7 +88,6 @@ func (m *Model) NewSession(o SessionOptions) *Session {
 		local := d.LocalRope.kernel(o.Context)
 		s.local = &local
 	}
-	s.keys, s.values = make([][]float32, d.Layers), make([][]float32, d.Layers)
 	for _, b := range []struct {
 		to    *[]float32
 		width int
@@ -110,11 +109,21 @@ func (m *Model) NewSession(o SessionOptions) *Session {
 	if d.Latent != nil {
 		s.latent = newLatentBuffers(d, s.batch)
 	}
+	if !m.encodes() {
+		for range d.Layers {
+			k, v := d.caches(o.Cache)
+			s.keys, s.values = append(s.keys, k), append(s.values, v)
+		}
+		s.k, s.v = make([]float32, s.batch*d.KVHeads*d.HeadDim), make([]float32, s.batch*d.KVHeads*d.ValueDim)
+	}
 	if m.weights.output.Matrix != nil {
 		s.logits = make([]float32, min(s.batch, logitRows)*m.Vocabulary())
 	}
 	return s
 }
+
+// encodes says whether the model turns whole texts into states and predicts no next token.
+func (m *Model) encodes() bool { return m.weights.output.Matrix == nil || m.desc.Bidirectional }
 
 // maxContext is the longest sequence that can be computed: learned positions end, others do not.
 func (m *Model) maxContext() int {

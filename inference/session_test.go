@@ -276,3 +276,29 @@ func TestToyArchitecturesHaveFacts(t *testing.T) {
 		}
 	}
 }
+
+// TestCacheTypes compares logits with keys and values of fewer bits, and what the caches take.
+func TestCacheTypes(t *testing.T) {
+	t.Parallel()
+	m := open(t, tinyFolder)
+	want := evalAll(t, session(t, m, SessionOptions{}), sequence)
+	whole := m.Memory(SessionOptions{}).Cache
+	for name, c := range map[string]struct {
+		o         SessionOptions
+		tolerance float64 // of logits up to 15
+		share     float64
+	}{
+		"f16": {SessionOptions{Cache: CacheF16}, 0.01, 0.5}, "q8": {SessionOptions{Cache: CacheQ8, Batch: 3}, 0.3, 0.27},
+	} {
+		largest := 0.0
+		for i, logits := range evalAll(t, session(t, m, c.o), sequence) {
+			largest = max(largest, largestDifference(want[i], logits))
+		}
+		if !(largest > 0 && largest <= c.tolerance) {
+			t.Errorf("%s: logits differ by %g", name, largest)
+		}
+		if got := float64(m.Memory(c.o).Cache) / float64(whole); got > c.share {
+			t.Errorf("%s takes %.2f of what 32 bits do", name, got)
+		}
+	}
+}

@@ -231,6 +231,25 @@ func FuzzOpenFolder(f *testing.F) {
 		stored, _ := quantized(f, 64, 32, 1, c.quantization, c.pack)
 		f.Add(stored[configName], stored[weightsName])
 	}
+	for i := range generatedArchitectures {
+		switch g := &generatedArchitectures[i]; g.name {
+		case "llama4", "gpt-oss", "granitemoe", "deepseek3", "gemma3", "glm4moe", "exaone4":
+			inner := func(c map[string]any) map[string]any { return c }
+			if g.name == "gemma3" {
+				inner = func(c map[string]any) map[string]any { return object{"model_type": "gemma3", "text_config": c} }
+			}
+			files := g.rebuilt(f, inner, func(name string) string { return name }, nil)
+			var both [2][]byte
+			for i, name := range []string{configName, weightsName} {
+				b, err := readAll(context.Background(), files, name, 1<<30)
+				if err != nil {
+					f.Fatal(err)
+				}
+				both[i] = b
+			}
+			f.Add(both[0], both[1])
+		}
+	}
 	f.Fuzz(func(t *testing.T, config, weights []byte) {
 		m, err := Open(context.Background(), memory(map[string][]byte{configName: config, weightsName: weights}))
 		if err != nil {

@@ -212,6 +212,12 @@ var generatedVariants = []generated{
 		},
 	},
 	{
+		name: "exaone4-hybrid", like: "exaone4", arch: "exaone4", ends: llamaEnds, prefix: layerPrefix,
+		layer:  "attn_q attn_k attn_v attn_output attn_q_norm attn_k_norm post_attention_norm ffn_gate ffn_up ffn_down post_ffw_norm",
+		names:  llamaNames + " post_attention_norm=post_attention_layernorm post_ffw_norm=post_feedforward_layernorm",
+		config: object{"model_type": "exaone4", "sliding_window": 5, "sliding_window_pattern": 4, "head_dim": genDim},
+	},
+	{
 		name: "llama4-chunks", like: "llama4", arch: "llama4", ends: llamaEnds, prefix: layerPrefix,
 		layer: "attn_norm attn_q attn_k attn_v attn_output ffn_norm ffn_gate_inp ffn_gate_exps ffn_up_exps ffn_down_exps" +
 			" ffn_gate_shexp ffn_up_shexp ffn_down_shexp",

@@ -76,6 +76,7 @@ type weights struct {
 	outputScale       []float32 // of each row of output; nil without
 	// At most one head stands on top of the final states.
 	classifier, tagger, masked *head
+	dense                      []dense // behind the pooling, one after the other
 	// decoded is how many bytes of the weights are copies in memory, made or, by a dry bind, to be made.
 	decoded int64
 }
@@ -245,6 +246,9 @@ func inverseNorms(m *kernel.Matrix) ([]float32, error) {
 
 // needless says whether a tensor that the graph does not use changes nothing: constants, and numbers for other engines.
 func (b *binder) needless(name string) bool {
+	if b.d.unembeddable != nil && strings.Contains(name, "/") {
+		return true // embeddings, which alone need it, are not made
+	}
 	if slices.ContainsFunc(b.names.ignored, func(s string) bool { return name == s || b.names.prefix != "" && b.names.prefix+name == s }) {
 		return true
 	}
@@ -450,8 +454,12 @@ func (b *binder) scale(name string, ls []linear) error {
 
 // norm binds name.weight and, if there is one, name.bias.
 func (b *binder) norm(name string, n int) (v norm, err error) {
-	if name == "" {
+	switch {
+	case name == "":
 		return norm{}, nil
+	case b.d.family.unweighted:
+		b.decoded += 4 * int64(n)
+		return norm{weight: slices.Repeat([]float32{1}, n)}, nil
 	}
 	if v.weight, err = b.flat(name+".weight", n); err != nil {
 		return norm{}, err

@@ -2,8 +2,11 @@ package verify
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"testing"
+
+	"github.com/carat-hub/carat/inference"
 )
 
 // FuzzInspect reads headers and configuration of hostile models. Whatever
@@ -26,6 +29,10 @@ func FuzzInspect(f *testing.F) {
 			{Path: name, Size: int64(len(weights)), r: bytes.NewReader(weights)},
 		}
 		facts, err := Inspect(t.Context(), files)
+		var panicked *inference.PanicError
+		if errors.As(err, &panicked) {
+			t.Fatal(err)
+		}
 		if facts == nil {
 			t.Fatalf("no facts: %v", err)
 		}

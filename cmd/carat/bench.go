@@ -34,8 +34,8 @@ func newBenchCommand(e *env) *cobra.Command {
 		Long: `Measure how many tokens a second a model evaluates, in the tests and the table
 of llama.cpp's llama-bench: ppN is the evaluation of a prompt of N tokens at
 once, tgN that of N tokens one after the other. Both begin with an empty
-context and use random tokens. Each test is run once to warm up and then -r
-times; the mean and its standard deviation are printed.
+context and use random tokens. After a warm-up (the whole prompt, or one token)
+each test is run -r times; the mean and its standard deviation are printed.
 
 ` + modelHelp,
 		Example: `  carat bench model-q4_k_m.gguf

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,14 +25,16 @@ that exists on disk is a path.`
 
 // modelFlags are what all commands that run a model take.
 type modelFlags struct {
-	remote  remoteFlags
-	file    string
-	threads int
+	remote   remoteFlags
+	file     string
+	adapters []string
+	threads  int
 }
 
 func (f *modelFlags) register(cmd *cobra.Command) {
 	f.remote.register(cmd)
 	cmd.Flags().StringVar(&f.file, "file", "", "`NAME` of the GGUF file to run, where a model has several")
+	cmd.Flags().StringArrayVar(&f.adapters, "adapter", nil, "`PATH` of a low-rank adapter (LoRA) to put on the model: a PEFT folder or a GGUF file (repeatable)")
 	cmd.Flags().IntVarP(&f.threads, "threads", "t", 0, "threads that compute (default all cores)")
 }
 
@@ -78,11 +81,28 @@ func (e *env) openModel(ctx context.Context, f *modelFlags, arg string) (*infere
 	if err != nil {
 		return nil, err
 	}
-	m, err := inference.Load(ctx, path, inference.OpenOptions{})
+	var o inference.OpenOptions
+	for _, a := range f.adapters {
+		files, err := inference.OpenPath(a)
+		if err != nil {
+			return nil, err
+		}
+		o.Adapters = append(o.Adapters, inference.Adapter{Files: files})
+	}
+	m, err := inference.Load(ctx, path, o)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", arg, err)
+		return nil, fmt.Errorf("open %s: %w", arg, nameOne(err))
 	}
 	return m, nil
+}
+
+// nameOne adds what a user can do about a folder of several models.
+func nameOne(err error) error {
+	var unsupported *inference.UnsupportedError
+	if errors.As(err, &unsupported) && strings.Contains(unsupported.Reason, "by its name") {
+		return fmt.Errorf("%w (--file names one)", err)
+	}
+	return err
 }
 
 // closeModel adds a failure to close to the error of what was done with m.

@@ -86,7 +86,7 @@ func (e *env) quantize(ctx context.Context, f *quantizeFlags, src, dst string) e
 		return b.Flush()
 	})
 	if err != nil {
-		return fmt.Errorf("quantize %s: %w", src, err)
+		return fmt.Errorf("quantize %s: %w", src, nameOne(err))
 	}
 	return e.summarize(ctx, files, dst)
 }

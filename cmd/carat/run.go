@@ -104,13 +104,17 @@ func (e *env) run(ctx context.Context, f *runFlags, args []string) (err error) {
 		}
 		f.raw = true
 	}
-	s := m.NewSession(inference.SessionOptions{Threads: f.model.threads, Context: f.context})
+	o := inference.SessionOptions{Threads: f.model.threads, Context: f.context}
+	s := m.NewSession(o)
 	defer s.Close()
 	c := &conversation{m: m, s: s, sampler: sampler, f: f}
 	c.clear()
 	if f.verbose {
 		c.report = e.stderr
-		fmt.Fprintf(e.stderr, "load     %s of weights in %.2fs\n", formatBytes(m.Facts().Bytes), time.Since(start).Seconds())
+		need := m.Memory(o)
+		fmt.Fprintf(e.stderr, "load     %.2fs\n", time.Since(start).Seconds())
+		fmt.Fprintf(e.stderr, "memory   %s of weights, %s for %d tokens, %s to compute\n",
+			formatBytes(need.Weights+need.Decoded), formatBytes(need.Cache), need.Context, formatBytes(need.Activations))
 	}
 	if talk {
 		return e.talk(ctx, c)

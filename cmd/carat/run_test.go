@@ -94,11 +94,40 @@ func TestRunSamples(t *testing.T) {
 		t.Error("without a seed, twice the same")
 	}
 	_, msg := sh.run(0, "", "run", exampleModel, "Why?", "-n", "3", "--verbose")
-	for _, want := range []string{"load ", "prompt ", "answer   3 tokens, ", "ended by "} {
+	for _, want := range []string{"load ", "memory   5.8 MB of weights, ", "prompt ", "answer   3 tokens, ", "ended by "} {
 		if !strings.Contains(msg, want) {
 			t.Errorf("--verbose does not print %q:\n%s", want, msg)
 		}
 	}
+}
+
+// lowRankFolder writes an adapter that changes what the example model's first layer feeds forward.
+func lowRankFolder(t *testing.T) string {
+	t.Helper()
+	const module = "base_model.model.model.layers.0.mlp.down_proj.lora_"
+	header := `{"` + module + `A.weight":{"dtype":"F32","shape":[1,512],"data_offsets":[0,2048]},` +
+		`"` + module + `B.weight":{"dtype":"F32","shape":[256,1],"data_offsets":[2048,3072]}}`
+	file := append([]byte{byte(len(header)), byte(len(header) >> 8), 0, 0, 0, 0, 0, 0}, header...)
+	for i := range 768 {
+		file = append(file, 0, 0, 0x80, []byte{0x3f, 0xbf}[i%2]) // 1 and -1
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "adapter_model.safetensors"), file)
+	write(t, filepath.Join(dir, "adapter_config.json"), []byte(`{"peft_type":"LORA","r":1,"lora_alpha":1,"target_modules":["down_proj"]}`))
+	return dir
+}
+
+func TestRunWithAdapter(t *testing.T) {
+	t.Parallel()
+	sh := newShell(t)
+	args := []string{"run", exampleModel, "Why?", "--temperature", "0", "-n", "12"}
+	plain, _ := sh.run(0, "", args...)
+	adapted, _ := sh.run(0, "", append(args, "--adapter", lowRankFolder(t))...)
+	if adapted == plain || adapted == "" {
+		t.Errorf("%q with the adapter, %q without", adapted, plain)
+	}
+	sh.run(1, "", append(args, "--adapter", t.TempDir())...)
+	sh.run(1, "", append(args, "--adapter", "no-such-folder")...)
 }
 
 func TestRunRefused(t *testing.T) {
@@ -267,7 +296,7 @@ func TestTalk(t *testing.T) {
 			typed("On and on\r")
 		case step == 4 && strings.Count(all, "\n") > 8:
 			step++
-			typed("\x03")
+			fmt.Fprint(keys, "\x03") // read before the answer goes on
 		case step == 5 && strings.HasSuffix(all, ">>> "):
 			step++
 			typed("\x04")

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -76,12 +75,8 @@ func (e *env) tensors(ctx context.Context, remote *remoteFlags, arg, file string
 
 func listTensors(ctx context.Context, files inference.Files) (*tensorList, error) {
 	f, err := inference.Inspect(ctx, files)
-	var unsupported *inference.UnsupportedError
-	if errors.As(err, &unsupported) && unsupported.What == "model folder" {
-		return nil, fmt.Errorf("%w (--file names one)", err)
-	}
 	if err != nil {
-		return nil, err
+		return nil, nameOne(err)
 	}
 	l := &tensorList{
 		Format: f.Format, Architecture: f.Architecture, Quantization: f.Quantization, Parameters: f.Parameters, Bytes: f.Bytes,

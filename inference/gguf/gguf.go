@@ -1,11 +1,11 @@
 package gguf
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 
@@ -123,6 +123,7 @@ func (f *File) readKeys(c *cursor, n int64) error {
 }
 
 func (f *File) readTensors(c *cursor, n int64) error {
+	f.Tensors = make([]Tensor, 0, n)
 	for range n {
 		c.where = ""
 		at := c.pos
@@ -272,19 +273,39 @@ func (f *File) members(key string, want func(Kind) bool) (Value, []byte, error) 
 	return v, b, nil
 }
 
-// Strings reads an array of strings. It returns a *fault.Malformed when the key is missing or of another type.
-func (f *File) Strings(key string) ([]string, error) {
-	v, b, err := f.members(key, func(k Kind) bool { return k == String })
+// StringBytes returns the members of an array of strings, which share the memory of one read. It returns a *fault.Malformed when
+// the key is missing or of another type.
+func (f *File) StringBytes(key string) (iter.Seq[[]byte], error) {
+	_, b, err := f.members(key, func(k Kind) bool { return k == String })
 	if err != nil {
 		return nil, err
 	}
-	out := make([]string, 0, v.Len)
-	for r := bytes.NewBuffer(b); r.Len() >= 8; {
-		n := binary.LittleEndian.Uint64(r.Next(8))
-		if n > uint64(r.Len()) {
+	for rest := b; len(rest) > 0; {
+		if len(rest) < 8 || binary.LittleEndian.Uint64(rest) > uint64(len(rest)-8) {
 			return nil, malformed(key, -1, "array changed while it was read")
 		}
-		out = append(out, string(r.Next(int(n))))
+		rest = rest[8+binary.LittleEndian.Uint64(rest):]
+	}
+	return func(yield func([]byte) bool) {
+		for rest := b; len(rest) > 0; {
+			end := 8 + int(binary.LittleEndian.Uint64(rest))
+			if !yield(rest[8:end:end]) {
+				return
+			}
+			rest = rest[end:]
+		}
+	}, nil
+}
+
+// Strings reads an array of strings. It returns a *fault.Malformed when the key is missing or of another type.
+func (f *File) Strings(key string) ([]string, error) {
+	members, err := f.StringBytes(key)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, 0, f.values[key].Len)
+	for b := range members {
+		out = append(out, string(b))
 	}
 	return out, nil
 }

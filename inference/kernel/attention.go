@@ -39,7 +39,8 @@ type Attention struct {
 	scores  [][]float32 // of each worker
 	scratch []scratch   // of each worker
 
-	q, k, v, out  []float32
+	q, out        []float32
+	k, v          states
 	first, n, end int
 	block         int // how many queries are computed together
 }
@@ -68,6 +69,20 @@ func (a *Attention) Run(q, k, v, out []float32, first, n int) error {
 		len(v) < end*a.KVHeads*a.ValueDim || end > a.context {
 		return fmt.Errorf("attention over %d positions does not fit its buffers", end)
 	}
+	return a.run(q, flat{k, a.KVHeads, a.HeadDim}, flat{v, a.KVHeads, a.ValueDim}, out, first, n, end)
+}
+
+// RunCached is Run for keys and values of the positions 0 to first+n-1 in caches. Attention that is Bidirectional has none.
+func (a *Attention) RunCached(q []float32, k, v *Cache, out []float32, first, n int) error {
+	end := first + n
+	if len(q) < n*a.Heads*a.HeadDim || len(out) < n*a.Heads*a.ValueDim || k.Positions() < end || v.Positions() < end ||
+		k.heads != a.KVHeads || v.heads != a.KVHeads || k.dim != a.HeadDim || v.dim != a.ValueDim || end > a.context || a.Bidirectional {
+		return fmt.Errorf("attention over %d positions does not fit its caches", end)
+	}
+	return a.run(q, k, v, out, first, n, end)
+}
+
+func (a *Attention) run(q []float32, k, v states, out []float32, first, n, end int) error {
 	a.q, a.k, a.v, a.out, a.first, a.n, a.end = q, k, v, out, first, n, end
 	if a.block = a.queries(); a.block == 1 {
 		return a.pool.Run(a, n*a.Heads)
@@ -111,14 +126,26 @@ func (a *Attention) single(worker, pair int) {
 	position := a.first + i
 	from, to := a.sees(position)
 	q := a.q[pair*d : (pair+1)*d]
-	kv := head / (a.Heads / a.KVHeads)
+	kv, s := head/(a.Heads/a.KVHeads), &a.scratch[worker]
 	scores := grow(&a.scores[worker], a.context)[:to-from]
-	at, stride := (from*a.KVHeads+kv)*d, a.KVHeads*d
-	a.engine.scores(q, a.k[at:], stride, scores, &a.scratch[worker])
+	for at := 0; at < len(scores); {
+		k, stride, count := a.k.run(a.engine, kv, from+at, len(scores)-at, &s.states)
+		a.engine.scores(q, k, stride, scores[at:at+count], s)
+		at += count
+	}
 	Scale(scores, a.Scale)
 	a.adjust(scores, head, position-from)
-	at, stride = (from*a.KVHeads+kv)*dv, a.KVHeads*dv
-	a.engine.mix(scores, a.v[at:], stride, a.out[pair*dv:(pair+1)*dv])
+	out, mixed := a.out[pair*dv:(pair+1)*dv], grow(&s.mixed, dv)
+	for at := 0; at < len(scores); {
+		v, stride, count := a.v.run(a.engine, kv, from+at, len(scores)-at, &s.states)
+		if at == 0 {
+			a.engine.mix(scores[:count], v, stride, out)
+		} else {
+			a.engine.mix(scores[at:at+count], v, stride, mixed)
+			Add(out, mixed)
+		}
+		at += count
+	}
 }
 
 // together computes a block of queries of all heads that share a key head.
@@ -135,8 +162,11 @@ func (a *Attention) together(worker, part int) {
 	}
 	Scale(queries, a.Scale)
 	scores := grow(&a.scores[worker], n*share*span)
-	at, stride := (from*a.KVHeads+kv)*d, a.KVHeads*d
-	a.engine.scoresOfAll(queries, d, a.k[at:], stride, span, scores, s)
+	for at := 0; at < span; {
+		k, stride, count := a.k.run(a.engine, kv, from+at, span-at, &s.states)
+		a.engine.scoresOfAll(queries, d, k, stride, count, scores[at:], span, s)
+		at += count
+	}
 	for i := range n {
 		position := a.first + top + i
 		first, end := a.sees(position)
@@ -147,8 +177,12 @@ func (a *Attention) together(worker, part int) {
 			clear(row[end-from:])
 		}
 	}
-	at, stride = (from*a.KVHeads+kv)*dv, a.KVHeads*dv
-	a.engine.mixAll(scores, span, a.v[at:], stride, dv, mixed, s)
+	clear(mixed)
+	for at := 0; at < span; {
+		v, stride, count := a.v.run(a.engine, kv, from+at, span-at, &s.states)
+		a.engine.mixAll(scores[at:], span, count, v, stride, dv, mixed, s)
+		at += count
+	}
 	for i := range n {
 		copy(a.out[((top+i)*a.Heads+kv*share)*dv:][:share*dv], mixed[i*share*dv:])
 	}

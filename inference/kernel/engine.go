@@ -22,16 +22,18 @@ type engine interface {
 	integerDots(t tensor.Type, w []byte, x activations, out []float32, s *scratch)
 	// products sets out[i*rows+r] to the product of row r of w, encoded as t, and vector i of the n in x.
 	products(t tensor.Type, w []byte, rows int, x []float32, n int, out []float32, s *scratch) error
+	// decode is tensor.Decode.
+	decode(t tensor.Type, dst []float32, src []byte) error
 	// quantize rounds x to integers.
 	quantize(x []float32, to activations)
 	// scores sets out[j] to the product of q and the elements of k from j*stride on.
 	scores(q, k []float32, stride int, out []float32, s *scratch)
 	// mix sets out to the sum of the elements of v from j*stride on, each times weights[j].
 	mix(weights, v []float32, stride int, out []float32)
-	// scoresOfAll and mixAll do that for many: queries of dim elements and n keys give scores {queries, n}, and weights {…, n} and n
-	// values of dim elements give out {…, dim}.
-	scoresOfAll(queries []float32, dim int, k []float32, stride, n int, out []float32, s *scratch)
-	mixAll(weights []float32, n int, v []float32, stride, dim int, out []float32, s *scratch)
+	// scoresOfAll does that for many queries of dim elements and n keys: query i's scores begin at out[i*width].
+	scoresOfAll(queries []float32, dim int, k []float32, stride, n int, out []float32, width int, s *scratch)
+	// mixAll adds to out, {…, dim}, the sums of n values for many weights, which begin width apart.
+	mixAll(weights []float32, width, n int, v []float32, stride, dim int, out []float32, s *scratch)
 	// softmax and swiglu are Softmax and SwiGLU.
 	softmax(x []float32)
 	swiglu(gate, up []float32)
@@ -50,6 +52,7 @@ type scratch struct {
 	panel, lanes, sums []float32
 	values             []float32
 	queries, mixed     []float32
+	states             []float32
 	_                  [64]byte // keeps the workers' slices on cache lines of their own
 }
 
@@ -190,14 +193,23 @@ func (plain) mix(weights, v []float32, stride int, out []float32) {
 	}
 }
 
-func (p plain) scoresOfAll(queries []float32, dim int, k []float32, stride, n int, out []float32, s *scratch) {
-	for ; len(queries) >= dim; queries, out = queries[dim:], out[n:] {
-		p.scores(queries[:dim], k, stride, out[:n], s)
+func (plain) decode(t tensor.Type, dst []float32, src []byte) error {
+	return tensor.Decode(t, dst, src)
+}
+
+func (p plain) scoresOfAll(queries []float32, dim int, k []float32, stride, n int, out []float32, width int, s *scratch) {
+	for i := range len(queries) / dim {
+		p.scores(queries[i*dim:(i+1)*dim], k, stride, out[i*width:][:n], s)
 	}
 }
 
-func (p plain) mixAll(weights []float32, n int, v []float32, stride, dim int, out []float32, _ *scratch) {
-	for ; len(weights) >= n && n > 0; weights, out = weights[n:], out[dim:] {
-		p.mix(weights[:n], v, stride, out[:dim])
+func (plain) mixAll(weights []float32, width, n int, v []float32, stride, dim int, out []float32, _ *scratch) {
+	for i := range len(out) / dim {
+		to := out[i*dim : (i+1)*dim]
+		for j, weight := range weights[i*width:][:n] {
+			for c, x := range v[j*stride : j*stride+dim] {
+				to[c] += weight * x
+			}
+		}
 	}
 }

@@ -48,7 +48,7 @@ type helper struct {
 func NewPool(threads int) *Pool {
 	p := &Pool{threads: max(threads, 1), done: make(chan struct{}, 1)}
 	if p.threads <= runtime.GOMAXPROCS(0) {
-		p.looks = 20_000 // ten to twenty microseconds
+		p.looks = 200_000 // about a hundred microseconds
 	}
 	for w := 1; w < p.threads; w++ {
 		h := &helper{wake: make(chan struct{}, 1)}

@@ -1,13 +1,16 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/internal/reference"
+	"github.com/carat-hub/carat/inference/tensor"
 )
 
 func wide(x []float32) []float64 {
@@ -233,9 +236,16 @@ func TestAttentionAgreesWithReference(t *testing.T) {
 				out := make([]float32, n*c.Heads*c.ValueDim)
 				a := NewAttention(pool, c, n)
 				a.engine = e
+				keys, values := cached(t, kv, c.HeadDim, tensor.F32), cached(t, kv, c.ValueDim, tensor.F32)
 				for first := 0; first < n; {
 					m := 1 + r.IntN(n-first)
-					if err := a.Run(q[first*c.Heads*c.HeadDim:], k, v, out[first*c.Heads*c.ValueDim:], first, m); err != nil {
+					if i%2 == 0 {
+						setStates(t, keys, first, k[first*kv*c.HeadDim:], m)
+						setStates(t, values, first, v[first*kv*c.ValueDim:], m)
+						if err := a.RunCached(q[first*c.Heads*c.HeadDim:], keys, values, out[first*c.Heads*c.ValueDim:], first, m); err != nil {
+							t.Fatal(err)
+						}
+					} else if err := a.Run(q[first*c.Heads*c.HeadDim:], k, v, out[first*c.Heads*c.ValueDim:], first, m); err != nil {
 						t.Fatal(err)
 					}
 					first += m
@@ -243,6 +253,95 @@ func TestAttentionAgreesWithReference(t *testing.T) {
 				checkAttention(t, c, n, q, k, v, out)
 			}
 		})
+	}
+}
+
+func cached(t *testing.T, heads, dim int, typ tensor.Type) *Cache {
+	t.Helper()
+	c, err := NewCache(heads, dim, typ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func setStates(t *testing.T, c *Cache, first int, x []float32, n int) {
+	t.Helper()
+	if err := c.Set(first, x, n); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAttentionOfRoundedStates compares caches of fewer bits with one that holds what they decode to.
+func TestAttentionOfRoundedStates(t *testing.T) {
+	t.Parallel()
+	const heads, kv, dim, n = 6, 2, 64, 300
+	for _, e := range engines() {
+		for _, typ := range []tensor.Type{tensor.F16, tensor.Q8_0} {
+			t.Run(e.name()+"/"+typ.String(), func(t *testing.T) {
+				t.Parallel()
+				r := rand.New(rand.NewPCG(10, 11))
+				pool := NewPool(2)
+				defer pool.Close()
+				a := NewAttention(pool, Attention{Heads: heads, KVHeads: kv, HeadDim: dim, Scale: 0.125}, n)
+				a.engine = e
+				size, _ := typ.Size(kv * dim)
+				round := func(c *Cache, x []float32) []float32 {
+					setStates(t, c, 0, x, n)
+					raw, out := make([]byte, size*n), make([]float32, len(x))
+					for i := 0; i < len(x); i += dim {
+						at := int64(i/dim) * size / kv
+						if err := encodeState(typ, raw[at:at+size/kv], x[i:i+dim]); err != nil {
+							t.Fatal(err)
+						}
+					}
+					if err := tensor.Decode(typ, out, raw); err != nil {
+						t.Fatal(err)
+					}
+					return out
+				}
+				keys, values := cached(t, kv, dim, typ), cached(t, kv, dim, typ)
+				k, v, q := round(keys, random(r, n*kv*dim)), round(values, random(r, n*kv*dim)), random(r, n*heads*dim)
+				for _, part := range [][2]int{{0, n}, {n - 3, 3}, {140, 1}} {
+					first, m := part[0], part[1]
+					want, got := make([]float32, m*heads*dim), make([]float32, m*heads*dim)
+					if err := a.Run(q[first*heads*dim:], k, v, want, first, m); err != nil {
+						t.Fatal(err)
+					}
+					if err := a.RunCached(q[first*heads*dim:], keys, values, got, first, m); err != nil {
+						t.Fatal(err)
+					}
+					for i := range want {
+						if !near(want[i], got[i], 10) {
+							t.Fatalf("%d queries from %d on: element %d is %v, want %v", m, first, i, got[i], want[i])
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestCacheErrors(t *testing.T) {
+	t.Parallel()
+	var unsupported *fault.Unsupported
+	for _, c := range []struct {
+		dim int
+		typ tensor.Type
+	}{{64, tensor.Q4_0}, {40, tensor.Q8_0}, {64, tensor.Invalid}} {
+		if _, err := NewCache(1, c.dim, c.typ); !errors.As(err, &unsupported) {
+			t.Errorf("%d elements of %s: %v", c.dim, c.typ, err)
+		}
+	}
+	c := cached(t, 2, 4, tensor.F32)
+	if c.Set(0, make([]float32, 7), 1) == nil || c.Set(-1, make([]float32, 8), 1) == nil {
+		t.Error("vectors that are too short, or before the sequence, were accepted")
+	}
+	pool := NewPool(1)
+	defer pool.Close()
+	a := NewAttention(pool, Attention{Heads: 2, KVHeads: 2, HeadDim: 4}, 1000)
+	if a.RunCached(make([]float32, 8), c, c, make([]float32, 8), 0, 1) == nil {
+		t.Error("an empty cache was read")
 	}
 }
 

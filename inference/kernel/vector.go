@@ -217,9 +217,10 @@ func (e *vector) mix(weights, v []float32, stride int, out []float32) {
 	}
 }
 
-func (e *vector) scoresOfAll(queries []float32, dim int, k []float32, stride, n int, out []float32, s *scratch) {
+func (e *vector) scoresOfAll(queries []float32, dim int, k []float32, stride, n int, out []float32, width int, s *scratch) {
 	count := len(queries) / max(dim, 1)
-	if dim <= 0 || n <= 0 || stride < dim || len(queries) != count*dim || len(k) < (n-1)*stride+dim || len(out) < count*n || count == 0 {
+	if dim <= 0 || n <= 0 || stride < dim || count == 0 || len(queries) != count*dim || len(k) < (n-1)*stride+dim ||
+		width < n || len(out) < (count-1)*width+n {
 		panic("kernel: keys of another length than their scores")
 	}
 	panel, sums := grow(&s.panel, panelRows*dim), grow(&s.sums, panelRows*count)
@@ -241,29 +242,30 @@ func (e *vector) scoresOfAll(queries []float32, dim int, k []float32, stride, n 
 		clear(sums)
 		multiplyPanel(panel, dim, queries, dim, count, sums)
 		for i := range count {
-			copy(out[i*n+top:][:height], sums[i*panelRows:])
+			copy(out[i*width+top:][:height], sums[i*panelRows:])
 		}
 	}
 }
 
-func (e *vector) mixAll(weights []float32, n int, v []float32, stride, dim int, out []float32, s *scratch) {
-	count := len(weights) / max(n, 1)
-	if dim <= 0 || n <= 0 || stride < dim || len(weights) != count*n || len(v) < (n-1)*stride+dim || len(out) < count*dim || count == 0 {
+func (e *vector) mixAll(weights []float32, width, n int, v []float32, stride, dim int, out []float32, s *scratch) {
+	count := len(out) / max(dim, 1)
+	if dim <= 0 || n <= 0 || stride < dim || count == 0 || len(out) != count*dim || len(v) < (n-1)*stride+dim ||
+		width < n || len(weights) < (count-1)*width+n {
 		panic("kernel: values of another length than their weights")
 	}
 	panel, sums := grow(&s.panel, panelRows*panelCols), grow(&s.sums, panelRows*count)
 	for left := 0; left < dim; left += panelRows {
-		width := min(panelRows, dim-left)
+		part := min(panelRows, dim-left)
 		clear(sums)
 		for top := 0; top < n; top += panelCols {
 			height := min(panelCols, n-top)
 			for r := range height {
-				copy(panel[r*panelRows:][:width], v[(top+r)*stride+left:])
+				copy(panel[r*panelRows:][:part], v[(top+r)*stride+left:])
 			}
-			multiplyPanel(panel, height, weights[top:], n, count, sums)
+			multiplyPanel(panel, height, weights[top:], width, count, sums)
 		}
 		for i := range count {
-			copy(out[i*dim+left:][:width], sums[i*panelRows:])
+			Add(out[i*dim+left:][:part], sums[i*panelRows:])
 		}
 	}
 }

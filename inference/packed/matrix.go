@@ -73,13 +73,24 @@ func (m *Matrix) ReadAt(b []byte, off int64) (int, error) {
 		count := min(chunk, (len(b)-done)/row)
 		v := (*held)[:count*m.cols]
 		m.decoder.decode(v, first, count)
-		to := b[done : done+count*row]
-		for i, x := range v {
-			binary.LittleEndian.PutUint32(to[4*i:], math.Float32bits(x))
-		}
+		encode(b[done:done+count*row], v)
 		first, done = first+count, done+count*row
 	}
 	return len(b), nil
+}
+
+// encode writes v as little-endian float32.
+func encode(to []byte, v []float32) {
+	for ; len(v) >= 4 && len(to) >= 16; v, to = v[4:], to[16:] {
+		x, b := (*[4]float32)(v), (*[16]byte)(to)
+		binary.LittleEndian.PutUint32(b[:], math.Float32bits(x[0]))
+		binary.LittleEndian.PutUint32(b[4:], math.Float32bits(x[1]))
+		binary.LittleEndian.PutUint32(b[8:], math.Float32bits(x[2]))
+		binary.LittleEndian.PutUint32(b[12:], math.Float32bits(x[3]))
+	}
+	for i, x := range v {
+		binary.LittleEndian.PutUint32(to[4*i:], math.Float32bits(x))
+	}
 }
 
 // Rows returns the matrix of every step-th row of m from first on, as a stack of matrices where m is one. first is less than

@@ -277,3 +277,38 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkLayouts reads a matrix of 512 x 4096 in pieces of 8 rows, as products do.
+func BenchmarkLayouts(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	const rows, cols = 512, 4096
+	for _, c := range []struct {
+		name, config string
+		of           packtest.Matrix
+	}{
+		{"fp8", `{"quant_method":"fp8","weight_block_size":[128,128]}`, packtest.Scaled(r, rows, cols, "F8_E4M3", ".weight_scale_inv", [2]int{128, 128}, 1)},
+		{"gptq 4", `{"quant_method":"gptq","bits":4,"group_size":128}`, packtest.GPTQ(r, rows, cols, 4, 128, false, false, false, true)},
+		{"gptq 3", `{"quant_method":"gptq","bits":3,"group_size":128}`, packtest.GPTQ(r, rows, cols, 3, 128, false, false, false, true)},
+		{"awq", `{"quant_method":"awq","bits":4,"group_size":128}`, packtest.AWQ(r, rows, cols, 128)},
+		{"nf4", `{"load_in_4bit":true}`, packtest.FourBit(r, rows, cols, "nf4", 64, true)},
+		{"mxfp4", `{"quant_method":"mxfp4"}`, packtest.MXFP4(r, rows, cols)},
+	} {
+		m := model{}
+		m.add("a", c.of)
+		found, _, err := m.unpack(b, c.config, false)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(c.name, func(b *testing.B) {
+			piece := make([]byte, 8*4*cols)
+			for b.Loop() {
+				for at := int64(0); at < found[0].Matrix.Size(); at += int64(len(piece)) {
+					if _, err := found[0].Matrix.ReadAt(piece, at); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(rows*cols)*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mweights/s")
+		})
+	}
+}

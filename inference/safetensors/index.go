@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/internal/jsonwalk"
 )
 
 // IndexName is the usual name of the index of a sharded model.
@@ -35,41 +36,58 @@ func ParseIndex(b []byte) (*Index, error) {
 	if len(b) > MaxIndex {
 		return nil, bad("", "%d bytes exceed the limit of %d", len(b), MaxIndex)
 	}
-	var top map[string]json.RawMessage
-	if err := json.Unmarshal(b, &top); err != nil {
-		return nil, bad("", "%v", err)
+	if !json.Valid(b) {
+		var v struct{}
+		return nil, bad("", "%v", json.Unmarshal(b, &v))
 	}
-	if top["weight_map"] == nil {
+	var entries []byte
+	if ok, _ := jsonwalk.EachMember(bytes.TrimSpace(b), func(key, value []byte) error {
+		if string(key) == `"weight_map"` {
+			entries = value
+		}
+		return nil
+	}); !ok || entries == nil {
 		return nil, bad("weight_map", "missing")
 	}
-	d := json.NewDecoder(bytes.NewReader(top["weight_map"]))
-	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+	// A small file with very many entries would take several times its size.
+	limit := min(MaxTensors, 1<<16+len(entries)/64)
+	index := &Index{WeightMap: make(map[string]string, min(bytes.Count(entries, []byte(",")), limit, len(entries)/32)+1)}
+	var names jsonwalk.Arena
+	files := map[string]string{} // each name once
+	var text []byte
+	ok, err := jsonwalk.EachMember(entries, func(key, value []byte) error {
+		var valid bool
+		if text, valid = jsonwalk.AppendText(text[:0], value); !valid {
+			return bad(string(key[:min(len(key), 80)]), "the file is no text")
+		}
+		file, known := files[string(text)]
+		if !known {
+			file = string(text)
+			if file == "" || file == "." || file == ".." || strings.ContainsAny(file, `/\`+"\x00") {
+				return bad(string(key[:min(len(key), 80)]), "%.80q is no plain file name", file)
+			}
+			if len(files) == MaxShards {
+				return bad("weight_map", "more than %d files", MaxShards)
+			}
+			files[file] = file
+		}
+		if text, _ = jsonwalk.AppendText(text[:0], key); len(text) > maxName {
+			return bad("weight_map", "a name of %d bytes", len(text))
+		}
+		if _, twice := index.WeightMap[string(text)]; twice {
+			return bad(string(text), "tensor given twice")
+		}
+		if len(index.WeightMap) == limit {
+			return bad("weight_map", "more than %d tensors", limit)
+		}
+		index.WeightMap[names.Add(text)] = file
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
 		return nil, bad("weight_map", "not an object")
-	}
-	index := &Index{WeightMap: map[string]string{}}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, bad("weight_map", "%v", err)
-		}
-		name := key.(string) // the decoder yields nothing else for a key
-		var file string
-		if err := d.Decode(&file); err != nil {
-			return nil, bad(name, "%v", err)
-		}
-		if _, twice := index.WeightMap[name]; twice {
-			return nil, bad(name, "tensor given twice")
-		}
-		if file == "" || file == "." || file == ".." || strings.ContainsAny(file, `/\`+"\x00") {
-			return nil, bad(name, "%.80q is no plain file name", file)
-		}
-		if len(index.WeightMap) == MaxTensors {
-			return nil, bad("weight_map", "more than %d tensors", MaxTensors)
-		}
-		index.WeightMap[name] = file
-	}
-	if len(index.Files()) > MaxShards {
-		return nil, bad("weight_map", "more than %d files", MaxShards)
 	}
 	return index, nil
 }

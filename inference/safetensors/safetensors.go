@@ -1,6 +1,7 @@
 package safetensors
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -18,7 +19,12 @@ const (
 	MaxHeader  = 100_000_000
 	MaxTensors = 1 << 20
 	maxDims    = 16
+	maxName    = 1 << 16 // bytes
+	maxEntries = 1 << 14 // of metadata
 )
+
+// tensorLimit is how many tensors a file of size bytes may list: a header of empty tensors would take many times its own size.
+func tensorLimit(size int64) int { return int(min(MaxTensors, 1<<15+size/512)) }
 
 // Tensor describes one tensor of a file.
 type Tensor struct {
@@ -78,7 +84,7 @@ func Read(r io.ReaderAt, size int64) (*File, error) {
 	if header[0] != '{' {
 		return nil, malformed("", 8, "header does not begin with {")
 	}
-	f, err := parse(header)
+	f, err := parse(header, tensorLimit(size))
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +102,8 @@ func readFull(r io.ReaderAt, b []byte, off int64) error {
 	return err
 }
 
-func parse(header []byte) (*File, error) {
-	f := &File{}
+func parse(header []byte, limit int) (*File, error) {
+	f := &File{Tensors: make([]Tensor, 0, min(bytes.Count(header, []byte(`"dtype"`)), limit))}
 	s := &scanner{b: header}
 	hasMetadata := false
 	err := s.object(func(name string) error {
@@ -111,8 +117,8 @@ func parse(header []byte) (*File, error) {
 		if name == "" {
 			return s.fail("tensor without a name")
 		}
-		if len(f.Tensors) == MaxTensors {
-			return s.fail("more than %d tensors", MaxTensors)
+		if len(f.Tensors) == limit {
+			return s.fail("more than %d tensors", limit)
 		}
 		dtype, shape, begin, end, err := s.entry(name)
 		if err != nil {
@@ -140,6 +146,9 @@ func (f *File) metadata(s *scanner) error {
 	return s.object(func(key string) error {
 		if _, twice := f.Metadata[key]; twice {
 			return malformed("__metadata__", int64(8+s.i), "key %.80q given twice", key)
+		}
+		if len(f.Metadata) == maxEntries {
+			return s.fail("more than %d entries of metadata", maxEntries)
 		}
 		value, err := s.str()
 		f.Metadata[key] = value

@@ -187,7 +187,7 @@ func TestIndex(t *testing.T) {
 		{"duplicate", `{"weight_map":{"a":"1.safetensors","a":"2.safetensors"}}`, "twice"},
 		{"no map", `{}`, "missing"},
 		{"array", `{"weight_map":[1]}`, "not an object"},
-		{"number", `{"weight_map":{"a":1}}`, "cannot unmarshal"},
+		{"number", `{"weight_map":{"a":1}}`, "no text"},
 	} {
 		index, err := ParseIndex([]byte(c.index))
 		if err == nil {

@@ -99,7 +99,7 @@ func TestSetGGUFRefused(t *testing.T) {
 		t.Errorf("word pieces: %v", err)
 	}
 	// A way to split that has no name in GGUF files.
-	b := []byte(strings.Replace(string(mustRead(t, tinyJSON)), `"use_regex": true`, `"use_regex": false`, -1))
+	b := []byte(strings.ReplaceAll(string(mustRead(t, tinyJSON)), `"use_regex": true`, `"use_regex": false`))
 	if tok, err := FromJSON(b, Config{}); err != nil {
 		t.Error(err)
 	} else if err := tok.SetGGUF(&gguf.Writer{}, tok.Size()); !errors.As(err, &unsupported) {

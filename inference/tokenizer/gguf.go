@@ -128,15 +128,22 @@ func (t *Tokenizer) bpeFromGGUF(f *gguf.File, vocab map[string]int) error {
 	if !ok {
 		return unsupported("pre-tokenizer %.40q of a GGUF vocabulary", pre)
 	}
-	lines, err := f.Strings("tokenizer.ggml.merges")
+	merges, err := f.StringBytes("tokenizer.ggml.merges")
 	if err != nil {
 		return err
 	}
-	pairs, err := splitMerges(lines)
-	if err != nil {
-		return err
-	}
-	b, err := newBPE(vocab, pairs)
+	b, err := newBPE(vocab, func(each func(left, right []byte) error) error {
+		for line := range merges {
+			left, right, err := splitMerge(line)
+			if err == nil {
+				err = each(left, right)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,10 @@
 package tokenizer
 
 import (
-	"encoding/json"
-	"strings"
+	"bytes"
+	"strconv"
+
+	"github.com/carat-hub/carat/inference/internal/jsonwalk"
 )
 
 // jsonVocabulary is what the model of a tokenizer.json says: the ids of its pieces, and the model itself, which is made when the
@@ -13,16 +15,47 @@ type jsonVocabulary struct {
 	model func() (model, error)
 }
 
+// entryBytes is about what a token and its id, or a merge, takes in a file: room is made for as many entries as a file could
+// hold of them, because any number of short ones may be the same. A score takes half as much again.
+const entryBytes = 16
+
+// maxKey bounds a token as it is written.
+const maxKey = 32 << 10
+
 // pieces reads a vocabulary that is an object of ids.
 func (m *jsonModel) pieces() (map[string]int, error) {
-	var vocab map[string]int
-	if err := json.Unmarshal(m.Vocab, &vocab); err != nil || vocab == nil {
-		return nil, malformed("model.vocab", "not an object of numbers: %v", err)
+	n := 0
+	ok, err := jsonwalk.EachMember(m.vocab, func(_, _ []byte) error {
+		if n++; n > MaxVocab {
+			return malformed("model.vocab", "more than %d tokens", MaxVocab)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	if len(vocab) > MaxVocab {
-		return nil, malformed("model.vocab", "%d tokens exceed the limit of %d", len(vocab), MaxVocab)
+	if !ok {
+		return nil, malformed("model.vocab", "not an object")
 	}
-	return vocab, nil
+	vocab := make(map[string]int, min(n, len(m.vocab)/entryBytes))
+	var all jsonwalk.Arena
+	var text []byte
+	_, err = jsonwalk.EachMember(m.vocab, func(key, value []byte) error {
+		if len(key) > maxKey {
+			return malformed("model.vocab", "a token of %d bytes", len(key))
+		}
+		id, err := strconv.Atoi(string(value))
+		if text, ok = jsonwalk.AppendText(text[:0], key); !ok || err != nil {
+			return malformed("model.vocab", "the id %.40q of %.80q is no number", value, key)
+		}
+		if _, twice := vocab[string(text)]; !twice {
+			vocab[all.Add(text)] = id
+			return nil
+		}
+		vocab[string(text)] = id
+		return nil
+	})
+	return vocab, err
 }
 
 // unknown returns the id of the unknown token, -1 when there is none.
@@ -49,16 +82,7 @@ func readBPE(m jsonModel) (*jsonVocabulary, error) {
 	if err != nil {
 		return nil, err
 	}
-	var pairs [][2]string
-	var lines []string
-	if err := json.Unmarshal(m.Merges, &lines); err == nil {
-		if pairs, err = splitMerges(lines); err != nil {
-			return nil, err
-		}
-	} else if err := json.Unmarshal(m.Merges, &pairs); err != nil {
-		return nil, malformed("model.merges", "%v", err)
-	}
-	b, err := newBPE(vocab, pairs)
+	b, err := newBPE(vocab, m.eachMerge)
 	if err != nil {
 		return nil, err
 	}
@@ -123,40 +147,105 @@ func readWordLevel(m jsonModel) (*jsonVocabulary, error) {
 	return &jsonVocabulary{vocab, unk, func() (model, error) { return &wordLevel{vocab, unk}, nil }}, nil
 }
 
-// scored is a piece and its score, written ["piece", -1.5].
-type scored struct {
-	piece string
-	score float64
-}
-
-func (s *scored) UnmarshalJSON(b []byte) error {
-	return json.Unmarshal(b, &[]any{&s.piece, &s.score})
+// eachMerge calls f for the pairs of merges in order. They hold until the next call.
+func (m *jsonModel) eachMerge(f func(left, right []byte) error) error {
+	var line, other []byte
+	ok, err := jsonwalk.EachItem(m.merges, func(value []byte) error {
+		if len(value) > maxKey {
+			return malformed("model.merges", "a pair of %d bytes", len(value))
+		}
+		if value[0] != '[' {
+			var ok bool
+			if line, ok = jsonwalk.AppendText(line[:0], value); !ok {
+				return malformed("model.merges", "%.80q is no pair", value)
+			}
+			left, right, err := splitMerge(line)
+			if err != nil {
+				return err
+			}
+			return f(left, right)
+		}
+		n, valid := 0, true
+		_, err := jsonwalk.EachItem(value, func(half []byte) (err error) {
+			var ok bool
+			switch n++; n {
+			case 1:
+				line, ok = jsonwalk.AppendText(line[:0], half)
+			case 2:
+				other, ok = jsonwalk.AppendText(other[:0], half)
+			}
+			valid = valid && ok
+			return nil
+		})
+		if err != nil || n != 2 || !valid {
+			return malformed("model.merges", "%.80q is no pair", value)
+		}
+		return f(line, other)
+	})
+	if !ok {
+		return malformed("model.merges", "not an array")
+	}
+	return err
 }
 
 // readUnigram reads a list of pieces with scores; their places are their ids.
 func readUnigram(m jsonModel) (*jsonVocabulary, error) {
-	var list []scored
-	if err := json.Unmarshal(m.Vocab, &list); err != nil || list == nil {
-		return nil, malformed("model.vocab", "not a list of pieces and scores: %v", err)
-	}
-	if len(list) > MaxVocab {
-		return nil, malformed("model.vocab", "%d tokens exceed the limit of %d", len(list), MaxVocab)
-	}
-	v := &jsonVocabulary{ids: make(map[string]int, len(list)), unk: -1}
-	low := 0.0
-	for id, s := range list {
-		if s.piece != "" {
-			v.ids[s.piece] = id
+	n := 0
+	ok, err := jsonwalk.EachItem(m.vocab, func([]byte) error {
+		if n++; n > MaxVocab {
+			return malformed("model.vocab", "more than %d tokens", MaxVocab)
 		}
-		low = min(low, s.score)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, malformed("model.vocab", "not an array")
+	}
+	v := &jsonVocabulary{ids: make(map[string]int, min(n, len(m.vocab)/(entryBytes*3/2))), unk: -1}
+	scores := make([]float64, 0, n)
+	low := 0.0
+	var all jsonwalk.Arena
+	var text []byte
+	if _, err = jsonwalk.EachItem(m.vocab, func(value []byte) error {
+		if len(value) > maxKey {
+			return malformed("model.vocab", "a piece of %d bytes", len(value))
+		}
+		parts, score, valid := 0, 0.0, true
+		isList, _ := jsonwalk.EachItem(value, func(part []byte) error {
+			var ok bool
+			switch parts++; parts {
+			case 1:
+				text, ok = jsonwalk.AppendText(text[:0], part)
+			case 2:
+				f, err := strconv.ParseFloat(string(part), 64)
+				score, ok = f, err == nil
+			}
+			valid = valid && ok
+			return nil
+		})
+		if !isList || parts != 2 || !valid {
+			return malformed("model.vocab", "%.80q is no piece and its score", value)
+		}
+		if _, twice := v.ids[string(text)]; twice {
+			v.ids[string(text)] = len(scores)
+		} else if len(text) > 0 {
+			v.ids[all.Add(text)] = len(scores)
+		}
+		scores = append(scores, score)
+		low = min(low, score)
+		return nil
+	}); err != nil {
+		return nil, err
 	}
 	if m.UnkID != nil {
-		if v.unk = *m.UnkID; v.unk < 0 || v.unk >= len(list) {
-			return nil, malformed("model.unk_id", "%d is not from 0 to %d", v.unk, len(list)-1)
+		if v.unk = *m.UnkID; v.unk < 0 || v.unk >= len(scores) {
+			return nil, malformed("model.unk_id", "%d is not from 0 to %d", v.unk, len(scores)-1)
 		}
 	}
 	v.model = func() (model, error) {
-		u, err := newUnigram(v.ids, func(id int) float64 { return list[id].score }, v.unk)
+		u, err := newUnigram(v.ids, func(id int) float64 { return scores[id] }, v.unk)
 		if err != nil {
 			return nil, err
 		}
@@ -169,38 +258,48 @@ func readUnigram(m jsonModel) (*jsonVocabulary, error) {
 	return v, nil
 }
 
-func splitMerges(lines []string) ([][2]string, error) {
-	pairs := make([][2]string, len(lines))
-	for i, l := range lines {
-		// The space that divides is the second character's first: a token can begin with one in no format in use.
-		at := -1
-		if len(l) > 0 {
-			at = strings.IndexByte(l[1:], ' ') + 1
-		}
-		if at < 1 || at == len(l)-1 {
-			return nil, malformed("merges", "line %d, %.80q, is no pair", i, l)
-		}
-		pairs[i] = [2]string{l[:at], l[at+1:]}
+// splitMerge cuts a line of two pieces with a space between them. The space that divides is the second byte's first: a token can
+// begin with one in no format in use.
+func splitMerge(line []byte) (left, right []byte, err error) {
+	at := -1
+	if len(line) > 0 {
+		at = bytes.IndexByte(line[1:], ' ') + 1
 	}
-	return pairs, nil
+	if at < 1 || at == len(line)-1 {
+		return nil, nil, malformed("merges", "line %.80q is no pair", line)
+	}
+	return line[:at], line[at+1:], nil
 }
 
-func newBPE(vocab map[string]int, pairs [][2]string) (*bpe, error) {
-	if len(pairs) > MaxMerges {
-		return nil, malformed("merges", "%d exceed the limit of %d", len(pairs), MaxMerges)
+// newBPE makes the rules of merges, of which each calls its argument for every pair in order.
+func newBPE(vocab map[string]int, each func(f func(left, right []byte) error) error) (*bpe, error) {
+	n := 0
+	bytes := 0
+	if err := each(func(l, r []byte) error {
+		if n++; n > MaxMerges {
+			return malformed("merges", "more than %d", MaxMerges)
+		}
+		bytes += len(l) + len(r)
+		return nil
+	}); err != nil {
+		return nil, err
 	}
-	b := &bpe{ids: vocab, merges: make(map[uint64]mergeRule, len(pairs)), unk: -1}
-	for rank, p := range pairs {
-		left, okLeft := vocab[p[0]]
-		right, okRight := vocab[p[1]]
-		merged, okMerged := vocab[p[0]+p[1]]
+	b := &bpe{ids: vocab, merges: make(map[uint64]mergeRule, min(n, bytes/6)), unk: -1}
+	rank := int32(0)
+	var joined []byte
+	return b, each(func(l, r []byte) error {
+		joined = append(append(joined[:0], l...), r...)
+		left, okLeft := vocab[string(l)]
+		right, okRight := vocab[string(r)]
+		merged, okMerged := vocab[string(joined)]
 		if !okLeft || !okRight || !okMerged {
-			return nil, malformed("merges", "pair %d, %.80q and %.80q, is not in the vocabulary", rank, p[0], p[1])
+			return malformed("merges", "pair %d, %.80q and %.80q, is not in the vocabulary", rank, l, r)
 		}
 		key := uint64(left)<<32 | uint64(right)
 		if _, twice := b.merges[key]; !twice {
-			b.merges[key] = mergeRule{int32(rank), int32(merged)}
+			b.merges[key] = mergeRule{rank, int32(merged)}
 		}
-	}
-	return b, nil
+		rank++
+		return nil
+	})
 }

@@ -175,11 +175,15 @@ var byteRunes, runeBytes = func() (to [256]rune, from map[rune]byte) {
 
 // toByteRunes writes each byte of s as its character.
 func toByteRunes(s string) string {
-	out := make([]byte, 0, 2*len(s))
+	return string(appendByteRunes(make([]byte, 0, 2*len(s)), s))
+}
+
+// appendByteRunes appends to out what toByteRunes returns.
+func appendByteRunes[T string | []byte](out []byte, s T) []byte {
 	for i := range len(s) {
 		out = utf8.AppendRune(out, byteRunes[s[i]])
 	}
-	return string(out)
+	return out
 }
 
 // byteLevel writes each byte as its character, as the last step before the model.

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/base64"
 	"strconv"
+
+	"github.com/carat-hub/carat/inference/internal/jsonwalk"
 )
 
 // FromTiktoken reads a tiktoken file: a line for each token, its bytes in base64 and its rank, which is its id. pattern splits the
@@ -19,7 +21,9 @@ func FromTiktoken(b []byte, pattern string, special map[string]int) (*Tokenizer,
 	if err != nil {
 		return nil, err
 	}
-	vocab := map[string]int{}
+	vocab := make(map[string]int, min(bytes.Count(b, []byte("\n"))+1, MaxVocab))
+	var all jsonwalk.Arena
+	var raw, written []byte
 	lines := bufio.NewScanner(bytes.NewReader(b))
 	for n := 1; lines.Scan(); n++ {
 		line := bytes.TrimSpace(lines.Bytes())
@@ -27,12 +31,13 @@ func FromTiktoken(b []byte, pattern string, special map[string]int) (*Tokenizer,
 			continue
 		}
 		text, rank, ok := bytes.Cut(line, []byte(" "))
-		raw, err := base64.StdEncoding.AppendDecode(nil, text)
+		raw, err = base64.StdEncoding.AppendDecode(raw[:0], text)
 		id, idErr := strconv.Atoi(string(rank))
 		if !ok || err != nil || idErr != nil || len(raw) == 0 || len(raw) > maxPiece || id < 0 || id >= MaxVocab {
 			return nil, malformed("", "line %d is not bytes and a rank", n)
 		}
-		piece := toByteRunes(string(raw))
+		written = appendByteRunes(written[:0], raw)
+		piece := all.Add(written)
 		if _, twice := vocab[piece]; twice || len(vocab) >= MaxVocab {
 			return nil, malformed("", "line %d: a token twice, or more than %d", n, MaxVocab)
 		}

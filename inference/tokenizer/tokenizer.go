@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"unicode/utf8"
 
@@ -15,6 +14,7 @@ const (
 	MaxVocab  = 1 << 20
 	MaxMerges = 1 << 21
 	maxAdded  = 1 << 16
+	maxUnused = 1 << 17 // ids
 	maxPiece  = 1 << 12 // bytes of an added token
 	maxSteps  = 64      // normalizers, pre-tokenizers or decoders
 	maxDepth  = 8       // of nested sequences
@@ -32,7 +32,8 @@ func unsupported(format string, args ...any) error {
 type Tokenizer struct {
 	kind    string
 	pieces  []string       // by id; unused ids are empty
-	ids     map[string]int // by piece
+	ids     map[string]int // by piece; those of the model, without special tokens
+	added   map[string]int // those of added tokens
 	special map[int]bool
 
 	// Added tokens are cut out of the text first: those of raw before, those of cooked after normalization. The plain ones
@@ -196,7 +197,9 @@ func (t *Tokenizer) Piece(id int) (piece string, ok bool) {
 
 // ID returns the id of a token as the vocabulary writes it.
 func (t *Tokenizer) ID(piece string) (id int, ok bool) {
-	id, ok = t.ids[piece]
+	if id, ok = t.added[piece]; !ok {
+		id, ok = t.ids[piece]
+	}
 	return id, ok
 }
 
@@ -220,7 +223,7 @@ func (t *Tokenizer) AddsBOS() bool {
 // newTokenizer builds the maps for a vocabulary that maps pieces to ids. Special tokens are then taken out of vocab, which is left
 // to the model: they are found by the matchers, and untrusted text must not become one.
 func newTokenizer(kind string, vocab map[string]int, added []addedToken) (*Tokenizer, error) {
-	t := &Tokenizer{kind: kind, ids: maps.Clone(vocab), special: map[int]bool{}, bos: -1, eos: -1, unk: -1}
+	t := &Tokenizer{kind: kind, ids: vocab, added: map[string]int{}, special: map[int]bool{}, bos: -1, eos: -1, unk: -1}
 	largest := -1
 	for piece, id := range vocab {
 		if id < 0 || id >= MaxVocab {
@@ -234,6 +237,9 @@ func newTokenizer(kind string, vocab map[string]int, added []addedToken) (*Token
 		}
 		largest = max(largest, a.id)
 	}
+	if n := len(vocab) + len(added); largest >= n+maxUnused {
+		return nil, malformed("vocabulary", "id %d among %d tokens", largest, n)
+	}
 	t.pieces = make([]string, largest+1)
 	for piece, id := range vocab {
 		if other := t.pieces[id]; other != "" {
@@ -243,7 +249,7 @@ func newTokenizer(kind string, vocab map[string]int, added []addedToken) (*Token
 	}
 	for _, a := range added {
 		t.pieces[a.id] = a.content
-		t.ids[a.content] = a.id
+		t.added[a.content] = a.id
 		if a.special {
 			t.special[a.id] = true
 			delete(vocab, a.content)

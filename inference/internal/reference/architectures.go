@@ -118,7 +118,25 @@ var architectures = func() map[string]architecture {
 	}
 	phiMoE := with(qwen, mixtralNames, readPhiMoE)
 	phiMoE.layerNorm = true
+	orion := with(qwen, llamaNames, readLlama)
+	orion.layerNorm = true
+	ernie := with(llamaLike, llamaNames, readLlama)
+	ernie.folderAdjacent = true
+	exaone := with(qwen, "token_embd=transformer.wte output_norm=transformer.ln_f output=lm_head attn_norm=@ln_1 attn_q=@attn.attention.q_proj "+
+		"attn_k=@attn.attention.k_proj attn_v=@attn.attention.v_proj attn_output=@attn.attention.out_proj ffn_norm=@ln_2 "+
+		"ffn_gate=@mlp.c_fc_0 ffn_up=@mlp.c_fc_1 ffn_down=@mlp.c_proj", readLlama)
+	exaone.layers = hName
+	deepseekV1 := with(deepseek, deepseek.names, readDeepSeekMoE)
+	deepseekV1.folderAdjacent = false
+	olmo := with(llamaLike, llamaNames, readOLMo)
+	olmo.layerNorm, olmo.noGains = true, true
+	ministral := with(llama, llamaNames, readMinistral)
 	all := map[string]architecture{
+		"xverse": with(llamaLike, llamaNames, readLlama), "orion": orion, "ernie4_5": ernie, "exaone": exaone,
+		"exaone4":  with(qwen, llamaNames+postNames, readEXAONE4),
+		"seed_oss": with(qwen, llamaNames+"post_attention_norm=@post_attention_layernorm", readSeedOSS),
+		"deepseek": deepseekV1, "dots1": with(qwen, deepseek.names, readDeepSeekMoE), "olmo": olmo,
+		"minicpm3": with(qwen, deepseek.names, readMiniCPM3), "mistral3": ministral, "ministral3": ministral,
 		"llama": llama, "mistral": with(llama, llamaNames, readMistral),
 		"mixtral": with(llama, mixtralNames, readMistral),
 		"smollm3": with(llamaLike, llamaNames, readSmolLM3), "granite": with(llamaLike, llamaNames, readGranite),

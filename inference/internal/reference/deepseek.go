@@ -14,6 +14,20 @@ func readDeepSeek(r *reader) *Model {
 	})
 }
 
+// readDeepSeekMoE reads DeepSeekMoE (Dai et al. 2024, section 3) and dots.llm1 (rednote 2025, section 2), which has the router of
+// DeepSeek-V3, and norms of queries and keys.
+func readDeepSeekMoE(r *reader) *Model {
+	dense := r.integer("leading_dense_block_count", "first_k_dense_replace", 0)
+	return r.model(func(l int) []Step {
+		a := r.attention(l)
+		r.headNorms(&a, l)
+		if l < dense {
+			return r.sequential(l, a.Apply, r.feed(l))
+		}
+		return r.sequential(l, a.Apply, Each(r.mixture(l, r.deepseekRouter(l)).Apply))
+	})
+}
+
 func (r *reader) deepseekRouter(l int) Router {
 	router := r.router(l)
 	router.Normalise = r.truth("expert_weights_norm", "norm_topk_prob", false)
@@ -24,7 +38,7 @@ func (r *reader) deepseekRouter(l int) Router {
 		router.Sigmoid, router.RankTwo = r.integer("expert_gating_func", "", 1) == 2, true
 		return router
 	}
-	third := r.name == "deepseek_v3"
+	third := r.name == "deepseek_v3" || r.name == "dots1"
 	router.Sigmoid = r.text("", "scoring_func", map[bool]string{true: "sigmoid", false: "softmax"}[third]) == "sigmoid"
 	switch r.text("", "topk_method", map[bool]string{true: "noaux_tc", false: "greedy"}[third]) {
 	case "noaux_tc":
@@ -41,7 +55,7 @@ func (r *reader) latent(l int) Latent {
 	rope := r.rope()
 	rotated := 2 * len(rope.Angles)
 	plain := r.integer("attention.key_length_mla", "", r.headDim) - rotated
-	value := r.integer("attention.value_length_mla", "v_head_dim", r.integer("attention.value_length", "", 0))
+	value := r.integer("attention.value_length_mla", "v_head_dim", r.integer("attention.value_length", "", r.hidden/r.headCount))
 	if !r.GGUF {
 		plain = r.integer("", "qk_nope_head_dim", 0)
 	}

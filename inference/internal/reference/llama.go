@@ -53,6 +53,11 @@ func readGranite(r *reader) *Model {
 // readMiniCPM reads MiniCPM (Hu et al. 2024, section 3.1 and appendix A.1): what a layer adds is scaled by the depth, logits by
 // the width.
 func readMiniCPM(r *reader) *Model {
+	r.miniCPMScales()
+	return readLlama(r)
+}
+
+func (r *reader) miniCPMScales() {
 	embedding, depth, width := 1.0, 1.0, float64(r.hidden)
 	if r.GGUF { // of the first models, whose files do not say it
 		embedding, depth, width = 12, 1.4, 256
@@ -60,7 +65,6 @@ func readMiniCPM(r *reader) *Model {
 	r.embeddingScale = r.nonzero("embedding_scale", "scale_emb", embedding)
 	r.residualScale = r.nonzero("residual_scale", "", r.number("", "scale_depth", depth)/math.Sqrt(float64(r.layerCount)))
 	r.logitScale = 1 / r.nonzero("logit_scale", "", float64(r.hidden)/r.number("", "dim_model_base", width))
-	return readLlama(r)
 }
 
 // readQwen2 reads Qwen2 (Yang et al. 2024, section 2.2.1) and Qwen3 (2025, section 2), which has norms of queries and keys.

@@ -68,6 +68,8 @@ type architecture struct {
 	epsilon float64
 	// layerNorm says that norms are LayerNorm, not RMSNorm. plusOne says that folders store their gains less one.
 	layerNorm, plusOne bool
+	// noGains says that norms have no tensors.
+	noGains bool
 	// activation is that of GGUF files, and of folders whose configuration names none.
 	activation func(float64) float64
 	// rotated is the part of a head that is rotated where the folder's configuration does not say it; 0 means all of it.
@@ -290,6 +292,9 @@ func (r *reader) linear(role string, numbers ...int) Linear {
 
 // norm returns a norm, nil when there is no tensor for it.
 func (r *reader) norm(role string, layer ...int) Norm {
+	if gains := make([]float64, r.hidden); r.noGains && !strings.HasPrefix(role, "post_") && role != "token_embd_norm" {
+		return r.normOf(Map(gains, func(float64) float64 { return 1 }), nil)
+	}
 	t, ok := r.tensor(role, ".weight", layer...)
 	if !ok {
 		return nil
