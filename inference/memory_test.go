@@ -78,8 +78,7 @@ func TestDecodedWeightsAreEstimated(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			// OLMo's norms have no weights.
-			if m.weights.decoded != e.Decoded || (e.Decoded == 0) != (name == "olmo") {
+			if m.weights.decoded != e.Decoded || e.Decoded == 0 {
 				t.Errorf("%s: %d bytes are decoded, estimated are %d", name, m.weights.decoded, e.Decoded)
 			}
 			if err := m.Close(); err != nil {

@@ -4,11 +4,8 @@ import "math"
 
 // RMSNorm sets y to x divided by its root mean square (with eps added to the mean square) and multiplied by weight.
 func RMSNorm(y, x, weight []float32, eps float32) {
-	var sum float64
-	for _, v := range x {
-		sum += float64(v) * float64(v)
-	}
-	scale := float32(1 / math.Sqrt(sum/float64(len(x))+float64(eps)))
+	scale := rootMeanSquare(x, eps)
+	y, weight = y[:len(x)], weight[:len(x)]
 	for i, v := range x {
 		y[i] = v * scale * weight[i]
 	}
@@ -17,12 +14,22 @@ func RMSNorm(y, x, weight []float32, eps float32) {
 // RMSNormHeads divides each head of x, of size elements, by its root mean square, as RMSNorm without weights does.
 func RMSNormHeads(x []float32, size int, eps float32) {
 	for ; len(x) >= size; x = x[size:] {
-		var sum float64
-		for _, v := range x[:size] {
-			sum += float64(v) * float64(v)
-		}
-		Scale(x[:size], float32(1/math.Sqrt(sum/float64(size)+float64(eps))))
+		Scale(x[:size], rootMeanSquare(x[:size], eps))
 	}
+}
+
+// rootMeanSquare returns what to multiply x with so that its mean square is one. Four sums need not wait for each other.
+func rootMeanSquare(x []float32, eps float32) float32 {
+	var s0, s1, s2, s3 float64
+	rest := x
+	for ; len(rest) >= 4; rest = rest[4:] {
+		a, b, c, d := float64(rest[0]), float64(rest[1]), float64(rest[2]), float64(rest[3])
+		s0, s1, s2, s3 = s0+a*a, s1+b*b, s2+c*c, s3+d*d
+	}
+	for _, v := range rest {
+		s0 += float64(v) * float64(v)
+	}
+	return float32(1 / math.Sqrt((s0+s1+s2+s3)/float64(len(x))+float64(eps)))
 }
 
 // Add adds b to a, element by element.
