@@ -1,6 +1,10 @@
 package inference
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/carat-hub/carat/inference/kernel"
 	"github.com/carat-hub/carat/inference/tensor"
 )
@@ -18,6 +22,25 @@ const (
 	// are stored as by CacheF16.
 	CacheQ8
 )
+
+var cacheTypes = []string{CacheF32: "f32", CacheF16: "f16", CacheQ8: "q8_0"}
+
+// String returns the name that ParseCacheType knows.
+func (t CacheType) String() string {
+	if t < 0 || int(t) >= len(cacheTypes) {
+		return fmt.Sprintf("CacheType(%d)", int(t))
+	}
+	return cacheTypes[t]
+}
+
+// ParseCacheType returns the cache type called f32, f16 or q8_0, and an error for any other name.
+func ParseCacheType(name string) (CacheType, error) {
+	i := slices.Index(cacheTypes, name)
+	if i < 0 {
+		return 0, fmt.Errorf("cache type %q is none of %s", name, strings.Join(cacheTypes, ", "))
+	}
+	return CacheType(i), nil
+}
 
 // caches returns empty caches for the keys and the values of a layer.
 func (d *Description) caches(t CacheType) (keys, values *kernel.Cache) {

@@ -302,3 +302,15 @@ func TestCacheTypes(t *testing.T) {
 		}
 	}
 }
+
+func TestParseCacheType(t *testing.T) {
+	t.Parallel()
+	for _, c := range []CacheType{CacheF32, CacheF16, CacheQ8} {
+		if got, err := ParseCacheType(c.String()); err != nil || got != c {
+			t.Errorf("%s: %v, %v", c, got, err)
+		}
+	}
+	if _, err := ParseCacheType("q2_k"); err == nil {
+		t.Error("an unknown name was accepted")
+	}
+}

@@ -22,6 +22,7 @@ type benchFlags struct {
 	model                     modelFlags
 	prompt, generate, threads []int
 	repetitions, batch        int
+	cache                     string
 	asJSON                    bool
 	clock                     func() time.Time
 }
@@ -53,6 +54,7 @@ each test is run -r times; the mean and its standard deviation are printed.
 	flags.IntSliceVarP(&f.threads, "threads", "t", nil, "threads that compute (list; default all cores)")
 	flags.IntVarP(&f.repetitions, "repetitions", "r", 5, "how often each test is run")
 	flags.IntVarP(&f.batch, "batch", "b", 0, "positions computed at once (default the engine's choice)")
+	flags.StringVar(&f.cache, "cache", "f32", "how keys and values are kept: f32, f16 or q8_0")
 	flags.BoolVar(&f.asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -119,11 +121,16 @@ func (f *benchFlags) check() error {
 	if f.repetitions < 1 || f.batch < 0 {
 		return errors.New("at least one repetition, and no negative batch")
 	}
-	return nil
+	_, err := inference.ParseCacheType(f.cache)
+	return err
 }
 
 // measure runs all tests at one number of threads.
 func (f *benchFlags) measure(ctx context.Context, m *inference.Model, threads int, each func(benchResult)) ([]benchResult, error) {
+	cache, err := inference.ParseCacheType(f.cache)
+	if err != nil {
+		return nil, err
+	}
 	facts := m.Facts()
 	var out []benchResult
 	for _, test := range f.tests() {
@@ -131,7 +138,9 @@ func (f *benchFlags) measure(ctx context.Context, m *inference.Model, threads in
 			Model: benchModel(facts), Bytes: facts.Bytes, Parameters: facts.Parameters, Backend: "CPU",
 			Threads: threads, Batch: f.batch, Prompt: test.prompt, Generate: test.generate,
 		}
-		s := m.NewSession(inference.SessionOptions{Threads: threads, Batch: f.batch, Context: max(test.prompt, test.generate)})
+		s := m.NewSession(inference.SessionOptions{
+			Threads: threads, Batch: f.batch, Context: max(test.prompt, test.generate), Cache: cache,
+		})
 		err := f.repeat(ctx, s, m, &r)
 		s.Close()
 		if err != nil {

@@ -24,6 +24,7 @@ type runFlags struct {
 	seeded    bool
 	maxTokens int
 	context   int
+	cache     string
 	system    string
 	stop      []string
 	raw       bool
@@ -72,6 +73,7 @@ the same --seed gives the same answer.
 	flags.IntVarP(&f.context, "ctx", "c", 0, "tokens that prompt and answers can have together (default the model's, at most 4096)")
 	flags.StringVar(&f.system, "system", "", "instruction that stands before the conversation")
 	flags.StringArrayVar(&f.stop, "stop", nil, "`TEXT` before which the answer ends (repeatable)")
+	flags.StringVar(&f.cache, "cache", "f32", "how keys and values are kept: f32, f16 (half of the memory) or q8_0 (a quarter)")
 	flags.BoolVar(&f.raw, "raw", false, "continue the prompt as it is, without a chat template")
 	flags.BoolVar(&f.verbose, "verbose", false, "print times and speeds")
 	return cmd
@@ -82,6 +84,10 @@ func (e *env) run(ctx context.Context, f *runFlags, args []string) (err error) {
 		f.sampling.Seed = rand.Uint64()
 	}
 	sampler, err := inference.NewSampler(f.sampling)
+	if err != nil {
+		return exit(exitUsage, err)
+	}
+	cache, err := inference.ParseCacheType(f.cache)
 	if err != nil {
 		return exit(exitUsage, err)
 	}
@@ -104,7 +110,7 @@ func (e *env) run(ctx context.Context, f *runFlags, args []string) (err error) {
 		}
 		f.raw = true
 	}
-	o := inference.SessionOptions{Threads: f.model.threads, Context: f.context}
+	o := inference.SessionOptions{Threads: f.model.threads, Context: f.context, Cache: cache}
 	s := m.NewSession(o)
 	defer s.Close()
 	c := &conversation{m: m, s: s, sampler: sampler, f: f}
