@@ -53,6 +53,7 @@ lint: $(TOOL_BIN)/golangci-lint ## Vet, lint, check the import rules and the fil
 	$(TOOL_BIN)/golangci-lint run ./...
 	go mod tidy -diff
 	GOWORK=off go -C examples/embed-go mod tidy -diff
+	GOWORK=off go test -C tools/kernelgen ./...
 	sh -n examples/demo.sh
 	go test . ./deploy
 

@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -28,25 +29,37 @@ func near(a, b float32, size float64) bool {
 // unaligned returns a copy of x that begins at an odd element and ends where its memory does.
 func unaligned[T any](x []T) []T { return append(make([]T, 1, len(x)+1), x...)[1:] }
 
-// extreme gives vectors with what rounding and conversions may stumble over.
-func extreme(r *rand.Rand, n int) map[string][]float32 {
+// extreme gives vectors with what rounding and conversions may stumble over, always in the same order.
+func extreme(r *rand.Rand, n int) iter.Seq2[string, []float32] {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
-	vectors := map[string][]float32{"normal": random(r, n), "zero": make([]float32, n)}
-	for name, v := range map[string]float32{
-		"nan": nan, "infinity": inf, "minus infinity": -inf, "largest": math.MaxFloat32, "subnormal": 1e-42, "tiny": 1e-30, "half's largest": 65504,
+	type vector struct {
+		name string
+		x    []float32
+	}
+	vectors := []vector{{"normal", random(r, n)}, {"zero", make([]float32, n)}}
+	for _, v := range []struct {
+		name  string
+		value float32
+	}{
+		{"nan", nan}, {"infinity", inf}, {"minus infinity", -inf}, {"largest", math.MaxFloat32}, {"subnormal", 1e-42}, {"tiny", 1e-30},
+		{"half's largest", 65504},
 	} {
-		x := random(r, n)
-		x[r.IntN(n)] = v
-		vectors[name] = x
-		x = make([]float32, n)
-		x[r.IntN(n)] = v
-		vectors["only "+name] = x
+		x, only := random(r, n), make([]float32, n)
+		x[r.IntN(n)], only[r.IntN(n)] = v.value, v.value
+		vectors = append(vectors, vector{v.name, x}, vector{"only " + v.name, only})
 	}
-	vectors["all tiny"] = make([]float32, n)
-	for i := range n {
-		vectors["all tiny"][i] = float32(r.NormFloat64()) * 1e-38
+	tiny := make([]float32, n)
+	for i := range tiny {
+		tiny[i] = float32(r.NormFloat64()) * 1e-38
 	}
-	return vectors
+	vectors = append(vectors, vector{"all tiny", tiny})
+	return func(yield func(string, []float32) bool) {
+		for _, v := range vectors {
+			if !yield(v.name, v.x) {
+				return
+			}
+		}
+	}
 }
 
 // magnitudeOfBlocks bounds the size of what is added up when weights are products less a minimum: each weight of a block counts
