@@ -17,7 +17,8 @@ type Task interface {
 // Close. A Pool serves one Run at a time.
 //
 // A model's token takes hundreds of runs of some ten microseconds each. A helper therefore looks for the next one for a while
-// before it sleeps, and the caller for the end of this one: waking a sleeper takes as long as such a run.
+// before it sleeps, because waking it takes as long as such a run. A run does not wait for helpers that have not begun: on a
+// busy machine they would hold it up for nothing.
 type Pool struct {
 	threads int
 	looks   int // how often to look before sleeping
@@ -27,14 +28,18 @@ type Pool struct {
 	rows  int
 	grain int
 	next  atomic.Int64
-	err   error // of the caller's part
 
-	turn    atomic.Uint32 // goes up with each Run
+	state   atomic.Uint64 // a turn, which goes up with each Run, in the upper half; over; the helpers at work in the bits below
 	closed  atomic.Bool
-	busy    atomic.Int32 // helpers that have not finished this turn
-	waiting atomic.Bool  // Run sleeps until done
+	waiting atomic.Bool // Run sleeps until done
 	done    chan struct{}
 }
+
+// over is set in the state when no more helpers may begin.
+const over = 1 << 31
+
+func turnOf(state uint64) uint32     { return uint32(state >> 32) }
+func atWork(state uint64) (n uint64) { return state & (over - 1) }
 
 // helper is one of the other threads. Whoever turns asleep off wakes it.
 type helper struct {
@@ -50,6 +55,7 @@ func NewPool(threads int) *Pool {
 	if p.threads <= runtime.GOMAXPROCS(0) {
 		p.looks = 200_000 // about a hundred microseconds
 	}
+	p.state.Store(over)
 	for w := 1; w < p.threads; w++ {
 		h := &helper{wake: make(chan struct{}, 1)}
 		p.helpers = append(p.helpers, h)
@@ -68,9 +74,9 @@ func (p *Pool) Close() {
 	p.helpers = nil
 }
 
-// begin starts a turn.
+// begin starts a turn. No helper is at work.
 func (p *Pool) begin() {
-	p.turn.Add(1)
+	p.state.Store(uint64(turnOf(p.state.Load())+1) << 32)
 	for _, h := range p.helpers {
 		if h.asleep.CompareAndSwap(true, false) {
 			h.wake <- struct{}{}
@@ -79,14 +85,23 @@ func (p *Pool) begin() {
 }
 
 func (p *Pool) help(worker int, h *helper) {
-	for turn := uint32(0); ; turn++ {
+	for turn := uint32(0); ; {
 		p.await(h, turn)
 		if p.closed.Load() {
 			return
 		}
-		h.err = p.work(worker)
-		if p.busy.Add(-1) == 0 && p.waiting.CompareAndSwap(true, false) {
-			p.done <- struct{}{}
+		state := p.state.Load()
+		turn = turnOf(state)
+		for state&over == 0 && turnOf(state) == turn {
+			if !p.state.CompareAndSwap(state, state+1) {
+				state = p.state.Load()
+				continue
+			}
+			h.err = p.work(worker)
+			if state = p.state.Add(^uint64(0)); state&over != 0 && atWork(state) == 0 && p.waiting.CompareAndSwap(true, false) {
+				p.done <- struct{}{}
+			}
+			break
 		}
 	}
 }
@@ -94,12 +109,12 @@ func (p *Pool) help(worker int, h *helper) {
 // await returns when a turn after the given one has begun.
 func (p *Pool) await(h *helper, turn uint32) {
 	for range p.looks {
-		if p.turn.Load() != turn {
+		if turnOf(p.state.Load()) != turn {
 			return
 		}
 	}
 	h.asleep.Store(true)
-	if p.turn.Load() != turn && h.asleep.CompareAndSwap(true, false) {
+	if turnOf(p.state.Load()) != turn && h.asleep.CompareAndSwap(true, false) {
 		return
 	}
 	<-h.wake
@@ -117,27 +132,30 @@ func (p *Pool) Run(t Task, rows int) error {
 	if rows == 1 || len(p.helpers) == 0 {
 		return p.work(0)
 	}
-	p.busy.Store(int32(len(p.helpers)))
+	for _, h := range p.helpers {
+		h.err = nil
+	}
 	p.begin()
-	p.err = p.work(0)
+	err := p.work(0)
 	p.finish()
 	for _, h := range p.helpers {
-		if p.err == nil {
-			p.err = h.err
+		if err == nil {
+			err = h.err
 		}
 	}
-	return p.err
+	return err
 }
 
-// finish returns when no helper is busy.
+// finish ends the turn and returns when no helper is at work.
 func (p *Pool) finish() {
+	p.state.Or(over)
 	for range p.looks {
-		if p.busy.Load() == 0 {
+		if atWork(p.state.Load()) == 0 {
 			return
 		}
 	}
 	p.waiting.Store(true)
-	if p.busy.Load() == 0 && p.waiting.CompareAndSwap(true, false) {
+	if atWork(p.state.Load()) == 0 && p.waiting.CompareAndSwap(true, false) {
 		return
 	}
 	<-p.done
