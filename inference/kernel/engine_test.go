@@ -41,7 +41,12 @@ func extreme(r *rand.Rand, n int) iter.Seq2[string, []float32] {
 		name  string
 		value float32
 	}{
-		{"nan", nan}, {"infinity", inf}, {"minus infinity", -inf}, {"largest", math.MaxFloat32}, {"subnormal", 1e-42}, {"tiny", 1e-30},
+		{"nan", nan},
+		{"infinity", inf},
+		{"minus infinity", -inf},
+		{"largest", math.MaxFloat32},
+		{"subnormal", 1e-42},
+		{"tiny", 1e-30},
 		{"half's largest", 65504},
 	} {
 		x, only := random(r, n), make([]float32, n)
