@@ -1,7 +1,7 @@
 // Package kernel holds the arithmetic of the inference core: products of matrices of each runnable tensor type over a worker
 // pool, normalization, rotary embeddings, softmax and attention. Every output element is computed by one worker with one order
-// of operations, so results do not depend on the number of threads. For F32, F16 and BF16 they do not depend on how many
-// vectors are multiplied together either; for block types a few vectors are multiplied as integers, which rounds differently.
+// of operations, so results do not depend on the number of threads. They do depend, by rounding, on whether few or many vectors are
+// multiplied together: many are added up in another order, and only a few are multiplied with block types as integers.
 //
 // The inner loops exist in plain Go and, chosen when the program starts, in assembly for AVX2, AVX-512 and NEON, without and with
 // its instructions for dot products, that tools/kernelgen writes. The build tag purego leaves the assembly out. Lengths are

@@ -8,7 +8,7 @@ import (
 )
 
 // Dot returns the sum of the products of a and b, which have the same length, with eight partial sums that are added in a
-// fixed order. Every other dot product of this package adds in the same order.
+// fixed order.
 func Dot(a, b []float32) float32 {
 	b = b[:len(a)]
 	var s0, s1, s2, s3, s4, s5, s6, s7 float32
