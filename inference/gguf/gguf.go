@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/internal/window"
 	"github.com/carat-hub/carat/inference/tensor"
 )
 
@@ -52,7 +53,7 @@ type File struct {
 // Read parses the head of a file of size bytes. It returns a *fault.Malformed when the file breaks the format or a limit, a
 // *fault.Unsupported for a version other than 2 and 3 or a big-endian file, and the reader's error when reading fails.
 func Read(r io.ReaderAt, size int64) (*File, error) {
-	c := &cursor{r: r, size: size}
+	c := &cursor{r: r, window: window.New(r, size, readAhead, readAhead), size: size}
 	magic, err := c.u32()
 	if err != nil {
 		return nil, err
@@ -267,7 +268,7 @@ func (f *File) members(key string, want func(Kind) bool) (Value, []byte, error) 
 		return v, nil, malformed(key, -1, "has type %s of %s", v.Kind, v.Elem)
 	}
 	b := make([]byte, v.end-v.start)
-	if err := readFull(f.r, b, v.start); err != nil {
+	if err := window.ReadFull(f.r, b, v.start); err != nil {
 		return v, nil, fmt.Errorf("read gguf array %s: %w", key, err)
 	}
 	return v, b, nil

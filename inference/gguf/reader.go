@@ -2,29 +2,27 @@ package gguf
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/internal/window"
 )
 
 func malformed(where string, offset int64, format string, args ...any) error {
 	return &fault.Malformed{Format: "gguf", Where: where, Offset: offset, Reason: fmt.Sprintf(format, args...)}
 }
 
-// window is how much of the file one read fetches: large enough that the head of a remote file takes few requests.
-const window = 1 << 20
+// readAhead is how much of the file one read fetches: large enough that the head of a remote file takes few requests.
+const readAhead = 1 << 20
 
 // cursor walks the file through a window. Its methods check every length against the bytes that are left.
 type cursor struct {
-	r    io.ReaderAt
-	size int64
-	pos  int64
-
-	buf   []byte
-	start int64 // file offset of buf[0]
-	where string
+	r      io.ReaderAt
+	window *window.Window
+	size   int64
+	pos    int64
+	where  string
 }
 
 func (c *cursor) left() int64 { return c.size - c.pos }
@@ -38,31 +36,11 @@ func (c *cursor) peek(n int) ([]byte, error) {
 	if int64(n) > c.left() {
 		return nil, c.fail("%d more bytes needed, the file has %d", n, c.left())
 	}
-	at := c.pos - c.start
-	if c.buf == nil || at < 0 || at+int64(n) > int64(len(c.buf)) {
-		want := min(window, c.left())
-		if int64(cap(c.buf)) < want {
-			c.buf = make([]byte, want)
-		}
-		c.buf = c.buf[:want]
-		if err := readFull(c.r, c.buf, c.pos); err != nil {
-			c.buf = nil
-			return nil, fmt.Errorf("read gguf at %d: %w", c.pos, err)
-		}
-		c.start, at = c.pos, 0
+	b, err := c.window.At(c.pos, n)
+	if err != nil {
+		return nil, fmt.Errorf("read gguf at %d: %w", c.pos, err)
 	}
-	return c.buf[at : at+int64(n)], nil
-}
-
-func readFull(r io.ReaderAt, b []byte, off int64) error {
-	n, err := r.ReadAt(b, off)
-	if n == len(b) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
+	return b, nil
 }
 
 func (c *cursor) u32() (uint32, error) {
@@ -104,7 +82,7 @@ func (c *cursor) str(what string, limit int64) (string, error) {
 	if n > limit {
 		return "", malformed(c.where, c.pos-8, "%s of %d bytes exceeds the limit of %d", what, n, limit)
 	}
-	if n <= window/2 {
+	if n <= readAhead/2 {
 		b, err := c.peek(int(n))
 		if err != nil {
 			return "", err
@@ -113,7 +91,7 @@ func (c *cursor) str(what string, limit int64) (string, error) {
 		return string(b), nil
 	}
 	b := make([]byte, n)
-	if err := readFull(c.r, b, c.pos); err != nil {
+	if err := window.ReadFull(c.r, b, c.pos); err != nil {
 		return "", fmt.Errorf("read gguf at %d: %w", c.pos, err)
 	}
 	c.pos += n

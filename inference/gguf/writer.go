@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 
+	"github.com/carat-hub/carat/inference/internal/window"
 	"github.com/carat-hub/carat/inference/tensor"
 )
 
@@ -113,7 +114,7 @@ func (w *Writer) Copy(f *File, key string) error {
 	var members []byte
 	if v.Kind == Array {
 		members = make([]byte, v.end-v.start)
-		if err := readFull(f.r, members, v.start); err != nil {
+		if err := window.ReadFull(f.r, members, v.start); err != nil {
 			return fmt.Errorf("read gguf array %s: %w", key, err)
 		}
 	}

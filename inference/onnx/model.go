@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/carat-hub/carat/inference/internal/window"
 )
 
 // The limits of a model.
@@ -88,7 +90,7 @@ type operator struct{ domain, name string }
 // a *fault.Unsupported for a tensor in segments, and the reader's error when reading fails. What external data refers to is
 // not looked at.
 func Read(r io.ReaderAt, size int64) (*Model, error) {
-	c := &reader{cursor: &cursor{r: r, size: size, end: size, room: 6<<20 + size}, m: &Model{}, operators: map[operator]*OperatorCount{}}
+	c := &reader{cursor: &cursor{window: window.New(r, size, minWindow, maxWindow), size: size, end: size, room: 6<<20 + size}, m: &Model{}, operators: map[operator]*OperatorCount{}}
 	if err := c.fields(c.modelField); err != nil {
 		return nil, err
 	}

@@ -1,16 +1,14 @@
 package onnx
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"slices"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/internal/window"
 )
 
 func malformed(where string, offset int64, format string, args ...any) error {
@@ -25,12 +23,9 @@ const (
 
 // cursor walks one protobuf message through a window of the file. end is where the innermost message ends.
 type cursor struct {
-	r        io.ReaderAt
+	window   *window.Window
 	size     int64
 	pos, end int64
-
-	buf   []byte
-	start int64 // file offset of buf[0]
 
 	where string // what is being read, for errors
 	depth int    // of messages that may nest
@@ -52,32 +47,11 @@ func (c *cursor) keep(n int) error {
 // peek returns up to n of the next bytes of the message, n <= minWindow. They are valid until the next call.
 func (c *cursor) peek(n int) ([]byte, error) {
 	n = int(min(int64(n), c.end-c.pos))
-	at := c.pos - c.start
-	if at < 0 || at+int64(n) > int64(len(c.buf)) {
-		want := minWindow
-		if at >= 0 && at <= int64(len(c.buf)) {
-			want = min(2*len(c.buf), maxWindow)
-		}
-		want = int(min(int64(max(want, minWindow)), c.size-c.pos))
-		c.buf = slices.Grow(c.buf[:0], want)[:want]
-		if err := readFull(c.r, c.buf, c.pos); err != nil {
-			c.buf = nil
-			return nil, fmt.Errorf("read onnx at %d: %w", c.pos, err)
-		}
-		c.start, at = c.pos, 0
+	b, err := c.window.At(c.pos, n)
+	if err != nil {
+		return nil, fmt.Errorf("read onnx at %d: %w", c.pos, err)
 	}
-	return c.buf[at : at+int64(n)], nil
-}
-
-func readFull(r io.ReaderAt, b []byte, off int64) error {
-	n, err := r.ReadAt(b, off)
-	if n == len(b) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
+	return b, nil
 }
 
 func (c *cursor) varint() (uint64, error) {

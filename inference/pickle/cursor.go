@@ -3,27 +3,23 @@ package pickle
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/internal/window"
 )
 
 const (
-	window  = 64 << 10 // bytes of one read
-	maxLine = 32 << 10 // bytes of a textual argument
+	readAhead = 64 << 10 // bytes of one read
+	maxLine   = 32 << 10 // bytes of a textual argument
 )
 
 // cursor reads a stream of opcodes through a window.
 type cursor struct {
-	r    io.ReaderAt
-	name string // of the member of an archive, for errors
-	pos  int64
-	end  int64
-
-	buf   []byte
-	start int64 // of buf[0]
+	window *window.Window
+	name   string // of the member of an archive, for errors
+	pos    int64
+	end    int64
 }
 
 func (c *cursor) failAt(at int64, format string, args ...any) error {
@@ -32,37 +28,17 @@ func (c *cursor) failAt(at int64, format string, args ...any) error {
 
 func (c *cursor) fail(format string, args ...any) error { return c.failAt(c.pos, format, args...) }
 
-// peek returns up to n of the next bytes, n <= window. They are valid until the next call.
+// peek returns up to n of the next bytes, n <= readAhead. They are valid until the next call.
 func (c *cursor) peek(n int) ([]byte, error) {
 	n = int(min(int64(n), c.end-c.pos))
-	at := c.pos - c.start
-	if at < 0 || at+int64(n) > int64(len(c.buf)) {
-		want := int(min(window, c.end-c.pos))
-		if cap(c.buf) < want {
-			c.buf = make([]byte, want)
-		}
-		c.buf = c.buf[:want]
-		if err := readFull(c.r, c.buf, c.pos); err != nil {
-			c.buf = nil
-			return nil, fmt.Errorf("read pickle at %d: %w", c.pos, err)
-		}
-		c.start, at = c.pos, 0
+	b, err := c.window.At(c.pos, n)
+	if err != nil {
+		return nil, fmt.Errorf("read pickle at %d: %w", c.pos, err)
 	}
-	return c.buf[at : at+int64(n)], nil
+	return b, nil
 }
 
-func readFull(r io.ReaderAt, b []byte, off int64) error {
-	n, err := r.ReadAt(b, off)
-	if n == len(b) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// take consumes exactly n bytes, n <= window. They are valid until the next call.
+// take consumes exactly n bytes, n <= readAhead. They are valid until the next call.
 func (c *cursor) take(n int) ([]byte, error) {
 	b, err := c.peek(n)
 	if err != nil {

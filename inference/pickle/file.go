@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/internal/window"
 )
 
 // File is what a file of pickles holds.
@@ -35,12 +36,12 @@ const maxPickles = 1 << 10
 // up to there, and unpickling would have got as far.
 func Read(r io.ReaderAt, size int64) (*File, error) {
 	head := make([]byte, min(size, 512))
-	if err := readFull(r, head, 0); err != nil {
+	if err := window.ReadFull(r, head, 0); err != nil {
 		return &File{}, err
 	}
 	refs := &references{index: map[referenceKey]int{}}
 	f := &File{Layout: "pickle"}
-	m := &machine{cursor: &cursor{r: r, end: size}, refs: refs, names: map[Global]*Global{}, room: 5<<20 + size/2}
+	m := &machine{cursor: &cursor{window: window.New(r, size, readAhead, readAhead), end: size}, refs: refs, names: map[Global]*Global{}, room: 5<<20 + size/2}
 	var err error
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/internal/window"
 	"github.com/carat-hub/carat/inference/tensor"
 )
 
@@ -88,7 +89,9 @@ func (f *File) readMembers(a *archive, pickles []string) error {
 		if err != nil {
 			return err
 		}
-		a.m.cursor = &cursor{r: io.NewSectionReader(a.r, at, size), name: name, end: size}
+		a.m.cursor = &cursor{
+			window: window.New(io.NewSectionReader(a.r, at, size), size, readAhead, readAhead), name: name, end: size,
+		}
 		if values[i], err = a.m.run(); err != nil {
 			return err
 		}
@@ -144,7 +147,7 @@ func (a *archive) small(name string) (string, error) {
 		return "", badArchive(name, "it is too long")
 	}
 	b := make([]byte, size)
-	if err := readFull(a.r, b, at); err != nil {
+	if err := window.ReadFull(a.r, b, at); err != nil {
 		return "", err
 	}
 	return strings.TrimSpace(string(b)), nil
