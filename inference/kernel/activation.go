@@ -69,8 +69,12 @@ func Activate(a Activation, x, up []float32) {
 			x[i] = g * sigmoid(1.702*g) * (u + 1)
 		}
 	default:
-		for i, v := range x {
-			x[i] = a.of(v)
+		if a == GELU || a == GELUTanh {
+			best.gelu(a, x)
+		} else {
+			for i, v := range x {
+				x[i] = a.of(v)
+			}
 		}
 		if up != nil {
 			for i, u := range up[:len(x)] {

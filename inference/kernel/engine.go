@@ -37,6 +37,8 @@ type engine interface {
 	// softmax and swiglu are Softmax and SwiGLU.
 	softmax(x []float32)
 	swiglu(gate, up []float32)
+	// gelu sets each element of x to the activation of it, GELU or GELUTanh.
+	gelu(a Activation, x []float32)
 }
 
 // best is the engine for this processor.

@@ -259,6 +259,44 @@ func TestExponentials(t *testing.T) {
 	}
 }
 
+// TestGELU compares both forms with their definitions over the whole range, in parts of the result.
+func TestGELU(t *testing.T) {
+	t.Parallel()
+	var x []float32
+	for v := float32(-13.5); v < 14; v += 1.0 / 512 {
+		x = append(x, v, v+1.0/3000)
+	}
+	x = append(x, 1e-30, -1e-30, 0, 1e5, 1e20, math.MaxFloat32, -20, -1e20, -math.MaxFloat32)
+	for a, want := range map[Activation]func(float64) float64{
+		GELU: func(x float64) float64 { return x / 2 * math.Erfc(-x/math.Sqrt2) },
+		GELUTanh: func(x float64) float64 {
+			y := math.Sqrt(2/math.Pi) * (x + 0.044715*x*x*x)
+			return x / (1 + math.Exp(-2*y))
+		},
+	} {
+		for _, e := range vectorEngines() {
+			got, worst := unaligned(x), 0.0
+			e.gelu(a, got)
+			for i, v := range x {
+				want := want(float64(v))
+				difference := math.Abs(float64(got[i]) - want)
+				if math.Abs(want) > 1e-30 {
+					worst = max(worst, difference/math.Abs(want))
+				}
+				if !(difference <= 1e-6*math.Abs(want)+1e-37*(1+math.Abs(float64(v)))) {
+					t.Errorf("%s: activation %d of %v is %v, want %v", e.name(), a, v, got[i], want)
+				}
+			}
+			t.Logf("%s: activation %d within %.2g", e.name(), a, worst)
+			nan := make([]float32, 8)
+			nan[3] = float32(math.NaN())
+			if e.gelu(a, nan); nan[3] == nan[3] || nan[2] != 0 {
+				t.Errorf("%s: activation %d of NaN and zero: %v", e.name(), a, nan)
+			}
+		}
+	}
+}
+
 // TestDecodeIsExact compares decoding in registers with the reference: for every half-precision value, and for blocks of random bytes.
 func TestDecodeIsExact(t *testing.T) {
 	t.Parallel()

@@ -21,14 +21,14 @@ func vectorEngines() []engine {
 }
 
 var avx2 = vector{
-	needs: "AVX2", lanes: 8, reduce: reduceAVX2, blocks: blocksAVX2,
+	needs: "AVX2", lanes: 8, reduce: reduceAVX2, blocks: blocksAVX2, gelu8: gelu, geluTanh8: geluTanh,
 	f32:  tiles{tileF32x4AVX2, tileF32x1AVX2},
 	f16:  tiles{tileF16x4AVX2, tileF16x1AVX2},
 	bf16: tiles{tileBF16x4AVX2, tileBF16x1AVX2},
 }
 
 var avx512 = vector{
-	needs: "AVX-512", lanes: 16, reduce: reduceAVX512, blocks: blocksAVX2,
+	needs: "AVX-512", lanes: 16, reduce: reduceAVX512, blocks: blocksAVX2, gelu8: gelu, geluTanh8: geluTanh,
 	f32:  tiles{tileF32x4AVX512, tileF32x1AVX512},
 	f16:  tiles{tileF16x4AVX512, tileF16x1AVX512},
 	bf16: tiles{tileBF16x4AVX512, tileBF16x1AVX512},

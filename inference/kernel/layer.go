@@ -52,6 +52,12 @@ func (plain) swiglu(gate, up []float32) {
 	}
 }
 
+func (plain) gelu(a Activation, x []float32) {
+	for i, v := range x {
+		x[i] = a.of(v)
+	}
+}
+
 func (plain) softmax(x []float32) {
 	largest := float32(math.Inf(-1))
 	for _, v := range x {

@@ -24,11 +24,12 @@ type block struct {
 // vector is an engine of assembly, whose sums are held in a number of lanes until the end. The kernels that all engines for a processor
 // share are called by name.
 type vector struct {
-	needs          string
-	lanes          int
-	f32, f16, bf16 tiles
-	reduce         func(acc *float32, n int, out *float32)
-	blocks         map[tensor.Type]block // for the types of integer
+	needs            string
+	lanes            int
+	f32, f16, bf16   tiles
+	reduce           func(acc *float32, n int, out *float32)
+	blocks           map[tensor.Type]block       // for the types of integer
+	gelu8, geluTanh8 func(x *float32, steps int) // eight values a step; nil where there is none
 }
 
 func (e *vector) name() string { return e.needs }
@@ -318,4 +319,17 @@ func (e *vector) swiglu(gate, up []float32) {
 		swiglu(&gate[0], &up[0], steps)
 	}
 	plain{}.swiglu(gate[8*steps:], up[8*steps:])
+}
+
+func (e *vector) gelu(a Activation, x []float32) {
+	steps, kernel := len(x)/8, e.gelu8
+	if a == GELUTanh {
+		kernel = e.geluTanh8
+	}
+	if kernel == nil || steps == 0 {
+		plain{}.gelu(a, x)
+		return
+	}
+	kernel(&x[0], steps)
+	plain{}.gelu(a, x[8*steps:])
 }

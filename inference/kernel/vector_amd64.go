@@ -298,3 +298,13 @@ func exp(x *float32, steps int, shift float32, lanes *float32)
 //
 //go:noescape
 func swiglu(gate *float32, up *float32, steps int)
+
+// gelu sets x to x times the normal distribution. steps is not 0.
+//
+//go:noescape
+func gelu(x *float32, steps int)
+
+// geluTanh sets x to its approximate GELU by tanh. steps is not 0.
+//
+//go:noescape
+func geluTanh(x *float32, steps int)

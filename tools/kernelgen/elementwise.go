@@ -138,3 +138,115 @@ func exponentials() {
 	VZEROUPPER()
 	RET()
 }
+
+// gelu multiplies each value with the normal distribution's share below it. With z the value's size over the root of two, the share
+// beyond it is half of erfc(z) = t*exp(-z*z + p(t)), t = 1/(1+z/2), p Chebyshev's polynomial for a relative error of 1.2e-7 (Press et
+// al., Numerical Recipes, 6.2). What rounding takes off the square, where it would grow with the exponent, is put back.
+func gelu() {
+	TEXT("gelu", NOSPLIT, "func(x *float32, steps int)")
+	Pragma("noescape")
+	Doc("gelu sets x to x times the normal distribution. steps is not 0.")
+	x, steps := param("x"), param("steps")
+	loop("next", steps, func() {
+		v, size, square, rest, t, share := YMM(), YMM(), YMM(), YMM(), YMM(), YMM()
+		VMOVUPS(Mem{Base: x}, v)
+		VPCMPEQD(size, size, size)
+		VPSRLD(Imm(1), size, size)
+		VANDPS(size, v, size)
+		// Beyond 13 the share is no float32; of two operands with a NaN the second is the result.
+		VMINPS(size, constant("geluMost", 16), size)
+		VMULPS(size, size, square)
+		VMOVAPS(square, rest)
+		VFMSUB231PS(size, size, rest)
+		VMOVAPS(size, t)
+		VFMADD213PS(constant("term0", 1), constant("geluZ", 0.5/1.4142135623730951), t)
+		VDIVPS(t, constant("term0", 1), t)
+		sum := constant("erfc9", 0.17087277)
+		for _, c := range []struct {
+			name  string
+			value float32
+		}{
+			{"erfc8", -0.82215223}, {"erfc7", 1.48851587}, {"erfc6", -1.13520398}, {"erfc5", 0.27886807}, {"erfc4", -0.18628806},
+			{"erfc3", 0.09678418}, {"erfc2", 0.37409196}, {"erfc1", 1.00002368}, {"erfc0", -1.26551223},
+		} {
+			VFMADD213PS(constant(c.name, c.value), t, sum)
+		}
+		exp(sum)
+		half := constant("term2", 0.5)
+		VMULPS(half, t, t)
+		VMULPS(sum, t, t)
+		VMOVAPS(half, share)
+		VFNMADD213PS(constant("term0", 1), rest, share)
+		VMULPS(share, t, t)
+		VXORPS(share, share, share)
+		VFNMADD231PS(half, square, share)
+		exp(share)
+		VMULPS(t, share, share)
+		other := YMM()
+		VSUBPS(share, constant("term0", 1), other)
+		VBLENDVPS(v, share, other, share)
+		VMULPS(v, share, v)
+		VMOVUPS(v, Mem{Base: x})
+		ADDQ(Imm(32), x)
+	})
+	VZEROUPPER()
+	RET()
+}
+
+// geluTanh multiplies each value x with the logistic function of y = 2*sqrt(2/pi)*(x + 0.044715*x*x*x), which is the usual approximation of
+// GELU. The exponential makes the error of y one of the result, in parts: all of y is computed as a sum of two numbers.
+func geluTanh() {
+	TEXT("geluTanh", NOSPLIT, "func(x *float32, steps int)")
+	Pragma("noescape")
+	Doc("geluTanh sets x to its approximate GELU by tanh. steps is not 0.")
+	x, steps := param("x"), param("steps")
+	const scale, cubic = 1.5957691216057308, 0.044715
+	// low is what rounding takes off a constant.
+	low := func(c float64) float32 { return float32(c - float64(float32(c))) }
+	loop("next", steps, func() {
+		value, v := YMM(), YMM()
+		square, squareLow, p, pLow, w, wLow := YMM(), YMM(), YMM(), YMM(), YMM(), YMM()
+		VMOVUPS(Mem{Base: x}, value)
+		// Beyond 16 the result is the value or nothing, and the square may be no number.
+		VMINPS(value, constant("geluMost", 16), v)
+		VMAXPS(v, constant("geluLeast", -16), v)
+		one := constant("term0", 1)
+		VMULPS(v, v, square)
+		VMOVAPS(square, squareLow)
+		VFMSUB231PS(v, v, squareLow)
+		by := constant("geluCubic", cubic)
+		VMULPS(by, square, p)
+		VMOVAPS(p, pLow)
+		VFMSUB231PS(by, square, pLow)
+		VFMADD231PS(constant("geluCubicLow", low(cubic)), square, pLow)
+		VFMADD231PS(by, squareLow, pLow)
+		// w + wLow is 1 + p + pLow, whichever of the two is larger.
+		back, rest := YMM(), YMM()
+		VADDPS(p, one, w)
+		VSUBPS(one, w, back)
+		VSUBPS(back, w, rest)
+		VSUBPS(rest, one, rest)
+		VSUBPS(back, p, wLow)
+		VADDPS(rest, wLow, wLow)
+		VADDPS(pLow, wLow, wLow)
+		y, yLow, z, zLow := YMM(), YMM(), YMM(), YMM()
+		VMULPS(v, w, y)
+		VMOVAPS(y, yLow)
+		VFMSUB231PS(v, w, yLow)
+		VFMADD231PS(v, wLow, yLow)
+		by = constant("geluScale", -scale)
+		VMULPS(by, y, z)
+		VMOVAPS(z, zLow)
+		VFMSUB231PS(by, y, zLow)
+		VFMADD231PS(constant("geluScaleLow", -low(scale)), y, zLow)
+		VFMADD231PS(by, yLow, zLow)
+		exp(z)
+		VFMADD231PS(z, zLow, z) // exp(z+zLow), zLow small
+		VADDPS(constant("term0", 1), z, z)
+		VDIVPS(z, value, value)
+		VMOVUPS(value, Mem{Base: x})
+		ADDQ(Imm(32), x)
+	})
+	VZEROUPPER()
+	RET()
+}

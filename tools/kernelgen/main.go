@@ -32,6 +32,8 @@ func main() {
 	mix()
 	largest()
 	exponentials()
+	gelu()
+	geluTanh()
 	Generate()
 }
 
