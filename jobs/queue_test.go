@@ -233,6 +233,7 @@ func TestStopHandsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-running
+	waitState(t, db, "inspect", "completed") // or it may be handed back too, and come first
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // no time left to finish
 	if err := q.Stop(ctx); err != nil {
