@@ -20,6 +20,7 @@ import (
 	blobfs "github.com/carat-hub/carat/storage/fs"
 	"github.com/carat-hub/carat/storage/sqlstore"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/check"
 )
 
 func openDB(t *testing.T, url string) *sqlstore.DB {
@@ -147,7 +148,7 @@ func TestPushLeadsToAReport(t *testing.T) {
 		}
 		r := registry.New(registry.Options{Blobs: blobs, Store: store})
 		service := verify.NewService(verify.ServiceOptions{
-			Versions: r, Publisher: r, Store: store, Source: verify.Source{Blobs: r},
+			Versions: r, Publisher: r, Store: store, Checks: check.InProcess{}, Source: verify.Source{Blobs: r},
 		})
 		start(t, q, jobs.Services{Worker: service, Backlog: store, Store: store, Collector: store, Blobs: blobs})
 

@@ -95,6 +95,11 @@ func (fs Files) sort() {
 	slices.SortFunc(fs, func(a, b *File) int { return strings.Compare(a.Path, b.Path) })
 }
 
+// NewFile returns what r reads, size bytes, as a file of a version.
+func NewFile(name string, size int64, d registry.Digest, r io.ReaderAt) *File {
+	return &File{Path: name, Size: size, Digest: d, r: r}
+}
+
 // OpenFile returns an open file of this machine as a file of a version. The
 // file is closed with the Files that it becomes part of.
 func OpenFile(name string, d registry.Digest, f *os.File) (*File, error) {
@@ -202,8 +207,8 @@ func openIn(root *os.Root, p string, d registry.Digest) (*File, error) {
 	return one, nil
 }
 
-// head returns the first bytes of a file, at most limit.
-func (f *File) head(limit int64) ([]byte, error) {
+// Head returns the first bytes of a file, at most limit.
+func (f *File) Head(limit int64) ([]byte, error) {
 	p := make([]byte, min(f.Size, limit))
 	if _, err := io.ReadFull(io.NewSectionReader(f, 0, f.Size), p); err != nil {
 		return nil, fmt.Errorf("read %s: %w", f.Path, err)

@@ -49,7 +49,7 @@ const (
 
 // Result is one check's outcome with its evidence.
 type Result struct {
-	ID       string          `json:"id"`             // for example "structure.tensors"
+	ID       string          `json:"id"`             // for example "structure.headers"
 	File     string          `json:"file,omitempty"` // which model is meant, where a version holds several
 	Proves   string          `json:"proves"`         // one sentence: what a pass proves
 	Outcome  Outcome         `json:"outcome"`
@@ -62,6 +62,7 @@ type Result struct {
 type Report struct {
 	Version    int              `json:"version"`
 	CheckSet   int              `json:"checkSet"`
+	Level      Level            `json:"level"`
 	Subject    *registry.Digest `json:"subject,omitempty"` // manifest digest; nil for a local folder
 	State      State            `json:"state"`
 	Summary    string           `json:"summary"`
@@ -97,11 +98,19 @@ func (r *Report) Failed() []Result {
 	return failed
 }
 
+// Clone returns a copy that stays as it is while the verification goes on.
+func (r *Report) Clone() *Report {
+	c := *r
+	c.Results = append([]Result{}, r.Results...)
+	c.Files = append([]VerifiedFile{}, r.Files...)
+	return &c
+}
+
 // ErrorReport is the final report of a verification that the verifier could
 // not do.
 func ErrorReport(subject registry.Digest, now time.Time, reason string) *Report {
 	return &Report{
-		Version: ReportVersion, CheckSet: CheckSet, Subject: &subject, State: StateError,
+		Version: ReportVersion, CheckSet: CheckSet, Level: LevelStandard, Subject: &subject, State: StateError,
 		Summary: reason, Results: []Result{}, Files: []VerifiedFile{},
 		StartedAt: now, FinishedAt: now, Verifier: thisVerifier(""),
 	}

@@ -21,11 +21,13 @@ type Versions interface {
 type ServiceOptions struct {
 	Versions  Versions
 	Publisher Publisher
+	Checks    Checks
 	Store     Store
 	Source    Source
 	Logger    *slog.Logger     // default: slog.Default()
 	Now       func() time.Time // default: time.Now
 	Version   string           // of the program, for reports
+	Level     Level            // default: LevelStandard
 	Threads   int              // default: all cores
 	Timeout   time.Duration    // of one verification; default 30 minutes
 }
@@ -77,7 +79,7 @@ func (s *Service) inspect(ctx context.Context, v registry.Version) (*registry.Fa
 		return nil, err
 	}
 	defer files.Close()
-	return Inspect(ctx, files)
+	return s.o.Checks.Inspect(ctx, files)
 }
 
 func (s *Service) saveFacts(ctx context.Context, n registry.Name, d registry.Digest, facts *registry.Facts, problem string) error {
@@ -169,8 +171,8 @@ func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Repor
 			s.o.Logger.WarnContext(ctx, "progress of a verification was not saved", slog.Int64("verification", id), slog.Any("error", err))
 		}
 	}
-	opts := RunOptions{Subject: &v.Digest, Version: s.o.Version, Threads: s.o.Threads, Timeout: s.o.Timeout, Now: s.o.Now, Progress: progress}
-	progress(opts.newReport())
+	opts := RunOptions{Level: s.o.Level, Subject: &v.Digest, Version: s.o.Version, Threads: s.o.Threads, Timeout: s.o.Timeout, Now: s.o.Now, Progress: progress}
+	progress(opts.NewReport())
 	files, release, err := s.o.Source.ForVerification(ctx, v)
 	switch {
 	case errors.Is(err, ErrTooLarge): // trying again does not help
@@ -179,7 +181,7 @@ func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Repor
 		return ErrorReport(v.Digest, started, "the files could not be fetched"), err
 	}
 	defer release()
-	r := Run(ctx, files, opts)
+	r := s.o.Checks.Verify(ctx, files, opts)
 	return r, files.Fault()
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/storage"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/check"
 )
 
 // memoryStore keeps one version's record and verifications.
@@ -83,7 +84,7 @@ func setup(t *testing.T, files map[string][]byte) *bench {
 	b.store.version = &b.version
 	b.store.newest = verify.Verification{ID: 1, State: verify.StatePending}
 	b.service = verify.NewService(verify.ServiceOptions{
-		Versions: b.store, Publisher: b.hub, Store: b.store,
+		Versions: b.store, Publisher: b.hub, Store: b.store, Checks: check.InProcess{},
 		Source: verify.Source{Blobs: b.hub, Cache: openCache(t, t.TempDir(), 64<<20)},
 		Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time {

@@ -11,6 +11,7 @@ import (
 	"github.com/carat-hub/carat/client"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/check"
 )
 
 // describe says in a push what is known of the model's files. A model that
@@ -60,7 +61,7 @@ func localFacts(ctx context.Context, path string) (*registry.Facts, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts, err := verify.Inspect(ctx, files)
+	facts, err := check.Inspect(ctx, files)
 	if cerr := files.Close(); err == nil && cerr != nil {
 		return nil, cerr
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/carat-hub/carat/storage/s3"
 	"github.com/carat-hub/carat/storage/sqlstore"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/check"
 	"github.com/carat-hub/carat/web"
 )
 
@@ -88,7 +89,7 @@ func newHub(ctx context.Context, c serveConfig, getenv func(string) string, log 
 	}
 	h.opened = append(h.opened, h.cache)
 	h.verifier = verify.NewService(verify.ServiceOptions{
-		Versions: h.registry, Publisher: h.registry, Store: h.store, Logger: log,
+		Versions: h.registry, Publisher: h.registry, Store: h.store, Checks: check.InProcess{}, Logger: log,
 		Source:  verify.Source{Blobs: h.registry, Cache: h.cache},
 		Version: buildVersion(), Threads: c.VerifyThreads, Timeout: c.VerifyTimeout,
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/carat-hub/carat/client"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/check"
 )
 
 // Exit codes of "carat verify", beside 0 for a pass.
@@ -74,7 +75,7 @@ func (e *env) verify(ctx context.Context, f *verifyFlags, arg string) (err error
 		table = e.stderr
 	}
 	printed := 0
-	r := verify.Run(ctx, files, verify.RunOptions{
+	r := check.Verify(ctx, files, verify.RunOptions{
 		Subject: subject, Version: buildVersion(), Threads: f.threads, Timeout: f.timeout, Progress: func(r *verify.Report) {
 			for ; printed < len(r.Results); printed++ {
 				fmt.Fprintln(table, resultLine(r.Results[printed]))
@@ -155,7 +156,7 @@ func (e *env) pulled(ctx context.Context, f *verifyFlags, ref client.Reference, 
 
 // resultLine is one line of the table.
 func resultLine(r verify.Result) string {
-	line := fmt.Sprintf("%-8s %-12s %6.2fs", r.Outcome, r.ID, r.Seconds)
+	line := fmt.Sprintf("%-8s %-19s %6.2fs", r.Outcome, r.ID, r.Seconds)
 	if r.File != "" {
 		line += "  " + plain(r.File)
 	}

@@ -108,7 +108,7 @@ func TestVerifyCommandOnReference(t *testing.T) {
 	if len(paths) != 8 {
 		t.Errorf("files %v", paths)
 	}
-	if !strings.Contains(stderr, "passed   digest") {
+	if !strings.Contains(stderr, "passed   structure.digests") {
 		t.Errorf("the checks are not on standard error:\n%s", stderr)
 	}
 }

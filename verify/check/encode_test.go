@@ -1,4 +1,4 @@
-package verify
+package check
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/carat-hub/carat/inference"
+	"github.com/carat-hub/carat/verify"
 )
 
 // fakeEncoder answers with the vectors that fakeEngine.logits gives, one for each call, and with those as scores of two labels.
@@ -48,34 +49,34 @@ func TestRunCheckJudgesVectors(t *testing.T) {
 	tests := map[string]struct {
 		task    inference.Task
 		vectors [][]float32
-		outcome Outcome
+		outcome verify.Outcome
 		reason  string
 	}{
-		"embeddings":      {inference.FeatureExtraction, good, OutcomePassed, ""},
-		"a classifier":    {inference.TextClassification, good, OutcomePassed, ""},
-		"tags":            {inference.TokenClassification, good, OutcomePassed, ""},
-		"words":           {inference.FillMask, good, OutcomePassed, ""},
-		"NaN":             {inference.FeatureExtraction, [][]float32{{1, 2}, {1, nan}}, OutcomeFailed, "output 1 is NaN"},
-		"zeros":           {inference.FeatureExtraction, [][]float32{{0, 0}}, OutcomeFailed, "all outputs are zero"},
-		"nothing":         {inference.FeatureExtraction, [][]float32{{}}, OutcomeFailed, "there are no outputs"},
-		"the same vector": {inference.FeatureExtraction, [][]float32{{1, 2}}, OutcomeFailed, "different texts have the same vector"},
+		"embeddings":      {inference.FeatureExtraction, good, verify.OutcomePassed, ""},
+		"a classifier":    {inference.TextClassification, good, verify.OutcomePassed, ""},
+		"tags":            {inference.TokenClassification, good, verify.OutcomePassed, ""},
+		"words":           {inference.FillMask, good, verify.OutcomePassed, ""},
+		"NaN":             {inference.FeatureExtraction, [][]float32{{1, 2}, {1, nan}}, verify.OutcomeFailed, "output 1 is NaN"},
+		"zeros":           {inference.FeatureExtraction, [][]float32{{0, 0}}, verify.OutcomeFailed, "all outputs are zero"},
+		"nothing":         {inference.FeatureExtraction, [][]float32{{}}, verify.OutcomeFailed, "there are no outputs"},
+		"the same vector": {inference.FeatureExtraction, [][]float32{{1, 2}}, verify.OutcomeFailed, "different texts have the same vector"},
 		"strange nearness": {
-			inference.FeatureExtraction, [][]float32{{1, 2}, {2, -1}, {1, 3}}, OutcomeWarned, "texts that say the same are no closer (0) than others (0.9899)",
+			inference.FeatureExtraction, [][]float32{{1, 2}, {2, -1}, {1, 3}}, verify.OutcomeWarned, "texts that say the same are no closer (0) than others (0.9899)",
 		},
-		"nearness of a classifier": {inference.TextClassification, [][]float32{{1, 2}, {2, -1}, {1, 3}}, OutcomePassed, ""},
-		"other vectors later":      {inference.FeatureExtraction, append(good[:3:3], []float32{1, 2.5}, []float32{1, 3}, []float32{2, -1}), OutcomeFailed, "two runs on the same texts differ"},
-		"too many scores":          {inference.TextClassification, [][]float32{{1, 2, 3}}, OutcomeFailed, "there are 3 scores for 2 labels"},
+		"nearness of a classifier": {inference.TextClassification, [][]float32{{1, 2}, {2, -1}, {1, 3}}, verify.OutcomePassed, ""},
+		"other vectors later":      {inference.FeatureExtraction, append(good[:3:3], []float32{1, 2.5}, []float32{1, 3}, []float32{2, -1}), verify.OutcomeFailed, "two runs on the same texts differ"},
+		"too many scores":          {inference.TextClassification, [][]float32{{1, 2, 3}}, verify.OutcomeFailed, "there are 3 scores for 2 labels"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := &model{engine: &fakeEngine{logits: vectors(tt.vectors), known: inference.Facts{Task: tt.task}}}
-			f, err := generateCheck{}.run(t.Context(), m)
+			f, err := outputs(t.Context(), m)
 			if err != nil || f.outcome != tt.outcome || f.reason != tt.reason {
 				t.Errorf("%s: %q, %v; want %s: %q", f.outcome, f.reason, err, tt.outcome, tt.reason)
 			}
-			p, err := perplexityCheck{}.run(t.Context(), m)
-			if err != nil || p.outcome != OutcomeSkipped || !p.excused || !strings.Contains(p.reason, string(tt.task)) {
+			p, err := predict(t.Context(), m)
+			if err != nil || p.outcome != verify.OutcomeSkipped || !p.excused || !strings.Contains(p.reason, string(tt.task)) {
 				t.Errorf("perplexity: %+v, %v", p, err)
 			}
 		})
@@ -159,28 +160,28 @@ func writeBERT(t *testing.T) string {
 // TestEncoderPasses verifies a folder with nothing in place of the inference core.
 func TestEncoderPasses(t *testing.T) {
 	t.Parallel()
-	files, err := OpenPath(writeBERT(t))
+	files, err := verify.OpenPath(writeBERT(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer files.Close()
-	r := Run(t.Context(), files, RunOptions{})
-	if r.State != StatePassed {
+	r := Verify(t.Context(), files, verify.RunOptions{})
+	if r.State != verify.StatePassed {
 		t.Errorf("%s: %s", r.State, r.Summary)
 	}
 	for _, res := range r.Results {
 		switch res.ID {
-		case (generateCheck{}).id():
+		case idOutputs:
 			var ev encodeEvidence
 			if err := json.Unmarshal(res.Evidence, &ev); err != nil || ev.Size != 16 || len(ev.Texts) != 3 || ev.Texts[0].Label == "" {
 				t.Errorf("evidence %s, %v", res.Evidence, err)
 			}
-		case (perplexityCheck{}).id():
-			if res.Outcome != OutcomeSkipped || !strings.Contains(res.Reason, "text-classification") {
+		case idPerplexity:
+			if res.Outcome != verify.OutcomeSkipped || !strings.Contains(res.Reason, "text-classification") {
 				t.Errorf("perplexity: %+v", res)
 			}
-		case (tokenizerCheck{}).id():
-			if res.Outcome != OutcomeWarned {
+		case idRoundTrip:
+			if res.Outcome != verify.OutcomeWarned {
 				t.Errorf("tokenizer: %+v", res)
 			}
 		}

@@ -1,4 +1,4 @@
-package verify
+package check
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/carat-hub/carat/inference"
+	"github.com/carat-hub/carat/verify"
 )
 
 // Bounds of the perplexity check.
@@ -19,13 +20,11 @@ const (
 )
 
 // perplexityCheck lets the model predict a text.
-type perplexityCheck struct{}
-
-func (perplexityCheck) id() string { return "perplexity" }
-func (perplexityCheck) proves() string {
-	return "The model predicts plain English text far better than chance."
+var perplexityCheck = check{
+	id: idPerplexity, level: verify.LevelQuick, after: []string{idOutputs},
+	proves: "The model predicts plain English text far better than chance.",
+	run:    predict,
 }
-func (perplexityCheck) after() []string { return []string{generateCheck{}.id()} }
 
 type perplexityEvidence struct {
 	Text       string  `json:"text"`       // which one
@@ -37,7 +36,7 @@ type perplexityEvidence struct {
 	Chance     int     `json:"chance"`     // what guessing would have: the vocabulary's size
 }
 
-func (perplexityCheck) run(ctx context.Context, m *model) (finding, error) {
+func predict(ctx context.Context, m *model) (finding, error) {
 	facts, err := m.facts(ctx)
 	if err != nil {
 		return finding{}, err

@@ -1,4 +1,4 @@
-package verify
+package check
 
 import (
 	"bytes"
@@ -13,29 +13,23 @@ import (
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/licenses"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/verify"
 )
 
 // maxLicense is how many bytes of a licence text are kept.
 const maxLicense = 1 << 20
 
-// ContentError says what is wrong with a model's files, as opposed to a
-// failure to read them.
-type ContentError struct{ Reason string }
-
-// Error implements error.
-func (e *ContentError) Error() string { return e.Reason }
-
 // describeModel fills in what the headers of a model say. Its error is a
 // *ContentError when they are no good or in a format that is not known here.
-func describeModel(ctx context.Context, files Files, facts *registry.Facts) error {
+func describeModel(ctx context.Context, files verify.Files, facts *registry.Facts) error {
 	f, err := core{}.facts(ctx, partsOf(files)[0].files)
 	var malformed *fault.Malformed
 	var unsupported *fault.Unsupported
 	switch {
 	case errors.As(err, &malformed):
-		return &ContentError{Reason: storable(malformed.Error())}
+		return &verify.ContentError{Reason: storable(malformed.Error())}
 	case errors.As(err, &unsupported):
-		return &ContentError{Reason: storable(unsupported.Error())}
+		return &verify.ContentError{Reason: storable(unsupported.Error())}
 	case err != nil:
 		return err
 	}
@@ -54,12 +48,12 @@ func describeModel(ctx context.Context, files Files, facts *registry.Facts) erro
 // one, the first is described. It reads a bounded part of the files. With a *ContentError,
 // the facts hold what could be read all the same; any other error is a
 // failure to read.
-func Inspect(ctx context.Context, files Files) (*registry.Facts, error) {
+func Inspect(ctx context.Context, files verify.Files) (*registry.Facts, error) {
 	var facts registry.Facts
 	problem := describeModel(ctx, files, &facts)
 	if f := findFile(files, readmeNames); f != nil {
 		// One byte more than is kept tells the parser that there is more.
-		p, err := f.head(registry.MaxReadme + 1)
+		p, err := f.Head(registry.MaxReadme + 1)
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +72,7 @@ func Inspect(ctx context.Context, files Files) (*registry.Facts, error) {
 }
 
 // readLicense fills in the licence that the card declares and the text.
-func readLicense(files Files, facts *registry.Facts) error {
+func readLicense(files verify.Files, facts *registry.Facts) error {
 	if l, ok := declaredLicense(facts.Card); ok {
 		facts.License.Declared = l.SPDX
 	}
@@ -87,7 +81,7 @@ func readLicense(files Files, facts *registry.Facts) error {
 		return nil
 	}
 	facts.License.File = f.Path
-	p, err := f.head(maxLicense + 1)
+	p, err := f.Head(maxLicense + 1)
 	if err != nil {
 		return err
 	}
@@ -118,8 +112,8 @@ var (
 
 // findFile returns the file at the top of the model with the first of the
 // names, whatever its case.
-func findFile(files Files, names []string) *File {
-	var best *File
+func findFile(files verify.Files, names []string) *verify.File {
+	var best *verify.File
 	rank := len(names)
 	for _, f := range files {
 		if f.Packed || path.Dir(f.Path) != "." {

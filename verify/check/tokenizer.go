@@ -1,19 +1,19 @@
-package verify
+package check
 
 import (
 	"context"
 	"slices"
 	"strings"
+
+	"github.com/carat-hub/carat/verify"
 )
 
-// tokenizerCheck encodes and decodes texts in many scripts.
-type tokenizerCheck struct{}
-
-func (tokenizerCheck) id() string { return "tokenizer" }
-func (tokenizerCheck) proves() string {
-	return "Text goes through the tokenizer and comes back the same, with ids that the model has."
+// roundTripCheck encodes and decodes texts in many scripts.
+var roundTripCheck = check{
+	id: idRoundTrip, level: verify.LevelQuick, after: []string{idHeaders},
+	proves: "Text goes through the tokenizer and comes back the same, with ids that the model has.",
+	run:    roundTrip,
 }
-func (tokenizerCheck) after() []string { return []string{structureCheck{}.id()} }
 
 type tokenizerEvidence struct {
 	Vocabulary int             `json:"vocabulary"`
@@ -46,7 +46,7 @@ func lacks(tok lexer, ids []int) bool {
 	return ok && slices.Contains(ids, unknown) && slices.ContainsFunc(ids, func(id int) bool { return id != unknown })
 }
 
-func (tokenizerCheck) run(ctx context.Context, m *model) (finding, error) {
+func roundTrip(ctx context.Context, m *model) (finding, error) {
 	tok, err := m.tokenizer(ctx)
 	if err != nil {
 		return finding{}, err
@@ -86,7 +86,7 @@ func (tokenizerCheck) run(ctx context.Context, m *model) (finding, error) {
 	case len(wrong) > 0:
 		return failed(ev, "plain text does not come back the same: %s", listed(wrong)), nil
 	case len(lossy) > 0:
-		return finding{outcome: OutcomeWarned, reason: "these texts do not come back the same: " + listed(lossy), evidence: ev}, nil
+		return finding{outcome: verify.OutcomeWarned, reason: "these texts do not come back the same: " + listed(lossy), evidence: ev}, nil
 	}
 	return passed(ev), nil
 }

@@ -1,4 +1,4 @@
-package verify
+package check
 
 import (
 	"context"
@@ -7,16 +7,15 @@ import (
 	"slices"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/verify"
 )
 
-// structureCheck reads the headers and compares what they say.
-type structureCheck struct{}
-
-func (structureCheck) id() string { return "structure" }
-func (structureCheck) proves() string {
-	return "The headers are sound, every tensor lies inside its file, no shard is missing, and shapes agree with the configuration and the vocabulary."
+// headersCheck reads the headers and compares what they say.
+var headersCheck = check{
+	id: idHeaders, level: verify.LevelQuick,
+	proves: "The headers are sound, every tensor lies inside its file, no shard is missing, and shapes agree with the configuration and the vocabulary.",
+	run:    readHeaders,
 }
-func (structureCheck) after() []string { return nil }
 
 type structureEvidence struct {
 	Format        string `json:"format"`
@@ -39,11 +38,11 @@ type structureEvidence struct {
 	Imports []string `json:"imports,omitempty"` // names in pickles that are not those of plain tensors, the first few
 }
 
-func (structureCheck) run(ctx context.Context, m *model) (finding, error) {
+func readHeaders(ctx context.Context, m *model) (finding, error) {
 	d, err := m.facts(ctx)
 	var unsupported *fault.Unsupported
 	if errors.As(err, &unsupported) {
-		if i := slices.IndexFunc(m.files, func(f *File) bool { return f.Packed }); i >= 0 {
+		if i := slices.IndexFunc(m.files, func(f *verify.File) bool { return f.Packed }); i >= 0 {
 			return finding{}, &cannotRunError{"layer " + m.files[i].Path + " is an archive, and there are no weights beside it"}
 		}
 	}
@@ -79,7 +78,7 @@ func (structureCheck) run(ctx context.Context, m *model) (finding, error) {
 		return finding{evidence: ev}, err
 	}
 	if ev.Tokens > 0 && ev.Tokens < ev.EmbeddingRows/2 {
-		return finding{outcome: OutcomeWarned, evidence: ev, reason: fmt.Sprintf(
+		return finding{outcome: verify.OutcomeWarned, evidence: ev, reason: fmt.Sprintf(
 			"the tokenizer has %d tokens, less than half of the embedding's %d rows", ev.Tokens, ev.EmbeddingRows)}, nil
 	}
 	return passed(ev), nil

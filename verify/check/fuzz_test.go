@@ -1,4 +1,4 @@
-package verify
+package check
 
 import (
 	"bytes"
@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"github.com/carat-hub/carat/inference"
+	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/verify"
 )
 
 // FuzzInspect reads headers and configuration of hostile models. Whatever
 // they are, there is an answer, and its words can be stored.
 func FuzzInspect(f *testing.F) {
-	config, err := os.ReadFile("../examples/tiny-llama/config.json")
+	config, err := os.ReadFile("../../examples/tiny-llama/config.json")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -24,9 +26,9 @@ func FuzzInspect(f *testing.F) {
 		if gguf {
 			name = "model.gguf"
 		}
-		files := Files{
-			{Path: "config.json", Size: int64(len(config)), r: bytes.NewReader(config)},
-			{Path: name, Size: int64(len(weights)), r: bytes.NewReader(weights)},
+		files := verify.Files{
+			verify.NewFile("config.json", int64(len(config)), registry.Digest{}, bytes.NewReader(config)),
+			verify.NewFile(name, int64(len(weights)), registry.Digest{}, bytes.NewReader(weights)),
 		}
 		facts, err := Inspect(t.Context(), files)
 		var panicked *inference.PanicError

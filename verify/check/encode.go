@@ -1,4 +1,4 @@
-package verify
+package check
 
 import (
 	"cmp"
@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/carat-hub/carat/inference"
+	"github.com/carat-hub/carat/verify"
 )
 
 // encodedTexts are what the run check gives to an encoder: the first two say
@@ -73,7 +74,7 @@ func encodes(ctx context.Context, m *model, tok lexer, task inference.Task) (fin
 		return failed(ev, "different texts have the same vector"), nil
 	case task == inference.FeatureExtraction && ev.Related <= ev.Unrelated:
 		reason := fmt.Sprintf("texts that say the same are no closer (%g) than others (%g)", ev.Related, ev.Unrelated)
-		return finding{outcome: OutcomeWarned, reason: reason, evidence: ev}, nil
+		return finding{outcome: verify.OutcomeWarned, reason: reason, evidence: ev}, nil
 	}
 	return passed(ev), nil
 }

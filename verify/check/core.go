@@ -1,4 +1,4 @@
-package verify
+package check
 
 import (
 	"context"
@@ -8,20 +8,21 @@ import (
 	"os"
 
 	"github.com/carat-hub/carat/inference"
+	"github.com/carat-hub/carat/verify"
 )
 
 // core is package inference as the checks see it.
 type core struct{}
 
-func (core) facts(ctx context.Context, files Files) (*inference.Facts, error) {
+func (core) facts(ctx context.Context, files verify.Files) (*inference.Facts, error) {
 	return inference.Inspect(ctx, sources(files))
 }
 
-func (core) scan(ctx context.Context, files Files, each func(inference.TensorScan) error) error {
+func (core) scan(ctx context.Context, files verify.Files, each func(inference.TensorScan) error) error {
 	return inference.ScanTensors(ctx, sources(files), each)
 }
 
-func (core) tokenizer(ctx context.Context, files Files) (lexer, error) {
+func (core) tokenizer(ctx context.Context, files verify.Files) (lexer, error) {
 	t, err := inference.ReadTokenizer(ctx, sources(files))
 	if err != nil {
 		return nil, tokenizerError(err)
@@ -29,7 +30,7 @@ func (core) tokenizer(ctx context.Context, files Files) (lexer, error) {
 	return t, nil
 }
 
-func (core) load(ctx context.Context, files Files, threads int) (decoder, error) {
+func (core) load(ctx context.Context, files verify.Files, threads int) (decoder, error) {
 	m, err := inference.Open(ctx, mappable(files))
 	if err != nil {
 		return nil, err
@@ -47,11 +48,11 @@ func tokenizerError(err error) error {
 
 // sources gives files to package inference to read, by way of File, which
 // remembers failures to read.
-func sources(files Files) inference.Files {
+func sources(files verify.Files) inference.Files {
 	list := map[string]inference.Source{}
 	for _, f := range files {
 		if !f.Packed {
-			list[files.nameInPart(f)] = inference.Source{ReaderAt: f, Size: f.Size}
+			list[nameInPart(files, f)] = inference.Source{ReaderAt: f, Size: f.Size}
 		}
 	}
 	return inference.FromSources(list)
@@ -59,15 +60,15 @@ func sources(files Files) inference.Files {
 
 // mappable gives files to package inference to map into memory, where all of
 // them are files of this machine.
-func mappable(files Files) inference.Files {
+func mappable(files verify.Files) inference.Files {
 	disk := map[string]*os.File{}
 	for _, f := range files {
 		switch {
 		case f.Packed:
-		case f.disk == nil:
+		case f.OS() == nil:
 			return sources(files)
 		default:
-			disk[files.nameInPart(f)] = f.disk
+			disk[nameInPart(files, f)] = f.OS()
 		}
 	}
 	return inference.FromOpen(disk)

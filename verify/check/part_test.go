@@ -1,4 +1,4 @@
-package verify
+package check
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/verify"
 )
 
 func TestPartsOf(t *testing.T) {
@@ -33,9 +34,9 @@ func TestPartsOf(t *testing.T) {
 		"safetensors in folders": {[]string{"a.gguf", "unet/model.safetensors"}, []string{":1"}},
 	}
 	for name, tt := range tests {
-		var files Files
+		var files verify.Files
 		for _, p := range tt.paths {
-			files = append(files, &File{Path: p})
+			files = append(files, &verify.File{Path: p})
 		}
 		var got []string
 		for _, p := range partsOf(files) {
@@ -49,12 +50,12 @@ func TestPartsOf(t *testing.T) {
 
 func TestTooManyModels(t *testing.T) {
 	t.Parallel()
-	var files Files
+	var files verify.Files
 	for i := range maxParts + 1 {
-		files = append(files, &File{Path: fmt.Sprintf("%02d.gguf", i)})
+		files = append(files, &verify.File{Path: fmt.Sprintf("%02d.gguf", i)})
 	}
-	r := Run(t.Context(), files, RunOptions{})
-	if r.State != StateUnsupported || r.Summary != "the model cannot be run here: there are 17 models in one version; at most 16 are verified" || len(r.Results) != 6 {
+	r := Verify(t.Context(), files, verify.RunOptions{})
+	if r.State != verify.StateUnsupported || r.Summary != "the model cannot be run here: there are 17 models in one version; at most 16 are verified" || len(r.Results) != 6 {
 		t.Errorf("%s: %s, %d results", r.State, r.Summary, len(r.Results))
 	}
 }

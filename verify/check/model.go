@@ -1,9 +1,10 @@
-package verify
+package check
 
 import (
 	"context"
 
 	"github.com/carat-hub/carat/inference"
+	"github.com/carat-hub/carat/verify"
 )
 
 // engine is what the checks need of package inference. Its errors tell a
@@ -11,13 +12,13 @@ import (
 // (*fault.Unsupported); any other error is a failure of the verifier.
 type engine interface {
 	// facts reads the headers.
-	facts(ctx context.Context, files Files) (*inference.Facts, error)
+	facts(ctx context.Context, files verify.Files) (*inference.Facts, error)
 	// scan reads every weight and calls each for every tensor.
-	scan(ctx context.Context, files Files, each func(inference.TensorScan) error) error
+	scan(ctx context.Context, files verify.Files, each func(inference.TensorScan) error) error
 	// tokenizer reads the tokenizer of a model that cannot be loaded.
-	tokenizer(ctx context.Context, files Files) (lexer, error)
+	tokenizer(ctx context.Context, files verify.Files) (lexer, error)
 	// load makes the model ready to run.
-	load(ctx context.Context, files Files, threads int) (decoder, error)
+	load(ctx context.Context, files verify.Files, threads int) (decoder, error)
 }
 
 // lexer turns text into tokens and back, as *tokenizer.Tokenizer does.
@@ -67,10 +68,10 @@ type encoder interface {
 
 // model is the subject of a verification: what checks share.
 type model struct {
-	files  Files // all of the version
-	part   part  // those of the model
-	report *Report
-	opts   RunOptions
+	files  verify.Files // all of the version
+	part   part         // those of the model
+	report *verify.Report
+	opts   verify.RunOptions
 	engine engine
 
 	known   *inference.Facts

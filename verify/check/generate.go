@@ -1,4 +1,4 @@
-package verify
+package check
 
 import (
 	"cmp"
@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/carat-hub/carat/inference"
+	"github.com/carat-hub/carat/verify"
 )
 
 // generated is how many tokens the run check generates.
@@ -16,16 +17,11 @@ const generated = 16
 // topLogits is how many of the largest logits the evidence holds.
 const topLogits = 5
 
-// generateCheck loads the model and lets it write, twice, or encode texts where it is for that.
-type generateCheck struct{}
-
-func (generateCheck) id() string { return "run" }
-func (generateCheck) proves() string {
-	return "The model loads and runs: its outputs are finite, tell tokens apart, and are the same each time."
-}
-
-func (generateCheck) after() []string {
-	return []string{structureCheck{}.id(), tensorsCheck{}.id(), tokenizerCheck{}.id()}
+// outputsCheck loads the model and lets it write, twice, or encode texts where it is for that.
+var outputsCheck = check{
+	id: idOutputs, level: verify.LevelQuick, after: []string{idHeaders, idValues, idRoundTrip},
+	proves: "The model loads and runs: its outputs are finite, tell tokens apart, and are the same each time.",
+	run:    outputs,
 }
 
 type runEvidence struct {
@@ -42,7 +38,7 @@ type tokenLogit struct {
 	Logit float64 `json:"logit"` // rounded to 4 digits
 }
 
-func (generateCheck) run(ctx context.Context, m *model) (finding, error) {
+func outputs(ctx context.Context, m *model) (finding, error) {
 	tok, err := m.tokenizer(ctx)
 	if err != nil {
 		return finding{}, err

@@ -1,4 +1,4 @@
-package verify
+package check
 
 import (
 	"context"
@@ -9,19 +9,18 @@ import (
 
 	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/verify"
 )
 
 // maxNamed is how many tensors the evidence names.
 const maxNamed = 16
 
-// tensorsCheck reads every weight once.
-type tensorsCheck struct{}
-
-func (tensorsCheck) id() string { return "tensors" }
-func (tensorsCheck) proves() string {
-	return "No weight is NaN or infinite, and no matrix is all zero."
+// valuesCheck reads every weight once.
+var valuesCheck = check{
+	id: idValues, level: verify.LevelQuick, after: []string{idHeaders},
+	proves: "No weight is NaN or infinite, and no matrix is all zero.",
+	run:    readValues,
 }
-func (tensorsCheck) after() []string { return []string{structureCheck{}.id()} }
 
 type tensorsEvidence struct {
 	Tensors    int      `json:"tensors"`
@@ -35,7 +34,7 @@ type tensorsEvidence struct {
 	MaxAbs     float64  `json:"maxAbs"`               // rounded to 4 digits
 }
 
-func (tensorsCheck) run(ctx context.Context, m *model) (finding, error) {
+func readValues(ctx context.Context, m *model) (finding, error) {
 	var ev tensorsEvidence
 	var wrong []string
 	err := m.engine.scan(ctx, m.part.files, func(s inference.TensorScan) error {

@@ -1,4 +1,4 @@
-package verify
+package check
 
 import (
 	"path"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/carat-hub/carat/inference/gguf"
 	"github.com/carat-hub/carat/inference/safetensors"
+	"github.com/carat-hub/carat/verify"
 )
 
 // maxParts is how many models of one version are verified.
@@ -15,15 +16,15 @@ const maxParts = 16
 // hold the same model in several quantizations, each a GGUF file.
 type part struct {
 	name  string // of the file that holds the weights; "" when it is the only model
-	files Files
+	files verify.Files
 }
 
 // partsOf finds the models among files: what is in safetensors, then each
 // GGUF file, or split model, in the order of their paths. There is always at
 // least one.
-func partsOf(files Files) []part {
-	var rest Files
-	var ggufs []Files
+func partsOf(files verify.Files) []part {
+	var rest verify.Files
+	var ggufs []verify.Files
 	first := map[string]int{} // of ggufs, by the path of a split model's first file
 	weights := ""
 	for _, f := range files {
@@ -44,7 +45,7 @@ func partsOf(files Files) []part {
 			if split {
 				first[p.Name(0)] = len(ggufs)
 			}
-			ggufs = append(ggufs, Files{f})
+			ggufs = append(ggufs, verify.Files{f})
 		}
 	}
 	switch {
@@ -65,7 +66,7 @@ func partsOf(files Files) []part {
 
 // nameInPart is what a file is called among those of its part: a GGUF file,
 // or the files of a split model, stand for themselves, wherever they lie.
-func (fs Files) nameInPart(f *File) string {
+func nameInPart(fs verify.Files, f *verify.File) string {
 	_, split := gguf.ParsePart(fs[0].Path)
 	if len(fs) == 1 || split {
 		return path.Base(f.Path)

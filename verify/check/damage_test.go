@@ -1,4 +1,4 @@
-package verify_test
+package check_test
 
 import (
 	"bytes"
@@ -19,11 +19,12 @@ import (
 
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/check"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-const example = "../examples/tiny-llama"
+const example = "../../examples/tiny-llama"
 
 // folder is a copy of the example model that a test may damage.
 type folder struct {
@@ -160,7 +161,7 @@ func (f folder) shard() {
 // checkpoint puts a checkpoint of PyTorch in place of the weights.
 func (f folder) checkpoint() {
 	f.t.Helper()
-	p, err := os.ReadFile("../inference/pickle/testdata/zip4.pt")
+	p, err := os.ReadFile("../../inference/pickle/testdata/zip4.pt")
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -183,7 +184,7 @@ func (f folder) verify() *verify.Report {
 		f.t.Fatal(err)
 	}
 	defer files.Close()
-	return verify.Run(f.t.Context(), files, verify.RunOptions{})
+	return check.Verify(f.t.Context(), files, verify.RunOptions{})
 }
 
 func result(r *verify.Report, id string) verify.Result {
@@ -208,23 +209,23 @@ func TestDamage(t *testing.T) {
 		"sharded": {func(f folder) { f.shard() }, "", ""},
 		"one NaN": {
 			func(f folder) { f.change(weight, func(v []uint16) { v[100] = 0x7fc0 }) },
-			"tensors", `^tensor "` + weight + `" has 1 NaN and 0 infinite values$`,
+			"tensors.values", `^tensor "` + weight + `" has 1 NaN and 0 infinite values$`,
 		},
 		"one infinity": {
 			func(f folder) { f.change("model.norm.weight", func(v []uint16) { v[3] = 0xff80 }) },
-			"tensors", `^tensor "model.norm.weight" has 0 NaN and 1 infinite values$`,
+			"tensors.values", `^tensor "model.norm.weight" has 0 NaN and 1 infinite values$`,
 		},
 		"a zeroed matrix": {
 			func(f folder) { f.change(weight, func(v []uint16) { clear(v) }) },
-			"tensors", `^tensor "` + weight + `" is all zero$`,
+			"tensors.values", `^tensor "` + weight + `" is all zero$`,
 		},
 		"weights cut off": {
 			func(f folder) { p := f.read("model.safetensors"); f.write("model.safetensors", p[:len(p)/2]) },
-			"structure", `^malformed safetensors`,
+			"structure.headers", `^malformed safetensors`,
 		},
 		"header cut off": {
 			func(f folder) { f.write("model.safetensors", f.read("model.safetensors")[:200]) },
-			"structure", `^malformed safetensors.*header length \d+ exceeds the file of 200 bytes`,
+			"structure.headers", `^malformed safetensors.*header length \d+ exceeds the file of 200 bytes`,
 		},
 		"3 GB header in 1 KB": {
 			func(f folder) {
@@ -232,9 +233,9 @@ func TestDamage(t *testing.T) {
 				binary.LittleEndian.PutUint64(p, 3<<30)
 				f.write("model.safetensors", p)
 			},
-			"structure", `^malformed safetensors.*header length 3221225472`,
+			"structure.headers", `^malformed safetensors.*header length 3221225472`,
 		},
-		"empty weights": {func(f folder) { f.write("model.safetensors", nil) }, "structure", `^malformed safetensors`},
+		"empty weights": {func(f folder) { f.write("model.safetensors", nil) }, "structure.headers", `^malformed safetensors`},
 		"overlapping tensors": {
 			func(f folder) {
 				heads, data := f.weights()
@@ -244,7 +245,7 @@ func TestDamage(t *testing.T) {
 				heads[weight] = h
 				f.save("model.safetensors", heads, data)
 			},
-			"structure", `^malformed safetensors`,
+			"structure.headers", `^malformed safetensors`,
 		},
 		"another shape of the same size": {
 			func(f folder) {
@@ -254,30 +255,30 @@ func TestDamage(t *testing.T) {
 				heads["model.layers.0.mlp.up_proj.weight"] = h
 				f.save("model.safetensors", heads, data)
 			},
-			"structure", `^tensor "model.layers.0.mlp.up_proj.weight" has shape \[256 512\], but the configuration gives \[512 256\]$`,
+			"structure.headers", `^tensor "model.layers.0.mlp.up_proj.weight" has shape \[256 512\], but the configuration gives \[512 256\]$`,
 		},
-		"wrong width declared": {func(f folder) { f.config("intermediate_size", 640) }, "structure", `but the configuration gives \[640 256\]`},
-		"wrong heads declared": {func(f folder) { f.config("num_key_value_heads", 8) }, "structure", `"model.layers.0.self_attn.k_proj.weight" has shape \[128 256\], but`},
-		"more layers declared": {func(f folder) { f.config("num_hidden_layers", 6) }, "structure", `^layer 4 of 6 has no tensors$`},
-		"wrong vocabulary":     {func(f folder) { f.config("vocab_size", 2047) }, "structure", `^the token embedding has 2048 rows, but the configuration declares a vocabulary of 2047$`},
-		"config is no JSON":    {func(f folder) { f.write("config.json", []byte("{")) }, "structure", `^malformed config.json`},
-		"a shard missing":      {func(f folder) { f.shard(); f.remove("model-00002-of-00002.safetensors") }, "structure", `model-00002-of-00002.safetensors.*shard is missing`},
+		"wrong width declared": {func(f folder) { f.config("intermediate_size", 640) }, "structure.headers", `but the configuration gives \[640 256\]`},
+		"wrong heads declared": {func(f folder) { f.config("num_key_value_heads", 8) }, "structure.headers", `"model.layers.0.self_attn.k_proj.weight" has shape \[128 256\], but`},
+		"more layers declared": {func(f folder) { f.config("num_hidden_layers", 6) }, "structure.headers", `^layer 4 of 6 has no tensors$`},
+		"wrong vocabulary":     {func(f folder) { f.config("vocab_size", 2047) }, "structure.headers", `^the token embedding has 2048 rows, but the configuration declares a vocabulary of 2047$`},
+		"config is no JSON":    {func(f folder) { f.write("config.json", []byte("{")) }, "structure.headers", `^malformed config.json`},
+		"a shard missing":      {func(f folder) { f.shard(); f.remove("model-00002-of-00002.safetensors") }, "structure.headers", `model-00002-of-00002.safetensors.*shard is missing`},
 		"a shard cut off": {
 			func(f folder) {
 				f.shard()
 				f.write("model-00002-of-00002.safetensors", f.read("model-00002-of-00002.safetensors")[:100])
 			},
-			"structure", `^malformed safetensors \("model-00002-of-00002.safetensors"\)`,
+			"structure.headers", `^malformed safetensors \("model-00002-of-00002.safetensors"\)`,
 		},
 		"index names other file": {func(f folder) {
 			f.shard()
 			f.write("model-00002-of-00002.safetensors", f.read("model-00001-of-00002.safetensors"))
-		}, "structure", `^malformed safetensors index`},
-		"tokenizer is no JSON":    {func(f folder) { f.write("tokenizer.json", []byte("[]")) }, "tokenizer", `^malformed tokenizer`},
-		"scrambled embedding":     {func(f folder) { f.change("model.embed_tokens.weight", scramble) }, "perplexity", `is not below 1024; chance has 2048$`},
-		"weights far too large":   {func(f folder) { f.change("model.norm.weight", huge) }, "run", `after \d+ tokens$`},
-		"tokenizer has too many":  {moreTokens, "structure", `^the tokenizer has \d+ tokens, but the token embedding only 2048 rows$`},
-		"several files, no index": {func(f folder) { f.shard(); f.remove("model.safetensors.index.json") }, "structure", `shards without an index`},
+		}, "structure.headers", `^malformed safetensors index`},
+		"tokenizer is no JSON":    {func(f folder) { f.write("tokenizer.json", []byte("[]")) }, "tokenizer.roundtrip", `^malformed tokenizer`},
+		"scrambled embedding":     {func(f folder) { f.change("model.embed_tokens.weight", scramble) }, "run.perplexity", `is not below 1024; chance has 2048$`},
+		"weights far too large":   {func(f folder) { f.change("model.norm.weight", huge) }, "run.outputs", `after \d+ tokens$`},
+		"tokenizer has too many":  {moreTokens, "structure.headers", `^the tokenizer has \d+ tokens, but the token embedding only 2048 rows$`},
+		"several files, no index": {func(f folder) { f.shard(); f.remove("model.safetensors.index.json") }, "structure.headers", `shards without an index`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -364,13 +365,13 @@ func TestUnsupported(t *testing.T) {
 			if r.State != verify.StateUnsupported || !strings.Contains(strings.ToLower(r.Summary), tt.reason) {
 				t.Errorf("%s: %s", r.State, r.Summary)
 			}
-			if !strings.Contains(name, "pickle") && name != "no checkpoint" && result(r, "tensors").Outcome != verify.OutcomePassed {
-				t.Errorf("the weights were not read: %s", result(r, "tensors").Reason)
+			if !strings.Contains(name, "pickle") && name != "no checkpoint" && result(r, "tensors.values").Outcome != verify.OutcomePassed {
+				t.Errorf("the weights were not read: %s", result(r, "tensors.values").Reason)
 			}
-			if result(r, "run").Outcome != verify.OutcomeSkipped {
+			if result(r, "run.outputs").Outcome != verify.OutcomeSkipped {
 				t.Error("the model was run all the same")
 			}
-			for _, id := range []string{"run", "perplexity"} {
+			for _, id := range []string{"run.outputs", "run.perplexity"} {
 				if strings.Contains(result(r, id).Reason, r.Summary) {
 					t.Errorf("%s says again: %s", id, r.Summary)
 				}
@@ -382,7 +383,7 @@ func TestUnsupported(t *testing.T) {
 // TestGGUF damages the example's GGUF form.
 func TestGGUF(t *testing.T) {
 	t.Parallel()
-	whole, err := os.ReadFile("../inference/testdata/tiny-llama-q8_0.gguf")
+	whole, err := os.ReadFile("../../inference/testdata/tiny-llama-q8_0.gguf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -392,10 +393,10 @@ func TestGGUF(t *testing.T) {
 		reason string // regular expression
 	}{
 		"nothing":          {func(p []byte) []byte { return p }, "", ""},
-		"weights cut off":  {func(p []byte) []byte { return p[:len(p)-100] }, "structure", "^malformed gguf"},
-		"header cut off":   {func(p []byte) []byte { return p[:5000] }, "structure", "^malformed gguf"},
-		"endless metadata": {func(p []byte) []byte { binary.LittleEndian.PutUint64(p[16:], 1<<60); return p }, "structure", "^malformed gguf"},
-		"scale is NaN":     {func(p []byte) []byte { binary.LittleEndian.PutUint16(p[len(p)-34:], 0x7e00); return p }, "tensors", "has 32 NaN and 0 infinite values$"},
+		"weights cut off":  {func(p []byte) []byte { return p[:len(p)-100] }, "structure.headers", "^malformed gguf"},
+		"header cut off":   {func(p []byte) []byte { return p[:5000] }, "structure.headers", "^malformed gguf"},
+		"endless metadata": {func(p []byte) []byte { binary.LittleEndian.PutUint64(p[16:], 1<<60); return p }, "structure.headers", "^malformed gguf"},
+		"scale is NaN":     {func(p []byte) []byte { binary.LittleEndian.PutUint16(p[len(p)-34:], 0x7e00); return p }, "tensors.values", "has 32 NaN and 0 infinite values$"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -419,7 +420,7 @@ func TestGGUF(t *testing.T) {
 // TestSeveralModels verifies a folder with the example in several forms.
 func TestSeveralModels(t *testing.T) {
 	t.Parallel()
-	q8, err := os.ReadFile("../inference/testdata/tiny-llama-q8_0.gguf")
+	q8, err := os.ReadFile("../../inference/testdata/tiny-llama-q8_0.gguf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -434,8 +435,8 @@ func TestSeveralModels(t *testing.T) {
 		of = append(of, x.ID+" "+x.File)
 	}
 	want := []string{
-		"structure model.safetensors", "digest ", "tensors model.safetensors", "tokenizer model.safetensors", "run model.safetensors", "perplexity model.safetensors",
-		"structure tiny-q8_0.gguf", "tensors tiny-q8_0.gguf", "tokenizer tiny-q8_0.gguf", "run tiny-q8_0.gguf", "perplexity tiny-q8_0.gguf",
+		"structure.headers model.safetensors", "structure.digests ", "tensors.values model.safetensors", "tokenizer.roundtrip model.safetensors", "run.outputs model.safetensors", "run.perplexity model.safetensors",
+		"structure.headers tiny-q8_0.gguf", "tensors.values tiny-q8_0.gguf", "tokenizer.roundtrip tiny-q8_0.gguf", "run.outputs tiny-q8_0.gguf", "run.perplexity tiny-q8_0.gguf",
 	}
 	if diff := cmp.Diff(want, of); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -448,7 +449,7 @@ func TestSeveralModels(t *testing.T) {
 	}
 	f.write("broken.gguf", q8[:5000])
 	r = f.verify()
-	if r.State != verify.StateFailed || !strings.HasPrefix(r.Summary, "broken.gguf: structure: malformed gguf") {
+	if r.State != verify.StateFailed || !strings.HasPrefix(r.Summary, "broken.gguf: structure.headers: malformed gguf") {
 		t.Errorf("%s: %s", r.State, r.Summary)
 	}
 }
@@ -466,8 +467,8 @@ func TestSwappedDigest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer files.Close()
-	r := verify.Run(t.Context(), files, verify.RunOptions{})
-	if r.State != verify.StateFailed || !strings.HasPrefix(result(r, "digest").Reason, "config.json is sha256:") {
+	r := check.Verify(t.Context(), files, verify.RunOptions{})
+	if r.State != verify.StateFailed || !strings.HasPrefix(result(r, "structure.digests").Reason, "config.json is sha256:") {
 		t.Errorf("%s: %s", r.State, r.Summary)
 	}
 }
@@ -480,7 +481,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer files.Close()
-	r := verify.Run(t.Context(), files, verify.RunOptions{})
+	r := check.Verify(t.Context(), files, verify.RunOptions{})
 	p, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		t.Fatal(err)
@@ -511,7 +512,7 @@ func TestInspectExample(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer files.Close()
-		return verify.Inspect(t.Context(), files)
+		return check.Inspect(t.Context(), files)
 	}
 	f := copyExample(t)
 	facts, err := inspect(f)
