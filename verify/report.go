@@ -67,6 +67,7 @@ type Report struct {
 	Subject    *registry.Digest `json:"subject,omitempty"` // manifest digest; nil for a local folder
 	State      State            `json:"state"`
 	Summary    string           `json:"summary"`
+	Current    string           `json:"current,omitempty"` // the check that runs now
 	Results    []Result         `json:"results"`
 	Files      []VerifiedFile   `json:"files"`
 	StartedAt  time.Time        `json:"startedAt"`

@@ -165,6 +165,9 @@ func (s *Service) stored(ctx context.Context, w Work) (report *Report, done bool
 	return nil, false, nil
 }
 
+// progressEvery is how far apart progress is stored, at least.
+const progressEvery = 200 * time.Millisecond
+
 // errEnded is the cause with which a verification stops that was cancelled or
 // is gone with its version.
 var errEnded = errors.New("the verification was cancelled")
@@ -218,7 +221,13 @@ func (s *Service) watch(ctx context.Context, w Work, cancel context.CancelCauseF
 // that trying again may help.
 func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Report, error) {
 	started := s.o.Now()
+	var saved time.Time
 	progress := func(r *Report) {
+		now := s.o.Now()
+		if now.Sub(saved) < progressEvery && !r.State.Done() {
+			return // the next one tells this too
+		}
+		saved = now
 		// The final report matters; a lost piece of progress does not.
 		if err := s.o.Store.SaveProgress(ctx, id, r); err != nil && ctx.Err() == nil {
 			s.o.Logger.WarnContext(ctx, "progress of a verification was not saved", slog.Int64("verification", id), slog.Any("error", err))
