@@ -50,7 +50,7 @@ func child(tasks map[string]Task) error {
 	if !ok {
 		rep.Error = fmt.Sprintf("there is no task %q", s.Task)
 	}
-	files, err := inherited(s.Files)
+	files, highest, err := inherited(s.Files)
 	if err != nil {
 		rep.Error = err.Error()
 	}
@@ -58,7 +58,7 @@ func child(tasks map[string]Task) error {
 	debug.SetMaxThreads(s.Limits.Threads)
 	debug.SetMemoryLimit(s.Limits.Memory - s.Limits.Memory/8)
 	if rep.Error == "" {
-		rep.Level, rep.Reasons = restrict(s)
+		rep.Level, rep.Reasons = restrict(s, highest)
 	}
 	b, err := json.Marshal(rep)
 	if err != nil {
@@ -86,35 +86,39 @@ func only(kind byte, size int64) func(byte) int64 {
 	}
 }
 
-// inherited takes the task's files, and closes whatever else this process got from its parent, which has no business here.
-func inherited(n int) ([]*os.File, error) {
-	keep := map[int]bool{}
+// inherited takes the task's files, and closes whatever else this process got from its parent, which has no business here. It
+// returns the highest descriptor that is left, too.
+func inherited(n int) ([]*os.File, int, error) {
+	highest := fileFD + n - 1
 	files := make([]*os.File, n)
 	for i := range files {
 		fd := fileFD + i
 		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 		if err != nil {
-			return nil, fmt.Errorf("file %d is missing: %w", i, err)
+			return nil, 0, fmt.Errorf("file %d is missing: %w", i, err)
 		}
 		if flags&unix.O_ACCMODE != unix.O_RDONLY {
-			return nil, fmt.Errorf("file %d is not open for reading only", i)
+			return nil, 0, fmt.Errorf("file %d is not open for reading only", i)
 		}
 		files[i] = os.NewFile(uintptr(fd), "file "+strconv.Itoa(i))
-		keep[fd] = true
 	}
 	fds, err := descriptors()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for _, fd := range fds {
-		if fd < fileFD || keep[fd] || ofRuntime(fd) {
+		if fd < fileFD+n {
+			continue
+		}
+		if ofRuntime(fd) {
+			highest = max(highest, fd)
 			continue
 		}
 		if err := unix.Close(fd); err != nil {
-			return nil, fmt.Errorf("close descriptor %d: %w", fd, err)
+			return nil, 0, fmt.Errorf("close descriptor %d: %w", fd, err)
 		}
 	}
-	return files, nil
+	return files, highest, nil
 }
 
 // descriptors lists this process's open descriptors.

@@ -19,8 +19,8 @@ import (
 const dataSlack = 128 << 20
 
 // restrict puts every layer on this process that it can have, and tells which of them hold and why others do not. The order
-// matters: each step takes away what only the steps before it need.
-func restrict(s setup) (Level, map[string]string) {
+// matters: each step takes away what only the steps before it need. Highest is the highest descriptor that is open.
+func restrict(s setup, highest int) (Level, map[string]string) {
 	var level Level
 	reasons := map[string]string{}
 	settle := func(l Layers, err error) {
@@ -36,26 +36,25 @@ func restrict(s setup) (Level, map[string]string) {
 	}
 	limits, limitErr := resources(s)
 
-	err := llsys.AllThreadsPrctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-	settle(NoNewPrivs, errors.Join(err, onThreads(func() error {
-		v, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
-		if err == nil && v != 1 {
-			err = errors.New("not set on every thread")
-		}
-		return err
-	})))
-
-	abi, err := lock()
-	level.Landlock = abi
-	settle(Landlock, err)
+	open := openable()
+	abi, lockErr := lock()
+	var err error
+	if lockErr != nil { // else landlock has done this
+		err = llsys.AllThreadsPrctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	}
+	found := onThreads(func() []error { return []error{noNewPrivs(), locked(abi, open)} })
+	settle(NoNewPrivs, errors.Join(err, found[0]))
+	lockErr = errors.Join(lockErr, found[1])
+	if lockErr == nil {
+		level.Landlock = abi
+	}
+	settle(Landlock, lockErr)
 
 	// The last two that need more than what the filter leaves: no new descriptors, and no core dump even where a program collects them.
 	if limitErr == nil {
-		var files unix.Rlimit
-		if files, limitErr = descriptorLimit(); limitErr == nil {
-			limits[unix.RLIMIT_NOFILE] = files
-			limitErr = unix.Setrlimit(unix.RLIMIT_NOFILE, &files)
-		}
+		files := unix.Rlimit{Cur: uint64(highest) + 1, Max: uint64(highest) + 1}
+		limits[unix.RLIMIT_NOFILE] = files
+		limitErr = unix.Setrlimit(unix.RLIMIT_NOFILE, &files)
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		limitErr = errors.Join(limitErr, fmt.Errorf("no core dump: %w", err))
@@ -153,23 +152,6 @@ func statusLine(status, key string) (string, bool) {
 	return "", false
 }
 
-// descriptorLimit leaves no number beyond the highest descriptor that is open. Lower ones can be free; the filter allows no call
-// that makes a descriptor.
-func descriptorLimit() (unix.Rlimit, error) {
-	highest := 0
-	for fd := 0; fd <= highest+1024; fd++ {
-		_, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-		switch {
-		case err == nil:
-			highest = fd
-		case !errors.Is(err, unix.EBADF):
-			return unix.Rlimit{}, err
-		}
-	}
-	n := uint64(highest) + 1
-	return unix.Rlimit{Cur: n, Max: n}, nil
-}
-
 // inForce tells whether the kernel has the limits that were set.
 func inForce(limits map[int]unix.Rlimit) error {
 	for what, want := range limits {
@@ -184,9 +166,17 @@ func inForce(limits map[int]unix.Rlimit) error {
 	return nil
 }
 
+// noNewPrivs tells whether this thread can gain no rights.
+func noNewPrivs() error {
+	v, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	if err == nil && v != 1 {
+		err = errors.New("not set on every thread")
+	}
+	return err
+}
+
 // lock enters a landlock domain without rules, of the newest kind that kernel and library know, and returns its version.
 func lock() (int, error) {
-	open := openable()
 	versions := []landlock.Config{
 		landlock.V1, landlock.V2, landlock.V3, landlock.V4, landlock.V5, landlock.V6,
 		landlock.V7, landlock.V8, landlock.V9, landlock.V10, landlock.V11,
@@ -196,37 +186,35 @@ func lock() (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("the kernel has no landlock: %w", err)
 	}
-	abi := min(kernel, len(versions))
-	for ; abi > 0; abi-- {
+	for abi := min(kernel, len(versions)); abi > 0; abi-- {
 		if err = versions[abi-1].Restrict(); err == nil {
-			break
+			return abi, nil
 		}
 	}
+	return 0, err
+}
+
+// locked tries what landlock forbids: opening what could be opened before, and TCP since version 4.
+func locked(abi int, open []string) error {
 	if abi == 0 {
-		return 0, err
+		return nil // there is a reason already
 	}
-	err = onThreads(func() error {
-		for _, name := range open {
-			fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-			if err == nil {
-				_ = unix.Close(fd)
-			}
-			if !errors.Is(err, unix.EACCES) {
-				return unexpected("opening "+name, err)
-			}
-		}
-		if abi >= 4 {
-			return tcpRefused()
-		}
-		return nil
-	})
 	if len(open) == 0 {
-		err = errors.Join(err, errors.New("found nothing to try it on"))
+		return errors.New("found nothing to try it on")
 	}
-	if err != nil {
-		return 0, fmt.Errorf("version %d is not in force: %w", abi, err)
+	for _, name := range open {
+		fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			_ = unix.Close(fd)
+		}
+		if !errors.Is(err, unix.EACCES) {
+			return unexpected("opening "+name, err)
+		}
 	}
-	return abi, nil
+	if abi >= 4 {
+		return tcpRefused()
+	}
+	return nil
 }
 
 func unexpected(what string, err error) error {
@@ -264,20 +252,19 @@ func tcpRefused() error {
 	return nil
 }
 
-// onThreads runs f on several threads at once and joins what they say: a restriction must hold on all of them.
-func onThreads(f func() error) error {
-	const n = 4
+// onThreads tries things on several threads, for a restriction must hold on all of them, and returns the first error of each.
+func onThreads(try func() []error) []error {
+	const n = 3
 	var wg sync.WaitGroup
-	together := make(chan struct{})
-	ready := make(chan struct{}, n)
-	errs := make([]error, n)
+	ready, together := make(chan struct{}, n), make(chan struct{})
+	all := make([][]error, n)
 	for i := range n {
 		wg.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			ready <- struct{}{}
 			<-together
-			errs[i] = f()
+			all[i] = try()
 		})
 	}
 	for range n {
@@ -285,8 +272,13 @@ func onThreads(f func() error) error {
 	}
 	close(together)
 	wg.Wait()
-	// The same words from every thread are said once.
-	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
-	errs = slices.CompactFunc(errs, func(a, b error) bool { return fmt.Sprint(a) == fmt.Sprint(b) })
-	return errors.Join(errs...)
+	first := all[0]
+	for _, errs := range all[1:] {
+		for i, err := range errs {
+			if first[i] == nil {
+				first[i] = err
+			}
+		}
+	}
+	return first
 }

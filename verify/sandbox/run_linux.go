@@ -87,6 +87,9 @@ func (r *run) run(ctx context.Context) error {
 	beside.Go(func() { r.watch(ctx, began) })
 
 	last := r.talk(&beside)
+	if errors.Is(last, io.EOF) {
+		last = r.silent()
+	}
 	r.stop(last)
 	<-r.proc.exited
 	// Nothing writes to these any more, and a grandchild that could hold them open is no reason to wait.
@@ -264,6 +267,19 @@ func (r *run) talk(beside *sync.WaitGroup) error {
 			return errDone
 		}
 	}
+}
+
+// silent tells a child that died from one that only closed its pipe. The pipe of one that dies is closed a little earlier.
+func (r *run) silent() error {
+	dying := time.NewTimer(2 * time.Second)
+	defer dying.Stop()
+	select {
+	case <-r.proc.exited:
+	case <-r.quit:
+	case <-dying.C:
+		return &ProtocolError{"it closed its pipe"}
+	}
+	return io.EOF
 }
 
 // limit is what a child may send after it was told to begin.
