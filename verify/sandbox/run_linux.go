@@ -27,6 +27,11 @@ func Run(ctx context.Context, o Options) (Outcome, error) {
 	if len(o.Args) > MaxArgs {
 		return Outcome{}, fmt.Errorf("sandbox: arguments of %d bytes, at most %d", len(o.Args), MaxArgs)
 	}
+	for i, rg := range o.Ranges {
+		if rg.Size < 0 {
+			return Outcome{}, fmt.Errorf("sandbox: range %d has size %d", i, rg.Size)
+		}
+	}
 	if err := context.Cause(ctx); err != nil {
 		return Outcome{}, err
 	}

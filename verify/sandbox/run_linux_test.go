@@ -87,6 +87,7 @@ func TestEnds(t *testing.T) {
 		{"loud", Limits{}, limit(LimitOutput)},
 		{"long frame", Limits{}, limit(LimitOutput)},
 		{"requests", Limits{Read: 1 << 20}, limit(LimitRead)},
+		{"big requests", Limits{Wall: time.Second}, limit(LimitWall)},
 		{"nil", Limits{}, exits(2, "nil pointer dereference")},
 		{"exit", Limits{}, exits(0, "")},
 		{"close", Limits{}, breaks("closed")},
@@ -107,7 +108,7 @@ func TestEnds(t *testing.T) {
 	} {
 		t.Run(tc.task, func(t *testing.T) {
 			t.Parallel()
-			out, err := Run(t.Context(), Options{Task: tc.task, Limits: tc.limits, Ranges: []Range{{strings.NewReader("range"), 5}}})
+			out, err := Run(t.Context(), Options{Task: tc.task, Limits: tc.limits, Ranges: []Range{{zeros{}, rangeSize}}})
 			if !tc.want(err) {
 				t.Errorf("got %T: %v after %+v", err, err, out)
 			}
@@ -116,6 +117,14 @@ func TestEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// zeros reads as zeros.
+type zeros struct{}
+
+func (zeros) ReadAt(b []byte, _ int64) (int, error) {
+	clear(b)
+	return len(b), nil
 }
 
 func TestStopped(t *testing.T) {
@@ -214,7 +223,36 @@ func TestInput(t *testing.T) {
 	}
 }
 
-// broken is a file that cannot be read.
+// TestMapped maps files that are larger than the child's memory may be, from a disk and from memory.
+func TestMapped(t *testing.T) {
+	t.Parallel()
+	needLandlock(t)
+	const size = 64 << 20
+	for _, dir := range []string{t.TempDir(), "/dev/shm"} {
+		f, err := os.CreateTemp(dir, "carat-map")
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = os.Remove(f.Name()) }()
+		defer f.Close()
+		if _, err := f.Write(bytes.Repeat([]byte{1}, size)); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		out, err := Run(t.Context(), Options{
+			Task: "map", Files: []*os.File{f}, Limits: Limits{Memory: 24 << 20},
+			Message: func(b []byte) error { got = string(b); return nil },
+		})
+		if err != nil || got != strconv.Itoa(size/4096) || out.Memory > 24<<20 {
+			t.Errorf("%s: %q, %+v, %v", dir, got, out, err)
+		}
+	}
+}
+
+// brokenFile is a file that cannot be read.
 type brokenFile struct{ n int }
 
 var errBroken = errors.New("no such luck")
@@ -242,9 +280,21 @@ func TestInputFails(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("device", func(t *testing.T) {
+		t.Parallel()
+		f, err := os.Open("/dev/zero")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		_, err = Run(t.Context(), Options{Task: "sums", Files: []*os.File{f}})
+		if want := "sandbox: start the child: open file 0 again: /dev/zero is not a regular file"; err == nil || err.Error() != want {
+			t.Errorf("got %v", err)
+		}
+	})
 	t.Run("closed file", func(t *testing.T) {
 		t.Parallel()
-		f, err := os.Open("/dev/null")
+		f, err := os.Open("/proc/self/exe")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -355,6 +405,10 @@ func leaks() string {
 		all()
 	}
 	fds2, goroutines2 := count()
+	// A goroutine that has said its last word may take a moment to be gone.
+	for late := time.Now().Add(20 * time.Second); goroutines2 > goroutines && time.Now().Before(late); runtime.Gosched() {
+		fds2, goroutines2 = count()
+	}
 	if fds2 > fds || goroutines2 > goroutines {
 		return fmt.Sprintf("%d descriptors became %d, %d goroutines became %d", fds, fds2, goroutines, goroutines2)
 	}

@@ -64,6 +64,7 @@ var strongest struct {
 type process struct {
 	*os.Process
 	form   form
+	ending chan struct{} // closed when it has ended, before its number can become another's
 	exited chan struct{} // closed when it has ended and state is there
 	state  *os.ProcessState
 	err    error
@@ -100,13 +101,18 @@ func spawn(files []*os.File) (*process, error) {
 	return nil, errors.Join(errs...)
 }
 
-// start starts a child in one form. The kernel kills a child when the thread that started it ends, so that thread waits for it.
+// start starts a child in one form. The kernel kills a child when the thread that started it ends, so that thread waits for it. It
+// is no thread for anything else afterwards: it gives up new privileges before the child's first instruction, so that no file
+// capability of this binary is the child's.
 func start(files []*os.File, f form) (*process, error) {
-	p := &process{form: f, exited: make(chan struct{})}
+	p := &process{form: f, ending: make(chan struct{}), exited: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		runtime.LockOSThread() // for good: the thread ends with this function
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			started <- fmt.Errorf("no new privileges: %w", err)
+			return
+		}
 		attr := f.attr
 		var err error
 		p.Process, err = os.StartProcess("/proc/self/exe", []string{childName}, &os.ProcAttr{
@@ -119,13 +125,14 @@ func start(files []*os.File, f form) (*process, error) {
 		if err != nil {
 			return
 		}
-		// Before its number is free for others, whatever is left of its group goes too.
 		for {
 			err := unix.Waitid(unix.P_PID, p.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 			if !errors.Is(err, unix.EINTR) {
 				break
 			}
 		}
+		close(p.ending)
+		// Whatever is left of its group goes too, while the number is its own.
 		_ = unix.Kill(-p.Pid, unix.SIGKILL)
 		p.state, p.err = p.Wait()
 		close(p.exited)
@@ -145,34 +152,33 @@ func environment() []string {
 	}
 }
 
-// reopen opens a file again for reading only, with an offset and flags of its own. A file that cannot be opened again is
+// reopen opens a regular file again for reading only, with an offset and flags of its own. One that cannot be opened again is
 // handed on as it is if it is open for reading only.
 func reopen(f *os.File) (*os.File, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", f.Name())
+	}
 	conn, err := f.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	var again *os.File
+	again := -1
 	var inner error
 	err = conn.Control(func(fd uintptr) {
-		var n int
-		if n, inner = unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); inner == nil {
-			again = os.NewFile(uintptr(n), f.Name())
+		if again, inner = unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_CLOEXEC, 0); inner == nil {
 			return
 		}
 		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
-		if err != nil || flags&unix.O_ACCMODE != unix.O_RDONLY {
-			return
-		}
-		if n, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err == nil {
-			again, inner = os.NewFile(uintptr(n), f.Name()), nil
+		if err == nil && flags&unix.O_ACCMODE == unix.O_RDONLY {
+			again, inner = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
 		}
 	})
 	if err = errors.Join(err, inner); err != nil {
-		if again != nil {
-			_ = again.Close()
-		}
 		return nil, err
 	}
-	return again, nil
+	return os.NewFile(uintptr(again), f.Name()), nil
 }

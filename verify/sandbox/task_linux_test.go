@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
@@ -139,6 +140,32 @@ var tasks = map[string]Task{
 	"past the end":  rawTask(frameRequest, requestSize, request{1, 0, 1 << 40, 1}.encode()),
 	"before it":     rawTask(frameRequest, requestSize, request{1, 0, -1, 1}.encode()),
 	"too much":      rawTask(frameRequest, requestSize, request{1, 0, 0, 1 << 31}.encode()),
+	"map": func(_ context.Context, in Input, out *Output) error {
+		sum := 0
+		for _, f := range in.Files {
+			info, err := f.Stat()
+			if err != nil {
+				return err
+			}
+			m, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+			if err != nil {
+				return err
+			}
+			for i := 0; i < len(m); i += 4096 {
+				sum += int(m[i])
+			}
+		}
+		time.Sleep(5 * lookEvery) // so that the parent looks
+		return out.Send([]byte(strconv.Itoa(sum)))
+	},
+	"big requests": func(_ context.Context, in Input, _ *Output) error {
+		w := os.NewFile(resultFD, "result")
+		for {
+			if err := writeFrame(w, frameRequest, request{1, 0, 0, rangeSize}.encode()); err != nil {
+				return err
+			}
+		}
+	},
 	"requests": func(context.Context, Input, *Output) error {
 		// Asks and asks, and never reads an answer.
 		w := os.NewFile(resultFD, "result")

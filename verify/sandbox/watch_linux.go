@@ -39,7 +39,7 @@ func (r *run) watch(ctx context.Context, began time.Time) {
 				r.stop(memoryLimit(r.o.Limits))
 				return
 			}
-			if used, ok := processorTime(r.proc.Pid); ok && used > r.o.Limits.CPU {
+			if used, ok := r.processorTime(); ok && used > r.o.Limits.CPU {
 				r.stop(cpuLimit(r.o.Limits))
 				return
 			}
@@ -56,14 +56,17 @@ func memoryLimit(l Limits) error {
 
 func cpuLimit(l Limits) error { return &LimitError{LimitCPU, l.CPU.String()} }
 
-// processorTime is what a process has used on all threads.
-func processorTime(pid int) (time.Duration, bool) {
+// processorTime is what the child has used on all threads.
+func (r *run) processorTime() (time.Duration, bool) {
 	const scheduler = 2 // the clock of what the scheduler gave, as in the kernel's posix-timers.h
 	var t unix.Timespec
-	if err := unix.ClockGettime(int32(^pid)<<3|scheduler, &t); err != nil {
+	err := unix.ClockGettime(int32(^r.proc.Pid)<<3|scheduler, &t)
+	select {
+	case <-r.proc.ending: // the number may have been another's
 		return 0, false
+	default:
+		return time.Duration(t.Nano()), err == nil
 	}
-	return time.Duration(t.Nano()), true
 }
 
 // sample looks at the child's memory, in bytes, and remembers the most.
@@ -72,14 +75,13 @@ func (r *run) sample() int64 {
 	if !ok {
 		return 0
 	}
-	var used int64
-	for _, key := range []string{"RssAnon", "RssShmem", "VmPTE"} {
-		if n, ok := statusKB(status, key); ok {
-			used += n
-		}
+	size := func(key string) int64 {
+		n, _ := statusKB(status, key)
+		return n
 	}
-	// Page tables of its files are not the child's doing: 8 bytes for each page of 4 KiB.
-	used -= r.mapped / 512
+	// Files do not count, nor the page tables for them (8 bytes for each page of 4 KiB). Those on a tmpfs are shared memory to the
+	// kernel; there is no other where the filter holds.
+	used := size("RssAnon") + max(0, size("RssShmem")-r.mapped) + max(0, size("VmPTE")-r.mapped/512)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.out.Memory = max(r.out.Memory, used)
