@@ -18,19 +18,20 @@ import (
 var helpers = map[string]func(in []byte) any{
 	"nothing": func([]byte) any { return nil },
 	"plain":   func(in []byte) any { return plainly(parse[ground](in)) },
-	"probe":   func(in []byte) any { return probe(parse[ground](in)) },
-	"wait":    func([]byte) any { return fmt.Sprint(waitForever()) },
-	"leaks":   func([]byte) any { return leaks() },
-	"without landlock": func(in []byte) any {
-		deny(unix.ENOSYS, "landlock_create_ruleset")
-		return runOnce(parse[Layers](in))
+	"probe": func(in []byte) any {
+		p := parse[poor](in)
+		p.apply()
+		return probe(p.Ground, p.Require)
 	},
-	"without namespaces": func(in []byte) any {
-		denyNamespaces()
-		return runOnce(parse[Layers](in))
+	"wait":  func([]byte) any { return fmt.Sprint(waitForever()) },
+	"leaks": func([]byte) any { return leaks() },
+	"poor": func(in []byte) any {
+		p := parse[poor](in)
+		p.apply()
+		return runOnce(p.Require)
 	},
 	"killed": func([]byte) any {
-		denyNamespaces()
+		poor{NoSpaces: true}.apply()
 		_, err := Run(background(), Options{Task: "kill itself"})
 		return fmt.Sprintf("%T %v", err, err)
 	},
@@ -93,23 +94,35 @@ func help[T any](t *testing.T, name string, uid int, in any) T {
 	return v
 }
 
-// deny makes some system calls of this process and its children fail, as on a kernel without them.
-func deny(errno unix.Errno, names ...string) {
-	load(seccomp.SyscallGroup{Action: seccomp.ActionErrno | seccomp.Action(errno), Names: names})
+// poor describes a poorer kernel, or a container that forbids things, and what is required of a child there.
+type poor struct {
+	Without  []string `json:"without"`   // system calls that it does not have
+	NoSpaces bool     `json:"no_spaces"` // namespaces are forbidden
+	Require  Layers   `json:"require"`
+	Ground   ground   `json:"ground"`
 }
 
-// denyNamespaces makes this process one that may not make namespaces, as in many containers.
-func denyNamespaces() {
-	c := seccomp.NameWithConditions{Name: "clone", Conditions: seccomp.ArgumentConditions{{
-		Argument: 0, Operation: seccomp.BitsSet,
-		Value: unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
-	}}}
-	load(seccomp.SyscallGroup{Action: seccomp.ActionErrno | seccomp.Action(unix.EPERM), NamesWithCondtions: []seccomp.NameWithConditions{c}})
-}
-
-func load(g seccomp.SyscallGroup) {
+// apply makes this process and its children live there.
+func (p poor) apply() {
+	var groups []seccomp.SyscallGroup
+	if len(p.Without) > 0 {
+		groups = append(groups, seccomp.SyscallGroup{Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS), Names: p.Without})
+	}
+	if p.NoSpaces {
+		spaces := seccomp.Condition{
+			Argument: 0, Operation: seccomp.BitsSet,
+			Value: unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
+		}
+		groups = append(groups, seccomp.SyscallGroup{
+			Action:             seccomp.ActionErrno | seccomp.Action(unix.EPERM),
+			NamesWithCondtions: []seccomp.NameWithConditions{{Name: "clone", Conditions: seccomp.ArgumentConditions{spaces}}},
+		})
+	}
+	if len(groups) == 0 {
+		return
+	}
 	err := seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: seccomp.Policy{
-		DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{g},
+		DefaultAction: seccomp.ActionAllow, Syscalls: groups,
 	}})
 	if err != nil {
 		panic(err)

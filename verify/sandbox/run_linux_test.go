@@ -401,7 +401,7 @@ func leaks() string {
 	}
 	all()
 	fds, goroutines := count()
-	for range 5 {
+	for range 3 {
 		all()
 	}
 	fds2, goroutines2 := count()
