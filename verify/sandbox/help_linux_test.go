@@ -62,14 +62,16 @@ func parse[T any](b []byte) T {
 	return v
 }
 
+const thisBinary = "/proc/self/exe"
+
 // helper prepares one; uid and gid are those of this process when less than 0.
-func helper(t *testing.T, name string, uid int, in any) *exec.Cmd {
+func helper(t *testing.T, binary, name string, uid int, in any) *exec.Cmd {
 	t.Helper()
 	b, err := json.Marshal(in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.CommandContext(t.Context(), "/proc/self/exe")
+	c := exec.CommandContext(t.Context(), binary)
 	c.Args = []string{helperName, name}
 	c.Stdin = bytes.NewReader(b)
 	c.Stderr = os.Stderr
@@ -83,13 +85,18 @@ func helper(t *testing.T, name string, uid int, in any) *exec.Cmd {
 // help runs a helper and returns what it says.
 func help[T any](t *testing.T, name string, uid int, in any) T {
 	t.Helper()
-	out, err := helper(t, name, uid, in).Output()
+	return ask[T](t, helper(t, thisBinary, name, uid, in))
+}
+
+func ask[T any](t *testing.T, c *exec.Cmd) T {
+	t.Helper()
+	out, err := c.Output()
 	if err != nil {
-		t.Fatalf("helper %s: %v", name, err)
+		t.Fatalf("helper %s: %v", c.Args[1], err)
 	}
 	var v T
 	if err := json.Unmarshal(out, &v); err != nil {
-		t.Fatalf("helper %s: %v in %.300q", name, err, out)
+		t.Fatalf("helper %s: %v in %.300q", c.Args[1], err, out)
 	}
 	return v
 }

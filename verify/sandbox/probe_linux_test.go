@@ -308,6 +308,40 @@ func TestPoorSystem(t *testing.T) {
 	}
 }
 
+// TestBinaryOfRoot has root run a binary that nobody else may execute: then the child cannot become another user, and is still
+// cut off by everything else.
+func TestBinaryOfRoot(t *testing.T) {
+	t.Parallel()
+	needLandlock(t)
+	if os.Getuid() != 0 {
+		t.Skip("only root has such a binary")
+	}
+	b, err := os.ReadFile(thisBinary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "binary")
+	if err := os.WriteFile(name, b, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name   string
+		poor   poor
+		layers Layers
+	}{
+		{"with namespaces", poor{}, Default | UserNS | NetNS | IPCNS | MountNS | UTSNS},
+		{"without", poor{NoSpaces: true}, Default},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			got := ask[once](t, helper(t, name, "poor", -1, tc.poor))
+			if !got.Ran || got.Level.Layers&^PidNS != tc.layers {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
 // once is what became of one run.
 type once struct {
 	Level   Level

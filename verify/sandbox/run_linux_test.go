@@ -319,7 +319,7 @@ func TestParentKilled(t *testing.T) {
 	for user, uid := range users() {
 		t.Run(user, func(t *testing.T) {
 			t.Parallel()
-			c := helper(t, "wait", uid, nil)
+			c := helper(t, thisBinary, "wait", uid, nil)
 			said, err := c.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)

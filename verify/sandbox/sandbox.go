@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"runtime"
 	"time"
 )
 
@@ -53,7 +52,8 @@ type Limits struct {
 	Message int64
 	// Read is the sum of what the child asks for through Ranges in bytes, each request counted as at least 4 KiB; 4 GiB when zero.
 	Read int64
-	// Threads is how many threads of the operating system the child may have; 32 and 4 for each processor when zero.
+	// Threads is how many threads of the operating system the child may have; 256 when zero. A goroutine that waits for a file's bytes
+	// holds one.
 	Threads int
 }
 
@@ -77,7 +77,7 @@ func (l Limits) withDefaults() Limits {
 		l.Read = 4 << 30
 	}
 	if l.Threads <= 0 {
-		l.Threads = 32 + 4*runtime.GOMAXPROCS(0)
+		l.Threads = 256
 	}
 	return l
 }

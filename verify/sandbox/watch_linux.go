@@ -178,7 +178,7 @@ func died(state *os.ProcessState, said *tail, cpu time.Duration, l Limits) error
 	if cpu >= l.CPU {
 		return cpuLimit(l)
 	}
-	if status.Exited() && status.ExitStatus() == 2 {
+	if status.Exited() && status.ExitStatus() != 0 {
 		for _, known := range []struct {
 			words string
 			err   error
