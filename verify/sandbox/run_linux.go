@@ -124,7 +124,7 @@ func (r *run) run(ctx context.Context) error {
 	return r.cause
 }
 
-// start starts the child and gives it its setup.
+// start starts the child with its pipes and files.
 func (r *run) start() (stderr, control *os.File, err error) {
 	var theirs, ours []*os.File
 	defer func() {
@@ -170,7 +170,20 @@ func (r *run) start() (stderr, control *os.File, err error) {
 			r.mapped += info.Size()
 		}
 	}
-	s := setup{Task: r.o.Task, Files: len(r.o.Files), Limits: r.o.Limits, Spaces: map[string]uint64{}}
+	files := []*os.File{null, null, theirs[1], theirs[2], theirs[3]}
+	if r.proc, err = spawn(append(files, theirs[4:]...)); err != nil {
+		return nil, nil, err
+	}
+	// Before the child knows what to do: once it has restricted itself, some systems hide it.
+	if status, err := os.Open(fmt.Sprintf("/proc/%d/status", r.proc.Pid)); err == nil {
+		r.status = status
+	}
+	return stderr, control, nil
+}
+
+// setup is what the child must know to restrict itself.
+func (r *run) setup() setup {
+	s := setup{Task: r.o.Task, Files: len(r.o.Files), Limits: r.o.Limits, Spaces: map[string]uint64{}, OwnUser: r.proc.form.ownUser}
 	for _, sp := range spaces {
 		var st unix.Stat_t
 		if err := unix.Stat("/proc/self/ns/"+sp.name, &st); err == nil {
@@ -180,32 +193,19 @@ func (r *run) start() (stderr, control *os.File, err error) {
 	for _, rg := range r.o.Ranges {
 		s.Ranges = append(s.Ranges, rg.Size)
 	}
-	files := []*os.File{null, null, theirs[1], theirs[2], theirs[3]}
-	if r.proc, err = spawn(append(files, theirs[4:]...)); err != nil {
-		return nil, nil, err
-	}
-	if status, err := os.Open(fmt.Sprintf("/proc/%d/status", r.proc.Pid)); err == nil {
-		r.status = status
-	}
-	s.OwnUser = r.proc.form.ownUser
-	b, err := json.Marshal(s)
-	if err == nil {
-		err = writeFrame(control, frameSetup, b)
-	}
-	if err != nil {
-		_ = r.proc.Kill()
-		<-r.proc.exited
-		if r.status != nil {
-			_ = r.status.Close()
-		}
-		return nil, nil, fmt.Errorf("tell the child: %w", err)
-	}
-	return stderr, control, nil
+	return s
 }
 
-// talk hears the child out: its level, and if that is enough its messages and requests. It returns errDone, io.EOF when the child
-// said nothing more, or why it must be ended.
+// talk tells the child its setup and hears it out: its level, and if that is enough its messages and requests. It returns errDone,
+// io.EOF when the child said nothing more, or why it must be ended.
 func (r *run) talk(beside *sync.WaitGroup) error {
+	b, err := json.Marshal(r.setup())
+	if err != nil {
+		return &StartError{err}
+	}
+	if err := r.control.send(frameSetup, b); err != nil {
+		return io.EOF
+	}
 	_, payload, err := readFrame(r.result, only(frameLevel, reportSize))
 	if err != nil {
 		return broken(err)

@@ -16,8 +16,8 @@ type Options struct {
 	Task string
 	// Args is handed to the task as it is; at most MaxArgs bytes.
 	Args []byte
-	// Files are readable files that the task gets in this order. The child has read-only descriptors of its own, with their own
-	// offsets; the caller keeps and closes these.
+	// Files are regular files that the task gets in this order, as read-only descriptors of its own, with their own offsets. One that
+	// cannot be opened again through /proc must be open for reading only, and shares its offset. The caller keeps and closes these.
 	Files []*os.File
 	// Ranges are files that have no descriptor here: the child's reads become ReadAt calls in this process, up to 4 at a time, of at
 	// most 1 MiB each. Run returns only when calls that have begun have returned.

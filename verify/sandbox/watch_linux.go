@@ -186,6 +186,7 @@ func died(state *os.ProcessState, said *tail, cpu time.Duration, l Limits) error
 			{"out of memory", memoryLimit(l)},
 			{"cannot allocate memory", memoryLimit(l)},
 			{"thread exhaustion", &LimitError{LimitThreads, fmt.Sprintf("%d", l.Threads)}},
+			{"pthread_create failed", &LimitError{LimitThreads, fmt.Sprintf("%d", l.Threads)}}, // in a binary with cgo
 			{"failed to create new OS thread", &LimitError{LimitThreads, fmt.Sprintf("%d", l.Threads)}},
 			{"fatal error: stack overflow", &LimitError{LimitStack, "64 MiB"}},
 		} {
