@@ -30,6 +30,11 @@ var helpers = map[string]func(in []byte) any{
 		p.apply()
 		return runOnce(p.Require)
 	},
+	"not called": func([]byte) any {
+		called.Store(false)
+		_, err := Run(background(), Options{Task: "echo"})
+		return fmt.Sprintf("%T %v", err, err)
+	},
 	"killed": func([]byte) any {
 		poor{NoSpaces: true}.apply()
 		_, err := Run(background(), Options{Task: "kill itself"})

@@ -132,7 +132,7 @@ func (zeros) ReadAt(b []byte, _ int64) (int, error) {
 func TestStopped(t *testing.T) {
 	t.Parallel()
 	needLandlock(t)
-	enough := errors.New("enough")
+	enough := fmt.Errorf("enough: %w", io.EOF) // no end of file that Run knows
 	t.Run("by the context", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -159,6 +159,13 @@ func TestStopped(t *testing.T) {
 	t.Run("by the kernel", func(t *testing.T) {
 		t.Parallel()
 		if got := help[string](t, "killed", -1, nil); got != "*sandbox.ExitError sandbox: the child died: signal SIGKILL" {
+			t.Error(got)
+		}
+	})
+	t.Run("by a program without Main", func(t *testing.T) {
+		t.Parallel()
+		want := "*sandbox.StartError sandbox: start the child: this program does not call sandbox.Main at its start"
+		if got := help[string](t, "not called", -1, nil); got != want {
 			t.Error(got)
 		}
 	})
