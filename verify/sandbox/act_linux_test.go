@@ -21,6 +21,7 @@ type ground struct {
 	Abstract string `json:"abstract"` // one without a path
 	Dir      string `json:"dir"`      // a folder that everybody may write to
 	Stray    int    `json:"stray"`    // a descriptor of the parent that was left open for every child
+	NoFilter bool   `json:"no_filter"`
 }
 
 // act is something that a hostile child tries. It must fail with one of the errors in want; harmless ones are also tried
@@ -88,8 +89,8 @@ func acts(g ground) []act {
 	add("write a file", true, func() error { return os.WriteFile(g.Dir+"/written", []byte("x"), 0o600) })
 	add("make a folder", true, func() error { return os.Mkdir(g.Dir+"/made", 0o700) })
 	add("make a link", true, func() error { return os.Symlink("/etc/passwd", g.Dir+"/link") })
-	add("rename", true, func() error { return os.Rename(g.Dir+"/written", g.Dir+"/renamed") })
-	add("remove", true, func() error { return os.Remove(g.Dir + "/renamed") })
+	add("rename", true, func() error { return os.Rename(g.Dir+"/present", g.Dir+"/renamed") })
+	add("remove", true, func() error { return os.Remove(g.Dir + "/doomed") })
 	add("change the folder", true, func() error { return os.Chdir(g.Dir) })
 	raw("openat2", unix.SYS_OPENAT2, at, name, buf, 24)
 	raw("chroot", unix.SYS_CHROOT, name)
@@ -155,14 +156,18 @@ func acts(g ground) []act {
 	raw("execveat", unix.SYS_EXECVEAT, at, name, 0, 0, 0)
 	add("start a program", true, func() error {
 		p, err := os.StartProcess("/bin/true", []string{"true"}, &os.ProcAttr{})
-		if err == nil {
-			_, err = p.Wait()
+		if err != nil {
+			return err
 		}
-		return err
+		if state, err := p.Wait(); err != nil || !state.Success() {
+			return errors.Join(err, unix.EACCES) // it could not be executed, and could not say so
+		}
+		return nil
 	})
 	raw("fork", unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0)
 	raw("vfork", unix.SYS_CLONE, unix.CLONE_VFORK|unix.CLONE_VM|uintptr(unix.SIGCHLD), 0, 0, 0, 0)
 	raw("clone into a network namespace", unix.SYS_CLONE, unix.CLONE_THREAD|unix.CLONE_VM|unix.CLONE_SIGHAND|unix.CLONE_NEWNET, 0, 0, 0, 0)
+	raw("clone with a descriptor", unix.SYS_CLONE, unix.CLONE_THREAD|unix.CLONE_VM|unix.CLONE_SIGHAND|unix.CLONE_PIDFD, 0, buf, 0, 0)
 	raw("clone as a sibling", unix.SYS_CLONE, unix.CLONE_PARENT|uintptr(unix.SIGCHLD), 0, 0, 0, 0)
 	add("clone3", false, call(unix.SYS_CLONE3, buf, 88), unix.ENOSYS)
 	raw("ptrace attach", unix.SYS_PTRACE, unix.PTRACE_SEIZE, parent, 0, 0)
@@ -283,6 +288,8 @@ func acts(g ground) []act {
 	add("map a stack", false, maps(unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_GROWSDOWN, none))
 	add("map huge pages", false, maps(unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_HUGETLB, none))
 	raw("make memory executable", unix.SYS_MPROTECT, buf&^4095, 4096, unix.PROT_READ|unix.PROT_EXEC)
+	raw("let memory be merged", unix.SYS_MADVISE, buf&^4095, 4096, unix.MADV_MERGEABLE)
+	raw("poison memory", unix.SYS_MADVISE, buf&^4095, 4096, unix.MADV_HWPOISON)
 	raw("pkey_mprotect", unix.SYS_PKEY_MPROTECT, buf&^4095, 4096, unix.PROT_READ, 0)
 	raw("mremap", unix.SYS_MREMAP, buf&^4095, 4096, 8192, 0)
 	raw("mlock", unix.SYS_MLOCK, buf&^4095, 4096)

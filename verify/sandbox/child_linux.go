@@ -7,14 +7,19 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
+// called tells that this program calls Main.
+var called atomic.Bool
+
 // Main must be called first thing in main, and in TestMain of tests that start children. It returns at once unless this process
 // is a child, which it never returns from.
 func Main(tasks map[string]Task) {
+	called.Store(true)
 	if len(os.Args) != 1 || os.Args[0] != childName {
 		return
 	}

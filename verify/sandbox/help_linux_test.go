@@ -18,19 +18,25 @@ import (
 var helpers = map[string]func(in []byte) any{
 	"nothing": func([]byte) any { return nil },
 	"plain":   func(in []byte) any { return plainly(parse[ground](in)) },
-	"probe":   func(in []byte) any { return probe(parse[ground](in)) },
-	"wait":    func([]byte) any { return fmt.Sprint(waitForever()) },
-	"leaks":   func([]byte) any { return leaks() },
-	"without landlock": func(in []byte) any {
-		deny(unix.ENOSYS, "landlock_create_ruleset")
-		return runOnce(parse[Layers](in))
+	"probe": func(in []byte) any {
+		p := parse[poor](in)
+		p.apply()
+		return probe(p.Ground, p.Require)
 	},
-	"without namespaces": func(in []byte) any {
-		denyNamespaces()
-		return runOnce(parse[Layers](in))
+	"wait":  func([]byte) any { return fmt.Sprint(waitForever()) },
+	"leaks": func([]byte) any { return leaks() },
+	"poor": func(in []byte) any {
+		p := parse[poor](in)
+		p.apply()
+		return runOnce(p.Require)
+	},
+	"not called": func([]byte) any {
+		called.Store(false)
+		_, err := Run(background(), Options{Task: "echo"})
+		return fmt.Sprintf("%T %v", err, err)
 	},
 	"killed": func([]byte) any {
-		denyNamespaces()
+		poor{NoSpaces: true}.apply()
 		_, err := Run(background(), Options{Task: "kill itself"})
 		return fmt.Sprintf("%T %v", err, err)
 	},
@@ -61,14 +67,16 @@ func parse[T any](b []byte) T {
 	return v
 }
 
+const thisBinary = "/proc/self/exe"
+
 // helper prepares one; uid and gid are those of this process when less than 0.
-func helper(t *testing.T, name string, uid int, in any) *exec.Cmd {
+func helper(t *testing.T, binary, name string, uid int, in any) *exec.Cmd {
 	t.Helper()
 	b, err := json.Marshal(in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.CommandContext(t.Context(), "/proc/self/exe")
+	c := exec.CommandContext(t.Context(), binary)
 	c.Args = []string{helperName, name}
 	c.Stdin = bytes.NewReader(b)
 	c.Stderr = os.Stderr
@@ -82,34 +90,51 @@ func helper(t *testing.T, name string, uid int, in any) *exec.Cmd {
 // help runs a helper and returns what it says.
 func help[T any](t *testing.T, name string, uid int, in any) T {
 	t.Helper()
-	out, err := helper(t, name, uid, in).Output()
+	return ask[T](t, helper(t, thisBinary, name, uid, in))
+}
+
+func ask[T any](t *testing.T, c *exec.Cmd) T {
+	t.Helper()
+	out, err := c.Output()
 	if err != nil {
-		t.Fatalf("helper %s: %v", name, err)
+		t.Fatalf("helper %s: %v", c.Args[1], err)
 	}
 	var v T
 	if err := json.Unmarshal(out, &v); err != nil {
-		t.Fatalf("helper %s: %v in %.300q", name, err, out)
+		t.Fatalf("helper %s: %v in %.300q", c.Args[1], err, out)
 	}
 	return v
 }
 
-// deny makes some system calls of this process and its children fail, as on a kernel without them.
-func deny(errno unix.Errno, names ...string) {
-	load(seccomp.SyscallGroup{Action: seccomp.ActionErrno | seccomp.Action(errno), Names: names})
+// poor describes a poorer kernel, or a container that forbids things, and what is required of a child there.
+type poor struct {
+	Without  []string `json:"without"`   // system calls that it does not have
+	NoSpaces bool     `json:"no_spaces"` // namespaces are forbidden
+	Require  Layers   `json:"require"`
+	Ground   ground   `json:"ground"`
 }
 
-// denyNamespaces makes this process one that may not make namespaces, as in many containers.
-func denyNamespaces() {
-	c := seccomp.NameWithConditions{Name: "clone", Conditions: seccomp.ArgumentConditions{{
-		Argument: 0, Operation: seccomp.BitsSet,
-		Value: unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
-	}}}
-	load(seccomp.SyscallGroup{Action: seccomp.ActionErrno | seccomp.Action(unix.EPERM), NamesWithCondtions: []seccomp.NameWithConditions{c}})
-}
-
-func load(g seccomp.SyscallGroup) {
+// apply makes this process and its children live there.
+func (p poor) apply() {
+	var groups []seccomp.SyscallGroup
+	if len(p.Without) > 0 {
+		groups = append(groups, seccomp.SyscallGroup{Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS), Names: p.Without})
+	}
+	if p.NoSpaces {
+		spaces := seccomp.Condition{
+			Argument: 0, Operation: seccomp.BitsSet,
+			Value: unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
+		}
+		groups = append(groups, seccomp.SyscallGroup{
+			Action:             seccomp.ActionErrno | seccomp.Action(unix.EPERM),
+			NamesWithCondtions: []seccomp.NameWithConditions{{Name: "clone", Conditions: seccomp.ArgumentConditions{spaces}}},
+		})
+	}
+	if len(groups) == 0 {
+		return
+	}
 	err := seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Flag: seccomp.FilterFlagTSync, Policy: seccomp.Policy{
-		DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{g},
+		DefaultAction: seccomp.ActionAllow, Syscalls: groups,
 	}})
 	if err != nil {
 		panic(err)

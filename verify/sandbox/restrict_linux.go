@@ -93,6 +93,7 @@ func resources(s setup) (map[int]unix.Rlimit, error) {
 	}
 	cpu := seconds(s.Limits.CPU)
 	data := uint64(base + s.Limits.Memory + dataSlack)
+	const signals = 512
 	limits := map[int]unix.Rlimit{
 		unix.RLIMIT_DATA:     {Cur: data, Max: data},
 		unix.RLIMIT_CPU:      {Cur: cpu, Max: cpu + 1},
@@ -100,6 +101,8 @@ func resources(s setup) (map[int]unix.Rlimit, error) {
 		unix.RLIMIT_CORE:     {},
 		unix.RLIMIT_MEMLOCK:  {},
 		unix.RLIMIT_MSGQUEUE: {},
+		// Signals that wait to be handled take the kernel's memory.
+		unix.RLIMIT_SIGPENDING: {Cur: signals, Max: signals},
 	}
 	if s.OwnUser {
 		n := uint64(s.Limits.Threads) + 8
@@ -187,7 +190,12 @@ func lock() (int, error) {
 		return 0, fmt.Errorf("the kernel has no landlock: %w", err)
 	}
 	for abi := min(kernel, len(versions)); abi > 0; abi-- {
-		if err = versions[abi-1].Restrict(); err == nil {
+		version := versions[abi-1]
+		if abi >= 7 {
+			// What locked tries is nothing for the system's audit log.
+			version = version.DisableLoggingForOriginatingProcess()
+		}
+		if err = version.Restrict(); err == nil {
 			return abi, nil
 		}
 	}

@@ -24,6 +24,10 @@ import (
 //   - *InputError: reading a Range failed in this process
 //   - what Options.Message returned, or the cause of ctx's end
 func Run(ctx context.Context, o Options) (Outcome, error) {
+	if !called.Load() {
+		// The child would begin with what this program does, which is to start children.
+		return Outcome{}, &StartError{errors.New("this program does not call sandbox.Main at its start")}
+	}
 	if len(o.Args) > MaxArgs {
 		return Outcome{}, fmt.Errorf("sandbox: arguments of %d bytes, at most %d", len(o.Args), MaxArgs)
 	}
@@ -71,8 +75,11 @@ func (r *run) stop(cause error) {
 	_ = r.result.SetReadDeadline(time.Unix(1, 0))
 }
 
-// errDone is the reason for ending a child that has said its last word.
-var errDone = errors.New("done")
+// Reasons for a child's end that are no errors of Run: it has said its last word, and it is gone without.
+var (
+	errDone = errors.New("done")
+	errGone = errors.New("gone")
+)
 
 func (r *run) run(ctx context.Context) error {
 	began := time.Now()
@@ -92,7 +99,7 @@ func (r *run) run(ctx context.Context) error {
 	beside.Go(func() { r.watch(ctx, began) })
 
 	last := r.talk(&beside)
-	if errors.Is(last, io.EOF) {
+	if errors.Is(last, errGone) {
 		last = r.silent()
 	}
 	r.stop(last)
@@ -114,7 +121,7 @@ func (r *run) run(ctx context.Context) error {
 	if errors.Is(r.cause, errDone) {
 		return nil
 	}
-	if errors.Is(r.cause, io.EOF) {
+	if errors.Is(r.cause, errGone) {
 		err := died(r.proc.state, &said, r.out.CPU, r.o.Limits)
 		if !r.begun {
 			return &StartError{err}
@@ -124,7 +131,7 @@ func (r *run) run(ctx context.Context) error {
 	return r.cause
 }
 
-// start starts the child and gives it its setup.
+// start starts the child with its pipes and files.
 func (r *run) start() (stderr, control *os.File, err error) {
 	var theirs, ours []*os.File
 	defer func() {
@@ -170,7 +177,20 @@ func (r *run) start() (stderr, control *os.File, err error) {
 			r.mapped += info.Size()
 		}
 	}
-	s := setup{Task: r.o.Task, Files: len(r.o.Files), Limits: r.o.Limits, Spaces: map[string]uint64{}}
+	files := []*os.File{null, null, theirs[1], theirs[2], theirs[3]}
+	if r.proc, err = spawn(append(files, theirs[4:]...)); err != nil {
+		return nil, nil, err
+	}
+	// Before the child knows what to do: once it has restricted itself, some systems hide it.
+	if status, err := os.Open(fmt.Sprintf("/proc/%d/status", r.proc.Pid)); err == nil {
+		r.status = status
+	}
+	return stderr, control, nil
+}
+
+// setup is what the child must know to restrict itself.
+func (r *run) setup() setup {
+	s := setup{Task: r.o.Task, Files: len(r.o.Files), Limits: r.o.Limits, Spaces: map[string]uint64{}, OwnUser: r.proc.form.ownUser}
 	for _, sp := range spaces {
 		var st unix.Stat_t
 		if err := unix.Stat("/proc/self/ns/"+sp.name, &st); err == nil {
@@ -180,32 +200,19 @@ func (r *run) start() (stderr, control *os.File, err error) {
 	for _, rg := range r.o.Ranges {
 		s.Ranges = append(s.Ranges, rg.Size)
 	}
-	files := []*os.File{null, null, theirs[1], theirs[2], theirs[3]}
-	if r.proc, err = spawn(append(files, theirs[4:]...)); err != nil {
-		return nil, nil, err
-	}
-	if status, err := os.Open(fmt.Sprintf("/proc/%d/status", r.proc.Pid)); err == nil {
-		r.status = status
-	}
-	s.OwnUser = r.proc.form.ownUser
-	b, err := json.Marshal(s)
-	if err == nil {
-		err = writeFrame(control, frameSetup, b)
-	}
-	if err != nil {
-		_ = r.proc.Kill()
-		<-r.proc.exited
-		if r.status != nil {
-			_ = r.status.Close()
-		}
-		return nil, nil, fmt.Errorf("tell the child: %w", err)
-	}
-	return stderr, control, nil
+	return s
 }
 
-// talk hears the child out: its level, and if that is enough its messages and requests. It returns errDone, io.EOF when the child
-// said nothing more, or why it must be ended.
+// talk tells the child its setup and hears it out: its level, and if that is enough its messages and requests. It returns errDone,
+// errGone when the child said nothing more, or why it must be ended.
 func (r *run) talk(beside *sync.WaitGroup) error {
+	b, err := json.Marshal(r.setup())
+	if err != nil {
+		return &StartError{err}
+	}
+	if err := r.control.send(frameSetup, b); err != nil {
+		return errGone
+	}
 	_, payload, err := readFrame(r.result, only(frameLevel, reportSize))
 	if err != nil {
 		return broken(err)
@@ -222,7 +229,7 @@ func (r *run) talk(beside *sync.WaitGroup) error {
 		return &LevelError{Missing: missing, Level: r.out.Level, Reasons: rep.Reasons}
 	}
 	if err := r.control.send(frameGo, r.o.Args); err != nil {
-		return io.EOF
+		return errGone
 	}
 	r.begun = true
 	slots := make(chan struct{}, 4)
@@ -258,7 +265,7 @@ func (r *run) talk(beside *sync.WaitGroup) error {
 			select {
 			case slots <- struct{}{}:
 			case <-r.quit:
-				return io.EOF
+				return errGone
 			}
 			beside.Go(func() {
 				defer func() { <-slots }()
@@ -284,7 +291,7 @@ func (r *run) silent() error {
 	case <-dying.C:
 		return &ProtocolError{"it closed its pipe"}
 	}
-	return io.EOF
+	return errGone
 }
 
 // limit is what a child may send after it was told to begin.
@@ -307,7 +314,7 @@ func (r *run) limit(kind byte) int64 {
 // no breach either.
 func broken(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed) {
-		return io.EOF
+		return errGone
 	}
 	return &ProtocolError{err.Error()}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"runtime"
 	"time"
 )
 
@@ -17,8 +16,8 @@ type Options struct {
 	Task string
 	// Args is handed to the task as it is; at most MaxArgs bytes.
 	Args []byte
-	// Files are readable files that the task gets in this order. The child has read-only descriptors of its own, with their own
-	// offsets; the caller keeps and closes these.
+	// Files are regular files that the task gets in this order, as read-only descriptors of its own, with their own offsets. One that
+	// cannot be opened again through /proc must be open for reading only, and shares its offset. The caller keeps and closes these.
 	Files []*os.File
 	// Ranges are files that have no descriptor here: the child's reads become ReadAt calls in this process, up to 4 at a time, of at
 	// most 1 MiB each. Run returns only when calls that have begun have returned.
@@ -53,7 +52,8 @@ type Limits struct {
 	Message int64
 	// Read is the sum of what the child asks for through Ranges in bytes, each request counted as at least 4 KiB; 4 GiB when zero.
 	Read int64
-	// Threads is how many threads of the operating system the child may have; 32 and 4 for each processor when zero.
+	// Threads is how many threads of the operating system the child may have; 256 when zero. A goroutine that waits for a file's bytes
+	// holds one.
 	Threads int
 }
 
@@ -77,7 +77,7 @@ func (l Limits) withDefaults() Limits {
 		l.Read = 4 << 30
 	}
 	if l.Threads <= 0 {
-		l.Threads = 32 + 4*runtime.GOMAXPROCS(0)
+		l.Threads = 256
 	}
 	return l
 }

@@ -14,7 +14,7 @@ import (
 // memory, signals to itself, time, randomness and its end; the frequent ones first. Names that an architecture does not have are
 // left out there.
 var allowed = []string{
-	"futex", "epoll_pwait", "madvise", "nanosleep", "clock_gettime", "sched_yield",
+	"futex", "epoll_pwait", "nanosleep", "clock_gettime", "sched_yield",
 	"read", "pread64", "write", "close", "lseek", "fstat",
 	"rt_sigreturn", "rt_sigprocmask", "rt_sigaction", "sigaltstack", "restart_syscall", "getpid", "gettid",
 	"munmap", "brk", "epoll_ctl", "epoll_wait",
@@ -22,10 +22,11 @@ var allowed = []string{
 	"exit", "exit_group",
 }
 
-// cloneNever are flags of clone that no thread of Go or of a C library is made with: namespaces, tracing, another parent.
+// cloneNever are flags of clone that no thread of Go or of a C library is made with: namespaces, tracing, another
+// parent, a descriptor.
 const cloneNever = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_PTRACE | unix.CLONE_UNTRACED | unix.CLONE_PARENT |
-	unix.CLONE_VFORK
+	unix.CLONE_VFORK | unix.CLONE_PIDFD
 
 // mapNever are flags of mmap whose memory no limit counts as a child's own, or that takes it from others.
 const mapNever = unix.MAP_GROWSDOWN | unix.MAP_HUGETLB | unix.MAP_LOCKED
@@ -40,7 +41,14 @@ func conditional(pid int) []seccomp.NameWithConditions {
 	fcntl := func(command uint64) seccomp.NameWithConditions {
 		return seccomp.NameWithConditions{Name: "fcntl", Conditions: seccomp.ArgumentConditions{{Argument: 1, Operation: seccomp.Equal, Value: command}}}
 	}
+	madvise := func(advice uint64) seccomp.NameWithConditions {
+		return seccomp.NameWithConditions{Name: "madvise", Conditions: seccomp.ArgumentConditions{{Argument: 2, Operation: seccomp.Equal, Value: advice}}}
+	}
 	return []seccomp.NameWithConditions{
+		// What allocators and readers of mapped files say about their memory, and not that it may be merged with that of others.
+		madvise(unix.MADV_DONTNEED), madvise(unix.MADV_FREE),
+		madvise(unix.MADV_HUGEPAGE), madvise(unix.MADV_NOHUGEPAGE), madvise(unix.MADV_COLLAPSE), madvise(unix.MADV_DONTDUMP),
+		madvise(unix.MADV_NORMAL), madvise(unix.MADV_RANDOM), madvise(unix.MADV_SEQUENTIAL), madvise(unix.MADV_WILLNEED),
 		// Threads, and nothing else that clone makes.
 		{Name: "clone", Conditions: seccomp.ArgumentConditions{
 			{Argument: 0, Operation: seccomp.BitsSet, Value: unix.CLONE_THREAD},

@@ -178,7 +178,7 @@ func died(state *os.ProcessState, said *tail, cpu time.Duration, l Limits) error
 	if cpu >= l.CPU {
 		return cpuLimit(l)
 	}
-	if status.Exited() && status.ExitStatus() == 2 {
+	if status.Exited() && status.ExitStatus() != 0 {
 		for _, known := range []struct {
 			words string
 			err   error
@@ -186,6 +186,7 @@ func died(state *os.ProcessState, said *tail, cpu time.Duration, l Limits) error
 			{"out of memory", memoryLimit(l)},
 			{"cannot allocate memory", memoryLimit(l)},
 			{"thread exhaustion", &LimitError{LimitThreads, fmt.Sprintf("%d", l.Threads)}},
+			{"pthread_create failed", &LimitError{LimitThreads, fmt.Sprintf("%d", l.Threads)}}, // in a binary with cgo
 			{"failed to create new OS thread", &LimitError{LimitThreads, fmt.Sprintf("%d", l.Threads)}},
 			{"fatal error: stack overflow", &LimitError{LimitStack, "64 MiB"}},
 		} {
