@@ -83,15 +83,15 @@ func (l *Looker) Look(where string, r io.ReaderAt, size int64) error {
 }
 
 func (l *Looker) look(s *source) error {
-	if err := l.ctx.Err(); err != nil {
+	if l.ctx.Err() != nil {
 		return context.Cause(l.ctx)
+	}
+	if s.size == 0 {
+		return nil
 	}
 	s.head = make([]byte, min(s.size, headSize))
 	if err := readFull(s, s.head, 0); err != nil {
 		return err
-	}
-	if s.size == 0 {
-		return nil
 	}
 	if m, ok := recognise(s.head); ok {
 		l.report(s.where, m.kind, m.severity, "%s", m.reason)
