@@ -46,8 +46,13 @@ func BandOf(dtype string) Band {
 		part string
 		band Band
 	}{
-		{"mxfp4", bands["MXFP4"]}, {"nvfp4", bands["NVFP4"]}, {"fp8", bands["F8_E4M3"]}, {"8", bands["I8"]},
-		{"4", Band{0.11, 0.27}}, {"3", Band{0.22, 0.45}}, {"2", Band{0.4, 0.7}},
+		{"mxfp4", bands["MXFP4"]},
+		{"nvfp4", bands["NVFP4"]},
+		{"fp8", bands["F8_E4M3"]},
+		{"8", bands["I8"]},
+		{"4", Band{0.11, 0.27}},
+		{"3", Band{0.22, 0.45}},
+		{"2", Band{0.4, 0.7}},
 	} {
 		if strings.Contains(name, k.part) {
 			return k.band
