@@ -18,12 +18,23 @@ const (
 	idRoundTrip  = "tokenizer.roundtrip"
 	idOutputs    = "run.outputs"
 	idPerplexity = "run.perplexity"
+
+	idBase              = "lineage.base"
+	idAdapter           = "lineage.adapter"
+	idMerge             = "lineage.merge"
+	idSearch            = verify.LineageSearch
+	idRegressionTensors = "regression.tensors"
+	idRegressionOutputs = "regression.outputs"
 )
 
 // checks are those of verify.CheckSet in the order in which they run: what is
 // cheap and what others build on comes first.
 func checks() []check {
-	return []check{headersCheck, digestsCheck, valuesCheck, roundTripCheck, outputsCheck, perplexityCheck}
+	return []check{
+		headersCheck, digestsCheck, valuesCheck, roundTripCheck, outputsCheck, perplexityCheck,
+		baseCheck, adapterCheck, mergeCheck, searchCheck,
+		regressionTensorsCheck, regressionOutputsCheck,
+	}
 }
 
 // needed are the checks that must have passed for verify.StatePassed: they
@@ -38,6 +49,9 @@ type check struct {
 	level  verify.Level // from which it is run on
 	after  []string     // the checks without whose pass this one makes no sense
 	once   bool         // it is about all files, and not about one of several models
+	// about says whether the model has what the check is about; the report does
+	// not mention one that is about nothing. nil stands for every model.
+	about func(ctx context.Context, m *model) bool
 	// run looks at the model. What is wrong with the model is a finding, or a
 	// *fault.Malformed. A *fault.Unsupported or *cannotRunError says that the
 	// model cannot be run here; any other error is a failure of the verifier.
@@ -51,6 +65,8 @@ type finding struct {
 	evidence any    // encoded as JSON; deterministic
 	// excused says that a skipped check makes no sense for the model, which can pass without.
 	excused bool
+	// absent says that the check is about nothing in the model.
+	absent bool
 }
 
 func passed(evidence any) finding { return finding{outcome: verify.OutcomePassed, evidence: evidence} }
@@ -65,6 +81,10 @@ func skipped(format string, args ...any) finding {
 
 func excused(format string, args ...any) finding {
 	return finding{outcome: verify.OutcomeSkipped, reason: fmt.Sprintf(format, args...), excused: true}
+}
+
+func warned(evidence any, format string, args ...any) finding {
+	return finding{outcome: verify.OutcomeWarned, reason: fmt.Sprintf(format, args...), evidence: evidence}
 }
 
 // listed joins sentences, the first few of them.

@@ -86,6 +86,9 @@ func (r *runner) one(ctx context.Context, c check) {
 		r.broken = fmt.Sprintf("%s: %v", c.id, err)
 		f = skipped("could not run: %v", err)
 	}
+	if f.absent {
+		return
+	}
 	res := verify.Result{ID: c.id, Proves: c.proves, Outcome: f.outcome, Reason: f.reason, Seconds: seconds(r.opts.Now().Sub(started))}
 	if !c.once {
 		res.File = r.model.part.name
@@ -100,6 +103,14 @@ func (r *runner) one(ctx context.Context, c check) {
 }
 
 func (r *runner) attempt(ctx context.Context, c check) (f finding, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v at %s", p, panicSite(debug.Stack()))
+		}
+	}()
+	if c.about != nil && !c.about(ctx, r.model) {
+		return finding{absent: true}, nil
+	}
 	if r.broken != "" {
 		return skipped("the verification had ended: %s", r.broken), nil
 	}
@@ -112,11 +123,6 @@ func (r *runner) attempt(ctx context.Context, c check) (f finding, err error) {
 			return skipped("not run because %s failed", id), nil
 		}
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v at %s", p, panicSite(debug.Stack()))
-		}
-	}()
 	f, err = c.run(ctx, r.model)
 	if ctx.Err() != nil {
 		return finding{}, context.Cause(ctx)
@@ -186,13 +192,7 @@ func (r *runner) conclude(models int) {
 			rep.Summary = fmt.Sprintf("%d of %d models run; %s", models-len(r.unsupported), models, rep.Summary)
 		}
 	default:
-		rep.State, rep.Summary = verify.StatePassed, fmt.Sprintf("all %d checks passed", len(rep.Results))
-		if n := count(rep.Results, verify.OutcomeSkipped); n > 0 {
-			rep.Summary = fmt.Sprintf("%d checks passed, %d skipped", len(rep.Results)-n, n)
-		}
-		if models > 1 {
-			rep.Summary += fmt.Sprintf(" on %d models", models)
-		}
+		rep.State, rep.Summary = verify.StatePassed, rep.PassSummary()
 	}
 }
 
@@ -204,14 +204,4 @@ func (r *runner) missing() string {
 		}
 	}
 	return ""
-}
-
-func count(results []verify.Result, o verify.Outcome) int {
-	n := 0
-	for _, r := range results {
-		if r.Outcome == o {
-			n++
-		}
-	}
-	return n
 }
