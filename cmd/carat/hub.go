@@ -90,8 +90,9 @@ func newHub(ctx context.Context, c serveConfig, getenv func(string) string, log 
 	h.opened = append(h.opened, h.cache)
 	h.verifier = verify.NewService(verify.ServiceOptions{
 		Versions: h.registry, Publisher: h.registry, Store: h.store, Checks: check.InProcess{}, Logger: log,
-		Source:  verify.Source{Blobs: h.registry, Cache: h.cache},
-		Version: buildVersion(), Threads: c.VerifyThreads, Timeout: c.VerifyTimeout,
+		Fingerprints: h.store,
+		Source:       verify.Source{Blobs: h.registry, Cache: h.cache},
+		Version:      buildVersion(), Threads: c.VerifyThreads, Timeout: c.VerifyTimeout,
 	})
 	h.server, err = h.newServer(ctx)
 	return h, err
