@@ -37,14 +37,16 @@ func BaseName(declared string) (n registry.Name, ok bool) {
 	for _, h := range baseHosts {
 		s = strings.TrimPrefix(s, h)
 	}
-	s = strings.Trim(s, "/")
+	s = strings.TrimSuffix(s, "/")
 	s, _, _ = strings.Cut(s, "/tree/")
 	n, err := registry.ParseName(strings.ToLower(s))
 	if err != nil {
 		return "", false
 	}
-	_, _, ok = n.Split()
-	return n, ok
+	if _, _, ok = n.Split(); !ok {
+		return "", false
+	}
+	return n, true
 }
 
 // SameBase reports whether two declared names mean the same model.

@@ -94,6 +94,7 @@ type bench struct {
 	hub     *memoryHub
 	store   *memoryStore
 	service *verify.Service
+	options verify.ServiceOptions // that the service was made with
 	version registry.Version
 	seconds int // of the clock, which each look at it moves
 }
@@ -105,7 +106,7 @@ func setup(t *testing.T, files map[string][]byte) *bench {
 	b.hub.manifests[b.version.Digest] = registry.Manifest{Digest: b.version.Digest, MediaType: registry.MediaTypeOCIManifest, Body: []byte("manifest")}
 	b.store.version = &b.version
 	b.store.newest = verify.Verification{ID: 1, State: verify.StatePending}
-	b.service = verify.NewService(verify.ServiceOptions{
+	b.options = verify.ServiceOptions{
 		Versions: b.store, Publisher: b.hub, Store: b.store, Checks: check.InProcess{},
 		Source: verify.Source{Blobs: b.hub, Cache: openCache(t, t.TempDir(), 64<<20)},
 		Logger: slog.New(slog.DiscardHandler),
@@ -113,7 +114,8 @@ func setup(t *testing.T, files map[string][]byte) *bench {
 			b.seconds++
 			return time.Date(2030, 1, 2, 3, 4, b.seconds, 0, time.UTC)
 		},
-	})
+	}
+	b.service = verify.NewService(b.options)
 	return b
 }
 
