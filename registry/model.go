@@ -81,7 +81,7 @@ type Facts struct {
 type DeclaredBase struct {
 	Name     string `json:"name"`               // as written, untrusted
 	Relation string `json:"relation,omitempty"` // "quantized", "finetune", "adapter", "merge"; "" when it does not say
-	From     string `json:"from"`               // what says so: "card", "adapter" or "gguf"
+	From     string `json:"from"`               // what says so: "card", "adapter", "gguf", or "caller" who wants to know
 }
 
 // Card is the README with its front matter.

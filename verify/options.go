@@ -77,7 +77,7 @@ type RunOptions struct {
 	Version  string           // of the program, for the report; default what the linker recorded
 	Progress func(*Report)    // called after each check with a copy, when not nil
 
-	Bases       []Base  // that the model declares, as far as they are known
+	Bases       []Base  // that the model declares, as far as they are known, or that it is to be compared with
 	Previous    *Report // of the version before, nil when there is none
 	Fingerprint bool    // take a fingerprint of the weights, with which the caller searches
 }

@@ -17,7 +17,7 @@ import (
 // compared is how many elements of each weight are compared below
 // verify.LevelFull, which compares all: enough for every judgement, and a
 // bounded time for large embeddings.
-const compared = 1 << 21
+const compared = 1 << 20
 
 // baseCheck compares the weights with those of the declared bases.
 var baseCheck = check{
@@ -82,7 +82,8 @@ func declaredBases(c registry.Card, f *inference.Facts) []registry.DeclaredBase 
 	return list
 }
 
-// bases lists what the model declares. What is wrong with headers or card is
+// bases lists what the model declares, and what the caller wants it compared
+// with besides. What is wrong with headers or card is
 // for other checks to say.
 func (m *model) bases(ctx context.Context) []registry.DeclaredBase {
 	if m.origins != nil {
@@ -97,6 +98,11 @@ func (m *model) bases(ctx context.Context) []registry.DeclaredBase {
 		c = registry.Card{}
 	}
 	list := declaredBases(c, f)
+	for _, b := range m.opts.Bases {
+		if !slices.ContainsFunc(list, func(d registry.DeclaredBase) bool { return verify.SameBase(d.Name, b.Name) }) {
+			list = append(list, registry.DeclaredBase{Name: storable(b.Name), From: "caller"})
+		}
+	}
 	m.origins = &list
 	return slices.Clone(list)
 }

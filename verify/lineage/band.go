@@ -14,8 +14,8 @@ type Band struct {
 	Limit float64
 }
 
-// bands are measured by quantizing a million normal deviates (TestBands repeats that for the types that this program writes). For
-// the other types Usual comes from the layout: the error of the best uniform quantizer for a normal distribution of that many
+// bands are measured by quantizing normal deviates (TestBands repeats that for the types that this program writes), those of Q5_K and
+// IQ4_NL on files by llama.cpp. For the other types Usual comes from the layout: the error of the best uniform quantizer for a normal distribution of that many
 // levels (Max 1960, table II), with the loss from the rounding of the scales; for the grids of IQ1 to IQ3 twice Shannon's bound
 // 2^-bits is below what they reach, and three times it above. Limit is 2.2 times Usual from 3 bits on and less below, where what
 // is lost cannot be more than everything.
