@@ -30,11 +30,12 @@ const (
 	StateFailed      State = "failed"      // a check failed: the model is broken or not what it says
 	StateUnsupported State = "unsupported" // all that could be checked is fine, but it could not be run here
 	StateError       State = "error"       // the verifier itself could not do its work; nothing is said of the model
+	StateCancelled   State = "cancelled"   // the last tag of the version went away before it was done
 )
 
 // Done reports whether a verification in this state will not change by itself.
 func (s State) Done() bool {
-	return s == StatePassed || s == StateFailed || s == StateUnsupported || s == StateError
+	return s == StatePassed || s == StateFailed || s == StateUnsupported || s == StateError || s == StateCancelled
 }
 
 // Outcome is the result of one check.
@@ -67,6 +68,7 @@ type Report struct {
 	Subject    *registry.Digest `json:"subject,omitempty"` // manifest digest; nil for a local folder
 	State      State            `json:"state"`
 	Summary    string           `json:"summary"`
+	Current    string           `json:"current,omitempty"` // the check that runs now
 	Results    []Result         `json:"results"`
 	Files      []VerifiedFile   `json:"files"`
 	StartedAt  time.Time        `json:"startedAt"`
