@@ -24,13 +24,22 @@ func Tasks(c Checks) map[string]sandbox.Task {
 	}
 }
 
-func received(in sandbox.Input) (request, Files, error) {
-	var r request
+// received reads the request, and finds the files that came with it.
+func received(in sandbox.Input) (r request, files Files, bases []Base, err error) {
 	if err := json.Unmarshal(in.Args, &r); err != nil {
-		return r, nil, fmt.Errorf("read the request: %w", err)
+		return r, nil, nil, fmt.Errorf("read the request: %w", err)
 	}
-	files, err := unpack(r.Files, in.Files, in.Ranges)
-	return r, files, err
+	l := luggage{in.Files, in.Ranges}
+	if files, err = l.unpack(r.Files); err != nil {
+		return r, nil, nil, err
+	}
+	for _, b := range r.Bases {
+		if b.Base.Files, err = l.unpack(b.Files); err != nil {
+			return r, nil, nil, err
+		}
+		bases = append(bases, b.Base)
+	}
+	return r, files, bases, nil
 }
 
 func send(out *sandbox.Output, m message) error {
@@ -43,7 +52,7 @@ func send(out *sandbox.Output, m message) error {
 
 // verifyInChild sends each check as it begins, each result, and the verdict.
 func verifyInChild(ctx context.Context, c Checks, in sandbox.Input, out *sandbox.Output) error {
-	r, files, err := received(in)
+	r, files, bases, err := received(in)
 	if err != nil {
 		return err
 	}
@@ -58,7 +67,9 @@ func verifyInChild(ctx context.Context, c Checks, in sandbox.Input, out *sandbox
 		}
 	}
 	// The parent keeps the time.
-	rep := c.Verify(ctx, files, RunOptions{Level: r.Level, Threads: r.Threads, Timeout: forever, Progress: tell})
+	rep := c.Verify(ctx, files, RunOptions{
+		Level: r.Level, Threads: r.Threads, Timeout: forever, Progress: tell, Bases: bases, Previous: r.Previous, Fingerprint: r.Fingerprint,
+	})
 	tell(rep)
 	if lost != nil {
 		return fmt.Errorf("tell what was found: %w", lost)
@@ -68,7 +79,7 @@ func verifyInChild(ctx context.Context, c Checks, in sandbox.Input, out *sandbox
 
 // inspectInChild sends the facts, and what is wrong with the files.
 func inspectInChild(ctx context.Context, c Checks, in sandbox.Input, out *sandbox.Output) error {
-	_, files, err := received(in)
+	_, files, _, err := received(in)
 	if err != nil {
 		return err
 	}

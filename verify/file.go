@@ -32,6 +32,9 @@ type File struct {
 
 // ReadAt implements io.ReaderAt.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 { // computed from what the file says
+		return 0, errors.New("read at a negative offset")
+	}
 	n, err := f.r.ReadAt(p, off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		f.fault.CompareAndSwap(nil, &err)

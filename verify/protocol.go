@@ -21,8 +21,17 @@ const (
 type request struct {
 	Files []requestFile `json:"files"`
 
-	Level   Level `json:"level,omitempty"`
-	Threads int   `json:"threads,omitempty"`
+	Level       Level         `json:"level,omitempty"`
+	Threads     int           `json:"threads,omitempty"`
+	Bases       []requestBase `json:"bases,omitempty"`
+	Previous    *Report       `json:"previous,omitempty"`
+	Fingerprint bool          `json:"fingerprint,omitempty"`
+}
+
+// requestBase is a base with its files.
+type requestBase struct {
+	Base
+	Files []requestFile `json:"files"`
 }
 
 // requestFile says which of the child's descriptors or ranges a file is.
@@ -51,32 +60,38 @@ type verdict struct {
 	Files   []VerifiedFile `json:"files"`
 }
 
-// pack splits files into what a child gets as descriptors and what it reads
-// through its parent.
-func pack(files Files) (list []requestFile, disk []*os.File, ranges []sandbox.Range) {
+// luggage is what a child gets as descriptors, and what it reads through its
+// parent.
+type luggage struct {
+	disk   []*os.File
+	ranges []sandbox.Range
+}
+
+// pack adds files.
+func (l *luggage) pack(files Files) (list []requestFile) {
 	for _, f := range files {
 		r := requestFile{Path: f.Path, Size: f.Size, Digest: f.Digest, Packed: f.Packed}
 		if f.OS() != nil {
-			r.Index, disk = len(disk), append(disk, f.OS())
+			r.Index, l.disk = len(l.disk), append(l.disk, f.OS())
 		} else {
-			r.Range, r.Index, ranges = true, len(ranges), append(ranges, sandbox.Range{ReaderAt: f, Size: f.Size})
+			r.Range, r.Index, l.ranges = true, len(l.ranges), append(l.ranges, sandbox.Range{ReaderAt: f, Size: f.Size})
 		}
 		list = append(list, r)
 	}
-	return list, disk, ranges
+	return list
 }
 
 // unpack is what pack has done, seen from the child.
-func unpack(list []requestFile, disk []*os.File, ranges []sandbox.Range) (Files, error) {
+func (l *luggage) unpack(list []requestFile) (Files, error) {
 	var files Files
 	for _, r := range list {
 		var f *File
 		switch {
-		case r.Range && r.Index < len(ranges):
-			f = NewFile(r.Path, r.Size, r.Digest, ranges[r.Index])
-		case !r.Range && r.Index < len(disk):
+		case r.Range && r.Index < len(l.ranges):
+			f = NewFile(r.Path, r.Size, r.Digest, l.ranges[r.Index])
+		case !r.Range && r.Index < len(l.disk):
 			var err error
-			if f, err = OpenFile(r.Path, r.Digest, disk[r.Index]); err != nil {
+			if f, err = OpenFile(r.Path, r.Digest, l.disk[r.Index]); err != nil {
 				return nil, err
 			}
 		default:

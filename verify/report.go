@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -109,6 +110,28 @@ func (r *Report) Failed() []Result {
 		}
 	}
 	return failed
+}
+
+// PassSummary says how many checks passed in a report whose state is
+// StatePassed.
+func (r *Report) PassSummary() string {
+	skipped, models := 0, map[string]bool{}
+	for _, x := range r.Results {
+		if x.Outcome == OutcomeSkipped {
+			skipped++
+		}
+		if x.File != "" {
+			models[x.File] = true
+		}
+	}
+	summary := fmt.Sprintf("all %d checks passed", len(r.Results))
+	if skipped > 0 {
+		summary = fmt.Sprintf("%d checks passed, %d skipped", len(r.Results)-skipped, skipped)
+	}
+	if len(models) > 1 {
+		summary += fmt.Sprintf(" on %d models", len(models))
+	}
+	return summary
 }
 
 // Clone returns a copy that stays as it is while the verification goes on.

@@ -54,12 +54,12 @@ func (s Sandboxed) Probe(ctx context.Context) (sandbox.Level, error) {
 func (s Sandboxed) Verify(ctx context.Context, files Files, o RunOptions) *Report {
 	o = o.WithDefaults()
 	w := &witness{report: o.NewReport(), files: files, options: o}
-	req := request{Level: o.Level, Threads: o.Threads}
+	req := request{Level: o.Level, Threads: o.Threads, Previous: o.Previous, Fingerprint: o.Fingerprint}
 	memory := verifyMemory + total(files)
 	if s.Memory > 0 {
 		memory = min(memory, s.Memory)
 	}
-	out, err := s.run(ctx, taskVerify, req, files, sandbox.Options{
+	out, err := s.run(ctx, taskVerify, req, files, o.Bases, sandbox.Options{
 		Limits: sandbox.Limits{
 			Memory: memory, CPU: o.Timeout * time.Duration(runtime.GOMAXPROCS(0)), Wall: o.Timeout,
 			Output: verifyOutput, Message: messageSize, Read: 1 << 50, Threads: 64 + 4*max(o.Threads, runtime.GOMAXPROCS(0)),
@@ -115,7 +115,7 @@ func (s Sandboxed) inspect(ctx context.Context, files Files) (facts *registry.Fa
 		}
 		return nil
 	}
-	_, err = s.run(ctx, taskInspect, request{}, files, sandbox.Options{
+	_, err = s.run(ctx, taskInspect, request{}, files, nil, sandbox.Options{
 		Limits:  sandbox.Limits{Memory: inspectMemory, CPU: inspectTime, Wall: inspectTime, Message: messageSize, Read: inspectRead},
 		Message: hear,
 	})
@@ -131,15 +131,22 @@ func (s Sandboxed) inspect(ctx context.Context, files Files) (facts *registry.Fa
 }
 
 // run hands files to a child. A failure to read them comes before all others.
-func (s Sandboxed) run(ctx context.Context, task string, req request, files Files, o sandbox.Options) (sandbox.Outcome, error) {
-	req.Files, o.Files, o.Ranges = pack(files)
+func (s Sandboxed) run(ctx context.Context, task string, req request, files Files, bases []Base, o sandbox.Options) (sandbox.Outcome, error) {
+	var l luggage
+	req.Files = l.pack(files)
+	all := slices.Clone(files)
+	for _, b := range bases {
+		req.Bases = append(req.Bases, requestBase{b, l.pack(b.Files)})
+		all = append(all, b.Files...)
+	}
+	o.Files, o.Ranges = l.disk, l.ranges
 	var err error
 	if o.Args, err = json.Marshal(req); err != nil {
 		return sandbox.Outcome{}, fmt.Errorf("encode the request: %w", err)
 	}
 	o.Task, o.Require = task, s.Require
 	out, err := sandbox.Run(ctx, o)
-	if fault := files.Fault(); fault != nil {
+	if fault := all.Fault(); fault != nil {
 		return out, fault
 	}
 	return out, err

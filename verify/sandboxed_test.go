@@ -195,3 +195,27 @@ func TestProbe(t *testing.T) {
 		t.Errorf("%v, %v", level, err)
 	}
 }
+
+// TestSandboxedBases: a child compares with a base as this process does.
+func TestSandboxedBases(t *testing.T) {
+	t.Parallel()
+	options := func() verify.RunOptions {
+		return verify.RunOptions{Threads: 1, Fingerprint: true, Bases: []verify.Base{{Name: "org/base", Files: openExample(t)}}}
+	}
+	got := verify.Sandboxed{}.Verify(t.Context(), openExample(t), options())
+	want := check.Verify(t.Context(), openExample(t), options())
+	ignored := cmp.Options{
+		cmpopts.IgnoreFields(verify.Report{}, "StartedAt", "FinishedAt", "Sandbox", "Spent"), cmpopts.IgnoreFields(verify.Result{}, "Seconds"),
+		cmp.Comparer(func(a, b registry.Digest) bool { return a == b }),
+	}
+	if diff := cmp.Diff(want, got, ignored); diff != "" {
+		t.Errorf("(-here +in the child):\n%s", diff)
+	}
+	seen := map[string]bool{}
+	for _, r := range got.Results {
+		seen[r.ID] = true
+	}
+	if !seen["lineage.base"] || !seen[verify.LineageSearch] {
+		t.Errorf("results %v", seen)
+	}
+}

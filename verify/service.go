@@ -15,6 +15,9 @@ import (
 // Versions are the hub's model records; *registry.Registry gives them out.
 type Versions interface {
 	Version(ctx context.Context, g auth.Grant, ref registry.Reference) (registry.Version, error)
+	// Versions lists the versions of a model, newest first.
+	Versions(ctx context.Context, g auth.Grant) ([]registry.Version, error)
+	Visibility(ctx context.Context, n registry.Name) (v auth.Visibility, exists bool, err error)
 	SaveFacts(ctx context.Context, g auth.Grant, d registry.Digest, facts *registry.Facts, problem string) error
 }
 
@@ -25,12 +28,15 @@ type ServiceOptions struct {
 	Checks    Checks
 	Store     Store
 	Source    Source
-	Logger    *slog.Logger     // default: slog.Default()
-	Now       func() time.Time // default: time.Now
-	Version   string           // of the program, for reports
-	Level     Level            // default: LevelStandard
-	Threads   int              // default: all cores
-	Timeout   time.Duration    // of one verification; default 30 minutes
+
+	Fingerprints Fingerprints // where relatives are searched; nil for no search
+
+	Logger  *slog.Logger     // default: slog.Default()
+	Now     func() time.Time // default: time.Now
+	Version string           // of the program, for reports
+	Level   Level            // default: LevelStandard
+	Threads int              // default: all cores
+	Timeout time.Duration    // of one verification; default 30 minutes
 	// Memory is how many bytes the verifications of this process may take
 	// together, as their files tell; 0 for no limit. One that is larger runs
 	// alone.
@@ -235,7 +241,12 @@ func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Repor
 	}
 	opts := RunOptions{Level: s.o.Level, Subject: &v.Digest, Version: s.o.Version, Threads: s.o.Threads, Timeout: s.o.Timeout, Now: s.o.Now, Progress: progress}
 	progress(opts.NewReport())
-	files, release, err := s.o.Source.ForVerification(ctx, v)
+	declared, err := s.declared(ctx, v)
+	var files Files
+	release := func() {}
+	if err == nil {
+		opts.Bases, files, release, err = s.withBases(ctx, v, declared)
+	}
 	switch {
 	case errors.Is(err, ErrTooLarge): // trying again does not help
 		return ErrorReport(v.Digest, started, err.Error()), nil
@@ -243,8 +254,19 @@ func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Repor
 		return ErrorReport(v.Digest, started, "the files could not be fetched"), err
 	}
 	defer release()
+	if opts.Previous, err = s.previous(ctx, v); err != nil {
+		return ErrorReport(v.Digest, started, "the version before could not be looked up"), err
+	}
+	opts.Fingerprint = s.o.Fingerprints != nil
 	r := s.o.Checks.Verify(ctx, files, opts)
-	return r, files.Fault()
+	err = files.Fault()
+	for _, b := range opts.Bases {
+		err = errors.Join(err, b.Files.Fault())
+	}
+	if err == nil {
+		err = s.search(ctx, v, declared, r)
+	}
+	return r, unlessGone(err)
 }
 
 // unlessGone drops the error which says that the version is gone: then there

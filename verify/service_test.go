@@ -28,6 +28,11 @@ type memoryStore struct {
 	final    *verify.Report
 	referrer registry.Digest
 	lost     error // what finishing fails with
+
+	older   []registry.Version // of the same model, newest first
+	reports map[registry.Digest]*verify.Report
+	others  map[registry.Name][]registry.Version
+	private map[registry.Name]bool
 }
 
 var errGone = registry.Errorf(registry.CodeManifestUnknown, "the version is gone")
@@ -39,6 +44,20 @@ func (s *memoryStore) Version(context.Context, auth.Grant, registry.Reference) (
 	return *s.version, nil
 }
 
+func (s *memoryStore) Versions(_ context.Context, g auth.Grant) ([]registry.Version, error) {
+	if n := registry.Name(g.Repository()); s.others[n] != nil || s.version == nil || n != s.version.Name {
+		return s.others[n], nil
+	}
+	return append([]registry.Version{*s.version}, s.older...), nil
+}
+
+func (s *memoryStore) Visibility(_ context.Context, n registry.Name) (auth.Visibility, bool, error) {
+	if s.private[n] {
+		return auth.Private, true, nil
+	}
+	return auth.Public, s.others[n] != nil, nil
+}
+
 func (s *memoryStore) SaveFacts(_ context.Context, g auth.Grant, _ registry.Digest, f *registry.Facts, problem string) error {
 	if !g.Permits(auth.Push) {
 		return auth.ErrDenied
@@ -47,9 +66,12 @@ func (s *memoryStore) SaveFacts(_ context.Context, g auth.Grant, _ registry.Dige
 	return nil
 }
 
-func (s *memoryStore) Verification(context.Context, registry.Name, registry.Digest) (verify.Verification, error) {
+func (s *memoryStore) Verification(_ context.Context, _ registry.Name, d registry.Digest) (verify.Verification, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if r := s.reports[d]; r != nil {
+		return verify.Verification{State: r.State, Report: r}, nil
+	}
 	return s.newest, nil
 }
 

@@ -87,7 +87,7 @@ func newBackend(ctx context.Context, c serveConfig, getenv func(string) string, 
 	}
 	b.verifier = verify.NewService(verify.ServiceOptions{
 		Versions: b.registry, Publisher: b.registry, Store: b.store, Checks: checks, Logger: log,
-		Source: verify.Source{Blobs: b.registry, Cache: b.cache}, Memory: c.VerifyMemory,
+		Fingerprints: b.store, Source: verify.Source{Blobs: b.registry, Cache: b.cache}, Memory: c.VerifyMemory,
 		Version: buildVersion(), Threads: c.VerifyThreads, Timeout: c.VerifyTimeout,
 	})
 	return b, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,6 +30,7 @@ type verifyFlags struct {
 	asJSON  bool
 	threads int
 	timeout time.Duration
+	bases   []string
 }
 
 func newVerifyCommand(e *env) *cobra.Command {
@@ -48,6 +50,10 @@ The checks run in a child process that can do nothing but compute: no files but
 the model's, no network, bounded memory and time. Where the system cannot give
 such a sandbox that is an error, unless --sandbox asks for less.
 
+With --base the weights are compared with those of another model here: is this a
+quantization or a fine-tune of it, does the adapter fit it, is the merge a
+mixture of the two? NAME is the name by which the model's card calls the base.
+
 Each check is printed as it completes, the verdict last. With --json the report
 is printed on standard output and the checks on standard error.
 
@@ -56,7 +62,8 @@ this program does not support the model's architecture or tensor types (then
 all that could be checked is fine, and the reason is printed), because of an
 error such as a lost connection or the time limit, or because of wrong usage.`,
 		Example: `  carat verify examples/tiny-llama
-  carat verify localhost:8080/demo/tiny-llama:v1 --json`,
+  carat verify localhost:8080/demo/tiny-llama:v1 --json
+  carat verify my-model-q4_k_m.gguf --base ./my-model`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.verify(cmd.Context(), &f, args[0])
@@ -67,6 +74,7 @@ error such as a lost connection or the time limit, or because of wrong usage.`,
 	cmd.Flags().StringVar(&f.level, "level", string(verify.LevelStandard), "how much is checked: quick, standard or full")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().IntVar(&f.threads, "threads", 0, "threads that compute (default all cores)")
+	cmd.Flags().StringArrayVar(&f.bases, "base", nil, "[NAME=]PATH: compare the weights with those of a base; once for each")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 30*time.Minute, "how long the checks may take")
 	return cmd
 }
@@ -85,13 +93,22 @@ func (e *env) verify(ctx context.Context, f *verifyFlags, arg string) (err error
 		return notRun(err)
 	}
 	defer closeFiles()
+	bases, err := openBases(f.bases)
+	if err != nil {
+		return notRun(err)
+	}
+	defer func() {
+		for _, b := range bases {
+			_ = b.Files.Close() // files that were only read
+		}
+	}()
 	table := e.stdout
 	if f.asJSON {
 		table = e.stderr
 	}
 	printed := 0
 	r := checks.Verify(ctx, files, verify.RunOptions{
-		Level: level, Subject: subject, Version: buildVersion(), Threads: f.threads, Timeout: f.timeout, Progress: func(r *verify.Report) {
+		Level: level, Subject: subject, Version: buildVersion(), Threads: f.threads, Timeout: f.timeout, Bases: bases, Progress: func(r *verify.Report) {
 			for ; printed < len(r.Results); printed++ {
 				fmt.Fprintln(table, resultLine(r.Results[printed]))
 			}
@@ -112,6 +129,29 @@ func (e *env) verify(ctx context.Context, f *verifyFlags, arg string) (err error
 		return exit(exitVerifyFailed, nil)
 	}
 	return exit(exitVerifyNotRun, nil)
+}
+
+// openBases opens what --base names.
+func openBases(args []string) (bases []verify.Base, err error) {
+	defer func() {
+		if err != nil {
+			for _, b := range bases {
+				err = errors.Join(err, b.Files.Close())
+			}
+		}
+	}()
+	for _, arg := range args {
+		name, path, named := strings.Cut(arg, "=")
+		if !named {
+			path = name
+		}
+		files, err := verify.OpenPath(path)
+		if err != nil {
+			return bases, fmt.Errorf("open the base: %w", err)
+		}
+		bases = append(bases, verify.Base{Name: name, Files: files})
+	}
+	return bases, nil
 }
 
 // notRun gives an error that kept the checks from running its exit code.

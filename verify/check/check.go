@@ -35,6 +35,13 @@ const (
 	idRoundTrip    = "tokenizer.roundtrip"
 	idOutputs      = "run.outputs"
 	idPerplexity   = "run.perplexity"
+
+	idBase              = "lineage.base"
+	idOnBase            = "lineage.adapter"
+	idMerge             = "lineage.merge"
+	idSearch            = verify.LineageSearch
+	idRegressionTensors = "regression.tensors"
+	idRegressionOutputs = "regression.outputs"
 )
 
 // checks are those of verify.CheckSet in the order in which they run: what is
@@ -43,6 +50,7 @@ func checks() []check {
 	return []check{
 		headersCheck, layoutCheck, indexCheck, shapesCheck, adapterCheck, digestsCheck, formatsCheck, remoteCodeCheck, templateCheck, filesCheck, secretsCheck,
 		valuesCheck, roundTripCheck, outputsCheck, perplexityCheck,
+		baseCheck, onBaseCheck, mergeCheck, searchCheck, regressionTensorsCheck, regressionOutputsCheck,
 	}
 }
 
@@ -59,6 +67,9 @@ type check struct {
 	after  []string     // the checks without whose pass this one makes no sense
 	unless []string     // the checks with whose failure this one makes no sense
 	once   bool         // it is about all files, and not about one of several models
+	// about says whether the model has what the check is about; the report does
+	// not mention one that is about nothing. nil stands for every model.
+	about func(ctx context.Context, m *model) bool
 	// run looks at the model. What is wrong with the model is a finding, or a
 	// *fault.Malformed. A *fault.Unsupported or *cannotRunError says that the
 	// model cannot be run here; any other error is a failure of the verifier.

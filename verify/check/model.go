@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/carat-hub/carat/inference"
+	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
 )
 
@@ -79,6 +80,7 @@ type model struct {
 	engine engine
 
 	known   *inference.Facts
+	origins *[]registry.DeclaredBase // what the model declares; nil until it was looked for
 	lexer   lexer
 	decoder decoder
 	// refused says why the model is not looked at, nil when it is.
@@ -127,7 +129,7 @@ func (m *model) load(ctx context.Context) error {
 	if m.decoder != nil {
 		return nil
 	}
-	d, err := m.engine.load(ctx, m.part.files, m.opts.Threads)
+	d, err := m.open(ctx)
 	if err == nil {
 		m.decoder = d
 	}

@@ -57,6 +57,9 @@ func (r *runner) all(ctx context.Context, list []check) {
 			if !r.opts.Level.Has(c.level) || i > 0 && c.once {
 				continue
 			}
+			if r.absent(ctx, c) {
+				continue
+			}
 			r.report.Current = c.id
 			r.tell()
 			r.one(ctx, c)
@@ -67,6 +70,17 @@ func (r *runner) all(ctx context.Context, list []check) {
 	}
 	r.conclude(len(parts))
 	r.report.FinishedAt = r.opts.Now().UTC()
+}
+
+// absent says that a check is about nothing in the model. What goes wrong in
+// finding that out, goes wrong again in the check.
+func (r *runner) absent(ctx context.Context, c check) (absent bool) {
+	defer func() {
+		if recover() != nil {
+			absent = false
+		}
+	}()
+	return c.about != nil && !c.about(ctx, r.model)
 }
 
 // tell reports how far the verification is.
@@ -108,10 +122,18 @@ func (r *runner) one(ctx context.Context, c check) {
 }
 
 func (r *runner) attempt(ctx context.Context, c check) (f finding, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v at %s", p, panicSite(debug.Stack()))
+		}
+	}()
 	if r.broken != "" {
 		return skipped("the verification had ended: %s", r.broken), nil
 	}
 	for _, id := range c.after {
+		if r.excused[id] {
+			continue // the model needs no pass of it
+		}
 		switch r.outcomes[id] {
 		case verify.OutcomePassed, verify.OutcomeWarned:
 		case verify.OutcomeSkipped:
@@ -125,11 +147,6 @@ func (r *runner) attempt(ctx context.Context, c check) (f finding, err error) {
 			return skipped("not run because %s failed", id), nil
 		}
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v at %s", p, panicSite(debug.Stack()))
-		}
-	}()
 	f, err = c.run(ctx, r.model)
 	if ctx.Err() != nil {
 		return finding{}, context.Cause(ctx)
@@ -199,13 +216,7 @@ func (r *runner) conclude(models int) {
 			rep.Summary = fmt.Sprintf("%d of %d models run; %s", models-len(r.unsupported), models, rep.Summary)
 		}
 	default:
-		rep.State, rep.Summary = verify.StatePassed, fmt.Sprintf("all %d checks passed", len(rep.Results))
-		if n := count(rep.Results, verify.OutcomeSkipped); n > 0 {
-			rep.Summary = fmt.Sprintf("%d checks passed, %d skipped", len(rep.Results)-n, n)
-		}
-		if models > 1 {
-			rep.Summary += fmt.Sprintf(" on %d models", models)
-		}
+		rep.State, rep.Summary = verify.StatePassed, rep.PassSummary()
 	}
 }
 
@@ -217,14 +228,4 @@ func (r *runner) missing() string {
 		}
 	}
 	return ""
-}
-
-func count(results []verify.Result, o verify.Outcome) int {
-	n := 0
-	for _, r := range results {
-		if r.Outcome == o {
-			n++
-		}
-	}
-	return n
 }
