@@ -83,6 +83,20 @@ func Allow(p Principal, a Action, r Resource) (Grant, error) {
 	return Grant{}, ErrDenied
 }
 
+// Administer decides whether p may change what concerns the hub as a whole.
+// A credential with scopes may not, whoever it is: scopes are about
+// repositories. Errors: ErrUnauthenticated when other credentials could help,
+// ErrDenied when the caller is known.
+func Administer(p Principal) error {
+	switch {
+	case p.Anonymous() || p.Limited:
+		return ErrUnauthenticated
+	case !p.Admin:
+		return ErrDenied
+	}
+	return nil
+}
+
 func permitted(p Principal, a Action, r Resource) bool {
 	if a == Pull && r.Visibility == Public && !r.Missing {
 		return true

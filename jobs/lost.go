@@ -119,7 +119,7 @@ func (q *Queue) restoreVerification(ctx context.Context, v verify.Verification) 
 	}
 	if used > 0 {
 		r := verify.ErrorReport(v.Digest, q.opts.Now(), fmt.Sprintf("the verifier did not survive %d attempts", used))
-		err := q.services.Store.FinishVerification(ctx, v.ID, r, registry.Digest{})
+		err := q.services.Store.FinishVerification(ctx, v.ID, r, verify.Publication{})
 		if err != nil && !registry.IsCode(err, registry.CodeManifestUnknown) {
 			return fmt.Errorf("finish verification %d: %w", v.ID, err)
 		}

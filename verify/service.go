@@ -21,6 +21,7 @@ type Versions interface {
 type ServiceOptions struct {
 	Versions  Versions
 	Publisher Publisher
+	Attester  Attester
 	Checks    Checks
 	Store     Store
 	Source    Source
@@ -121,11 +122,11 @@ func (s *Service) Verify(ctx context.Context, id int64, n registry.Name, d regis
 	if report == nil {
 		return fmt.Errorf("verify %s@%s: the stored report is not complete", n, d)
 	}
-	referrer, perr := Publish(ctx, s.o.Publisher, n, d, report)
+	published, perr := Publish(ctx, s.o.Publisher, s.o.Attester, n, d, report)
 	if perr != nil && !last {
 		return unlessGone(perr)
 	}
-	return errors.Join(unlessGone(perr), unlessGone(s.o.Store.FinishVerification(ctx, id, report, referrer)))
+	return errors.Join(unlessGone(perr), unlessGone(s.o.Store.FinishVerification(ctx, id, report, published)))
 }
 
 // stored returns the complete report of a verification that has still to be

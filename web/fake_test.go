@@ -172,7 +172,7 @@ func example() *hub {
 
 	ran := func(state verify.State, sum string, results ...verify.Result) verify.Verification {
 		return verify.Verification{
-			ID: 1, CheckSet: 1, State: state, CreatedAt: today.Add(-time.Hour), UpdatedAt: today.Add(-50 * time.Minute), Referrer: digest("referrer"),
+			ID: 1, CheckSet: 1, State: state, CreatedAt: today.Add(-time.Hour), UpdatedAt: today.Add(-50 * time.Minute), Referrer: digest("referrer"), KeyID: digest("key").String(),
 			Report: &verify.Report{
 				Version: 1, CheckSet: 1, State: state, Summary: sum, Results: results, Files: []verify.VerifiedFile{{Path: "model.safetensors"}},
 				StartedAt: today.Add(-time.Hour), FinishedAt: today.Add(-time.Hour + 2300*time.Millisecond),
@@ -195,7 +195,7 @@ func example() *hub {
 	h.verifications[digest("unsupported")] = []verify.Verification{ran(verify.StateUnsupported, "The architecture vision-mamba cannot be run here.", structure,
 		check("run.generate", verify.OutcomeSkipped, "The model generates 16 tokens with finite logits.", "architecture vision-mamba is not supported", ""))}
 	running := ran(verify.StateRunning, "", structure)
-	running.Referrer, running.Report.FinishedAt = registry.Digest{}, time.Time{}
+	running.Referrer, running.KeyID, running.Report.FinishedAt = registry.Digest{}, "", time.Time{}
 	h.verifications[digest("running")] = []verify.Verification{running}
 	h.verifications[digest("fresh")] = []verify.Verification{{ID: 3, CheckSet: 1, State: verify.StatePending, CreatedAt: today}}
 	h.verifications[digest("unreadable")] = []verify.Verification{ran(verify.StateError, "The sandbox could not be started.")}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ import (
 	"github.com/carat-hub/carat/storage/s3"
 	"github.com/carat-hub/carat/storage/sqlstore"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/attestation"
 	"github.com/carat-hub/carat/verify/check"
 	"github.com/carat-hub/carat/web"
 )
@@ -44,6 +46,7 @@ type theHub struct {
 	store    *sqlstore.Store
 	blobs    storage.Store
 	registry *registry.Registry
+	signer   *attestation.Signer
 	queue    *jobs.Queue
 	cache    *verify.Cache
 	verifier *verify.Service
@@ -88,8 +91,11 @@ func newHub(ctx context.Context, c serveConfig, getenv func(string) string, log 
 		return nil, err
 	}
 	h.opened = append(h.opened, h.cache)
+	if h.signer, err = h.newSigner(ctx); err != nil {
+		return nil, err
+	}
 	h.verifier = verify.NewService(verify.ServiceOptions{
-		Versions: h.registry, Publisher: h.registry, Store: h.store, Checks: check.InProcess{}, Logger: log,
+		Versions: h.registry, Publisher: h.registry, Attester: h.signer, Store: h.store, Checks: check.InProcess{}, Logger: log,
 		Source:  verify.Source{Blobs: h.registry, Cache: h.cache},
 		Version: buildVersion(), Threads: c.VerifyThreads, Timeout: c.VerifyTimeout,
 	})
@@ -107,6 +113,31 @@ func openBlobs(ctx context.Context, where string, getenv func(string) string) (s
 		return nil, err
 	}
 	return s3.New(ctx, o)
+}
+
+// newSigner returns what signs reports: with the key in a file when one is
+// given, with the hub's own otherwise.
+func (h *theHub) newSigner(ctx context.Context) (*attestation.Signer, error) {
+	if h.config.SigningKey == "" {
+		s, err := attestation.NewSigner(ctx, h.store)
+		if err != nil {
+			return nil, fmt.Errorf("read the signing key: %w", err)
+		}
+		return s, nil
+	}
+	p, err := os.ReadFile(h.config.SigningKey)
+	if err != nil {
+		return nil, fmt.Errorf("--signing-key: %w", err)
+	}
+	private, err := attestation.ParsePrivateKey(p)
+	if err != nil {
+		return nil, fmt.Errorf("--signing-key %s: %w", h.config.SigningKey, err)
+	}
+	s, err := attestation.NewSignerWith(ctx, h.store, private)
+	if err != nil {
+		return nil, fmt.Errorf("--signing-key %s: %w", h.config.SigningKey, err)
+	}
+	return s, nil
 }
 
 func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
@@ -130,7 +161,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		Users: h.store, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
-			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Access: access}),
+			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Keys: h.signer, Access: access}),
 			pages,
 		},
 		ErrorPage: pages.ErrorPage,

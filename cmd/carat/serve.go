@@ -34,6 +34,7 @@ type serveConfig struct {
 	VerifyWorkers int
 	VerifyThreads int
 	VerifyTimeout time.Duration
+	SigningKey    string
 	CacheSize     int64 // bytes
 
 	LogFormat string
@@ -89,6 +90,7 @@ func newServeCommand(e *env) *cobra.Command {
 	f.IntVar(&c.VerifyWorkers, "verify-workers", 1, "verifications at a time")
 	f.IntVar(&c.VerifyThreads, "verify-threads", 0, "threads of one verification (default: all processors)")
 	f.DurationVar(&c.VerifyTimeout, "verify-timeout", time.Hour, "how long one verification may take")
+	f.StringVar(&c.SigningKey, "signing-key", "", "PEM file with the Ed25519 private key that signs reports (default: one that the hub makes and keeps in its database)")
 	f.Int64Var(&c.CacheSize, "cache-size", 50<<30, "bytes of model files kept for verification when blobs are on S3")
 	f.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")

@@ -19,6 +19,7 @@ import (
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/server"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/attestation"
 )
 
 // Models is what the API needs of the registry.
@@ -41,6 +42,16 @@ type Verifications interface {
 	Verification(ctx context.Context, n registry.Name, d registry.Digest) (verify.Verification, error)
 	// RequestVerification begins another one, unless one is unfinished. Errors: registry.CodeManifestUnknown.
 	RequestVerification(ctx context.Context, n registry.Name, d registry.Digest) (verify.Verification, error)
+	// Verifications lists a version's verifications, newest first.
+	Verifications(ctx context.Context, n registry.Name, d registry.Digest, limit int) ([]verify.Verification, error)
+}
+
+// Keys are the hub's keys for reports.
+type Keys interface {
+	// Keys lists all that ever signed, newest first.
+	Keys(ctx context.Context) ([]attestation.Key, error)
+	// Rotate puts a fresh key into use. Errors: attestation.ErrForeignKey.
+	Rotate(ctx context.Context) (attestation.Key, error)
 }
 
 // Access tells who asks and what they may do.
@@ -55,6 +66,7 @@ type Access interface {
 var (
 	_ Models        = (*registry.Registry)(nil)
 	_ Verifications = verify.Store(nil)
+	_ Keys          = (*attestation.Signer)(nil)
 	_ Access        = server.Access{}
 )
 
@@ -62,6 +74,7 @@ var (
 type Options struct {
 	Models        Models
 	Verifications Verifications
+	Keys          Keys
 	Access        Access
 }
 
@@ -69,12 +82,13 @@ type Options struct {
 type Handler struct {
 	models        Models
 	verifications Verifications
+	keys          Keys
 	access        Access
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, access: o.Access}
 }
 
 // Register adds the routes.
@@ -86,6 +100,9 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.GET("/:org/:name/versions/:reference", h.version)
 	g.GET("/:org/:name/versions/:reference/verification", h.verification)
 	g.POST("/:org/:name/versions/:reference/verification", h.requestVerification)
+	g.GET("/:org/:name/versions/:reference/verifications", h.history)
+	e.GET("/api/v1/keys", h.listKeys)
+	e.POST("/api/v1/keys", h.rotateKey)
 }
 
 // name returns the model that the path names. Errors: registry.CodeNameInvalid.

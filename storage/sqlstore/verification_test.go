@@ -24,7 +24,7 @@ func TestOneUnfinishedVerification(t *testing.T) {
 		if x := diff(first, asked); x != "" {
 			t.Errorf("requested while one is pending (-want +got):\n%s", x)
 		}
-		check(t, b.FinishVerification(ctx, first.ID, &verify.Report{State: verify.StatePassed, CheckSet: verify.CheckSet, Subject: &d}, registry.Digest{}))
+		check(t, b.FinishVerification(ctx, first.ID, &verify.Report{State: verify.StatePassed, CheckSet: verify.CheckSet, Subject: &d}, verify.Publication{}))
 		ids := make([]int64, 8)
 		for _, err := range together(len(ids), func(i int) error {
 			v, err := b.RequestVerification(ctx, "org/a", d)
