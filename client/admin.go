@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"oras.land/oras-go/v2/registry/remote/credentials"
+
+	"github.com/carat-hub/carat/registry"
 )
 
 // ErrNoCredentials is returned for what needs a user, when none is logged in.
@@ -53,6 +55,39 @@ func (h *Hub) RotateKey(ctx context.Context) (Key, error) {
 		return Key{}, fmt.Errorf("replace the key of %s: %w", h.r.base.Host, err)
 	}
 	return k, nil
+}
+
+// Gate is what an organization does with pulls of versions that have not
+// passed verification.
+type Gate struct {
+	Org  string `json:"org"`
+	Gate string `json:"gate"` // "off", "warn" or "block"
+	Own  bool   `json:"own"`  // it is the organization's own, not the hub's
+}
+
+func gatePath(org registry.Name) string { return "/api/v1/orgs/" + string(org) + "/verification-gate" }
+
+// Gate returns the gate of an organization. Errors: ErrNoHub, *ResponseError.
+func (h *Hub) Gate(ctx context.Context, org registry.Name) (Gate, error) {
+	var g Gate
+	err := h.read(ctx, gatePath(org), &g)
+	if err == nil && g.Gate == "" {
+		err = ErrNoHub
+	}
+	if err != nil {
+		return Gate{}, fmt.Errorf("fetch the gate of %s: %w", org, err)
+	}
+	return g, nil
+}
+
+// SetGate gives an organization a gate of its own, or the hub's when gate is
+// "default". Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) SetGate(ctx context.Context, org registry.Name, gate string) (Gate, error) {
+	var g Gate
+	if err := h.change(ctx, http.MethodPut, gatePath(org), map[string]string{"gate": gate}, &g); err != nil {
+		return Gate{}, fmt.Errorf("set the gate of %s: %w", org, err)
+	}
+	return g, nil
 }
 
 // change sends a change of the hub as a whole, which only administrators may

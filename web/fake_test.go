@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,7 @@ var today = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 type hub struct {
 	models        []fakeModel // newest first
 	verifications map[registry.Digest][]verify.Verification
+	gate          registry.Gate
 	err           error // of every call
 }
 
@@ -81,6 +83,18 @@ func (h *hub) Version(_ context.Context, g auth.Grant, r registry.Reference) (re
 func (h *hub) Versions(_ context.Context, g auth.Grant) ([]registry.Version, error) {
 	m, _ := h.find(registry.Name(g.Repository()))
 	return m.versions, h.err
+}
+
+func (h *hub) Admission(_ context.Context, g auth.Grant, d registry.Digest) (registry.Admission, error) {
+	m, _ := h.find(registry.Name(g.Repository()))
+	a := registry.Admission{Gate: cmp.Or(h.gate, registry.GateOff)}
+	for _, v := range m.versions {
+		if v.Digest == d && v.Verification != nil {
+			a.Passed = v.Verification.State == registry.StatePassed
+		}
+	}
+	a.Refused = !a.Passed && a.Gate == registry.GateBlock
+	return a, h.err
 }
 
 func (h *hub) Verifications(_ context.Context, _ registry.Name, d registry.Digest, limit int) ([]verify.Verification, error) {

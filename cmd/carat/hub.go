@@ -85,7 +85,7 @@ func newHub(ctx context.Context, c serveConfig, getenv func(string) string, log 
 	}
 	h.store = sqlstore.New(h.db, sqlstore.Options{Outbox: h.queue})
 	h.registry = registry.New(registry.Options{
-		Blobs: h.blobs, Store: h.store, DefaultVisibility: auth.Visibility(c.Visibility), Logger: log,
+		Blobs: h.blobs, Store: h.store, DefaultVisibility: auth.Visibility(c.Visibility), DefaultGate: registry.Gate(c.Gate), Logger: log,
 	})
 	if h.cache, err = verify.NewCache(filepath.Join(c.Data, "cache"), c.CacheSize); err != nil {
 		return nil, err
@@ -161,7 +161,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		Users: h.store, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
-			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Keys: h.signer, Access: access}),
+			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Keys: h.signer, Gates: h.registry, Access: access}),
 			pages,
 		},
 		ErrorPage: pages.ErrorPage,

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
 )
 
 // serveConfig is what `carat serve` is told by flags and CARAT_* variables.
@@ -35,6 +36,7 @@ type serveConfig struct {
 	VerifyThreads int
 	VerifyTimeout time.Duration
 	SigningKey    string
+	Gate          string
 	CacheSize     int64 // bytes
 
 	LogFormat string
@@ -91,6 +93,7 @@ func newServeCommand(e *env) *cobra.Command {
 	f.IntVar(&c.VerifyThreads, "verify-threads", 0, "threads of one verification (default: all processors)")
 	f.DurationVar(&c.VerifyTimeout, "verify-timeout", time.Hour, "how long one verification may take")
 	f.StringVar(&c.SigningKey, "signing-key", "", "PEM file with the Ed25519 private key that signs reports (default: one that the hub makes and keeps in its database)")
+	f.StringVar(&c.Gate, "verification-gate", string(registry.GateWarn), "what becomes of pulls of versions that have not passed verification: off, warn, or block (only who may push there gets them); for organizations without a gate of their own")
 	f.Int64Var(&c.CacheSize, "cache-size", 50<<30, "bytes of model files kept for verification when blobs are on S3")
 	f.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
@@ -158,6 +161,12 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 func (c serveConfig) check() (serveConfig, error) {
 	if v := auth.Visibility(c.Visibility); !v.Valid() {
 		return c, fmt.Errorf("--default-visibility %q: use public or private", c.Visibility)
+	}
+	if c.Gate == "" {
+		c.Gate = string(registry.GateWarn)
+	}
+	if !registry.Gate(c.Gate).Valid() {
+		return c, fmt.Errorf("--verification-gate %q: use off, warn or block", c.Gate)
 	}
 	if c.VerifyWorkers < 1 || c.VerifyThreads < 0 || c.VerifyTimeout <= 0 || c.CacheSize <= 0 || c.Redirect < 0 {
 		return c, errors.New("--verify-workers, --verify-timeout and --cache-size must be above zero, --verify-threads and --redirect not below")

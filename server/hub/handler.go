@@ -54,6 +54,14 @@ type Keys interface {
 	Rotate(ctx context.Context) (attestation.Key, error)
 }
 
+// Gates are the gates of organizations.
+type Gates interface {
+	// OrgGate returns an organization's gate, and whether it is its own.
+	OrgGate(ctx context.Context, org registry.Name) (g registry.Gate, own bool, err error)
+	// SetOrgGate changes it; only administrators may.
+	SetOrgGate(ctx context.Context, p auth.Principal, org registry.Name, g registry.Gate) error
+}
+
 // Access tells who asks and what they may do.
 type Access interface {
 	// Principal returns who sent the request.
@@ -67,6 +75,7 @@ var (
 	_ Models        = (*registry.Registry)(nil)
 	_ Verifications = verify.Store(nil)
 	_ Keys          = (*attestation.Signer)(nil)
+	_ Gates         = (*registry.Registry)(nil)
 	_ Access        = server.Access{}
 )
 
@@ -75,6 +84,7 @@ type Options struct {
 	Models        Models
 	Verifications Verifications
 	Keys          Keys
+	Gates         Gates
 	Access        Access
 }
 
@@ -83,12 +93,13 @@ type Handler struct {
 	models        Models
 	verifications Verifications
 	keys          Keys
+	gates         Gates
 	access        Access
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, access: o.Access}
 }
 
 // Register adds the routes.
@@ -103,6 +114,8 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.GET("/:org/:name/versions/:reference/verifications", h.history)
 	e.GET("/api/v1/keys", h.listKeys)
 	e.POST("/api/v1/keys", h.rotateKey)
+	e.GET("/api/v1/orgs/:org/verification-gate", h.gate)
+	e.PUT("/api/v1/orgs/:org/verification-gate", h.setGate)
 }
 
 // name returns the model that the path names. Errors: registry.CodeNameInvalid.

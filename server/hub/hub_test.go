@@ -42,6 +42,7 @@ type store struct {
 	asked      auth.Principal      // who asked it
 	rotated    int                 // how often the key was replaced
 	foreign    error               // what replacing it fails with
+	gates      map[registry.Name]registry.Gate
 }
 
 func (s *store) Visibility(_ context.Context, n registry.Name) (auth.Visibility, bool, error) {
@@ -142,6 +143,31 @@ func (s *store) Rotate(context.Context) (attestation.Key, error) {
 	return testKey, s.foreign
 }
 
+func (s *store) OrgGate(_ context.Context, org registry.Name) (registry.Gate, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if org == "UPPER" {
+		return "", false, registry.Errorf(registry.CodeNameInvalid, "no name")
+	}
+	g, own := s.gates[org]
+	if !own {
+		g = registry.GateWarn
+	}
+	return g, own, nil
+}
+
+func (s *store) SetOrgGate(_ context.Context, p auth.Principal, org registry.Name, g registry.Gate) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !p.Admin {
+		return auth.ErrDenied
+	}
+	if s.gates = map[registry.Name]registry.Gate{org: g}; g == "" {
+		s.gates = nil
+	}
+	return nil
+}
+
 var testKey = attestation.NewKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey))
 
 type bundle struct {
@@ -192,7 +218,7 @@ func setup(t *testing.T) *bundle {
 	}}
 	h, err := server.New(server.Options{
 		Users: someUsers(), Signer: signer, Repositories: s, Logger: slog.New(slog.DiscardHandler),
-		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, Access: server.NewAccess(s)})},
+		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, Gates: s, Access: server.NewAccess(s)})},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -267,6 +293,10 @@ func TestStatuses(t *testing.T) {
 		{"GET", "/open/model/versions/v1/verifications", auth.Principal{}, "", 200, ""},
 		{"GET", "/open/model/versions/v2/verifications", auth.Principal{}, "", 404, "MANIFEST_UNKNOWN"},
 		{"GET", "/closed/model/versions/v1/verifications", auth.Principal{}, "", 401, "UNAUTHORIZED"},
+		{"GET", "/api/v1/orgs/open/verification-gate", auth.Principal{}, "", 200, ""},
+		{"GET", "/api/v1/orgs/UPPER/verification-gate", auth.Principal{}, "", 400, "NAME_INVALID"},
+		{"PUT", "/api/v1/orgs/open/verification-gate", auth.Principal{}, "", 401, "UNAUTHORIZED"},
+		{"PUT", "/api/v1/orgs/open/verification-gate", admin, "open/model", 401, "UNAUTHORIZED"},
 		{"GET", "/api/v1/keys", auth.Principal{}, "", 200, ""},
 		{"POST", "/open/model/versions/v1/verification", auth.Principal{}, "", 401, "UNAUTHORIZED"},
 		{"POST", "/open/model/versions/v1/verification", user, "open/model", 401, "UNAUTHORIZED"},
@@ -328,6 +358,7 @@ func TestAnswers(t *testing.T) {
 			`{"id":7,"name":"open/model","digest":"` + digest.String() + `","checkSet":1,"state":"passed","report":{"version":1,"checkSet":1,"level":"standard","state":"passed",` +
 			`"summary":"fine","results":[],"files":[],"startedAt":"2026-01-02T03:04:05Z","finishedAt":"2026-01-02T03:04:05Z","verifier":{"name":"","version":"","platform":""}},` +
 			`"referrer":"` + digest.String() + `","keyId":"sha256:key","createdAt":"2026-01-02T03:04:05Z","updatedAt":"2026-01-02T03:04:05Z"}]}`,
+		"/api/v1/orgs/open/verification-gate": `{"org":"open","gate":"warn","own":false}`,
 		"/api/v1/keys": `{"keys":[{"id":"sha256:339e2ff917630507b6a423b5ce084e285d1fa65d93b3e27a6195d3bbebc9ae23","algorithm":"Ed25519",` +
 			`"pem":"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAO2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=\n-----END PUBLIC KEY-----\n"}]}`,
 	} {
@@ -503,5 +534,37 @@ func TestRotateKey(t *testing.T) {
 	b := setup(t)
 	if w := b.send("POST", "/api/v1/keys", "{}", "Authorization", b.as(admin, "open/model"), "Content-Type", "application/json"); w.Code != http.StatusUnauthorized || b.rotated > 0 {
 		t.Errorf("with a token for one repository: %d", w.Code)
+	}
+}
+
+func TestSetGate(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		who          auth.Principal
+		org, body    string
+		status       int
+		answer, code string
+	}{
+		"block":         {admin, "open", `{"gate":"block"}`, 200, `{"org":"open","gate":"block","own":true}`, ""},
+		"off":           {admin, "open", `{"gate":"off"}`, 200, `{"org":"open","gate":"off","own":true}`, ""},
+		"default":       {admin, "open", `{"gate":"default"}`, 200, `{"org":"open","gate":"warn","own":false}`, ""},
+		"user":          {user, "open", `{"gate":"off"}`, 403, "", "DENIED"},
+		"anonymous":     {auth.Principal{}, "open", `{"gate":"off"}`, 401, "", "UNAUTHORIZED"},
+		"unknown":       {admin, "open", `{"gate":"open"}`, 400, "", "REQUEST_INVALID"},
+		"empty":         {admin, "open", `{"gate":""}`, 400, "", "REQUEST_INVALID"},
+		"unknown field": {admin, "open", `{"gate":"off","org":"other"}`, 400, "", "REQUEST_INVALID"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.gates = map[registry.Name]registry.Gate{"open": registry.GateBlock}
+			w := b.send("PUT", "/api/v1/orgs/"+tc.org+"/verification-gate", tc.body, "Authorization", basic(tc.who), "Content-Type", "application/json")
+			if w.Code != tc.status || code(w) != tc.code || tc.answer != "" && strings.TrimSpace(w.Body.String()) != tc.answer {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			if tc.status != 200 && b.gates["open"] != registry.GateBlock {
+				t.Errorf("the gate is %s", b.gates["open"])
+			}
+		})
 	}
 }
