@@ -63,6 +63,15 @@ func (g Grant) Permits(a Action) bool {
 	return g.action == a || a == Pull && (g.action == Push || g.action == Delete)
 }
 
+// MayPush reports whether who has the grant may also push there, though the
+// credential at hand may be limited to less: programs ask for a token that
+// pulls when they pull, whoever runs them.
+func (g Grant) MayPush() bool {
+	p := g.principal
+	p.Limited = false
+	return g.action == Push || g.action == Delete || permitted(p, Push, Resource{Repository: g.repository})
+}
+
 // System is the grant under which the hub itself works, for background jobs.
 func System(repository string, a Action) Grant {
 	return Grant{repository: repository, action: a, principal: Principal{Name: "carat", Admin: true}}
@@ -81,6 +90,20 @@ func Allow(p Principal, a Action, r Resource) (Grant, error) {
 		return Grant{}, ErrUnauthenticated
 	}
 	return Grant{}, ErrDenied
+}
+
+// Administer decides whether p may change what concerns the hub as a whole.
+// A credential with scopes may not, whoever it is: scopes are about
+// repositories. Errors: ErrUnauthenticated when other credentials could help,
+// ErrDenied when the caller is known.
+func Administer(p Principal) error {
+	switch {
+	case p.Anonymous() || p.Limited:
+		return ErrUnauthenticated
+	case !p.Admin:
+		return ErrDenied
+	}
+	return nil
 }
 
 func permitted(p Principal, a Action, r Resource) bool {

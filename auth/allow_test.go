@@ -131,3 +131,21 @@ func TestSeesPrivate(t *testing.T) {
 		}
 	}
 }
+
+func TestAdminister(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		p    auth.Principal
+		want error
+	}{
+		"administrator":                {auth.Principal{UserID: 1, Admin: true}, nil},
+		"administrator's scoped token": {auth.Principal{UserID: 1, Admin: true, Limited: true, Scopes: []auth.Scope{{Type: "registry", Name: "catalog", Actions: []string{"*"}}}}, auth.ErrUnauthenticated},
+		"user":                         {auth.Principal{UserID: 2}, auth.ErrDenied},
+		"anonymous":                    {auth.Principal{}, auth.ErrUnauthenticated},
+		"anonymous with a flag":        {auth.Principal{Admin: true}, auth.ErrUnauthenticated},
+	} {
+		if err := auth.Administer(tc.p); !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -56,6 +56,7 @@ type Verification struct {
 	State     string          `json:"state"`
 	Report    *Report         `json:"report,omitempty"` // grows while it runs
 	Referrer  registry.Digest `json:"referrer,omitzero"`
+	KeyID     string          `json:"keyId,omitempty"` // of the key that signed the report
 	UpdatedAt time.Time       `json:"updatedAt"`
 }
 
@@ -112,9 +113,13 @@ func (h *Hub) Await(ctx context.Context, n registry.Name, d registry.Digest, eve
 }
 
 func (h *Hub) get(ctx context.Context, n registry.Name, ref registry.Reference, suffix string, into any) error {
-	ctx = h.r.scoped(ctx, n, "pull")
+	return h.read(h.r.scoped(ctx, n, "pull"), "/api/v1/models/"+string(n)+"/versions/"+ref.String()+suffix, into)
+}
+
+// read gets what the hub has at a path. Errors: ErrNoHub, *ResponseError.
+func (h *Hub) read(ctx context.Context, path string, into any) error {
 	u := h.r.base
-	u.Path = "/api/v1/models/" + string(n) + "/versions/" + ref.String() + suffix
+	u.Path = path
 	for attempt := 1; ; attempt++ {
 		err := h.fetch(ctx, &u, into)
 		if err == nil {

@@ -119,7 +119,7 @@ func (q *Queue) restoreVerification(ctx context.Context, w verify.Work) error {
 	}
 	if used > 0 {
 		r := verify.ErrorReport(w.Digest, q.opts.Now(), fmt.Sprintf("the verifier did not survive %d attempts", used))
-		err := q.services.Store.FinishVerification(ctx, w.Verification, r, registry.Digest{})
+		err := q.services.Store.FinishVerification(ctx, w.Verification, r, verify.Publication{})
 		if err != nil && !registry.IsCode(err, registry.CodeManifestUnknown) {
 			return fmt.Errorf("finish verification %d: %w", w.Verification, err)
 		}

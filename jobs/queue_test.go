@@ -282,7 +282,7 @@ func (m *memory) Unfinished(_ context.Context, after int64, _ int) ([]verify.Wor
 	return out, nil
 }
 
-func (m *memory) FinishVerification(_ context.Context, _ int64, r *verify.Report, _ registry.Digest) error {
+func (m *memory) FinishVerification(_ context.Context, _ int64, r *verify.Report, _ verify.Publication) error {
 	m.finished <- r
 	return nil
 }

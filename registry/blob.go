@@ -11,17 +11,24 @@ import (
 )
 
 // StatBlob returns a blob that is linked in the grant's repository.
-// Errors: CodeBlobUnknown.
+// Errors: CodeBlobUnknown; CodeDenied with a *GateError when the gate refuses it.
 func (r *Registry) StatBlob(ctx context.Context, g auth.Grant, d Digest) (Blob, error) {
 	n, err := granted(g, auth.Pull)
 	if err != nil {
 		return Blob{}, err
 	}
-	return r.store.Blob(ctx, n, d)
+	b, err := r.store.Blob(ctx, n, d)
+	if err != nil {
+		return Blob{}, err
+	}
+	if err := r.passBlob(ctx, g, n, d); err != nil {
+		return Blob{}, err
+	}
+	return b, nil
 }
 
 // OpenBlob returns length bytes of a blob from offset on, all of the rest
-// when length is below zero. Errors: CodeBlobUnknown, CodeRangeInvalid,
+// when length is below zero. Errors: those of StatBlob, CodeRangeInvalid,
 // CodeUnavailable.
 func (r *Registry) OpenBlob(ctx context.Context, g auth.Grant, d Digest, offset, length int64) (io.ReadCloser, error) {
 	b, err := r.StatBlob(ctx, g, d)
@@ -70,7 +77,11 @@ func (r *Registry) MountBlob(ctx context.Context, g, from auth.Grant, d Digest) 
 	if err != nil {
 		return err
 	}
-	if _, err := r.store.Blob(ctx, source, d); err != nil {
+	if _, err := r.StatBlob(ctx, from, d); err != nil {
+		var gate *GateError
+		if errors.As(err, &gate) { // who may not have it need not know of it
+			return Errorf(CodeBlobUnknown, "blob %s is not known in %s", d, source)
+		}
 		return err
 	}
 	if err := r.ensure(ctx, to); err != nil {

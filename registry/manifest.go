@@ -67,13 +67,21 @@ func (r *Registry) PutManifest(ctx context.Context, g auth.Grant, p ManifestPut)
 	return PutResult{Digest: m.Digest, Subject: m.Subject, Tags: tags}, nil
 }
 
-// Manifest returns a manifest by tag or digest. Errors: CodeManifestUnknown.
+// Manifest returns a manifest by tag or digest. Errors: CodeManifestUnknown;
+// CodeDenied with a *GateError when the organization's gate refuses it.
 func (r *Registry) Manifest(ctx context.Context, g auth.Grant, ref Reference) (Manifest, error) {
 	n, err := granted(g, auth.Pull)
 	if err != nil {
 		return Manifest{}, err
 	}
-	return r.store.Manifest(ctx, n, ref)
+	m, err := r.store.Manifest(ctx, n, ref)
+	if err != nil {
+		return Manifest{}, err
+	}
+	if m.Warning, err = r.passManifest(ctx, g, n, m); err != nil {
+		return Manifest{}, err
+	}
+	return m, nil
 }
 
 // DeleteManifest deletes a manifest with the tags on it. Errors:

@@ -33,8 +33,10 @@ const (
 )
 
 // ArtifactVerification is the artifactType of a verification report, pushed
-// as a referrer of the version that it is about.
+// as a referrer of the version that it is about. Its one layer is a DSSE
+// envelope; the names are those of sigstore/cosign for attestations.
 const (
-	ArtifactVerification  = "application/vnd.carat.verification.v1+json"
-	MediaTypeVerification = "application/vnd.carat.verification.report.v1+json"
+	ArtifactVerification    = "application/vnd.carat.verification.v1+json"
+	MediaTypeDSSE           = "application/vnd.dsse.envelope.v1+json"
+	AnnotationPredicateType = "predicateType" // of the layer
 )

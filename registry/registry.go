@@ -30,6 +30,7 @@ type Store interface {
 	UploadStore
 	ManifestStore
 	ModelStore
+	GateStore
 }
 
 // Options are what a Registry is made of.
@@ -39,6 +40,8 @@ type Options struct {
 
 	// DefaultVisibility is what a repository gets at its first push; auth.Public when empty.
 	DefaultVisibility auth.Visibility
+	// DefaultGate is that of organizations without one of their own; GateOff when empty.
+	DefaultGate Gate
 	// Clock tells the time; time.Now when nil.
 	Clock func() time.Time
 	// Logger gets what no caller is told; slog.Default() when nil.
@@ -50,15 +53,20 @@ type Registry struct {
 	blobs      storage.Store
 	store      Store
 	visibility auth.Visibility
+	gate       Gate
+	gates      gates
 	now        func() time.Time
 	log        *slog.Logger
 }
 
 // New returns a registry.
 func New(o Options) *Registry {
-	r := &Registry{blobs: o.Blobs, store: o.Store, visibility: o.DefaultVisibility, now: o.Clock, log: o.Logger}
+	r := &Registry{blobs: o.Blobs, store: o.Store, visibility: o.DefaultVisibility, gate: o.DefaultGate, now: o.Clock, log: o.Logger}
 	if r.visibility == "" {
 		r.visibility = auth.Public
+	}
+	if r.gate == "" {
+		r.gate = GateOff
 	}
 	if r.now == nil {
 		r.now = time.Now

@@ -97,6 +97,10 @@ type Manifest struct {
 	Body         []byte
 	Subject      Digest // zero when there is none
 	CreatedAt    time.Time
+
+	// Warning is what whoever pulls it should be told, nil for nothing. It is
+	// not stored: Registry.Manifest sets it.
+	Warning *GateError
 }
 
 // ManifestWrite is all that one manifest PUT commits.

@@ -13,6 +13,7 @@ import (
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/storage"
+	"github.com/carat-hub/carat/web"
 )
 
 // Codes of the edge, beside those of package registry.
@@ -87,15 +88,23 @@ func fail(code registry.Code, message string, detail any) failure {
 const internalMessage = "the hub could not do this; its log has the reason under this request's id"
 
 // explain decides what the client is told about an error.
-func explain(err error, a area) failure {
+func explain(err error, a area, base string) failure {
 	var (
 		coded   *registry.Error
+		gate    *registry.GateError
 		tooMuch *http.MaxBytesError
 		route   *echo.HTTPError
 	)
 	switch {
 	case errors.Is(err, errStalled):
 		return fail(CodeRequestTimeout, "the request body stopped arriving", nil)
+	case errors.As(err, &gate):
+		detail := gateDetail(gate, base)
+		code := registry.CodeDenied
+		if errors.Is(err, auth.ErrUnauthenticated) {
+			code = registry.CodeUnauthorized
+		}
+		return fail(code, gate.Error()+"; see "+detail.Report, detail)
 	case errors.As(err, &coded):
 		return fail(coded.Code, coded.Message, coded.Detail)
 	case errors.As(err, &tooMuch):
@@ -118,6 +127,18 @@ func explain(err error, a area) failure {
 		return explainRoute(route.Code, a)
 	}
 	return fail(registry.CodeInternal, internalMessage, nil)
+}
+
+// refusedByGate is the detail of a pull that a gate refused.
+type refusedByGate struct {
+	Name   registry.Name   `json:"name"`
+	Digest registry.Digest `json:"digest,omitzero"` // of the version
+	State  string          `json:"state,omitempty"` // of its verification
+	Report string          `json:"report"`          // URL of the page with the verification
+}
+
+func gateDetail(e *registry.GateError, base string) refusedByGate {
+	return refusedByGate{Name: e.Name, Digest: e.Digest, State: e.State, Report: base + web.VerificationURL(e.Name, e.Digest)}
 }
 
 // explainRoute translates echo's own errors: no route, no such method.
@@ -144,7 +165,7 @@ func (s *Server) renderError(err error, c echo.Context) {
 		r = c.Request()
 		x = exchangeOf(r.Context())
 		w = s.writer(c)
-		f = explain(err, x.area)
+		f = explain(err, x.area, x.base)
 	)
 	x.err = err
 	if w.status != 0 {

@@ -93,6 +93,8 @@ func TestErrorMapping(t *testing.T) {
 		"object":          fmt.Errorf("x: %w", storage.ErrNotExist),
 		"long":            fmt.Errorf("x: %w", &http.MaxBytesError{Limit: 7}),
 		"stalled":         registry.Wrap(fmt.Errorf("x: %w", errStalled), registry.CodeBlobUploadInvalid, "m"),
+		"gate":            fmt.Errorf("x: %w", registry.Wrap(&registry.GateError{Name: "org/m", State: "failed"}, registry.CodeDenied, "canary-cause")),
+		"gate-anonymous":  registry.Wrap(errors.Join(&registry.GateError{Name: "org/m", State: "failed"}, auth.ErrUnauthenticated), registry.CodeUnauthorized, "canary-cause"),
 		"coded":           fmt.Errorf("x: %w", registry.Wrap(auth.ErrDenied, registry.CodeNameUnknown, "m")),
 		"strange":         registry.Errorf("NEW_CODE", "canary-cause"),
 		"detail":          registry.Errorf(registry.CodeDigestInvalid, "m").WithDetail(make(chan int)),
@@ -123,6 +125,9 @@ func TestErrorMapping(t *testing.T) {
 		{"/v2/t/long", 413, CodeRequestTooLarge},
 		{"/v2/t/stalled", 408, CodeRequestTimeout},
 		{"/v2/t/coded", 404, registry.CodeNameUnknown},
+		{"/v2/t/gate", 403, registry.CodeDenied},
+		{"/v2/t/gate-anonymous", 401, registry.CodeUnauthorized},
+		{"/page/t/gate", 403, ""},
 		{"/v2/t/strange", 500, registry.CodeInternal},
 		{"/v2/t/detail", 400, registry.CodeDigestInvalid},
 		{"/v2/t/route", 404, registry.CodeNameUnknown},
@@ -302,5 +307,33 @@ func TestBodyLimit(t *testing.T) {
 	resp, body := r.send(http.MethodPut, "/api/x", bytes.NewReader(make([]byte, 11)))
 	if resp.StatusCode != http.StatusRequestEntityTooLarge || code(body) != CodeRequestTooLarge {
 		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}
+
+// TestGateGolden pins what a pull is told that a gate refused.
+func TestGateGolden(t *testing.T) {
+	t.Parallel()
+	refused := &registry.GateError{Name: "org/m", Digest: registry.DigestOf(registry.SHA256, nil), State: "failed"}
+	r := setup(t, func(e *echo.Echo) {
+		e.GET("/v2/refused", func(echo.Context) error {
+			return fmt.Errorf("serve: %w", registry.Wrap(refused, registry.CodeDenied, refused.Error()))
+		})
+	}, func(o *Options) { o.PublicURL = "https://hub.example/" })
+	resp, got := r.get("/v2/refused")
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+	file := filepath.Join("testdata", "errors", "gate.json")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(golden), got); diff != "" {
+		t.Error(diff)
 	}
 }

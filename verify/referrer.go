@@ -21,7 +21,29 @@ import (
 const (
 	AnnotationState    = "vnd.carat.verification.state"
 	AnnotationCheckSet = "vnd.carat.verification.check-set"
+	AnnotationKeyID    = "vnd.carat.verification.key-id"
 )
+
+// Attester signs final reports.
+type Attester interface {
+	// Attest returns the report as a signed statement about the version whose
+	// manifest is the subject. The same report gives the same bytes as long as
+	// the key stays.
+	Attest(ctx context.Context, subject registry.Manifest, r *Report) (Attested, error)
+}
+
+// Attested is a signed report.
+type Attested struct {
+	Envelope      []byte // DSSE, as JSON
+	PredicateType string
+	KeyID         string // of the key that signed
+}
+
+// Publication says where a signed report was pushed; zero when it was not.
+type Publication struct {
+	Referrer registry.Digest // manifest of the report
+	KeyID    string          // of the key that signed it
+}
 
 // Referrer is a report packed as an OCI artifact whose subject is the version
 // that it is about.
@@ -31,16 +53,18 @@ type Referrer struct {
 	Blobs    map[registry.Digest][]byte // everything that the manifest refers to
 }
 
-// BuildReferrer packs a report: an image manifest with our artifact type, the
-// empty config, the report as its one layer, and the subject given.
-func BuildReferrer(subject registry.Manifest, r *Report) (Referrer, error) {
-	body, err := json.Marshal(r)
-	if err != nil {
-		return Referrer{}, fmt.Errorf("encode the report: %w", err)
-	}
+// ReportFile is the name of a signed report among the files of a referrer.
+const ReportFile = "verification.dsse.json"
+
+// BuildReferrer packs a signed report: an image manifest with our artifact
+// type, the empty config, the envelope as its one layer, and the subject
+// given. Its annotations repeat what the report says and prove nothing.
+func BuildReferrer(subject registry.Manifest, r *Report, a Attested) (Referrer, error) {
 	empty := []byte("{}")
-	layer := describe(registry.MediaTypeVerification, body)
-	layer.Annotations = map[string]string{registry.AnnotationTitle: "verification.json"}
+	layer := describe(registry.MediaTypeDSSE, a.Envelope)
+	layer.Annotations = map[string]string{
+		registry.AnnotationTitle: ReportFile, registry.AnnotationPredicateType: a.PredicateType,
+	}
 	manifest, err := json.Marshal(ocispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    registry.MediaTypeOCIManifest,
@@ -54,6 +78,7 @@ func BuildReferrer(subject registry.Manifest, r *Report) (Referrer, error) {
 			registry.AnnotationCreated: r.FinishedAt.UTC().Format(time.RFC3339),
 			AnnotationState:            string(r.State),
 			AnnotationCheckSet:         strconv.Itoa(r.CheckSet),
+			AnnotationKeyID:            a.KeyID,
 		},
 	})
 	if err != nil {
@@ -62,8 +87,8 @@ func BuildReferrer(subject registry.Manifest, r *Report) (Referrer, error) {
 	return Referrer{
 		Digest: registry.DigestOf(registry.SHA256, manifest), Manifest: manifest,
 		Blobs: map[registry.Digest][]byte{
-			registry.DigestOf(registry.SHA256, body):  body,
-			registry.DigestOf(registry.SHA256, empty): empty,
+			registry.DigestOf(registry.SHA256, a.Envelope): a.Envelope,
+			registry.DigestOf(registry.SHA256, empty):      empty,
 		},
 	}, nil
 }
@@ -80,28 +105,32 @@ type Publisher interface {
 	PutManifest(ctx context.Context, g auth.Grant, p registry.ManifestPut) (registry.PutResult, error)
 }
 
-// Publish pushes a report as a referrer of the version and returns the digest
-// of its manifest. Errors: registry.CodeManifestUnknown when the version is gone.
-func Publish(ctx context.Context, p Publisher, n registry.Name, version registry.Digest, r *Report) (registry.Digest, error) {
+// Publish signs a report and pushes it as a referrer of the version.
+// Errors: registry.CodeManifestUnknown when the version is gone.
+func Publish(ctx context.Context, p Publisher, by Attester, n registry.Name, version registry.Digest, r *Report) (Publication, error) {
 	g := auth.System(string(n), auth.Push)
 	subject, err := p.Manifest(ctx, g, registry.Reference{Digest: version})
 	if err != nil {
-		return registry.Digest{}, fmt.Errorf("find the report's subject: %w", err)
+		return Publication{}, fmt.Errorf("find the report's subject: %w", err)
 	}
-	ref, err := BuildReferrer(subject, r)
+	signed, err := by.Attest(ctx, subject, r)
 	if err != nil {
-		return registry.Digest{}, err
+		return Publication{}, fmt.Errorf("sign the report: %w", err)
+	}
+	ref, err := BuildReferrer(subject, r, signed)
+	if err != nil {
+		return Publication{}, err
 	}
 	for d, body := range ref.Blobs {
 		if _, err := p.PutBlob(ctx, g, d, int64(len(body)), bytes.NewReader(body)); err != nil {
-			return registry.Digest{}, fmt.Errorf("push the report: %w", err)
+			return Publication{}, fmt.Errorf("push the report: %w", err)
 		}
 	}
 	_, err = p.PutManifest(ctx, g, registry.ManifestPut{
 		Reference: registry.Reference{Digest: ref.Digest}, MediaType: registry.MediaTypeOCIManifest, Body: ref.Manifest,
 	})
 	if err != nil {
-		return registry.Digest{}, fmt.Errorf("push the report's manifest: %w", err)
+		return Publication{}, fmt.Errorf("push the report's manifest: %w", err)
 	}
-	return ref.Digest, nil
+	return Publication{Referrer: ref.Digest, KeyID: signed.KeyID}, nil
 }

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"io"
@@ -19,7 +20,22 @@ import (
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/storage"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/attestation"
 )
+
+var sealingKey = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+
+// sealer signs reports with sealingKey.
+type sealer struct{ broken error }
+
+func (s sealer) Attest(ctx context.Context, subject registry.Manifest, r *verify.Report) (verify.Attested, error) {
+	if s.broken != nil {
+		return verify.Attested{}, s.broken
+	}
+	envelope, err := attestation.Seal(ctx, sealingKey, subject.MediaType, r)
+	id := attestation.KeyID(sealingKey.Public().(ed25519.PublicKey))
+	return verify.Attested{Envelope: envelope, KeyID: id, PredicateType: attestation.PredicateType}, err
+}
 
 // memoryHub is a hub's blobs and manifests in memory, or in a folder when one is set.
 type memoryHub struct {
@@ -234,13 +250,14 @@ func TestPublish(t *testing.T) {
 	h.manifests[subject.Digest] = subject
 	r := &verify.Report{
 		Version: 1, CheckSet: 1, Subject: &subject.Digest, State: verify.StatePassed, Summary: "passed",
+		Results: []verify.Result{{ID: "structure.headers", Outcome: verify.OutcomePassed}}, Files: []verify.VerifiedFile{},
 		FinishedAt: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC),
 	}
-	d, err := verify.Publish(t.Context(), h, "org/m", subject.Digest, r)
+	p, err := verify.Publish(t.Context(), h, sealer{}, "org/m", subject.Digest, r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := h.manifests[d]
+	m := h.manifests[p.Referrer]
 	if m.Subject != subject.Digest || m.ArtifactType != registry.ArtifactVerification {
 		t.Errorf("subject %s, artifact type %s", m.Subject, m.ArtifactType)
 	}
@@ -250,21 +267,29 @@ func TestPublish(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]string{
 		"org.opencontainers.image.created": "2030-01-02T03:04:05Z", "vnd.carat.verification.state": "passed", "vnd.carat.verification.check-set": "1",
+		"vnd.carat.verification.key-id": p.KeyID,
 	}, doc.Annotations); diff != "" {
 		t.Errorf("annotations (-want +got):\n%s", diff)
 	}
-	var back verify.Report
-	if err := json.Unmarshal(h.blobs[registry.MustParseDigest(doc.Layers[0].Digest.String())], &back); err != nil {
-		t.Fatal(err)
+	layer := doc.Layers[0]
+	if diff := cmp.Diff(map[string]string{
+		"org.opencontainers.image.title": "verification.dsse.json", "predicateType": attestation.PredicateType,
+	}, layer.Annotations); diff != "" || layer.MediaType != "application/vnd.dsse.envelope.v1+json" {
+		t.Errorf("layer of type %s, annotations (-want +got):\n%s", layer.MediaType, diff)
 	}
-	if diff := cmp.Diff(*r, back, cmp.Comparer(func(a, b registry.Digest) bool { return a == b })); diff != "" {
+	key := attestation.NewKey(sealingKey.Public().(ed25519.PublicKey))
+	a, err := attestation.Open(t.Context(), h.blobs[registry.MustParseDigest(layer.Digest.String())], []attestation.Key{key})
+	if err != nil || a.Key.ID != p.KeyID {
+		t.Fatalf("open: %v; signed by %s", err, p.KeyID)
+	}
+	if diff := cmp.Diff(r, a.Report, cmp.Comparer(func(a, b registry.Digest) bool { return a == b })); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)
 	}
 	if string(h.blobs[registry.MustParseDigest(doc.Config.Digest.String())]) != "{}" || doc.Config.MediaType != registry.MediaTypeOCIEmpty {
 		t.Error("the config is not the empty one")
 	}
 	gone := registry.DigestOf(registry.SHA256, []byte("gone"))
-	if _, err := verify.Publish(t.Context(), h, "org/m", gone, r); !registry.IsCode(err, registry.CodeManifestUnknown) {
+	if _, err := verify.Publish(t.Context(), h, sealer{}, "org/m", gone, r); !registry.IsCode(err, registry.CodeManifestUnknown) {
 		t.Errorf("gone version: %v", err)
 	}
 }

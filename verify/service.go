@@ -25,6 +25,7 @@ type Versions interface {
 type ServiceOptions struct {
 	Versions  Versions
 	Publisher Publisher
+	Attester  Attester
 	Checks    Checks
 	Store     Store
 	Source    Source
@@ -145,11 +146,11 @@ func (s *Service) Verify(ctx context.Context, w Work, last bool) error {
 	if report == nil {
 		return fmt.Errorf("verify %s@%s: the stored report is not complete", w.Name, w.Digest)
 	}
-	referrer, perr := Publish(ctx, s.o.Publisher, w.Name, w.Digest, report)
+	published, perr := Publish(ctx, s.o.Publisher, s.o.Attester, w.Name, w.Digest, report)
 	if perr != nil && !last {
 		return unlessGone(perr)
 	}
-	return errors.Join(unlessGone(perr), unlessGone(s.o.Store.FinishVerification(ctx, w.Verification, report, referrer)))
+	return errors.Join(unlessGone(perr), unlessGone(s.o.Store.FinishVerification(ctx, w.Verification, report, published)))
 }
 
 // stored returns the complete report of a verification that has still to be

@@ -83,11 +83,11 @@ func (s *memoryStore) SaveProgress(_ context.Context, _ int64, r *verify.Report)
 	return nil
 }
 
-func (s *memoryStore) FinishVerification(_ context.Context, _ int64, r *verify.Report, referrer registry.Digest) error {
+func (s *memoryStore) FinishVerification(_ context.Context, _ int64, r *verify.Report, p verify.Publication) error {
 	if s.lost != nil {
 		return s.lost
 	}
-	s.final, s.referrer = r, referrer
+	s.final, s.referrer = r, p.Referrer
 	return nil
 }
 
@@ -109,7 +109,7 @@ func setup(t *testing.T, files map[string][]byte) *bench {
 	b.store.version = &b.version
 	b.store.newest = verify.Verification{ID: 1, State: verify.StatePending}
 	b.options = verify.ServiceOptions{
-		Versions: b.store, Publisher: b.hub, Store: b.store, Checks: check.InProcess{},
+		Versions: b.store, Publisher: b.hub, Attester: sealer{}, Store: b.store, Checks: check.InProcess{},
 		Source: verify.Source{Blobs: b.hub, Cache: openCache(t, t.TempDir(), 64<<20)},
 		Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time {

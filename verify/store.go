@@ -15,7 +15,8 @@ type Verification struct {
 	CheckSet  int             `json:"checkSet"`
 	State     State           `json:"state"`
 	Report    *Report         `json:"report,omitempty"`  // grows while it runs; nil while pending
-	Referrer  registry.Digest `json:"referrer,omitzero"` // manifest of the report, zero until it is pushed
+	Referrer  registry.Digest `json:"referrer,omitzero"` // manifest of the signed report, zero until it is pushed
+	KeyID     string          `json:"keyId,omitempty"`   // of the key that signed it
 	CreatedAt time.Time       `json:"createdAt"`
 	UpdatedAt time.Time       `json:"updatedAt"`
 }
@@ -45,9 +46,9 @@ type Store interface {
 	// FinishVerification.
 	// Errors: registry.CodeManifestUnknown when the version is gone.
 	SaveProgress(ctx context.Context, id int64, r *Report) error
-	// FinishVerification stores the final report and the digest of its referrer.
+	// FinishVerification stores the final report and where it was pushed.
 	// Errors: registry.CodeManifestUnknown when the version is gone.
-	FinishVerification(ctx context.Context, id int64, r *Report, referrer registry.Digest) error
+	FinishVerification(ctx context.Context, id int64, r *Report, p Publication) error
 }
 
 // Uninspected is a version about which nothing is known yet.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,7 @@ var today = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 type hub struct {
 	models        []fakeModel // newest first
 	verifications map[registry.Digest][]verify.Verification
+	gate          registry.Gate
 	err           error // of every call
 }
 
@@ -81,6 +83,18 @@ func (h *hub) Version(_ context.Context, g auth.Grant, r registry.Reference) (re
 func (h *hub) Versions(_ context.Context, g auth.Grant) ([]registry.Version, error) {
 	m, _ := h.find(registry.Name(g.Repository()))
 	return m.versions, h.err
+}
+
+func (h *hub) Admission(_ context.Context, g auth.Grant, d registry.Digest) (registry.Admission, error) {
+	m, _ := h.find(registry.Name(g.Repository()))
+	a := registry.Admission{Gate: cmp.Or(h.gate, registry.GateOff)}
+	for _, v := range m.versions {
+		if v.Digest == d && v.Verification != nil {
+			a.Passed = v.Verification.State == registry.StatePassed
+		}
+	}
+	a.Refused = !a.Passed && a.Gate == registry.GateBlock
+	return a, h.err
 }
 
 func (h *hub) Verifications(_ context.Context, _ registry.Name, d registry.Digest, limit int) ([]verify.Verification, error) {
@@ -172,7 +186,7 @@ func example() *hub {
 
 	ran := func(state verify.State, sum string, results ...verify.Result) verify.Verification {
 		return verify.Verification{
-			ID: 1, CheckSet: 1, State: state, CreatedAt: today.Add(-time.Hour), UpdatedAt: today.Add(-50 * time.Minute), Referrer: digest("referrer"),
+			ID: 1, CheckSet: 1, State: state, CreatedAt: today.Add(-time.Hour), UpdatedAt: today.Add(-50 * time.Minute), Referrer: digest("referrer"), KeyID: digest("key").String(),
 			Report: &verify.Report{
 				Version: 1, CheckSet: 1, State: state, Summary: sum, Results: results, Files: []verify.VerifiedFile{{Path: "model.safetensors"}},
 				StartedAt: today.Add(-time.Hour), FinishedAt: today.Add(-time.Hour + 2300*time.Millisecond),
@@ -195,7 +209,7 @@ func example() *hub {
 	h.verifications[digest("unsupported")] = []verify.Verification{ran(verify.StateUnsupported, "The architecture vision-mamba cannot be run here.", structure,
 		check("run.generate", verify.OutcomeSkipped, "The model generates 16 tokens with finite logits.", "architecture vision-mamba is not supported", ""))}
 	running := ran(verify.StateRunning, "", structure)
-	running.Referrer, running.Report.FinishedAt = registry.Digest{}, time.Time{}
+	running.Referrer, running.KeyID, running.Report.FinishedAt = registry.Digest{}, "", time.Time{}
 	h.verifications[digest("running")] = []verify.Verification{running}
 	h.verifications[digest("fresh")] = []verify.Verification{{ID: 3, CheckSet: 1, State: verify.StatePending, CreatedAt: today}}
 	h.verifications[digest("unreadable")] = []verify.Verification{ran(verify.StateError, "The sandbox could not be started.")}

@@ -41,7 +41,9 @@ type modelPage struct {
 	Verification badge
 	Facts        *registry.Facts // nil while not known
 	FactsError   string
-	Pending      bool // the files are being inspected
+	Pending      bool   // the files are being inspected
+	Gate         string // what the gate says of the version, "" for nothing
+	Blocked      bool   // others than those who may push it cannot pull it
 	License      licenseLine
 	Chips        []string
 	Tabs         []tab
@@ -67,12 +69,22 @@ type shown struct {
 	version    registry.Version
 	ref        registry.Reference // by which it is shown and pulled
 	chosen     string             // ?ref= as given, "" when none was
+	admission  registry.Admission
 }
 
 // load finds the model and the version that a request asks for. A model that
 // the caller may not see is answered as one that is not there. Errors:
 // CodeNameUnknown, CodeManifestUnknown.
 func (h *Handler) load(c echo.Context) (shown, error) {
+	s, err := h.find(c)
+	if err != nil {
+		return shown{}, err
+	}
+	s.admission, err = h.models.Admission(c.Request().Context(), s.grant, s.version.Digest)
+	return s, err
+}
+
+func (h *Handler) find(c echo.Context) (shown, error) {
 	n, err := modelName(c)
 	if err != nil {
 		return shown{}, err
@@ -124,6 +136,12 @@ func modelURL(n registry.Name, tab, ref string) string {
 	return u.String()
 }
 
+// VerificationURL is the path of the page with the verifications of a
+// version, of the newest one when d is zero.
+func VerificationURL(n registry.Name, d registry.Digest) string {
+	return modelURL(n, tabVerification, d.String())
+}
+
 // refLabel is a reference as people read it.
 func refLabel(r registry.Reference) string {
 	if r.Tag != "" {
@@ -147,6 +165,12 @@ func (h *Handler) modelPage(c echo.Context, s shown, current string) modelPage {
 		Facts:        v.Facts, FactsError: v.FactsError,
 		Pending: v.Facts == nil && v.FactsError == "",
 		Pull:    h.pullCommands(c, n, s.ref),
+	}
+	if a := s.admission; !a.Passed && a.Gate != registry.GateOff {
+		p.Gate, p.Blocked = "This version has not passed verification.", a.Refused
+		if a.Refused {
+			p.Gate = "This version has not passed verification: until it does, only those who may push it can pull it."
+		}
 	}
 	p.NoIndex = s.chosen != "" || p.Private
 	p.Refresh = p.Pending || p.Verification.Unfinished

@@ -64,6 +64,7 @@ type verificationView struct {
 	CheckSet int
 	Verifier string
 	Referrer registry.Digest
+	Key      registry.Digest // id of the key that signed the report, which has the form of a digest
 	Started  moment
 	Took     string
 }
@@ -113,6 +114,9 @@ func (h *Handler) verificationView(v verify.Verification) *verificationView {
 	view := &verificationView{
 		Badge: badgeOf(&registry.VerificationSummary{State: string(v.State)}), CheckSet: v.CheckSet,
 		Referrer: v.Referrer, Started: h.moment(v.CreatedAt),
+	}
+	if id, err := registry.ParseDigest(v.KeyID); err == nil {
+		view.Key = id
 	}
 	r := v.Report
 	if r == nil {

@@ -26,6 +26,8 @@ type Models interface {
 	Version(ctx context.Context, g auth.Grant, r registry.Reference) (registry.Version, error)
 	// Versions lists the versions of a model, newest first.
 	Versions(ctx context.Context, g auth.Grant) ([]registry.Version, error)
+	// Admission tells what becomes of pulls of a version.
+	Admission(ctx context.Context, g auth.Grant, d registry.Digest) (registry.Admission, error)
 }
 
 // Verifications is what the pages read of verifications.

@@ -291,3 +291,21 @@ func TestCommands(t *testing.T) {
 		t.Errorf("by digest: %q, want %q", got, want)
 	}
 }
+
+// TestGateBanner: a page says what becomes of pulls of a version that has not passed.
+func TestGateBanner(t *testing.T) {
+	t.Parallel()
+	const warned, blocked = "This version has not passed verification.", "only those who may push it can pull it"
+	for gate, want := range map[registry.Gate]string{registry.GateOff: "", registry.GateWarn: warned, registry.GateBlock: blocked} {
+		s := setup(t, example())
+		s.hub.gate = gate
+		for path, says := range map[string]string{"/carat/tiny-llama?ref=v1": want, "/lab/unsupported/verification": want, "/carat/tiny-llama?ref=v2": ""} {
+			body := s.get(path).Body.String()
+			for _, sentence := range []string{warned, blocked} {
+				if strings.Contains(body, sentence) != (sentence == says) {
+					t.Errorf("gate %s, %s: %q is there: %t", gate, path, sentence, sentence != says)
+				}
+			}
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/carat-hub/carat/storage/s3"
 	"github.com/carat-hub/carat/storage/sqlstore"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/attestation"
 )
 
 const (
@@ -34,6 +36,7 @@ type backend struct {
 	store    *sqlstore.Store
 	blobs    storage.Store
 	registry *registry.Registry
+	signer   *attestation.Signer
 	queue    *jobs.Queue
 	cache    *verify.Cache
 	verifier *verify.Service
@@ -75,22 +78,50 @@ func newBackend(ctx context.Context, c serveConfig, getenv func(string) string, 
 	}
 	b.store = sqlstore.New(b.db, sqlstore.Options{Outbox: b.queue})
 	b.registry = registry.New(registry.Options{
-		Blobs: b.blobs, Store: b.store, DefaultVisibility: auth.Visibility(c.Visibility), Logger: log,
+		Blobs: b.blobs, Store: b.store, DefaultVisibility: auth.Visibility(c.Visibility), DefaultGate: registry.Gate(c.Gate), Logger: log,
 	})
 	if b.cache, err = verify.NewCache(filepath.Join(c.Data, "cache"), c.CacheSize); err != nil {
 		return nil, err
 	}
 	b.opened = append(b.opened, b.cache)
+	if b.signer, err = b.newSigner(ctx); err != nil {
+		return nil, err
+	}
 	checks, err := b.checks(ctx)
 	if err != nil {
 		return nil, err
 	}
 	b.verifier = verify.NewService(verify.ServiceOptions{
-		Versions: b.registry, Publisher: b.registry, Store: b.store, Checks: checks, Logger: log,
+		Versions: b.registry, Publisher: b.registry, Attester: b.signer, Store: b.store, Checks: checks, Logger: log,
 		Fingerprints: b.store, Source: verify.Source{Blobs: b.registry, Cache: b.cache}, Memory: c.VerifyMemory,
 		Version: buildVersion(), Threads: c.VerifyThreads, Timeout: c.VerifyTimeout,
 	})
 	return b, nil
+}
+
+// newSigner returns what signs reports: with the key in a file when one is
+// given, with the hub's own otherwise.
+func (b *backend) newSigner(ctx context.Context) (*attestation.Signer, error) {
+	if b.config.SigningKey == "" {
+		s, err := attestation.NewSigner(ctx, b.store)
+		if err != nil {
+			return nil, fmt.Errorf("read the signing key: %w", err)
+		}
+		return s, nil
+	}
+	p, err := os.ReadFile(b.config.SigningKey)
+	if err != nil {
+		return nil, fmt.Errorf("--signing-key: %w", err)
+	}
+	private, err := attestation.ParsePrivateKey(p)
+	if err != nil {
+		return nil, fmt.Errorf("--signing-key %s: %w", b.config.SigningKey, err)
+	}
+	s, err := attestation.NewSignerWith(ctx, b.store, private)
+	if err != nil {
+		return nil, fmt.Errorf("--signing-key %s: %w", b.config.SigningKey, err)
+	}
+	return s, nil
 }
 
 // checks returns the checks in a sandbox that this system was seen to give.

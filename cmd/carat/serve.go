@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
 )
 
 // serveConfig is what `carat serve` is told by flags and CARAT_* variables.
@@ -37,6 +38,8 @@ type serveConfig struct {
 	VerifyTimeout time.Duration
 	VerifyMemory  int64 // bytes
 	Sandbox       sandboxFlag
+	SigningKey    string
+	Gate          string
 	CacheSize     int64 // bytes
 
 	LogFormat string
@@ -87,6 +90,7 @@ func newServeCommand(e *env) *cobra.Command {
 	f.DurationVar(&c.Redirect, "redirect", defaultRedirect, "redirect blob downloads to S3 with URLs that hold this long; 0 serves them from here")
 	f.DurationVar(&c.Grace, "grace", time.Minute, "how long requests in flight may take to finish at a shutdown; uploads that are cut can be resumed")
 	f.IntVar(&c.VerifyWorkers, "verify-workers", 1, "verifications at a time; 0 leaves them to others")
+	f.StringVar(&c.Gate, "verification-gate", string(registry.GateWarn), "what becomes of pulls of versions that have not passed verification: off, warn, or block (only who may push there gets them); for organizations without a gate of their own")
 	c.registerBackend(f)
 	return cmd
 }
@@ -101,6 +105,7 @@ func (c *serveConfig) registerBackend(f *pflag.FlagSet) {
 	f.DurationVar(&c.VerifyTimeout, "verify-timeout", time.Hour, "how long one verification may take")
 	f.Int64Var(&c.VerifyMemory, "verify-memory", 0, "bytes that the verifications together may take; one that is larger runs alone (default: three quarters of what there is)")
 	c.Sandbox.register(f)
+	f.StringVar(&c.SigningKey, "signing-key", "", "PEM file with the Ed25519 private key that signs reports (default: one that the hub makes and keeps in its database)")
 	f.Int64Var(&c.CacheSize, "cache-size", 50<<30, "bytes of model files kept for verification when blobs are on S3")
 	f.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
@@ -167,6 +172,12 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 func (c serveConfig) check() (serveConfig, error) {
 	if v := auth.Visibility(c.Visibility); !v.Valid() {
 		return c, fmt.Errorf("--default-visibility %q: use public or private", c.Visibility)
+	}
+	if c.Gate == "" {
+		c.Gate = string(registry.GateWarn)
+	}
+	if !registry.Gate(c.Gate).Valid() {
+		return c, fmt.Errorf("--verification-gate %q: use off, warn or block", c.Gate)
 	}
 	if c.VerifyWorkers < 0 || c.VerifyThreads < 0 || c.VerifyMemory < 0 || c.VerifyTimeout <= 0 || c.CacheSize <= 0 || c.Redirect < 0 {
 		return c, errors.New("--verify-timeout and --cache-size must be above zero, --verify-workers, --verify-threads, --verify-memory and --redirect not below")

@@ -31,6 +31,8 @@ type verifyFlags struct {
 	threads int
 	timeout time.Duration
 	bases   []string
+	key     string // of signed reports; "" runs the checks
+	report  string
 }
 
 func newVerifyCommand(e *env) *cobra.Command {
@@ -57,15 +59,27 @@ mixture of the two? NAME is the name by which the model's card calls the base.
 Each check is printed as it completes, the verdict last. With --json the report
 is printed on standard output and the checks on standard error.
 
-Exit codes: 0 the model passed; 1 a check failed; 2 it could not be run, because
-this program does not support the model's architecture or tensor types (then
-all that could be checked is fine, and the reason is printed), because of an
-error such as a lost connection or the time limit, or because of wrong usage.`,
+With --key nothing is run: the hub's signed report is checked instead. Of a
+reference the newest report that one of the keys signed is fetched, and must be about
+that very manifest. A path needs --report as well, the report as a file (oras
+pull gets it); then no network is used, and the folder must hold the files of the
+report and no others but hidden ones. "carat keys" prints a hub's keys.
+
+Exit codes: 0 the model passed; 1 a check failed, or the report is not there, not
+valid or about something else; 2 it could not be run, because this program or the
+hub does not support the model's architecture or tensor types (then all that
+could be checked is fine, and the reason is printed), because of an error such
+as a lost connection or the time limit, or because of wrong usage.`,
 		Example: `  carat verify examples/tiny-llama
   carat verify localhost:8080/demo/tiny-llama:v1 --json
-  carat verify my-model-q4_k_m.gguf --base ./my-model`,
+  carat verify my-model-q4_k_m.gguf --base ./my-model
+  carat verify --key hub.pub models.example.org/acme/model:v1
+  carat verify --key hub.pub --report verification.dsse.json ./model`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.key != "" || f.report != "" {
+				return e.verifySigned(cmd.Context(), &f, args[0])
+			}
 			return e.verify(cmd.Context(), &f, args[0])
 		},
 	}
@@ -76,6 +90,8 @@ error such as a lost connection or the time limit, or because of wrong usage.`,
 	cmd.Flags().IntVar(&f.threads, "threads", 0, "threads that compute (default all cores)")
 	cmd.Flags().StringArrayVar(&f.bases, "base", nil, "[NAME=]PATH: compare the weights with those of a base; once for each")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 30*time.Minute, "how long the checks may take")
+	cmd.Flags().StringVar(&f.key, "key", "", "check a signed report with the public keys in this `FILE`, or with those of the hub at https://HOST")
+	cmd.Flags().StringVar(&f.report, "report", "", "`FILE` with the signed report, instead of fetching it")
 	return cmd
 }
 
@@ -122,13 +138,7 @@ func (e *env) verify(ctx context.Context, f *verifyFlags, arg string) (err error
 			return notRun(fmt.Errorf("print the report: %w", err))
 		}
 	}
-	switch r.State {
-	case verify.StatePassed:
-		return nil
-	case verify.StateFailed:
-		return exit(exitVerifyFailed, nil)
-	}
-	return exit(exitVerifyNotRun, nil)
+	return stateExit(r.State)
 }
 
 // openBases opens what --base names.

@@ -19,6 +19,7 @@ import (
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/server"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/attestation"
 )
 
 // Models is what the API needs of the registry.
@@ -41,6 +42,24 @@ type Verifications interface {
 	Verification(ctx context.Context, n registry.Name, d registry.Digest) (verify.Verification, error)
 	// RequestVerification begins another one, unless one is unfinished. Errors: registry.CodeManifestUnknown.
 	RequestVerification(ctx context.Context, n registry.Name, d registry.Digest) (verify.Verification, error)
+	// Verifications lists a version's verifications, newest first.
+	Verifications(ctx context.Context, n registry.Name, d registry.Digest, limit int) ([]verify.Verification, error)
+}
+
+// Keys are the hub's keys for reports.
+type Keys interface {
+	// Keys lists all that ever signed, newest first.
+	Keys(ctx context.Context) ([]attestation.Key, error)
+	// Rotate puts a fresh key into use. Errors: attestation.ErrForeignKey.
+	Rotate(ctx context.Context) (attestation.Key, error)
+}
+
+// Gates are the gates of organizations.
+type Gates interface {
+	// OrgGate returns an organization's gate, and whether it is its own.
+	OrgGate(ctx context.Context, org registry.Name) (g registry.Gate, own bool, err error)
+	// SetOrgGate changes it; only administrators may.
+	SetOrgGate(ctx context.Context, p auth.Principal, org registry.Name, g registry.Gate) error
 }
 
 // Access tells who asks and what they may do.
@@ -55,6 +74,8 @@ type Access interface {
 var (
 	_ Models        = (*registry.Registry)(nil)
 	_ Verifications = verify.Store(nil)
+	_ Keys          = (*attestation.Signer)(nil)
+	_ Gates         = (*registry.Registry)(nil)
 	_ Access        = server.Access{}
 )
 
@@ -62,6 +83,8 @@ var (
 type Options struct {
 	Models        Models
 	Verifications Verifications
+	Keys          Keys
+	Gates         Gates
 	Access        Access
 }
 
@@ -69,12 +92,14 @@ type Options struct {
 type Handler struct {
 	models        Models
 	verifications Verifications
+	keys          Keys
+	gates         Gates
 	access        Access
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, access: o.Access}
 }
 
 // Register adds the routes.
@@ -86,6 +111,11 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.GET("/:org/:name/versions/:reference", h.version)
 	g.GET("/:org/:name/versions/:reference/verification", h.verification)
 	g.POST("/:org/:name/versions/:reference/verification", h.requestVerification)
+	g.GET("/:org/:name/versions/:reference/verifications", h.history)
+	e.GET("/api/v1/keys", h.listKeys)
+	e.POST("/api/v1/keys", h.rotateKey)
+	e.GET("/api/v1/orgs/:org/verification-gate", h.gate)
+	e.PUT("/api/v1/orgs/:org/verification-gate", h.setGate)
 }
 
 // name returns the model that the path names. Errors: registry.CodeNameInvalid.

@@ -3,6 +3,8 @@ package hub_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -21,6 +23,7 @@ import (
 	"github.com/carat-hub/carat/server"
 	"github.com/carat-hub/carat/server/hub"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/attestation"
 )
 
 var (
@@ -37,6 +40,9 @@ type store struct {
 	requested  []registry.Name
 	query      registry.ModelQuery // the last one
 	asked      auth.Principal      // who asked it
+	rotated    int                 // how often the key was replaced
+	foreign    error               // what replacing it fails with
+	gates      map[registry.Name]registry.Gate
 }
 
 func (s *store) Visibility(_ context.Context, n registry.Name) (auth.Visibility, bool, error) {
@@ -112,6 +118,58 @@ func version(n registry.Name) registry.Version {
 	}
 }
 
+func (s *store) Verifications(_ context.Context, n registry.Name, d registry.Digest, limit int) ([]verify.Verification, error) {
+	if n == "open/new" {
+		return nil, nil
+	}
+	return []verify.Verification{
+		{ID: 8, Name: n, Digest: d, CheckSet: 1, State: verify.StatePending, CreatedAt: epoch, UpdatedAt: epoch},
+		{ID: 7, Name: n, Digest: d, CheckSet: 1, State: verify.StatePassed, Referrer: d, KeyID: "sha256:key", CreatedAt: epoch, UpdatedAt: epoch, Report: &verify.Report{
+			Version: 1, CheckSet: 1, Level: verify.LevelStandard, State: verify.StatePassed, Summary: "fine", StartedAt: epoch, FinishedAt: epoch,
+			Results: []verify.Result{{ID: "structure.headers"}}, Files: []verify.VerifiedFile{{Path: "a", Digest: d}},
+		}},
+	}[:min(limit, 2)], nil
+}
+
+// Keys and Rotate are those of a hub with one key.
+func (s *store) Keys(context.Context) ([]attestation.Key, error) {
+	return []attestation.Key{testKey}, nil
+}
+
+func (s *store) Rotate(context.Context) (attestation.Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rotated++
+	return testKey, s.foreign
+}
+
+func (s *store) OrgGate(_ context.Context, org registry.Name) (registry.Gate, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if org == "UPPER" {
+		return "", false, registry.Errorf(registry.CodeNameInvalid, "no name")
+	}
+	g, own := s.gates[org]
+	if !own {
+		g = registry.GateWarn
+	}
+	return g, own, nil
+}
+
+func (s *store) SetOrgGate(_ context.Context, p auth.Principal, org registry.Name, g registry.Gate) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !p.Admin {
+		return auth.ErrDenied
+	}
+	if s.gates = map[registry.Name]registry.Gate{org: g}; g == "" {
+		s.gates = nil
+	}
+	return nil
+}
+
+var testKey = attestation.NewKey(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey))
+
 type bundle struct {
 	*store
 	t       *testing.T
@@ -119,10 +177,34 @@ type bundle struct {
 	signer  *auth.Signer
 }
 
-type noUsers struct{}
+// users are an administrator and somebody else, whose passwords are their names.
+type users map[string]auth.User
 
-func (noUsers) User(context.Context, string) (auth.User, error) {
+func (u users) User(_ context.Context, name string) (auth.User, error) {
+	if found, ok := u[name]; ok {
+		return found, nil
+	}
 	return auth.User{}, auth.ErrUnknownUser
+}
+
+var someUsers = sync.OnceValue(func() users {
+	list := users{}
+	for _, p := range []auth.Principal{admin, user} {
+		hash, err := auth.HashPassword(context.Background(), p.Name)
+		if err != nil {
+			panic(err)
+		}
+		list[p.Name] = auth.User{ID: p.UserID, Name: p.Name, PasswordHash: hash, Admin: p.Admin}
+	}
+	return list
+})
+
+// basic returns an Authorization header with a user's password.
+func basic(p auth.Principal) string {
+	if p.Anonymous() {
+		return ""
+	}
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(p.Name+":"+p.Name))
 }
 
 func setup(t *testing.T) *bundle {
@@ -135,8 +217,8 @@ func setup(t *testing.T) *bundle {
 		"open/model": auth.Public, "open/new": auth.Public, "open/empty": auth.Public, "closed/model": auth.Private,
 	}}
 	h, err := server.New(server.Options{
-		Users: noUsers{}, Signer: signer, Repositories: s, Logger: slog.New(slog.DiscardHandler),
-		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Access: server.NewAccess(s)})},
+		Users: someUsers(), Signer: signer, Repositories: s, Logger: slog.New(slog.DiscardHandler),
+		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, Gates: s, Access: server.NewAccess(s)})},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +242,10 @@ func (b *bundle) send(method, path, body string, header ...string) *httptest.Res
 	if body != "" {
 		r = strings.NewReader(body)
 	}
-	req := httptest.NewRequestWithContext(b.t.Context(), method, "/api/v1/models"+path, r)
+	if !strings.HasPrefix(path, "/api/") {
+		path = "/api/v1/models" + path
+	}
+	req := httptest.NewRequestWithContext(b.t.Context(), method, path, r)
 	for i := 0; i < len(header); i += 2 {
 		if header[i+1] != "" {
 			req.Header.Set(header[i], header[i+1])
@@ -205,6 +290,14 @@ func TestStatuses(t *testing.T) {
 		{"GET", "/open/model/versions/md5:ab", auth.Principal{}, "", 400, "DIGEST_INVALID"},
 		{"GET", "/open/model/versions/v1/verification", auth.Principal{}, "", 200, ""},
 		{"GET", "/open/new/versions/v1/verification", auth.Principal{}, "", 404, "MANIFEST_UNKNOWN"},
+		{"GET", "/open/model/versions/v1/verifications", auth.Principal{}, "", 200, ""},
+		{"GET", "/open/model/versions/v2/verifications", auth.Principal{}, "", 404, "MANIFEST_UNKNOWN"},
+		{"GET", "/closed/model/versions/v1/verifications", auth.Principal{}, "", 401, "UNAUTHORIZED"},
+		{"GET", "/api/v1/orgs/open/verification-gate", auth.Principal{}, "", 200, ""},
+		{"GET", "/api/v1/orgs/UPPER/verification-gate", auth.Principal{}, "", 400, "NAME_INVALID"},
+		{"PUT", "/api/v1/orgs/open/verification-gate", auth.Principal{}, "", 401, "UNAUTHORIZED"},
+		{"PUT", "/api/v1/orgs/open/verification-gate", admin, "open/model", 401, "UNAUTHORIZED"},
+		{"GET", "/api/v1/keys", auth.Principal{}, "", 200, ""},
 		{"POST", "/open/model/versions/v1/verification", auth.Principal{}, "", 401, "UNAUTHORIZED"},
 		{"POST", "/open/model/versions/v1/verification", user, "open/model", 401, "UNAUTHORIZED"},
 		{"POST", "/open/model/versions/v1/verification", admin, "open/model", 202, ""},
@@ -259,6 +352,15 @@ func TestAnswers(t *testing.T) {
 		"/open/model/versions/v1": string(v),
 		"/open/model/versions/v1/verification": `{"id":7,"name":"open/model","digest":"` + digest.String() +
 			`","checkSet":1,"state":"passed","createdAt":"2026-01-02T03:04:05Z","updatedAt":"2026-01-02T03:04:05Z"}`,
+		"/open/new/versions/v1/verifications": `{"verifications":[]}`,
+		"/open/model/versions/v1/verifications": `{"verifications":[{"id":8,"name":"open/model","digest":"` + digest.String() +
+			`","checkSet":1,"state":"pending","createdAt":"2026-01-02T03:04:05Z","updatedAt":"2026-01-02T03:04:05Z"},` +
+			`{"id":7,"name":"open/model","digest":"` + digest.String() + `","checkSet":1,"state":"passed","report":{"version":1,"checkSet":1,"level":"standard","state":"passed",` +
+			`"summary":"fine","results":[],"files":[],"startedAt":"2026-01-02T03:04:05Z","finishedAt":"2026-01-02T03:04:05Z","verifier":{"name":"","version":"","platform":""}},` +
+			`"referrer":"` + digest.String() + `","keyId":"sha256:key","createdAt":"2026-01-02T03:04:05Z","updatedAt":"2026-01-02T03:04:05Z"}]}`,
+		"/api/v1/orgs/open/verification-gate": `{"org":"open","gate":"warn","own":false}`,
+		"/api/v1/keys": `{"keys":[{"id":"sha256:339e2ff917630507b6a423b5ce084e285d1fa65d93b3e27a6195d3bbebc9ae23","algorithm":"Ed25519",` +
+			`"pem":"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAO2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=\n-----END PUBLIC KEY-----\n"}]}`,
 	} {
 		w := b.send("GET", path, "")
 		if diff := cmp.Diff(want+"\n", w.Body.String()); diff != "" {
@@ -384,7 +486,7 @@ func TestStoreAway(t *testing.T) {
 	good := setup(t)
 	broken := failing{good.store}
 	h, err := server.New(server.Options{
-		Users: noUsers{}, Signer: good.signer, Repositories: broken, Logger: slog.New(slog.DiscardHandler),
+		Users: someUsers(), Signer: good.signer, Repositories: broken, Logger: slog.New(slog.DiscardHandler),
 		Routes: []server.Routes{hub.New(hub.Options{Models: broken, Verifications: good.store, Access: server.NewAccess(broken)})},
 	})
 	if err != nil {
@@ -395,5 +497,74 @@ func TestStoreAway(t *testing.T) {
 		if w := b.send("GET", path, ""); w.Code != http.StatusInternalServerError || code(w) != "UNKNOWN" || strings.Contains(w.Body.String(), "canary") {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
+	}
+}
+
+func TestRotateKey(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		authorization, contentType string
+		foreign                    error
+		status                     int
+		code                       string
+	}{
+		"administrator": {basic(admin), "application/json", nil, 201, ""},
+		"user":          {basic(user), "application/json", nil, 403, "DENIED"},
+		"anonymous":     {"", "application/json", nil, 401, "UNAUTHORIZED"},
+		"a form":        {basic(admin), "text/plain", nil, 400, "REQUEST_INVALID"},
+		"key of others": {basic(admin), "application/json", attestation.ErrForeignKey, 405, "UNSUPPORTED"},
+		"store away":    {basic(admin), "application/json", errAway, 500, "UNKNOWN"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.foreign = tc.foreign
+			w := b.send("POST", "/api/v1/keys", "{}", "Authorization", tc.authorization, "Content-Type", tc.contentType)
+			if w.Code != tc.status || code(w) != tc.code {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			if (b.rotated == 1) != (tc.status == 201 || tc.foreign != nil) {
+				t.Errorf("rotated %d times", b.rotated)
+			}
+			if tc.status == 201 && !strings.Contains(w.Body.String(), testKey.ID) {
+				t.Errorf("body %s", w.Body)
+			}
+		})
+	}
+	b := setup(t)
+	if w := b.send("POST", "/api/v1/keys", "{}", "Authorization", b.as(admin, "open/model"), "Content-Type", "application/json"); w.Code != http.StatusUnauthorized || b.rotated > 0 {
+		t.Errorf("with a token for one repository: %d", w.Code)
+	}
+}
+
+func TestSetGate(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		who          auth.Principal
+		org, body    string
+		status       int
+		answer, code string
+	}{
+		"block":         {admin, "open", `{"gate":"block"}`, 200, `{"org":"open","gate":"block","own":true}`, ""},
+		"off":           {admin, "open", `{"gate":"off"}`, 200, `{"org":"open","gate":"off","own":true}`, ""},
+		"default":       {admin, "open", `{"gate":"default"}`, 200, `{"org":"open","gate":"warn","own":false}`, ""},
+		"user":          {user, "open", `{"gate":"off"}`, 403, "", "DENIED"},
+		"anonymous":     {auth.Principal{}, "open", `{"gate":"off"}`, 401, "", "UNAUTHORIZED"},
+		"unknown":       {admin, "open", `{"gate":"open"}`, 400, "", "REQUEST_INVALID"},
+		"empty":         {admin, "open", `{"gate":""}`, 400, "", "REQUEST_INVALID"},
+		"unknown field": {admin, "open", `{"gate":"off","org":"other"}`, 400, "", "REQUEST_INVALID"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.gates = map[registry.Name]registry.Gate{"open": registry.GateBlock}
+			w := b.send("PUT", "/api/v1/orgs/"+tc.org+"/verification-gate", tc.body, "Authorization", basic(tc.who), "Content-Type", "application/json")
+			if w.Code != tc.status || code(w) != tc.code || tc.answer != "" && strings.TrimSpace(w.Body.String()) != tc.answer {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			if tc.status != 200 && b.gates["open"] != registry.GateBlock {
+				t.Errorf("the gate is %s", b.gates["open"])
+			}
+		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/verify"
 )
 
 func (h *Handler) version(c echo.Context) error {
@@ -29,6 +30,38 @@ func (h *Handler) verification(c echo.Context) error {
 		return err
 	}
 	return answer(c, found)
+}
+
+// maxHistory is how many verifications of a version one answer lists.
+const maxHistory = 50
+
+// history is the answer of GET …/verifications.
+type history struct {
+	Verifications []verify.Verification `json:"verifications"`
+}
+
+// history answers all verifications of a version, newest first, without the
+// results of their checks.
+func (h *Handler) history(c echo.Context) error {
+	v, err := h.find(c, auth.Pull)
+	if err != nil {
+		return err
+	}
+	list, err := h.verifications.Verifications(c.Request().Context(), v.Name, v.Digest, maxHistory)
+	if err != nil {
+		return err
+	}
+	for i, one := range list {
+		if one.Report != nil {
+			short := *one.Report
+			short.Results, short.Files = []verify.Result{}, []verify.VerifiedFile{}
+			list[i].Report = &short
+		}
+	}
+	if list == nil {
+		list = []verify.Verification{}
+	}
+	return answer(c, history{list})
 }
 
 // requestVerification begins another verification and says where to watch it.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/web"
 )
 
 // maxTags is how many ?tag= parameters one manifest PUT may have.
@@ -30,6 +31,9 @@ func (h *Handler) getManifest(c echo.Context, r route) error {
 	hd.Set("ETag", `"`+m.Digest.String()+`"`)
 	hd.Set("Cache-Control", "no-cache")
 	hd.Set("Vary", "Authorization")
+	if m.Warning != nil {
+		hd.Set("Warning", warning(h.access.BaseURL(c), m.Warning))
+	}
 	if notModified(c, m.Digest) {
 		return c.NoContent(http.StatusNotModified)
 	}
@@ -39,6 +43,12 @@ func (h *Handler) getManifest(c echo.Context, r route) error {
 		return c.NoContent(http.StatusOK)
 	}
 	return c.Blob(http.StatusOK, m.MediaType, m.Body)
+}
+
+// warning is a Warning header in the one form that the distribution
+// specification allows. Names, digests and states hold nothing to escape.
+func warning(base string, e *registry.GateError) string {
+	return fmt.Sprintf("299 - %q", e.Error()+"; see "+base+web.VerificationURL(e.Name, e.Digest))
 }
 
 func (h *Handler) putManifest(c echo.Context, r route) error {

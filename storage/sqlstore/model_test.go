@@ -316,7 +316,7 @@ func TestVerifications(t *testing.T) {
 		if got.State != verify.StateRunning || got.Report == nil || got.Report.State != verify.StatePassed {
 			t.Errorf("with a complete report that is not published: %s, report %+v", got.State, got.Report)
 		}
-		check(t, b.FinishVerification(ctx, first.ID, &final, digest("referrer")))
+		check(t, b.FinishVerification(ctx, first.ID, &final, verify.Publication{Referrer: digest("referrer"), KeyID: "sha256:key"}))
 		check(t, b.SaveProgress(ctx, first.ID, report)) // too late
 		v, err := b.Version(ctx, "org/a", registry.Reference{Tag: "v1"})
 		check(t, err)
@@ -350,7 +350,7 @@ func TestVerifications(t *testing.T) {
 
 		check(t, b.DeleteManifest(ctx, "org/a", d))
 		wantCode(t, b.SaveProgress(ctx, second.ID, report), registry.CodeManifestUnknown)
-		wantCode(t, b.FinishVerification(ctx, second.ID, &final, registry.Digest{}), registry.CodeManifestUnknown)
+		wantCode(t, b.FinishVerification(ctx, second.ID, &final, verify.Publication{}), registry.CodeManifestUnknown)
 		check(t, b.PutManifest(ctx, model("org/a", "one", "v1")))
 		third, err := b.Verification(ctx, "org/a", d)
 		check(t, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/attestation"
 )
 
 var (
@@ -26,6 +27,7 @@ var (
 	_ verify.Store             = (*Store)(nil)
 	_ verify.Backlog           = (*Store)(nil)
 	_ auth.UserStore           = (*Store)(nil)
+	_ attestation.KeyStore     = (*Store)(nil)
 )
 
 // Outbox enqueues background jobs inside a transaction of the store.

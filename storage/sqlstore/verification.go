@@ -69,7 +69,7 @@ func (s *Store) resumeCancelled(ctx context.Context, tx *sql.Tx, repository int6
 }
 
 const selectVerification = `
-	SELECT c.id, r.name, v.digest, c.check_set, c.state, c.report, c.referrer, c.created_at, c.updated_at
+	SELECT c.id, r.name, v.digest, c.check_set, c.state, c.report, c.referrer, c.key_id, c.created_at, c.updated_at
 	FROM verifications c
 	JOIN versions v ON v.id = c.version_id
 	JOIN repositories r ON r.id = v.repository_id
@@ -77,7 +77,7 @@ const selectVerification = `
 
 func scanVerification(r row) (verify.Verification, error) {
 	var c verify.Verification
-	err := r.Scan(&c.ID, &c.Name, &c.Digest, &c.CheckSet, &c.State, jsonColumn{&c.Report}, &c.Referrer,
+	err := r.Scan(&c.ID, &c.Name, &c.Digest, &c.CheckSet, &c.State, jsonColumn{&c.Report}, &c.Referrer, &c.KeyID,
 		timeColumn{&c.CreatedAt}, timeColumn{&c.UpdatedAt})
 	return c, err
 }
@@ -164,23 +164,23 @@ func (s *Store) SaveProgress(ctx context.Context, id int64, r *verify.Report) er
 	if state.Done() {
 		state = verify.StateRunning
 	}
-	return s.saveReport(ctx, "save the progress of a verification", id, r, state, registry.Digest{}, " AND state IN ('pending', 'running')")
+	return s.saveReport(ctx, "save the progress of a verification", id, r, state, verify.Publication{}, " AND state IN ('pending', 'running')")
 }
 
 // FinishVerification implements verify.Store. What was cancelled stays so.
-func (s *Store) FinishVerification(ctx context.Context, id int64, r *verify.Report, referrer registry.Digest) error {
-	return s.saveReport(ctx, "finish a verification", id, r, r.State, referrer, " AND state <> 'cancelled'")
+func (s *Store) FinishVerification(ctx context.Context, id int64, r *verify.Report, p verify.Publication) error {
+	return s.saveReport(ctx, "finish a verification", id, r, r.State, p, " AND state <> 'cancelled'")
 }
 
-func (s *Store) saveReport(ctx context.Context, what string, id int64, r *verify.Report, state verify.State, referrer registry.Digest, guard string) error {
+func (s *Store) saveReport(ctx context.Context, what string, id int64, r *verify.Report, state verify.State, p verify.Publication, guard string) error {
 	report, err := jsonText(r)
 	if err != nil {
 		return fail(what, err)
 	}
 	return s.write(ctx, what, nil, func(tx *sql.Tx) error {
 		count, err := change(ctx, tx, `
-			UPDATE verifications SET state = $2, check_set = $3, summary = $4, report = $5, referrer = $6, updated_at = $7
-			WHERE id = $1`+guard, id, state, r.CheckSet, plain(r.Summary), report, referrer, micros(s.now()))
+			UPDATE verifications SET state = $2, check_set = $3, summary = $4, report = $5, referrer = $6, key_id = $7, updated_at = $8
+			WHERE id = $1`+guard, id, state, r.CheckSet, plain(r.Summary), report, p.Referrer, plain(p.KeyID), micros(s.now()))
 		if err != nil || count > 0 {
 			return err
 		}

@@ -24,7 +24,7 @@ func TestOneUnfinishedVerification(t *testing.T) {
 		if x := diff(first, asked); x != "" {
 			t.Errorf("requested while one is pending (-want +got):\n%s", x)
 		}
-		check(t, b.FinishVerification(ctx, first.ID, &verify.Report{State: verify.StatePassed, CheckSet: verify.CheckSet, Subject: &d}, registry.Digest{}))
+		check(t, b.FinishVerification(ctx, first.ID, &verify.Report{State: verify.StatePassed, CheckSet: verify.CheckSet, Subject: &d}, verify.Publication{}))
 		ids := make([]int64, 8)
 		for _, err := range together(len(ids), func(i int) error {
 			v, err := b.RequestVerification(ctx, "org/a", d)
@@ -92,7 +92,7 @@ func TestCancelWithTheLastTag(t *testing.T) {
 		state(verify.StateCancelled) // its last tag has moved
 		report := &verify.Report{State: verify.StatePassed, CheckSet: verify.CheckSet, Subject: &d}
 		check(t, b.SaveProgress(ctx, first.ID, report)) // by a worker that has not noticed
-		check(t, b.FinishVerification(ctx, first.ID, report, registry.Digest{}))
+		check(t, b.FinishVerification(ctx, first.ID, report, verify.Publication{}))
 		state(verify.StateCancelled)
 		if pending, err := b.Unfinished(ctx, 0, 10); err != nil || len(pending) != 1 || pending[0].Digest != digest("two") {
 			t.Errorf("unfinished are %+v, %v", pending, err)
@@ -103,7 +103,7 @@ func TestCancelWithTheLastTag(t *testing.T) {
 		if n := len(b.outbox.jobs); second.ID == first.ID || n != 3 || b.outbox.jobs[2].Verification != second.ID {
 			t.Errorf("verification %d after %d, %d jobs", second.ID, first.ID, n)
 		}
-		check(t, b.FinishVerification(ctx, second.ID, report, registry.Digest{}))
+		check(t, b.FinishVerification(ctx, second.ID, report, verify.Publication{}))
 		check(t, b.DeleteTag(ctx, "org/a", "again"))
 		state(verify.StatePassed) // what is done stays
 		check(t, b.PutManifest(ctx, model("org/a", "one", "again")))
