@@ -76,19 +76,8 @@ func child(tasks map[string]Task) error {
 	if err != nil {
 		return fmt.Errorf("wait for the word to begin: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.Limits.Wall)
-	defer cancel()
-	return perform(ctx, task, s, args, files, control, to)
-}
-
-// only is a limit for readFrame under which one kind may come.
-func only(kind byte, size int64) func(byte) int64 {
-	return func(k byte) int64 {
-		if k != kind {
-			return -1
-		}
-		return size
-	}
+	// No deadline: the parent's is the one that counts, and it gives the reason.
+	return perform(context.Background(), task, s, args, files, control, to)
 }
 
 // inherited takes the task's files, and closes whatever else this process got from its parent, which has no business here. It

@@ -61,6 +61,16 @@ func readFrame(r io.Reader, limit func(kind byte) int64) (kind byte, payload []b
 	return kind, payload, nil
 }
 
+// only is a limit for readFrame under which one kind may come.
+func only(kind byte, size int64) func(byte) int64 {
+	return func(k byte) int64 {
+		if k != kind {
+			return -1
+		}
+		return size
+	}
+}
+
 // writeFrame writes one frame, its payload given in parts.
 func writeFrame(w io.Writer, kind byte, parts ...[]byte) error {
 	size := 0

@@ -31,6 +31,8 @@ func restrict(s setup, highest int) (Level, map[string]string) {
 		level.Layers |= l
 	}
 
+	// The thread that started this process had given up new privileges, so every thread here was born without.
+	born := noNewPrivs()
 	for _, sp := range spaces {
 		settle(sp.layer, ownSpace(s, sp.name))
 	}
@@ -38,12 +40,8 @@ func restrict(s setup, highest int) (Level, map[string]string) {
 
 	open := openable()
 	abi, lockErr := lock()
-	var err error
-	if lockErr != nil { // else landlock has done this
-		err = llsys.AllThreadsPrctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-	}
 	found := onThreads(func() []error { return []error{noNewPrivs(), locked(abi, open)} })
-	settle(NoNewPrivs, errors.Join(err, found[0]))
+	settle(NoNewPrivs, errors.Join(born, found[0]))
 	lockErr = errors.Join(lockErr, found[1])
 	if lockErr == nil {
 		level.Landlock = abi

@@ -114,6 +114,9 @@ func TestEnds(t *testing.T) {
 			if !tc.want(err) {
 				t.Errorf("got %T: %v after %+v", err, err, out)
 			}
+			if e := new(ExitError); strings.Contains(fmt.Sprint(err), string(canary)) || errors.As(err, &e) && strings.Contains(e.Stderr, string(canary)) {
+				t.Error("the parent's secret came out of the child")
+			}
 			if l := tc.limits.Memory; l > 0 && out.Memory > l+dataSlack+(64<<20) {
 				t.Errorf("held %d MiB with a limit of %d", out.Memory>>20, l>>20)
 			}
