@@ -7,6 +7,7 @@ import (
 )
 
 //go:generate go run -C ../../tools/kernelgen . -out ../../inference/kernel/vector_amd64.s -stubs ../../inference/kernel/vector_amd64.go -pkg kernel
+//go:generate go run -C ../../tools/kernelgen . -grids -out ../../inference/kernel/grid_amd64.s -stubs ../../inference/kernel/grid_amd64.go -pkg kernel
 //go:generate go run -C ../../tools/kernelgen ./arm64 -out ../../inference/kernel/vector_arm64.s -stubs ../../inference/kernel/vector_arm64.go
 
 // engine is the inner loops for one kind of processor. Each output element has one order of operations, whichever rows are computed
@@ -92,11 +93,12 @@ func (a activations) slice(lo, hi int) activations {
 }
 
 // integer tells whether single vectors are multiplied as integers with weights of the type, which is much faster than turning
-// all weights into float32. The other block types put their weights together from tables.
+// all weights into float32.
 func integer(t tensor.Type) bool {
 	switch t {
 	case tensor.Q4_0, tensor.Q4_1, tensor.Q5_0, tensor.Q5_1, tensor.Q8_0, tensor.IQ4NL, tensor.MXFP4,
-		tensor.Q2K, tensor.Q3K, tensor.Q4K, tensor.Q5K, tensor.Q6K, tensor.Q8K, tensor.IQ4XS, tensor.TQ2_0:
+		tensor.Q2K, tensor.Q3K, tensor.Q4K, tensor.Q5K, tensor.Q6K, tensor.Q8K, tensor.IQ4XS, tensor.TQ2_0,
+		tensor.IQ1S, tensor.IQ1M, tensor.IQ2XXS, tensor.IQ2XS, tensor.IQ2S, tensor.IQ3XXS, tensor.IQ3S, tensor.TQ1_0:
 		return true
 	}
 	return false

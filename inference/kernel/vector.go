@@ -84,13 +84,18 @@ func (e *vector) rows(k *tiles, w *byte, stride int, x, out []float32, s *scratc
 	}
 }
 
-func (e *vector) integerDots(t tensor.Type, w []byte, x activations, out []float32, _ *scratch) {
+func (e *vector) integerDots(t tensor.Type, w []byte, x activations, out []float32, s *scratch) {
 	n := len(x.q)
 	size, ok := t.Size(int64(n))
 	k, known := e.blocks[t]
-	if !ok || !known || n == 0 || len(x.scale) != n/32 || len(x.sum16) != n/16 || len(x.sum32) != n/32 || len(out) == 0 || int64(len(w)) != size*int64(len(out)) {
+	if !ok || !integer(t) || n == 0 || len(x.scale) != n/32 || len(x.sum16) != n/16 || len(x.sum32) != n/32 || len(out) == 0 || int64(len(w)) != size*int64(len(out)) {
 		panic("kernel: rows of another length than the activations")
 	}
+	if !known {
+		plain{}.integerDots(t, w, x, out, s)
+		return
+	}
+	fillGrid(t)
 	elements, _ := t.Block()
 	sum := &x.sum16[0]
 	if k.wide {
@@ -165,6 +170,7 @@ func (e *vector) decode(t tensor.Type, dst []float32, src []byte) error {
 		if !ok {
 			return tensor.Decode(t, dst, src)
 		}
+		fillGrid(t)
 		elements, _ := t.Block()
 		k.decode(&src[0], len(dst)/elements, &dst[0])
 	}

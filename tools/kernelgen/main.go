@@ -1,13 +1,25 @@
 package main
 
 import (
+	"flag"
+
 	. "github.com/mmcloughlin/avo/build" //nolint:staticcheck // the form that avo's programs have
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
 func main() {
+	grids := flag.Bool("grids", false, "write the kernels of the types with grids, not those of all others")
+	flag.Parse()
 	ConstraintExpr("!purego")
+	if *grids {
+		for _, b := range append(gridBlocks(), tq1()) {
+			b.dot()
+			b.decode()
+		}
+		Generate()
+		return
+	}
 	for _, w := range []width{ymm, zmm} {
 		for _, f := range []format{f32, f16, bf16} {
 			for _, rows := range []int{4, 1} {
