@@ -7,7 +7,7 @@ import (
 )
 
 //go:generate go run -C ../../tools/kernelgen . -out ../../inference/kernel/vector_amd64.s -stubs ../../inference/kernel/vector_amd64.go -pkg kernel
-//go:generate go run -C ../../tools/kernelgen . -grids -out ../../inference/kernel/grid_amd64.s -stubs ../../inference/kernel/grid_amd64.go -pkg kernel
+//go:generate go run -C ../../tools/kernelgen . -part rare -out ../../inference/kernel/rare_amd64.s -stubs ../../inference/kernel/rare_amd64.go -pkg kernel
 //go:generate go run -C ../../tools/kernelgen ./arm64 -out ../../inference/kernel/vector_arm64.s -stubs ../../inference/kernel/vector_arm64.go
 
 // engine is the inner loops for one kind of processor. Each output element has one order of operations, whichever rows are computed
@@ -98,7 +98,7 @@ func integer(t tensor.Type) bool {
 	switch t {
 	case tensor.Q4_0, tensor.Q4_1, tensor.Q5_0, tensor.Q5_1, tensor.Q8_0, tensor.IQ4NL, tensor.MXFP4,
 		tensor.Q2K, tensor.Q3K, tensor.Q4K, tensor.Q5K, tensor.Q6K, tensor.Q8K, tensor.IQ4XS, tensor.TQ2_0,
-		tensor.IQ1S, tensor.IQ1M, tensor.IQ2XXS, tensor.IQ2XS, tensor.IQ2S, tensor.IQ3XXS, tensor.IQ3S, tensor.TQ1_0:
+		tensor.IQ1S, tensor.IQ1M, tensor.IQ2XXS, tensor.IQ2XS, tensor.IQ2S, tensor.IQ3XXS, tensor.IQ3S, tensor.TQ1_0, tensor.Q1_0, tensor.Q2_0, tensor.NVFP4:
 		return true
 	}
 	return false

@@ -58,4 +58,7 @@ var blocksAVX2 = map[tensor.Type]block{
 	tensor.IQ3XXS: {true, dotIQ3XXSAVX2, decodeIQ3XXS},
 	tensor.IQ3S:   {true, dotIQ3SAVX2, decodeIQ3S},
 	tensor.TQ1_0:  {true, dotTQ1_0AVX2, decodeTQ1_0},
+	tensor.Q1_0:   {true, dotQ1_0AVX2, decodeQ1_0},
+	tensor.Q2_0:   {true, dotQ2_0AVX2, decodeQ2_0},
+	tensor.NVFP4:  {false, dotNVFP4AVX2, decodeNVFP4},
 }

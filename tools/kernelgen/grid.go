@@ -11,7 +11,9 @@ import (
 //
 // Numbers of points and signs are put together for a whole block in registers and laid down on the stack: what takes a dozen scalar
 // instructions for each point takes a few for all.
-func gridBlocks() []*block { return []*block{iq1s(), iq1m(), iq2xxs(), iq2xs(), iq2s(), iq3xxs(), iq3s()} }
+func gridBlocks() []*block {
+	return []*block{iq1s(), iq1m(), iq2xxs(), iq2xs(), iq2s(), iq3xxs(), iq3s()}
+}
 
 // pointer returns a register with the address of a variable of the package.
 func pointer(name string) reg.GPVirtual {

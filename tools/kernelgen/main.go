@@ -9,17 +9,30 @@ import (
 )
 
 func main() {
-	grids := flag.Bool("grids", false, "write the kernels of the types with grids, not those of all others")
+	part := flag.String("part", "", "write the kernels of rare types instead of the others: rare")
 	flag.Parse()
 	ConstraintExpr("!purego")
-	if *grids {
-		for _, b := range append(gridBlocks(), tq1()) {
-			b.dot()
-			b.decode()
-		}
-		Generate()
-		return
+	if *part == "rare" {
+		rare()
+	} else {
+		common()
 	}
+	Generate()
+}
+
+// rare are the kernels of block types that few files have. They are in a file of their own.
+func rare() {
+	for _, b := range append(gridBlocks(), tq1()) {
+		b.dot()
+		b.decode()
+	}
+	for _, b := range mediumBlocks() {
+		b.dotMedium()
+		b.decode()
+	}
+}
+
+func common() {
 	for _, w := range []width{ymm, zmm} {
 		for _, f := range []format{f32, f16, bf16} {
 			for _, rows := range []int{4, 1} {
@@ -44,7 +57,6 @@ func main() {
 	exponentials()
 	gelu()
 	geluTanh()
-	Generate()
 }
 
 // width is a size of vector registers and what kernels for it are called.
