@@ -7,6 +7,7 @@ import (
 )
 
 //go:generate go run -C ../../tools/kernelgen . -out ../../inference/kernel/vector_amd64.s -stubs ../../inference/kernel/vector_amd64.go -pkg kernel
+//go:generate go run -C ../../tools/kernelgen . -part layer -out ../../inference/kernel/layer_amd64.s -stubs ../../inference/kernel/layer_amd64.go -pkg kernel
 //go:generate go run -C ../../tools/kernelgen . -part rare -out ../../inference/kernel/rare_amd64.s -stubs ../../inference/kernel/rare_amd64.go -pkg kernel
 //go:generate go run -C ../../tools/kernelgen ./arm64 -out ../../inference/kernel/vector_arm64.s -stubs ../../inference/kernel/vector_arm64.go
 
@@ -40,6 +41,12 @@ type engine interface {
 	swiglu(gate, up []float32)
 	// gelu sets each element of x to the activation of it, GELU or GELUTanh.
 	gelu(a Activation, x []float32)
+	// squares returns the sum of the squares of x.
+	squares(x []float32) float64
+	// weigh sets y to x times scale, each element times that of weight.
+	weigh(y, x, weight []float32, scale float32)
+	// rotate turns pairs of each headDim elements of x, neighbours or those half of all pairs apart, as Rope says.
+	rotate(x []float32, headDim int, cos, sin []float32, adjacent bool)
 }
 
 // best is the engine for this processor.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"log"
 
 	. "github.com/mmcloughlin/avo/build" //nolint:staticcheck // the form that avo's programs have
 	. "github.com/mmcloughlin/avo/operand"
@@ -9,14 +10,14 @@ import (
 )
 
 func main() {
-	part := flag.String("part", "", "write the kernels of rare types instead of the others: rare")
+	parts := map[string]func(){"common": common, "layer": layer, "rare": rare}
+	part := flag.String("part", "common", "which kernels to write: common, layer or rare")
 	flag.Parse()
 	ConstraintExpr("!purego")
-	if *part == "rare" {
-		rare()
-	} else {
-		common()
+	if parts[*part] == nil {
+		log.Fatalf("no part is called %q", *part)
 	}
+	parts[*part]()
 	Generate()
 }
 
