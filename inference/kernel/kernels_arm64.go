@@ -18,7 +18,7 @@ func vectorEngines() []engine {
 }
 
 var neon = vector{
-	needs: "NEON", lanes: 16, reduce: reduceNEON, blocks: blocksNEON,
+	needs: "NEON", lanes: 16, reduce: reduceNEON, blocks: blocksNEON, gelu8: gelu, geluTanh8: geluTanh,
 	f32:  tiles{tileF32x4NEON, tileF32x1NEON},
 	f16:  tiles{tileF16x4NEON, tileF16x1NEON},
 	bf16: tiles{tileBF16x4NEON, tileBF16x1NEON},
@@ -27,7 +27,7 @@ var neon = vector{
 // neonDot multiplies bytes with the instructions for dot products.
 var neonDot = vector{
 	needs: "NEON with dot products", lanes: neon.lanes, reduce: neon.reduce, blocks: blocksDot,
-	f32: neon.f32, f16: neon.f16, bf16: neon.bf16,
+	gelu8: neon.gelu8, geluTanh8: neon.geluTanh8, f32: neon.f32, f16: neon.f16, bf16: neon.bf16,
 }
 
 var blocksNEON = map[tensor.Type]block{

@@ -12,7 +12,7 @@ func squares(x *float32, steps int, sums *float64)
 // weigh sets y to x * scale * weight, eight a step. steps is not 0.
 //
 //go:noescape
-func weigh(y *float32, x *float32, weight *float32, steps int, scale float32)
+func weigh(y *float32, x *float32, weight *float32, scale float32, steps int)
 
 // rotateHalves turns the pairs of a and b, eight a step. steps is not 0.
 //

@@ -34,14 +34,14 @@ next:
 	VZEROUPPER
 	RET
 
-// func weigh(y *float32, x *float32, weight *float32, steps int, scale float32)
+// func weigh(y *float32, x *float32, weight *float32, scale float32, steps int)
 // Requires: AVX
-TEXT ·weigh(SB), NOSPLIT, $0-36
+TEXT ·weigh(SB), NOSPLIT, $0-40
 	MOVQ         y+0(FP), AX
 	MOVQ         x+8(FP), CX
 	MOVQ         weight+16(FP), DX
-	MOVQ         steps+24(FP), BX
-	VBROADCASTSS scale+32(FP), Y0
+	MOVQ         steps+32(FP), BX
+	VBROADCASTSS scale+24(FP), Y0
 
 next:
 	VMULPS  (CX), Y0, Y1

@@ -1,4 +1,4 @@
-//go:build amd64 && !purego
+//go:build (amd64 || arm64) && !purego
 
 package kernel
 
@@ -25,7 +25,7 @@ func (e *vector) weigh(y, x, weight []float32, scale float32) {
 	}
 	steps := len(x) / 8
 	if steps > 0 {
-		weigh(&y[0], &x[0], &weight[0], steps, scale)
+		weigh(&y[0], &x[0], &weight[0], scale, steps)
 	}
 	plain{}.weigh(y[8*steps:], x[8*steps:], weight[8*steps:], scale)
 }

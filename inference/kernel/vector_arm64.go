@@ -338,3 +338,33 @@ func exp(x *float32, steps int, shift float32, lanes *float32)
 //
 //go:noescape
 func swiglu(gate *float32, up *float32, steps int)
+
+// gelu sets x to x times the normal distribution, eight a step. steps is not 0.
+//
+//go:noescape
+func gelu(x *float32, steps int)
+
+// geluTanh sets x to its approximate GELU by tanh, eight a step. steps is not 0.
+//
+//go:noescape
+func geluTanh(x *float32, steps int)
+
+// squares sets the 16 sums to those of the squares of every sixteenth value. steps is not 0.
+//
+//go:noescape
+func squares(x *float32, steps int, sums *float64)
+
+// weigh sets y to x * scale * weight, eight a step. steps is not 0.
+//
+//go:noescape
+func weigh(y *float32, x *float32, weight *float32, scale float32, steps int)
+
+// rotateHalves turns the pairs of a and b, eight a step. steps is not 0.
+//
+//go:noescape
+func rotateHalves(a *float32, b *float32, cos *float32, sin *float32, steps int)
+
+// rotatePairs turns pairs of neighbours, four a step. steps is not 0.
+//
+//go:noescape
+func rotatePairs(x *float32, cos *float32, sin *float32, steps int)

@@ -163,7 +163,92 @@ DATA constants<>+496(SB)/4, $0x3f800000
 DATA constants<>+500(SB)/4, $0x3f800000
 DATA constants<>+504(SB)/4, $0x3f800000
 DATA constants<>+508(SB)/4, $0x3f800000
-GLOBL constants<>(SB), RODATA|NOPTR, $512
+
+DATA constants<>+512(SB)/4, $0x41800000
+DATA constants<>+516(SB)/4, $0x41800000
+DATA constants<>+520(SB)/4, $0x41800000
+DATA constants<>+524(SB)/4, $0x41800000
+
+DATA constants<>+528(SB)/4, $0x3eb504f3
+DATA constants<>+532(SB)/4, $0x3eb504f3
+DATA constants<>+536(SB)/4, $0x3eb504f3
+DATA constants<>+540(SB)/4, $0x3eb504f3
+
+DATA constants<>+544(SB)/4, $0x3e2ef945
+DATA constants<>+548(SB)/4, $0x3e2ef945
+DATA constants<>+552(SB)/4, $0x3e2ef945
+DATA constants<>+556(SB)/4, $0x3e2ef945
+
+DATA constants<>+560(SB)/4, $0xbf527892
+DATA constants<>+564(SB)/4, $0xbf527892
+DATA constants<>+568(SB)/4, $0xbf527892
+DATA constants<>+572(SB)/4, $0xbf527892
+
+DATA constants<>+576(SB)/4, $0x3fbe87b0
+DATA constants<>+580(SB)/4, $0x3fbe87b0
+DATA constants<>+584(SB)/4, $0x3fbe87b0
+DATA constants<>+588(SB)/4, $0x3fbe87b0
+
+DATA constants<>+592(SB)/4, $0xbf914e5d
+DATA constants<>+596(SB)/4, $0xbf914e5d
+DATA constants<>+600(SB)/4, $0xbf914e5d
+DATA constants<>+604(SB)/4, $0xbf914e5d
+
+DATA constants<>+608(SB)/4, $0x3e8ec7cc
+DATA constants<>+612(SB)/4, $0x3e8ec7cc
+DATA constants<>+616(SB)/4, $0x3e8ec7cc
+DATA constants<>+620(SB)/4, $0x3e8ec7cc
+
+DATA constants<>+624(SB)/4, $0xbe3ec24c
+DATA constants<>+628(SB)/4, $0xbe3ec24c
+DATA constants<>+632(SB)/4, $0xbe3ec24c
+DATA constants<>+636(SB)/4, $0xbe3ec24c
+
+DATA constants<>+640(SB)/4, $0x3dc636c9
+DATA constants<>+644(SB)/4, $0x3dc636c9
+DATA constants<>+648(SB)/4, $0x3dc636c9
+DATA constants<>+652(SB)/4, $0x3dc636c9
+
+DATA constants<>+656(SB)/4, $0x3ebf88fb
+DATA constants<>+660(SB)/4, $0x3ebf88fb
+DATA constants<>+664(SB)/4, $0x3ebf88fb
+DATA constants<>+668(SB)/4, $0x3ebf88fb
+
+DATA constants<>+672(SB)/4, $0x3f8000c7
+DATA constants<>+676(SB)/4, $0x3f8000c7
+DATA constants<>+680(SB)/4, $0x3f8000c7
+DATA constants<>+684(SB)/4, $0x3f8000c7
+
+DATA constants<>+688(SB)/4, $0xbfa1fc4e
+DATA constants<>+692(SB)/4, $0xbfa1fc4e
+DATA constants<>+696(SB)/4, $0xbfa1fc4e
+DATA constants<>+700(SB)/4, $0xbfa1fc4e
+
+DATA constants<>+704(SB)/4, $0xc1800000
+DATA constants<>+708(SB)/4, $0xc1800000
+DATA constants<>+712(SB)/4, $0xc1800000
+DATA constants<>+716(SB)/4, $0xc1800000
+
+DATA constants<>+720(SB)/4, $0x3d372713
+DATA constants<>+724(SB)/4, $0x3d372713
+DATA constants<>+728(SB)/4, $0x3d372713
+DATA constants<>+732(SB)/4, $0x3d372713
+
+DATA constants<>+736(SB)/4, $0x30d4801f
+DATA constants<>+740(SB)/4, $0x30d4801f
+DATA constants<>+744(SB)/4, $0x30d4801f
+DATA constants<>+748(SB)/4, $0x30d4801f
+
+DATA constants<>+752(SB)/4, $0xbfcc422a
+DATA constants<>+756(SB)/4, $0xbfcc422a
+DATA constants<>+760(SB)/4, $0xbfcc422a
+DATA constants<>+764(SB)/4, $0xbfcc422a
+
+DATA constants<>+768(SB)/4, $0x3342bc9b
+DATA constants<>+772(SB)/4, $0x3342bc9b
+DATA constants<>+776(SB)/4, $0x3342bc9b
+DATA constants<>+780(SB)/4, $0x3342bc9b
+GLOBL constants<>(SB), RODATA|NOPTR, $784
 
 // func tileF32x4NEON(w *byte, wStride int, x *float32, steps int, acc *float32)
 TEXT ·tileF32x4NEON(SB), NOSPLIT, $0-40
@@ -9524,4 +9609,536 @@ next:
 	ADD $32, R1
 	SUB $1, R2
 	CBNZ R2, next
+	RET
+
+// func gelu(x *float32, steps int)
+TEXT ·gelu(SB), NOSPLIT, $0-16
+	MOVD x+0(FP), R0
+	MOVD steps+8(FP), R1
+	MOVD $constants<>+320(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+336(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+352(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+	MOVD $constants<>+368(SB), R15
+	WORD $0x3dc001e3 // ldr q3, [x15]
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001e4 // ldr q4, [x15]
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001e5 // ldr q5, [x15]
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	MOVD $constants<>+448(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	MOVD $constants<>+464(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	MOVD $constants<>+480(SB), R15
+	WORD $0x3dc001ea // ldr q10, [x15]
+	MOVD $constants<>+496(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+
+next:
+	WORD $0xad40340c // ldp q12, q13, [x0]
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001f6 // ldr q22, [x15]
+	MOVD $constants<>+512(SB), R15
+	WORD $0x3dc001f7 // ldr q23, [x15]
+	MOVD $constants<>+528(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4e361d8e // and v14.16b, v12.16b, v22.16b
+	WORD $0x4eb7f5ce // fmin v14.4s, v14.4s, v23.4s
+	WORD $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD $0x4eb01e12 // mov v18.16b, v16.16b
+	WORD $0x4eaecdd2 // fmls v18.4s, v14.4s, v14.4s
+	WORD $0x4eab1d74 // mov v20.16b, v11.16b
+	WORD $0x4e38cdd4 // fmla v20.4s, v14.4s, v24.4s
+	WORD $0x6e34fd74 // fdiv v20.4s, v11.4s, v20.4s
+	WORD $0x4e361daf // and v15.16b, v13.16b, v22.16b
+	WORD $0x4eb7f5ef // fmin v15.4s, v15.4s, v23.4s
+	WORD $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD $0x4eb11e33 // mov v19.16b, v17.16b
+	WORD $0x4eafcdf3 // fmls v19.4s, v15.4s, v15.4s
+	WORD $0x4eab1d75 // mov v21.16b, v11.16b
+	WORD $0x4e38cdf5 // fmla v21.4s, v15.4s, v24.4s
+	WORD $0x6e35fd75 // fdiv v21.4s, v11.4s, v21.4s
+	MOVD $constants<>+544(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	MOVD $constants<>+560(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	MOVD $constants<>+576(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
+	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
+	MOVD $constants<>+592(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	MOVD $constants<>+608(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
+	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
+	MOVD $constants<>+624(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	MOVD $constants<>+640(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
+	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
+	MOVD $constants<>+656(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	MOVD $constants<>+672(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
+	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
+	MOVD $constants<>+688(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	WORD $0x4ea1f5ce // fmin v14.4s, v14.4s, v1.4s
+	WORD $0x4ea1f5ef // fmin v15.4s, v15.4s, v1.4s
+	WORD $0x6e22ddd8 // fmul v24.4s, v14.4s, v2.4s
+	WORD $0x6e22ddf9 // fmul v25.4s, v15.4s, v2.4s
+	WORD $0x4e21ab16 // fcvtns v22.4s, v24.4s
+	WORD $0x4e21ab37 // fcvtns v23.4s, v25.4s
+	WORD $0x4e21dad8 // scvtf v24.4s, v22.4s
+	WORD $0x4e21daf9 // scvtf v25.4s, v23.4s
+	WORD $0x4ea3cf0e // fmls v14.4s, v24.4s, v3.4s
+	WORD $0x4ea3cf2f // fmls v15.4s, v25.4s, v3.4s
+	WORD $0x4ea4cf0e // fmls v14.4s, v24.4s, v4.4s
+	WORD $0x4ea4cf2f // fmls v15.4s, v25.4s, v4.4s
+	WORD $0x4ea51cb8 // mov v24.16b, v5.16b
+	WORD $0x4ea51cb9 // mov v25.16b, v5.16b
+	WORD $0x4ea61cda // mov v26.16b, v6.16b
+	WORD $0x4ea61cdb // mov v27.16b, v6.16b
+	WORD $0x4e2ecf1a // fmla v26.4s, v24.4s, v14.4s
+	WORD $0x4e2fcf3b // fmla v27.4s, v25.4s, v15.4s
+	WORD $0x4ea71cf8 // mov v24.16b, v7.16b
+	WORD $0x4ea71cf9 // mov v25.16b, v7.16b
+	WORD $0x4e2ecf58 // fmla v24.4s, v26.4s, v14.4s
+	WORD $0x4e2fcf79 // fmla v25.4s, v27.4s, v15.4s
+	WORD $0x4ea81d1a // mov v26.16b, v8.16b
+	WORD $0x4ea81d1b // mov v27.16b, v8.16b
+	WORD $0x4e2ecf1a // fmla v26.4s, v24.4s, v14.4s
+	WORD $0x4e2fcf3b // fmla v27.4s, v25.4s, v15.4s
+	WORD $0x4ea91d38 // mov v24.16b, v9.16b
+	WORD $0x4ea91d39 // mov v25.16b, v9.16b
+	WORD $0x4e2ecf58 // fmla v24.4s, v26.4s, v14.4s
+	WORD $0x4e2fcf79 // fmla v25.4s, v27.4s, v15.4s
+	WORD $0x4eaa1d5a // mov v26.16b, v10.16b
+	WORD $0x4eaa1d5b // mov v27.16b, v10.16b
+	WORD $0x4e2ecf1a // fmla v26.4s, v24.4s, v14.4s
+	WORD $0x4e2fcf3b // fmla v27.4s, v25.4s, v15.4s
+	WORD $0x4eab1d78 // mov v24.16b, v11.16b
+	WORD $0x4eab1d79 // mov v25.16b, v11.16b
+	WORD $0x4e2ecf58 // fmla v24.4s, v26.4s, v14.4s
+	WORD $0x4e2fcf79 // fmla v25.4s, v27.4s, v15.4s
+	WORD $0x4eab1d7a // mov v26.16b, v11.16b
+	WORD $0x4eab1d7b // mov v27.16b, v11.16b
+	WORD $0x4e2ecf1a // fmla v26.4s, v24.4s, v14.4s
+	WORD $0x4e2fcf3b // fmla v27.4s, v25.4s, v15.4s
+	WORD $0x4f3756d6 // shl v22.4s, v22.4s, #23
+	WORD $0x4f3756f7 // shl v23.4s, v23.4s, #23
+	WORD $0x4eab86d6 // add v22.4s, v22.4s, v11.4s
+	WORD $0x4eab86f7 // add v23.4s, v23.4s, v11.4s
+	WORD $0x6e36df4e // fmul v14.4s, v26.4s, v22.4s
+	WORD $0x6e37df6f // fmul v15.4s, v27.4s, v23.4s
+	WORD $0x6e2ade94 // fmul v20.4s, v20.4s, v10.4s
+	WORD $0x6e2ede94 // fmul v20.4s, v20.4s, v14.4s
+	WORD $0x4eab1d76 // mov v22.16b, v11.16b
+	WORD $0x4e2ace56 // fmla v22.4s, v18.4s, v10.4s
+	WORD $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	WORD $0x6ea0fa16 // fneg v22.4s, v16.4s
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x6e2adeb5 // fmul v21.4s, v21.4s, v10.4s
+	WORD $0x6e2fdeb5 // fmul v21.4s, v21.4s, v15.4s
+	WORD $0x4eab1d77 // mov v23.16b, v11.16b
+	WORD $0x4e2ace77 // fmla v23.4s, v19.4s, v10.4s
+	WORD $0x6e37deb5 // fmul v21.4s, v21.4s, v23.4s
+	WORD $0x6ea0fa37 // fneg v23.4s, v17.4s
+	WORD $0x6e2adef7 // fmul v23.4s, v23.4s, v10.4s
+	WORD $0x4e20f6d6 // fmax v22.4s, v22.4s, v0.4s
+	WORD $0x4e20f6f7 // fmax v23.4s, v23.4s, v0.4s
+	WORD $0x4ea1f6d6 // fmin v22.4s, v22.4s, v1.4s
+	WORD $0x4ea1f6f7 // fmin v23.4s, v23.4s, v1.4s
+	WORD $0x6e22ded0 // fmul v16.4s, v22.4s, v2.4s
+	WORD $0x6e22def1 // fmul v17.4s, v23.4s, v2.4s
+	WORD $0x4e21aa0e // fcvtns v14.4s, v16.4s
+	WORD $0x4e21aa2f // fcvtns v15.4s, v17.4s
+	WORD $0x4e21d9d0 // scvtf v16.4s, v14.4s
+	WORD $0x4e21d9f1 // scvtf v17.4s, v15.4s
+	WORD $0x4ea3ce16 // fmls v22.4s, v16.4s, v3.4s
+	WORD $0x4ea3ce37 // fmls v23.4s, v17.4s, v3.4s
+	WORD $0x4ea4ce16 // fmls v22.4s, v16.4s, v4.4s
+	WORD $0x4ea4ce37 // fmls v23.4s, v17.4s, v4.4s
+	WORD $0x4ea51cb0 // mov v16.16b, v5.16b
+	WORD $0x4ea51cb1 // mov v17.16b, v5.16b
+	WORD $0x4ea61cd2 // mov v18.16b, v6.16b
+	WORD $0x4ea61cd3 // mov v19.16b, v6.16b
+	WORD $0x4e36ce12 // fmla v18.4s, v16.4s, v22.4s
+	WORD $0x4e37ce33 // fmla v19.4s, v17.4s, v23.4s
+	WORD $0x4ea71cf0 // mov v16.16b, v7.16b
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e36ce50 // fmla v16.4s, v18.4s, v22.4s
+	WORD $0x4e37ce71 // fmla v17.4s, v19.4s, v23.4s
+	WORD $0x4ea81d12 // mov v18.16b, v8.16b
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e36ce12 // fmla v18.4s, v16.4s, v22.4s
+	WORD $0x4e37ce33 // fmla v19.4s, v17.4s, v23.4s
+	WORD $0x4ea91d30 // mov v16.16b, v9.16b
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e36ce50 // fmla v16.4s, v18.4s, v22.4s
+	WORD $0x4e37ce71 // fmla v17.4s, v19.4s, v23.4s
+	WORD $0x4eaa1d52 // mov v18.16b, v10.16b
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e36ce12 // fmla v18.4s, v16.4s, v22.4s
+	WORD $0x4e37ce33 // fmla v19.4s, v17.4s, v23.4s
+	WORD $0x4eab1d70 // mov v16.16b, v11.16b
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e36ce50 // fmla v16.4s, v18.4s, v22.4s
+	WORD $0x4e37ce71 // fmla v17.4s, v19.4s, v23.4s
+	WORD $0x4eab1d72 // mov v18.16b, v11.16b
+	WORD $0x4eab1d73 // mov v19.16b, v11.16b
+	WORD $0x4e36ce12 // fmla v18.4s, v16.4s, v22.4s
+	WORD $0x4e37ce33 // fmla v19.4s, v17.4s, v23.4s
+	WORD $0x4f3755ce // shl v14.4s, v14.4s, #23
+	WORD $0x4f3755ef // shl v15.4s, v15.4s, #23
+	WORD $0x4eab85ce // add v14.4s, v14.4s, v11.4s
+	WORD $0x4eab85ef // add v15.4s, v15.4s, v11.4s
+	WORD $0x6e2ede56 // fmul v22.4s, v18.4s, v14.4s
+	WORD $0x6e2fde77 // fmul v23.4s, v19.4s, v15.4s
+	WORD $0x4f00e40e // movi v14.16b, #0
+	WORD $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	WORD $0x4eb6d56f // fsub v15.4s, v11.4s, v22.4s
+	WORD $0x6eace5d1 // fcmgt v17.4s, v14.4s, v12.4s
+	WORD $0x4e311ed6 // and v22.16b, v22.16b, v17.16b
+	WORD $0x4e711def // bic v15.16b, v15.16b, v17.16b
+	WORD $0x4eaf1ed6 // orr v22.16b, v22.16b, v15.16b
+	WORD $0x6e36dd8c // fmul v12.4s, v12.4s, v22.4s
+	WORD $0x6e35def7 // fmul v23.4s, v23.4s, v21.4s
+	WORD $0x4eb7d570 // fsub v16.4s, v11.4s, v23.4s
+	WORD $0x6eade5d2 // fcmgt v18.4s, v14.4s, v13.4s
+	WORD $0x4e321ef7 // and v23.16b, v23.16b, v18.16b
+	WORD $0x4e721e10 // bic v16.16b, v16.16b, v18.16b
+	WORD $0x4eb01ef7 // orr v23.16b, v23.16b, v16.16b
+	WORD $0x6e37ddad // fmul v13.4s, v13.4s, v23.4s
+	WORD $0xad00340c // stp q12, q13, [x0]
+	ADD $32, R0
+	SUB $1, R1
+	CBNZ R1, next
+	RET
+
+// func geluTanh(x *float32, steps int)
+TEXT ·geluTanh(SB), NOSPLIT, $0-16
+	MOVD x+0(FP), R0
+	MOVD steps+8(FP), R1
+	MOVD $constants<>+320(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+336(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+352(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+	MOVD $constants<>+368(SB), R15
+	WORD $0x3dc001e3 // ldr q3, [x15]
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001e4 // ldr q4, [x15]
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001e5 // ldr q5, [x15]
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	MOVD $constants<>+448(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	MOVD $constants<>+464(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	MOVD $constants<>+480(SB), R15
+	WORD $0x3dc001ea // ldr q10, [x15]
+	MOVD $constants<>+496(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+
+next:
+	WORD $0xad40340c // ldp q12, q13, [x0]
+	MOVD $constants<>+512(SB), R15
+	WORD $0x3dc001f2 // ldr q18, [x15]
+	MOVD $constants<>+704(SB), R15
+	WORD $0x3dc001f3 // ldr q19, [x15]
+	WORD $0x4eb2f58e // fmin v14.4s, v12.4s, v18.4s
+	WORD $0x4e33f5ce // fmax v14.4s, v14.4s, v19.4s
+	WORD $0x4eb2f5af // fmin v15.4s, v13.4s, v18.4s
+	WORD $0x4e33f5ef // fmax v15.4s, v15.4s, v19.4s
+	MOVD $constants<>+720(SB), R15
+	WORD $0x3dc001f2 // ldr q18, [x15]
+	MOVD $constants<>+736(SB), R15
+	WORD $0x3dc001f3 // ldr q19, [x15]
+	MOVD $constants<>+752(SB), R15
+	WORD $0x3dc001f4 // ldr q20, [x15]
+	MOVD $constants<>+768(SB), R15
+	WORD $0x3dc001f5 // ldr q21, [x15]
+	WORD $0x6e2eddd6 // fmul v22.4s, v14.4s, v14.4s
+	WORD $0x6ea0fad7 // fneg v23.4s, v22.4s
+	WORD $0x4e2ecdd7 // fmla v23.4s, v14.4s, v14.4s
+	WORD $0x6e36de58 // fmul v24.4s, v18.4s, v22.4s
+	WORD $0x6ea0fb19 // fneg v25.4s, v24.4s
+	WORD $0x4e36ce59 // fmla v25.4s, v18.4s, v22.4s
+	WORD $0x4e36ce79 // fmla v25.4s, v19.4s, v22.4s
+	WORD $0x4e37ce59 // fmla v25.4s, v18.4s, v23.4s
+	WORD $0x4e38d57a // fadd v26.4s, v11.4s, v24.4s
+	WORD $0x4eabd756 // fsub v22.4s, v26.4s, v11.4s
+	WORD $0x4eb6d757 // fsub v23.4s, v26.4s, v22.4s
+	WORD $0x4eb7d577 // fsub v23.4s, v11.4s, v23.4s
+	WORD $0x4eb6d71b // fsub v27.4s, v24.4s, v22.4s
+	WORD $0x4e37d77b // fadd v27.4s, v27.4s, v23.4s
+	WORD $0x4e39d77b // fadd v27.4s, v27.4s, v25.4s
+	WORD $0x6e3addd8 // fmul v24.4s, v14.4s, v26.4s
+	WORD $0x6ea0fb19 // fneg v25.4s, v24.4s
+	WORD $0x4e3acdd9 // fmla v25.4s, v14.4s, v26.4s
+	WORD $0x4e3bcdd9 // fmla v25.4s, v14.4s, v27.4s
+	WORD $0x6e38de8e // fmul v14.4s, v20.4s, v24.4s
+	WORD $0x6ea0f9d0 // fneg v16.4s, v14.4s
+	WORD $0x4e38ce90 // fmla v16.4s, v20.4s, v24.4s
+	WORD $0x4e38ceb0 // fmla v16.4s, v21.4s, v24.4s
+	WORD $0x4e39ce90 // fmla v16.4s, v20.4s, v25.4s
+	WORD $0x6e2fddf6 // fmul v22.4s, v15.4s, v15.4s
+	WORD $0x6ea0fad7 // fneg v23.4s, v22.4s
+	WORD $0x4e2fcdf7 // fmla v23.4s, v15.4s, v15.4s
+	WORD $0x6e36de58 // fmul v24.4s, v18.4s, v22.4s
+	WORD $0x6ea0fb19 // fneg v25.4s, v24.4s
+	WORD $0x4e36ce59 // fmla v25.4s, v18.4s, v22.4s
+	WORD $0x4e36ce79 // fmla v25.4s, v19.4s, v22.4s
+	WORD $0x4e37ce59 // fmla v25.4s, v18.4s, v23.4s
+	WORD $0x4e38d57a // fadd v26.4s, v11.4s, v24.4s
+	WORD $0x4eabd756 // fsub v22.4s, v26.4s, v11.4s
+	WORD $0x4eb6d757 // fsub v23.4s, v26.4s, v22.4s
+	WORD $0x4eb7d577 // fsub v23.4s, v11.4s, v23.4s
+	WORD $0x4eb6d71b // fsub v27.4s, v24.4s, v22.4s
+	WORD $0x4e37d77b // fadd v27.4s, v27.4s, v23.4s
+	WORD $0x4e39d77b // fadd v27.4s, v27.4s, v25.4s
+	WORD $0x6e3addf8 // fmul v24.4s, v15.4s, v26.4s
+	WORD $0x6ea0fb19 // fneg v25.4s, v24.4s
+	WORD $0x4e3acdf9 // fmla v25.4s, v15.4s, v26.4s
+	WORD $0x4e3bcdf9 // fmla v25.4s, v15.4s, v27.4s
+	WORD $0x6e38de8f // fmul v15.4s, v20.4s, v24.4s
+	WORD $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	WORD $0x4e38ce91 // fmla v17.4s, v20.4s, v24.4s
+	WORD $0x4e38ceb1 // fmla v17.4s, v21.4s, v24.4s
+	WORD $0x4e39ce91 // fmla v17.4s, v20.4s, v25.4s
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	WORD $0x4ea1f5ce // fmin v14.4s, v14.4s, v1.4s
+	WORD $0x4ea1f5ef // fmin v15.4s, v15.4s, v1.4s
+	WORD $0x6e22ddd4 // fmul v20.4s, v14.4s, v2.4s
+	WORD $0x6e22ddf5 // fmul v21.4s, v15.4s, v2.4s
+	WORD $0x4e21aa92 // fcvtns v18.4s, v20.4s
+	WORD $0x4e21aab3 // fcvtns v19.4s, v21.4s
+	WORD $0x4e21da54 // scvtf v20.4s, v18.4s
+	WORD $0x4e21da75 // scvtf v21.4s, v19.4s
+	WORD $0x4ea3ce8e // fmls v14.4s, v20.4s, v3.4s
+	WORD $0x4ea3ceaf // fmls v15.4s, v21.4s, v3.4s
+	WORD $0x4ea4ce8e // fmls v14.4s, v20.4s, v4.4s
+	WORD $0x4ea4ceaf // fmls v15.4s, v21.4s, v4.4s
+	WORD $0x4ea51cb4 // mov v20.16b, v5.16b
+	WORD $0x4ea51cb5 // mov v21.16b, v5.16b
+	WORD $0x4ea61cd6 // mov v22.16b, v6.16b
+	WORD $0x4ea61cd7 // mov v23.16b, v6.16b
+	WORD $0x4e2ece96 // fmla v22.4s, v20.4s, v14.4s
+	WORD $0x4e2fceb7 // fmla v23.4s, v21.4s, v15.4s
+	WORD $0x4ea71cf4 // mov v20.16b, v7.16b
+	WORD $0x4ea71cf5 // mov v21.16b, v7.16b
+	WORD $0x4e2eced4 // fmla v20.4s, v22.4s, v14.4s
+	WORD $0x4e2fcef5 // fmla v21.4s, v23.4s, v15.4s
+	WORD $0x4ea81d16 // mov v22.16b, v8.16b
+	WORD $0x4ea81d17 // mov v23.16b, v8.16b
+	WORD $0x4e2ece96 // fmla v22.4s, v20.4s, v14.4s
+	WORD $0x4e2fceb7 // fmla v23.4s, v21.4s, v15.4s
+	WORD $0x4ea91d34 // mov v20.16b, v9.16b
+	WORD $0x4ea91d35 // mov v21.16b, v9.16b
+	WORD $0x4e2eced4 // fmla v20.4s, v22.4s, v14.4s
+	WORD $0x4e2fcef5 // fmla v21.4s, v23.4s, v15.4s
+	WORD $0x4eaa1d56 // mov v22.16b, v10.16b
+	WORD $0x4eaa1d57 // mov v23.16b, v10.16b
+	WORD $0x4e2ece96 // fmla v22.4s, v20.4s, v14.4s
+	WORD $0x4e2fceb7 // fmla v23.4s, v21.4s, v15.4s
+	WORD $0x4eab1d74 // mov v20.16b, v11.16b
+	WORD $0x4eab1d75 // mov v21.16b, v11.16b
+	WORD $0x4e2eced4 // fmla v20.4s, v22.4s, v14.4s
+	WORD $0x4e2fcef5 // fmla v21.4s, v23.4s, v15.4s
+	WORD $0x4eab1d76 // mov v22.16b, v11.16b
+	WORD $0x4eab1d77 // mov v23.16b, v11.16b
+	WORD $0x4e2ece96 // fmla v22.4s, v20.4s, v14.4s
+	WORD $0x4e2fceb7 // fmla v23.4s, v21.4s, v15.4s
+	WORD $0x4f375652 // shl v18.4s, v18.4s, #23
+	WORD $0x4f375673 // shl v19.4s, v19.4s, #23
+	WORD $0x4eab8652 // add v18.4s, v18.4s, v11.4s
+	WORD $0x4eab8673 // add v19.4s, v19.4s, v11.4s
+	WORD $0x6e32dece // fmul v14.4s, v22.4s, v18.4s
+	WORD $0x6e33deef // fmul v15.4s, v23.4s, v19.4s
+	WORD $0x4e30cdce // fmla v14.4s, v14.4s, v16.4s
+	WORD $0x4e2bd5ce // fadd v14.4s, v14.4s, v11.4s
+	WORD $0x6e2efd8c // fdiv v12.4s, v12.4s, v14.4s
+	WORD $0x4e31cdef // fmla v15.4s, v15.4s, v17.4s
+	WORD $0x4e2bd5ef // fadd v15.4s, v15.4s, v11.4s
+	WORD $0x6e2ffdad // fdiv v13.4s, v13.4s, v15.4s
+	WORD $0xad00340c // stp q12, q13, [x0]
+	ADD $32, R0
+	SUB $1, R1
+	CBNZ R1, next
+	RET
+
+// func squares(x *float32, steps int, sums *float64)
+TEXT ·squares(SB), NOSPLIT, $0-24
+	MOVD x+0(FP), R0
+	MOVD steps+8(FP), R1
+	MOVD sums+16(FP), R2
+	WORD $0x4f00e400 // movi v0.16b, #0
+	WORD $0x4f00e401 // movi v1.16b, #0
+	WORD $0x4f00e402 // movi v2.16b, #0
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+	WORD $0x4f00e406 // movi v6.16b, #0
+	WORD $0x4f00e407 // movi v7.16b, #0
+
+next:
+	WORD $0xad402408 // ldp q8, q9, [x0]
+	WORD $0xad412c0a // ldp q10, q11, [x0, #32]
+	WORD $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD $0x4e6ccd80 // fmla v0.2d, v12.2d, v12.2d
+	WORD $0x4e68cd01 // fmla v1.2d, v8.2d, v8.2d
+	WORD $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD $0x4e68cd02 // fmla v2.2d, v8.2d, v8.2d
+	WORD $0x4e69cd23 // fmla v3.2d, v9.2d, v9.2d
+	WORD $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	WORD $0x4e68cd04 // fmla v4.2d, v8.2d, v8.2d
+	WORD $0x4e6acd45 // fmla v5.2d, v10.2d, v10.2d
+	WORD $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	WORD $0x4e68cd06 // fmla v6.2d, v8.2d, v8.2d
+	WORD $0x4e6bcd67 // fmla v7.2d, v11.2d, v11.2d
+	ADD $64, R0
+	SUB $1, R1
+	CBNZ R1, next
+	WORD $0xad000440 // stp q0, q1, [x2]
+	WORD $0xad010c42 // stp q2, q3, [x2, #32]
+	WORD $0xad021444 // stp q4, q5, [x2, #64]
+	WORD $0xad031c46 // stp q6, q7, [x2, #96]
+	RET
+
+// func weigh(y *float32, x *float32, weight *float32, scale float32, steps int)
+TEXT ·weigh(SB), NOSPLIT, $0-40
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD weight+16(FP), R2
+	MOVD steps+32(FP), R3
+	FMOVS scale+24(FP), F0
+
+next:
+	WORD $0xad400821 // ldp q1, q2, [x1]
+	WORD $0xad401043 // ldp q3, q4, [x2]
+	WORD $0x4f809021 // fmul v1.4s, v1.4s, v0.s[0]
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	WORD $0x4f809042 // fmul v2.4s, v2.4s, v0.s[0]
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0xad000801 // stp q1, q2, [x0]
+	ADD $32, R0
+	ADD $32, R1
+	ADD $32, R2
+	SUB $1, R3
+	CBNZ R3, next
+	RET
+
+// func rotateHalves(a *float32, b *float32, cos *float32, sin *float32, steps int)
+TEXT ·rotateHalves(SB), NOSPLIT, $0-40
+	MOVD a+0(FP), R0
+	MOVD b+8(FP), R1
+	MOVD cos+16(FP), R2
+	MOVD sin+24(FP), R3
+	MOVD steps+32(FP), R4
+
+next:
+	WORD $0xad400400 // ldp q0, q1, [x0]
+	WORD $0xad400c22 // ldp q2, q3, [x1]
+	WORD $0xad401444 // ldp q4, q5, [x2]
+	WORD $0xad401c66 // ldp q6, q7, [x3]
+	WORD $0x6e26dc08 // fmul v8.4s, v0.4s, v6.4s
+	WORD $0x6e26dc49 // fmul v9.4s, v2.4s, v6.4s
+	WORD $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0x4ea9d400 // fsub v0.4s, v0.4s, v9.4s
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	WORD $0x6e27dc28 // fmul v8.4s, v1.4s, v7.4s
+	WORD $0x6e27dc69 // fmul v9.4s, v3.4s, v7.4s
+	WORD $0x6e25dc21 // fmul v1.4s, v1.4s, v5.4s
+	WORD $0x6e25dc63 // fmul v3.4s, v3.4s, v5.4s
+	WORD $0x4ea9d421 // fsub v1.4s, v1.4s, v9.4s
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	WORD $0xad000400 // stp q0, q1, [x0]
+	WORD $0xad000c22 // stp q2, q3, [x1]
+	ADD $32, R0
+	ADD $32, R1
+	ADD $32, R2
+	ADD $32, R3
+	SUB $1, R4
+	CBNZ R4, next
+	RET
+
+// func rotatePairs(x *float32, cos *float32, sin *float32, steps int)
+TEXT ·rotatePairs(SB), NOSPLIT, $0-32
+	MOVD x+0(FP), R0
+	MOVD cos+8(FP), R1
+	MOVD sin+16(FP), R2
+	MOVD steps+24(FP), R3
+
+next:
+	WORD $0xad400400 // ldp q0, q1, [x0]
+	WORD $0x3dc00022 // ldr q2, [x1]
+	WORD $0x3dc00043 // ldr q3, [x2]
+	WORD $0x4e811804 // uzp1 v4.4s, v0.4s, v1.4s
+	WORD $0x4e815805 // uzp2 v5.4s, v0.4s, v1.4s
+	WORD $0x6e23dc86 // fmul v6.4s, v4.4s, v3.4s
+	WORD $0x6e23dca7 // fmul v7.4s, v5.4s, v3.4s
+	WORD $0x6e22dc84 // fmul v4.4s, v4.4s, v2.4s
+	WORD $0x6e22dca5 // fmul v5.4s, v5.4s, v2.4s
+	WORD $0x4ea7d484 // fsub v4.4s, v4.4s, v7.4s
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e853880 // zip1 v0.4s, v4.4s, v5.4s
+	WORD $0x4e857881 // zip2 v1.4s, v4.4s, v5.4s
+	WORD $0xad000400 // stp q0, q1, [x0]
+	ADD $32, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUB $1, R3
+	CBNZ R3, next
 	RET

@@ -52,7 +52,7 @@ func scalar(name string) reg.VecVirtual {
 }
 
 func weigh() {
-	TEXT("weigh", NOSPLIT, "func(y *float32, x *float32, weight *float32, steps int, scale float32)")
+	TEXT("weigh", NOSPLIT, "func(y *float32, x *float32, weight *float32, scale float32, steps int)")
 	Pragma("noescape")
 	Doc("weigh sets y to x * scale * weight, eight a step. steps is not 0.")
 	y, x, weight, steps, scale := param("y"), param("x"), param("weight"), param("steps"), scalar("scale")

@@ -86,7 +86,7 @@ var instructions = map[string]encoder{
 	"add": same(0x0e208400), "sub": same(0x2e208400), "addp": same(0x0e20bc00), "umax": same(0x2e206400), "umaxv": fromSource(0x2e30a800),
 	"ushl": same(0x2e204400), "ushr": right(0x2f000400), "shl": left(0x0f005400), "cmtst": same(0x0e208c00),
 	"and": unsized(0x0e201c00), "bic": unsized(0x0e601c00), "orr": unsized(0x0ea01c00),
-	"zip1": same(0x0e003800), "zip2": same(0x0e007800), "trn1": same(0x0e002800), "trn2": same(0x0e006800), "tbl": unsized(0x0e000000),
+	"zip1": same(0x0e003800), "zip2": same(0x0e007800), "uzp1": same(0x0e001800), "uzp2": same(0x0e005800), "trn1": same(0x0e002800), "trn2": same(0x0e006800), "tbl": unsized(0x0e000000),
 	"mov": move, "dup": spread, "movi": filled,
 
 	"fadd": unsized(0x0e20d400), "faddp": pairwise, "fsub": unsized(0x0ea0d400), "fdiv": unsized(0x2e20fc00), "fneg": unsized(0x2ea0f800),
@@ -136,6 +136,8 @@ func products(base, operation uint32) encoder {
 		switch {
 		case o[0].kind == "s":
 			return 0x1e200800 | registers(o)
+		case o[0].kind == "2d":
+			return base | 1<<30 | 1<<22 | registers(o)
 		case o[2].kind == lane:
 			i := uint32(o[2].n)
 			return 0x4f800000 | operation | i&1<<21 | i>>1<<11 | registers(o)
@@ -152,10 +154,10 @@ func fromSource(base uint32) encoder {
 	}
 }
 
-// halves turns half-precision numbers into float32.
+// halves turns half-precision numbers into float32, or these into float64.
 func halves(o ...operand) uint32 {
-	_, all := o[1].shape()
-	return 0x0e217800 | all | registers(o)
+	size, all := o[1].shape()
+	return 0x0e217800 | (size-1)<<22 | all | registers(o)
 }
 
 func move(o ...operand) uint32 { return 0x4ea01c00 | o[1].register<<16 | registers(o) }

@@ -43,5 +43,10 @@ func kernels() *program {
 	mix(p)
 	largest(p)
 	exponentials(p)
+	gelu(p)
+	geluTanh(p)
+	squares(p)
+	weigh(p)
+	rotations(p)
 	return p
 }
