@@ -264,6 +264,126 @@ func dotTQ2_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *fl
 //go:noescape
 func decodeTQ2_0(src *byte, blocks int, dst *float32)
 
+// dotIQ1SNEON sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ1SNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ1SDot sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ1SDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ1S turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ1S(src *byte, blocks int, dst *float32)
+
+// dotIQ1MNEON sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ1MNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ1MDot sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ1MDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ1M turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ1M(src *byte, blocks int, dst *float32)
+
+// dotIQ2XXSNEON sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2XXSNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ2XXSDot sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2XXSDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ2XXS turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ2XXS(src *byte, blocks int, dst *float32)
+
+// dotIQ2XSNEON sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2XSNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ2XSDot sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2XSDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ2XS turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ2XS(src *byte, blocks int, dst *float32)
+
+// dotIQ2SNEON sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2SNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ2SDot sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2SDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ2S turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ2S(src *byte, blocks int, dst *float32)
+
+// dotIQ3XXSNEON sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ3XXSNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ3XXSDot sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ3XXSDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ3XXS turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ3XXS(src *byte, blocks int, dst *float32)
+
+// dotIQ3SNEON sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ3SNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ3SDot sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ3SDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ3S turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ3S(src *byte, blocks int, dst *float32)
+
+// dotTQ1_0NEON sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotTQ1_0NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotTQ1_0Dot sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotTQ1_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeTQ1_0 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeTQ1_0(src *byte, blocks int, dst *float32)
+
 // quantize rounds blocks of 32 to multiples of a 127th of the largest of each, and sets the sums of each 16 and 32. blocks is not 0.
 //
 //go:noescape

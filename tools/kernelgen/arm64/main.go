@@ -28,7 +28,7 @@ func kernels() *program {
 		}
 	}
 	reduce(p)
-	for _, b := range blocks() {
+	for _, b := range append(append(blocks(), gridBlocks()...), tq1()) {
 		b.dot(p, multiplyWide)
 		b.dot(p, multiplyDot)
 		b.decode(p)
