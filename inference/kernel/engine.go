@@ -100,16 +100,8 @@ func (a activations) slice(lo, hi int) activations {
 }
 
 // integer tells whether single vectors are multiplied as integers with weights of the type, which is much faster than turning
-// all weights into float32.
-func integer(t tensor.Type) bool {
-	switch t {
-	case tensor.Q4_0, tensor.Q4_1, tensor.Q5_0, tensor.Q5_1, tensor.Q8_0, tensor.IQ4NL, tensor.MXFP4,
-		tensor.Q2K, tensor.Q3K, tensor.Q4K, tensor.Q5K, tensor.Q6K, tensor.Q8K, tensor.IQ4XS, tensor.TQ2_0,
-		tensor.IQ1S, tensor.IQ1M, tensor.IQ2XXS, tensor.IQ2XS, tensor.IQ2S, tensor.IQ3XXS, tensor.IQ3S, tensor.TQ1_0, tensor.Q1_0, tensor.Q2_0, tensor.NVFP4:
-		return true
-	}
-	return false
-}
+// all weights into float32. All block types are.
+func integer(t tensor.Type) bool { return t.Quantized() && t.Decodable() }
 
 // plain is the engine for every processor, and the reference for the others.
 type plain struct{}

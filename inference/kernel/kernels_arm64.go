@@ -54,6 +54,9 @@ var blocksNEON = map[tensor.Type]block{
 	tensor.IQ3XXS: {true, dotIQ3XXSNEON, decodeIQ3XXS},
 	tensor.IQ3S:   {true, dotIQ3SNEON, decodeIQ3S},
 	tensor.TQ1_0:  {true, dotTQ1_0NEON, decodeTQ1_0},
+	tensor.Q1_0:   {true, dotQ1_0NEON, decodeQ1_0},
+	tensor.Q2_0:   {true, dotQ2_0NEON, decodeQ2_0},
+	tensor.NVFP4:  {false, dotNVFP4NEON, decodeNVFP4},
 }
 
 var blocksDot = map[tensor.Type]block{
@@ -80,4 +83,7 @@ var blocksDot = map[tensor.Type]block{
 	tensor.IQ3XXS: {true, dotIQ3XXSDot, decodeIQ3XXS},
 	tensor.IQ3S:   {true, dotIQ3SDot, decodeIQ3S},
 	tensor.TQ1_0:  {true, dotTQ1_0Dot, decodeTQ1_0},
+	tensor.Q1_0:   {true, dotQ1_0Dot, decodeQ1_0},
+	tensor.Q2_0:   {true, dotQ2_0Dot, decodeQ2_0},
+	tensor.NVFP4:  {false, dotNVFP4Dot, decodeNVFP4},
 }

@@ -84,16 +84,12 @@ func (e *vector) rows(k *tiles, w *byte, stride int, x, out []float32, s *scratc
 	}
 }
 
-func (e *vector) integerDots(t tensor.Type, w []byte, x activations, out []float32, s *scratch) {
+func (e *vector) integerDots(t tensor.Type, w []byte, x activations, out []float32, _ *scratch) {
 	n := len(x.q)
 	size, ok := t.Size(int64(n))
 	k, known := e.blocks[t]
-	if !ok || !integer(t) || n == 0 || len(x.scale) != n/32 || len(x.sum16) != n/16 || len(x.sum32) != n/32 || len(out) == 0 || int64(len(w)) != size*int64(len(out)) {
+	if !ok || !known || n == 0 || len(x.scale) != n/32 || len(x.sum16) != n/16 || len(x.sum32) != n/32 || len(out) == 0 || int64(len(w)) != size*int64(len(out)) {
 		panic("kernel: rows of another length than the activations")
-	}
-	if !known {
-		plain{}.integerDots(t, w, x, out, s)
-		return
 	}
 	fillGrid(t)
 	elements, _ := t.Block()

@@ -384,6 +384,51 @@ func dotTQ1_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *fl
 //go:noescape
 func decodeTQ1_0(src *byte, blocks int, dst *float32)
 
+// dotQ1_0NEON sets out to the products of rows of blocks and activations, whose sums it does not need. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ1_0NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ1_0Dot sets out to the products of rows of blocks and activations, whose sums it does not need. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ1_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ1_0 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ1_0(src *byte, blocks int, dst *float32)
+
+// dotQ2_0NEON sets out to the products of rows of blocks and activations, whose sums it does not need. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ2_0NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ2_0Dot sets out to the products of rows of blocks and activations, whose sums it does not need. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ2_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ2_0 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ2_0(src *byte, blocks int, dst *float32)
+
+// dotNVFP4NEON sets out to the products of rows of blocks and activations, whose sums it does not need. rows and blocks are not 0.
+//
+//go:noescape
+func dotNVFP4NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotNVFP4Dot sets out to the products of rows of blocks and activations, whose sums it does not need. rows and blocks are not 0.
+//
+//go:noescape
+func dotNVFP4Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeNVFP4 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeNVFP4(src *byte, blocks int, dst *float32)
+
 // quantize rounds blocks of 32 to multiples of a 127th of the largest of each, and sets the sums of each 16 and 32. blocks is not 0.
 //
 //go:noescape

@@ -154,166 +154,181 @@ DATA constants<>+468(SB)/4, $0x03030303
 DATA constants<>+472(SB)/4, $0x09090909
 DATA constants<>+476(SB)/4, $0x1b1b1b1b
 
-DATA constants<>+480(SB)/4, $0x42fe0000
-DATA constants<>+484(SB)/4, $0x42fe0000
-DATA constants<>+488(SB)/4, $0x42fe0000
-DATA constants<>+492(SB)/4, $0x42fe0000
+DATA constants<>+480(SB)/4, $0x00000000
+DATA constants<>+484(SB)/4, $0x01010101
+DATA constants<>+488(SB)/4, $0x02020202
+DATA constants<>+492(SB)/4, $0x03030303
 
-DATA constants<>+496(SB)/4, $0x0d800000
-DATA constants<>+500(SB)/4, $0x0d800000
-DATA constants<>+504(SB)/4, $0x0d800000
-DATA constants<>+508(SB)/4, $0x0d800000
+DATA constants<>+496(SB)/4, $0xfafcfe00
+DATA constants<>+500(SB)/4, $0xfafcfe00
+DATA constants<>+504(SB)/4, $0xfafcfe00
+DATA constants<>+508(SB)/4, $0xfafcfe00
 
-DATA constants<>+512(SB)/4, $0x7fffffff
-DATA constants<>+516(SB)/4, $0x7fffffff
-DATA constants<>+520(SB)/4, $0x7fffffff
-DATA constants<>+524(SB)/4, $0x7fffffff
+DATA constants<>+512(SB)/4, $0x43000000
+DATA constants<>+516(SB)/4, $0x43000000
+DATA constants<>+520(SB)/4, $0x43000000
+DATA constants<>+524(SB)/4, $0x43000000
 
-DATA constants<>+528(SB)/4, $0xc2ae999a
-DATA constants<>+532(SB)/4, $0xc2ae999a
-DATA constants<>+536(SB)/4, $0xc2ae999a
-DATA constants<>+540(SB)/4, $0xc2ae999a
+DATA constants<>+528(SB)/4, $0x42fe0000
+DATA constants<>+532(SB)/4, $0x42fe0000
+DATA constants<>+536(SB)/4, $0x42fe0000
+DATA constants<>+540(SB)/4, $0x42fe0000
 
-DATA constants<>+544(SB)/4, $0x42b0999a
-DATA constants<>+548(SB)/4, $0x42b0999a
-DATA constants<>+552(SB)/4, $0x42b0999a
-DATA constants<>+556(SB)/4, $0x42b0999a
+DATA constants<>+544(SB)/4, $0x0d800000
+DATA constants<>+548(SB)/4, $0x0d800000
+DATA constants<>+552(SB)/4, $0x0d800000
+DATA constants<>+556(SB)/4, $0x0d800000
 
-DATA constants<>+560(SB)/4, $0x3fb8aa3b
-DATA constants<>+564(SB)/4, $0x3fb8aa3b
-DATA constants<>+568(SB)/4, $0x3fb8aa3b
-DATA constants<>+572(SB)/4, $0x3fb8aa3b
+DATA constants<>+560(SB)/4, $0x7fffffff
+DATA constants<>+564(SB)/4, $0x7fffffff
+DATA constants<>+568(SB)/4, $0x7fffffff
+DATA constants<>+572(SB)/4, $0x7fffffff
 
-DATA constants<>+576(SB)/4, $0x3f318000
-DATA constants<>+580(SB)/4, $0x3f318000
-DATA constants<>+584(SB)/4, $0x3f318000
-DATA constants<>+588(SB)/4, $0x3f318000
+DATA constants<>+576(SB)/4, $0xc2ae999a
+DATA constants<>+580(SB)/4, $0xc2ae999a
+DATA constants<>+584(SB)/4, $0xc2ae999a
+DATA constants<>+588(SB)/4, $0xc2ae999a
 
-DATA constants<>+592(SB)/4, $0xb95e8083
-DATA constants<>+596(SB)/4, $0xb95e8083
-DATA constants<>+600(SB)/4, $0xb95e8083
-DATA constants<>+604(SB)/4, $0xb95e8083
+DATA constants<>+592(SB)/4, $0x42b0999a
+DATA constants<>+596(SB)/4, $0x42b0999a
+DATA constants<>+600(SB)/4, $0x42b0999a
+DATA constants<>+604(SB)/4, $0x42b0999a
 
-DATA constants<>+608(SB)/4, $0x39500d01
-DATA constants<>+612(SB)/4, $0x39500d01
-DATA constants<>+616(SB)/4, $0x39500d01
-DATA constants<>+620(SB)/4, $0x39500d01
+DATA constants<>+608(SB)/4, $0x3fb8aa3b
+DATA constants<>+612(SB)/4, $0x3fb8aa3b
+DATA constants<>+616(SB)/4, $0x3fb8aa3b
+DATA constants<>+620(SB)/4, $0x3fb8aa3b
 
-DATA constants<>+624(SB)/4, $0x3ab60b61
-DATA constants<>+628(SB)/4, $0x3ab60b61
-DATA constants<>+632(SB)/4, $0x3ab60b61
-DATA constants<>+636(SB)/4, $0x3ab60b61
+DATA constants<>+624(SB)/4, $0x3f318000
+DATA constants<>+628(SB)/4, $0x3f318000
+DATA constants<>+632(SB)/4, $0x3f318000
+DATA constants<>+636(SB)/4, $0x3f318000
 
-DATA constants<>+640(SB)/4, $0x3c088889
-DATA constants<>+644(SB)/4, $0x3c088889
-DATA constants<>+648(SB)/4, $0x3c088889
-DATA constants<>+652(SB)/4, $0x3c088889
+DATA constants<>+640(SB)/4, $0xb95e8083
+DATA constants<>+644(SB)/4, $0xb95e8083
+DATA constants<>+648(SB)/4, $0xb95e8083
+DATA constants<>+652(SB)/4, $0xb95e8083
 
-DATA constants<>+656(SB)/4, $0x3d2aaaab
-DATA constants<>+660(SB)/4, $0x3d2aaaab
-DATA constants<>+664(SB)/4, $0x3d2aaaab
-DATA constants<>+668(SB)/4, $0x3d2aaaab
+DATA constants<>+656(SB)/4, $0x39500d01
+DATA constants<>+660(SB)/4, $0x39500d01
+DATA constants<>+664(SB)/4, $0x39500d01
+DATA constants<>+668(SB)/4, $0x39500d01
 
-DATA constants<>+672(SB)/4, $0x3e2aaaab
-DATA constants<>+676(SB)/4, $0x3e2aaaab
-DATA constants<>+680(SB)/4, $0x3e2aaaab
-DATA constants<>+684(SB)/4, $0x3e2aaaab
+DATA constants<>+672(SB)/4, $0x3ab60b61
+DATA constants<>+676(SB)/4, $0x3ab60b61
+DATA constants<>+680(SB)/4, $0x3ab60b61
+DATA constants<>+684(SB)/4, $0x3ab60b61
 
-DATA constants<>+688(SB)/4, $0x3f000000
-DATA constants<>+692(SB)/4, $0x3f000000
-DATA constants<>+696(SB)/4, $0x3f000000
-DATA constants<>+700(SB)/4, $0x3f000000
+DATA constants<>+688(SB)/4, $0x3c088889
+DATA constants<>+692(SB)/4, $0x3c088889
+DATA constants<>+696(SB)/4, $0x3c088889
+DATA constants<>+700(SB)/4, $0x3c088889
 
-DATA constants<>+704(SB)/4, $0x3f800000
-DATA constants<>+708(SB)/4, $0x3f800000
-DATA constants<>+712(SB)/4, $0x3f800000
-DATA constants<>+716(SB)/4, $0x3f800000
+DATA constants<>+704(SB)/4, $0x3d2aaaab
+DATA constants<>+708(SB)/4, $0x3d2aaaab
+DATA constants<>+712(SB)/4, $0x3d2aaaab
+DATA constants<>+716(SB)/4, $0x3d2aaaab
 
-DATA constants<>+720(SB)/4, $0x41800000
-DATA constants<>+724(SB)/4, $0x41800000
-DATA constants<>+728(SB)/4, $0x41800000
-DATA constants<>+732(SB)/4, $0x41800000
+DATA constants<>+720(SB)/4, $0x3e2aaaab
+DATA constants<>+724(SB)/4, $0x3e2aaaab
+DATA constants<>+728(SB)/4, $0x3e2aaaab
+DATA constants<>+732(SB)/4, $0x3e2aaaab
 
-DATA constants<>+736(SB)/4, $0x3eb504f3
-DATA constants<>+740(SB)/4, $0x3eb504f3
-DATA constants<>+744(SB)/4, $0x3eb504f3
-DATA constants<>+748(SB)/4, $0x3eb504f3
+DATA constants<>+736(SB)/4, $0x3f000000
+DATA constants<>+740(SB)/4, $0x3f000000
+DATA constants<>+744(SB)/4, $0x3f000000
+DATA constants<>+748(SB)/4, $0x3f000000
 
-DATA constants<>+752(SB)/4, $0x3e2ef945
-DATA constants<>+756(SB)/4, $0x3e2ef945
-DATA constants<>+760(SB)/4, $0x3e2ef945
-DATA constants<>+764(SB)/4, $0x3e2ef945
+DATA constants<>+752(SB)/4, $0x3f800000
+DATA constants<>+756(SB)/4, $0x3f800000
+DATA constants<>+760(SB)/4, $0x3f800000
+DATA constants<>+764(SB)/4, $0x3f800000
 
-DATA constants<>+768(SB)/4, $0xbf527892
-DATA constants<>+772(SB)/4, $0xbf527892
-DATA constants<>+776(SB)/4, $0xbf527892
-DATA constants<>+780(SB)/4, $0xbf527892
+DATA constants<>+768(SB)/4, $0x41800000
+DATA constants<>+772(SB)/4, $0x41800000
+DATA constants<>+776(SB)/4, $0x41800000
+DATA constants<>+780(SB)/4, $0x41800000
 
-DATA constants<>+784(SB)/4, $0x3fbe87b0
-DATA constants<>+788(SB)/4, $0x3fbe87b0
-DATA constants<>+792(SB)/4, $0x3fbe87b0
-DATA constants<>+796(SB)/4, $0x3fbe87b0
+DATA constants<>+784(SB)/4, $0x3eb504f3
+DATA constants<>+788(SB)/4, $0x3eb504f3
+DATA constants<>+792(SB)/4, $0x3eb504f3
+DATA constants<>+796(SB)/4, $0x3eb504f3
 
-DATA constants<>+800(SB)/4, $0xbf914e5d
-DATA constants<>+804(SB)/4, $0xbf914e5d
-DATA constants<>+808(SB)/4, $0xbf914e5d
-DATA constants<>+812(SB)/4, $0xbf914e5d
+DATA constants<>+800(SB)/4, $0x3e2ef945
+DATA constants<>+804(SB)/4, $0x3e2ef945
+DATA constants<>+808(SB)/4, $0x3e2ef945
+DATA constants<>+812(SB)/4, $0x3e2ef945
 
-DATA constants<>+816(SB)/4, $0x3e8ec7cc
-DATA constants<>+820(SB)/4, $0x3e8ec7cc
-DATA constants<>+824(SB)/4, $0x3e8ec7cc
-DATA constants<>+828(SB)/4, $0x3e8ec7cc
+DATA constants<>+816(SB)/4, $0xbf527892
+DATA constants<>+820(SB)/4, $0xbf527892
+DATA constants<>+824(SB)/4, $0xbf527892
+DATA constants<>+828(SB)/4, $0xbf527892
 
-DATA constants<>+832(SB)/4, $0xbe3ec24c
-DATA constants<>+836(SB)/4, $0xbe3ec24c
-DATA constants<>+840(SB)/4, $0xbe3ec24c
-DATA constants<>+844(SB)/4, $0xbe3ec24c
+DATA constants<>+832(SB)/4, $0x3fbe87b0
+DATA constants<>+836(SB)/4, $0x3fbe87b0
+DATA constants<>+840(SB)/4, $0x3fbe87b0
+DATA constants<>+844(SB)/4, $0x3fbe87b0
 
-DATA constants<>+848(SB)/4, $0x3dc636c9
-DATA constants<>+852(SB)/4, $0x3dc636c9
-DATA constants<>+856(SB)/4, $0x3dc636c9
-DATA constants<>+860(SB)/4, $0x3dc636c9
+DATA constants<>+848(SB)/4, $0xbf914e5d
+DATA constants<>+852(SB)/4, $0xbf914e5d
+DATA constants<>+856(SB)/4, $0xbf914e5d
+DATA constants<>+860(SB)/4, $0xbf914e5d
 
-DATA constants<>+864(SB)/4, $0x3ebf88fb
-DATA constants<>+868(SB)/4, $0x3ebf88fb
-DATA constants<>+872(SB)/4, $0x3ebf88fb
-DATA constants<>+876(SB)/4, $0x3ebf88fb
+DATA constants<>+864(SB)/4, $0x3e8ec7cc
+DATA constants<>+868(SB)/4, $0x3e8ec7cc
+DATA constants<>+872(SB)/4, $0x3e8ec7cc
+DATA constants<>+876(SB)/4, $0x3e8ec7cc
 
-DATA constants<>+880(SB)/4, $0x3f8000c7
-DATA constants<>+884(SB)/4, $0x3f8000c7
-DATA constants<>+888(SB)/4, $0x3f8000c7
-DATA constants<>+892(SB)/4, $0x3f8000c7
+DATA constants<>+880(SB)/4, $0xbe3ec24c
+DATA constants<>+884(SB)/4, $0xbe3ec24c
+DATA constants<>+888(SB)/4, $0xbe3ec24c
+DATA constants<>+892(SB)/4, $0xbe3ec24c
 
-DATA constants<>+896(SB)/4, $0xbfa1fc4e
-DATA constants<>+900(SB)/4, $0xbfa1fc4e
-DATA constants<>+904(SB)/4, $0xbfa1fc4e
-DATA constants<>+908(SB)/4, $0xbfa1fc4e
+DATA constants<>+896(SB)/4, $0x3dc636c9
+DATA constants<>+900(SB)/4, $0x3dc636c9
+DATA constants<>+904(SB)/4, $0x3dc636c9
+DATA constants<>+908(SB)/4, $0x3dc636c9
 
-DATA constants<>+912(SB)/4, $0xc1800000
-DATA constants<>+916(SB)/4, $0xc1800000
-DATA constants<>+920(SB)/4, $0xc1800000
-DATA constants<>+924(SB)/4, $0xc1800000
+DATA constants<>+912(SB)/4, $0x3ebf88fb
+DATA constants<>+916(SB)/4, $0x3ebf88fb
+DATA constants<>+920(SB)/4, $0x3ebf88fb
+DATA constants<>+924(SB)/4, $0x3ebf88fb
 
-DATA constants<>+928(SB)/4, $0x3d372713
-DATA constants<>+932(SB)/4, $0x3d372713
-DATA constants<>+936(SB)/4, $0x3d372713
-DATA constants<>+940(SB)/4, $0x3d372713
+DATA constants<>+928(SB)/4, $0x3f8000c7
+DATA constants<>+932(SB)/4, $0x3f8000c7
+DATA constants<>+936(SB)/4, $0x3f8000c7
+DATA constants<>+940(SB)/4, $0x3f8000c7
 
-DATA constants<>+944(SB)/4, $0x30d4801f
-DATA constants<>+948(SB)/4, $0x30d4801f
-DATA constants<>+952(SB)/4, $0x30d4801f
-DATA constants<>+956(SB)/4, $0x30d4801f
+DATA constants<>+944(SB)/4, $0xbfa1fc4e
+DATA constants<>+948(SB)/4, $0xbfa1fc4e
+DATA constants<>+952(SB)/4, $0xbfa1fc4e
+DATA constants<>+956(SB)/4, $0xbfa1fc4e
 
-DATA constants<>+960(SB)/4, $0xbfcc422a
-DATA constants<>+964(SB)/4, $0xbfcc422a
-DATA constants<>+968(SB)/4, $0xbfcc422a
-DATA constants<>+972(SB)/4, $0xbfcc422a
+DATA constants<>+960(SB)/4, $0xc1800000
+DATA constants<>+964(SB)/4, $0xc1800000
+DATA constants<>+968(SB)/4, $0xc1800000
+DATA constants<>+972(SB)/4, $0xc1800000
 
-DATA constants<>+976(SB)/4, $0x3342bc9b
-DATA constants<>+980(SB)/4, $0x3342bc9b
-DATA constants<>+984(SB)/4, $0x3342bc9b
-DATA constants<>+988(SB)/4, $0x3342bc9b
-GLOBL constants<>(SB), RODATA|NOPTR, $992
+DATA constants<>+976(SB)/4, $0x3d372713
+DATA constants<>+980(SB)/4, $0x3d372713
+DATA constants<>+984(SB)/4, $0x3d372713
+DATA constants<>+988(SB)/4, $0x3d372713
+
+DATA constants<>+992(SB)/4, $0x30d4801f
+DATA constants<>+996(SB)/4, $0x30d4801f
+DATA constants<>+1000(SB)/4, $0x30d4801f
+DATA constants<>+1004(SB)/4, $0x30d4801f
+
+DATA constants<>+1008(SB)/4, $0xbfcc422a
+DATA constants<>+1012(SB)/4, $0xbfcc422a
+DATA constants<>+1016(SB)/4, $0xbfcc422a
+DATA constants<>+1020(SB)/4, $0xbfcc422a
+
+DATA constants<>+1024(SB)/4, $0x3342bc9b
+DATA constants<>+1028(SB)/4, $0x3342bc9b
+DATA constants<>+1032(SB)/4, $0x3342bc9b
+DATA constants<>+1036(SB)/4, $0x3342bc9b
+GLOBL constants<>(SB), RODATA|NOPTR, $1040
 
 // func tileF32x4NEON(w *byte, wStride int, x *float32, steps int, acc *float32)
 TEXT ·tileF32x4NEON(SB), NOSPLIT, $0-40
@@ -18383,6 +18398,970 @@ block:
 	CBNZ R1, block
 	RET
 
+// func dotQ1_0NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotQ1_0NEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+	WORD $0x4f07e7e3 // movi v3.16b, #255
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD blocks+16(FP), R5
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x1ee240c6 // fcvt s6, h6
+	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
+	WORD $0xbc402007 // ldur s7, [x0, #2]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad402c68 // ldp q8, q11, [x3]
+	WORD $0x0e28c12e // smull v14.8h, v9.8b, v8.8b
+	WORD $0x4e28812e // smlal2 v14.8h, v9.16b, v8.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x0e2bc14e // smull v14.8h, v10.8b, v11.8b
+	WORD $0x4e2b814e // smlal2 v14.8h, v10.16b, v11.16b
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0xbd40008c // ldr s12, [x4]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8c11a4 // fmla v4.4s, v13.4s, v12.s[0]
+	WORD $0xbc406007 // ldur s7, [x0, #6]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad412c68 // ldp q8, q11, [x3, #32]
+	WORD $0x0e28c12e // smull v14.8h, v9.8b, v8.8b
+	WORD $0x4e28812e // smlal2 v14.8h, v9.16b, v8.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x0e2bc14e // smull v14.8h, v10.8b, v11.8b
+	WORD $0x4e2b814e // smlal2 v14.8h, v10.16b, v11.16b
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0xbd40048c // ldr s12, [x4, #4]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fac11a5 // fmla v5.4s, v13.4s, v12.s[1]
+	WORD $0xbc40a007 // ldur s7, [x0, #10]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad422c68 // ldp q8, q11, [x3, #64]
+	WORD $0x0e28c12e // smull v14.8h, v9.8b, v8.8b
+	WORD $0x4e28812e // smlal2 v14.8h, v9.16b, v8.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x0e2bc14e // smull v14.8h, v10.8b, v11.8b
+	WORD $0x4e2b814e // smlal2 v14.8h, v10.16b, v11.16b
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0xbd40088c // ldr s12, [x4, #8]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8c19a4 // fmla v4.4s, v13.4s, v12.s[2]
+	WORD $0xbc40e007 // ldur s7, [x0, #14]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad432c68 // ldp q8, q11, [x3, #96]
+	WORD $0x0e28c12e // smull v14.8h, v9.8b, v8.8b
+	WORD $0x4e28812e // smlal2 v14.8h, v9.16b, v8.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x0e2bc14e // smull v14.8h, v10.8b, v11.8b
+	WORD $0x4e2b814e // smlal2 v14.8h, v10.16b, v11.16b
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0xbd400c8c // ldr s12, [x4, #12]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fac19a5 // fmla v5.4s, v13.4s, v12.s[3]
+	ADD $18, R0
+	ADD $128, R3
+	ADD $16, R4
+	SUB $1, R5
+	CBNZ R5, block
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	WORD $0x7e30d884 // faddp s4, v4.2s
+	WORD $0xbc004444 // str s4, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotQ1_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotQ1_0Dot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+	WORD $0x4f07e7e3 // movi v3.16b, #255
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD blocks+16(FP), R5
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x1ee240c6 // fcvt s6, h6
+	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
+	WORD $0xbc402007 // ldur s7, [x0, #2]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad402c68 // ldp q8, q11, [x3]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e88952d // sdot v13.4s, v9.16b, v8.16b
+	WORD $0x4e8b954d // sdot v13.4s, v10.16b, v11.16b
+	WORD $0xbd40008c // ldr s12, [x4]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8c11a4 // fmla v4.4s, v13.4s, v12.s[0]
+	WORD $0xbc406007 // ldur s7, [x0, #6]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad412c68 // ldp q8, q11, [x3, #32]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e88952d // sdot v13.4s, v9.16b, v8.16b
+	WORD $0x4e8b954d // sdot v13.4s, v10.16b, v11.16b
+	WORD $0xbd40048c // ldr s12, [x4, #4]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fac11a5 // fmla v5.4s, v13.4s, v12.s[1]
+	WORD $0xbc40a007 // ldur s7, [x0, #10]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad422c68 // ldp q8, q11, [x3, #64]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e88952d // sdot v13.4s, v9.16b, v8.16b
+	WORD $0x4e8b954d // sdot v13.4s, v10.16b, v11.16b
+	WORD $0xbd40088c // ldr s12, [x4, #8]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8c19a4 // fmla v4.4s, v13.4s, v12.s[2]
+	WORD $0xbc40e007 // ldur s7, [x0, #14]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad432c68 // ldp q8, q11, [x3, #96]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e88952d // sdot v13.4s, v9.16b, v8.16b
+	WORD $0x4e8b954d // sdot v13.4s, v10.16b, v11.16b
+	WORD $0xbd400c8c // ldr s12, [x4, #12]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fac19a5 // fmla v5.4s, v13.4s, v12.s[3]
+	ADD $18, R0
+	ADD $128, R3
+	ADD $16, R4
+	SUB $1, R5
+	CBNZ R5, block
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	WORD $0x7e30d884 // faddp s4, v4.2s
+	WORD $0xbc004444 // str s4, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeQ1_0(src *byte, blocks int, dst *float32)
+TEXT ·decodeQ1_0(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+	WORD $0x4f07e7e3 // movi v3.16b, #255
+
+block:
+	WORD $0x7d400004 // ldr h4, [x0]
+	WORD $0x1ee24084 // fcvt s4, h4
+	WORD $0x4e040484 // dup v4.4s, v4.s[0]
+	WORD $0xbc402005 // ldur s5, [x0, #2]
+	WORD $0x4e0000a6 // tbl v6.16b, {v5.16b}, v0.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f849108 // fmul v8.4s, v8.4s, v4.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f849129 // fmul v9.4s, v9.4s, v4.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84914a // fmul v10.4s, v10.4s, v4.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f84916b // fmul v11.4s, v11.4s, v4.s[0]
+	WORD $0xad002448 // stp q8, q9, [x2]
+	WORD $0xad012c4a // stp q10, q11, [x2, #32]
+	WORD $0x4e0100a6 // tbl v6.16b, {v5.16b}, v1.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f849108 // fmul v8.4s, v8.4s, v4.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f849129 // fmul v9.4s, v9.4s, v4.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84914a // fmul v10.4s, v10.4s, v4.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f84916b // fmul v11.4s, v11.4s, v4.s[0]
+	WORD $0xad022448 // stp q8, q9, [x2, #64]
+	WORD $0xad032c4a // stp q10, q11, [x2, #96]
+	WORD $0xbc406005 // ldur s5, [x0, #6]
+	WORD $0x4e0000a6 // tbl v6.16b, {v5.16b}, v0.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa49108 // fmul v8.4s, v8.4s, v4.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa49129 // fmul v9.4s, v9.4s, v4.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa4914a // fmul v10.4s, v10.4s, v4.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa4916b // fmul v11.4s, v11.4s, v4.s[1]
+	WORD $0xad042448 // stp q8, q9, [x2, #128]
+	WORD $0xad052c4a // stp q10, q11, [x2, #160]
+	WORD $0x4e0100a6 // tbl v6.16b, {v5.16b}, v1.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa49108 // fmul v8.4s, v8.4s, v4.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa49129 // fmul v9.4s, v9.4s, v4.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa4914a // fmul v10.4s, v10.4s, v4.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa4916b // fmul v11.4s, v11.4s, v4.s[1]
+	WORD $0xad062448 // stp q8, q9, [x2, #192]
+	WORD $0xad072c4a // stp q10, q11, [x2, #224]
+	WORD $0xbc40a005 // ldur s5, [x0, #10]
+	WORD $0x4e0000a6 // tbl v6.16b, {v5.16b}, v0.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f849908 // fmul v8.4s, v8.4s, v4.s[2]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f849929 // fmul v9.4s, v9.4s, v4.s[2]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84994a // fmul v10.4s, v10.4s, v4.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f84996b // fmul v11.4s, v11.4s, v4.s[2]
+	WORD $0xad082448 // stp q8, q9, [x2, #256]
+	WORD $0xad092c4a // stp q10, q11, [x2, #288]
+	WORD $0x4e0100a6 // tbl v6.16b, {v5.16b}, v1.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f849908 // fmul v8.4s, v8.4s, v4.s[2]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f849929 // fmul v9.4s, v9.4s, v4.s[2]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84994a // fmul v10.4s, v10.4s, v4.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f84996b // fmul v11.4s, v11.4s, v4.s[2]
+	WORD $0xad0a2448 // stp q8, q9, [x2, #320]
+	WORD $0xad0b2c4a // stp q10, q11, [x2, #352]
+	WORD $0xbc40e005 // ldur s5, [x0, #14]
+	WORD $0x4e0000a6 // tbl v6.16b, {v5.16b}, v0.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa49908 // fmul v8.4s, v8.4s, v4.s[3]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa49929 // fmul v9.4s, v9.4s, v4.s[3]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa4994a // fmul v10.4s, v10.4s, v4.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa4996b // fmul v11.4s, v11.4s, v4.s[3]
+	WORD $0xad0c2448 // stp q8, q9, [x2, #384]
+	WORD $0xad0d2c4a // stp q10, q11, [x2, #416]
+	WORD $0x4e0100a6 // tbl v6.16b, {v5.16b}, v1.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa49908 // fmul v8.4s, v8.4s, v4.s[3]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa49929 // fmul v9.4s, v9.4s, v4.s[3]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa4994a // fmul v10.4s, v10.4s, v4.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa4996b // fmul v11.4s, v11.4s, v4.s[3]
+	WORD $0xad0e2448 // stp q8, q9, [x2, #448]
+	WORD $0xad0f2c4a // stp q10, q11, [x2, #480]
+	ADD $18, R0
+	ADD $512, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
+// func dotQ2_0NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotQ2_0NEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $constants<>+480(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+496(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	WORD $0x4f00e462 // movi v2.16b, #3
+	WORD $0x4f00e423 // movi v3.16b, #1
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD blocks+16(FP), R5
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x1ee240c6 // fcvt s6, h6
+	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
+	WORD $0xbc402007 // ldur s7, [x0, #2]
+	WORD $0x4e0000e7 // tbl v7.16b, {v7.16b}, v0.16b
+	WORD $0x6e2144e7 // ushl v7.16b, v7.16b, v1.16b
+	WORD $0x4e221ce7 // and v7.16b, v7.16b, v2.16b
+	WORD $0x6e2384e7 // sub v7.16b, v7.16b, v3.16b
+	WORD $0xbc406008 // ldur s8, [x0, #6]
+	WORD $0x4e000108 // tbl v8.16b, {v8.16b}, v0.16b
+	WORD $0x6e214508 // ushl v8.16b, v8.16b, v1.16b
+	WORD $0x4e221d08 // and v8.16b, v8.16b, v2.16b
+	WORD $0x6e238508 // sub v8.16b, v8.16b, v3.16b
+	WORD $0xad402869 // ldp q9, q10, [x3]
+	WORD $0x0e29c0ed // smull v13.8h, v7.8b, v9.8b
+	WORD $0x4e2980ed // smlal2 v13.8h, v7.16b, v9.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	WORD $0x0e2ac10d // smull v13.8h, v8.8b, v10.8b
+	WORD $0x4e2a810d // smlal2 v13.8h, v8.16b, v10.16b
+	WORD $0x4e6069ac // sadalp v12.4s, v13.8h
+	WORD $0xbd40008b // ldr s11, [x4]
+	WORD $0x4f8b90cb // fmul v11.4s, v6.4s, v11.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f8b1184 // fmla v4.4s, v12.4s, v11.s[0]
+	WORD $0xbc40a007 // ldur s7, [x0, #10]
+	WORD $0x4e0000e7 // tbl v7.16b, {v7.16b}, v0.16b
+	WORD $0x6e2144e7 // ushl v7.16b, v7.16b, v1.16b
+	WORD $0x4e221ce7 // and v7.16b, v7.16b, v2.16b
+	WORD $0x6e2384e7 // sub v7.16b, v7.16b, v3.16b
+	WORD $0xbc40e008 // ldur s8, [x0, #14]
+	WORD $0x4e000108 // tbl v8.16b, {v8.16b}, v0.16b
+	WORD $0x6e214508 // ushl v8.16b, v8.16b, v1.16b
+	WORD $0x4e221d08 // and v8.16b, v8.16b, v2.16b
+	WORD $0x6e238508 // sub v8.16b, v8.16b, v3.16b
+	WORD $0xad412869 // ldp q9, q10, [x3, #32]
+	WORD $0x0e29c0ed // smull v13.8h, v7.8b, v9.8b
+	WORD $0x4e2980ed // smlal2 v13.8h, v7.16b, v9.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	WORD $0x0e2ac10d // smull v13.8h, v8.8b, v10.8b
+	WORD $0x4e2a810d // smlal2 v13.8h, v8.16b, v10.16b
+	WORD $0x4e6069ac // sadalp v12.4s, v13.8h
+	WORD $0xbd40048b // ldr s11, [x4, #4]
+	WORD $0x4f8b90cb // fmul v11.4s, v6.4s, v11.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fab1185 // fmla v5.4s, v12.4s, v11.s[1]
+	ADD $18, R0
+	ADD $64, R3
+	ADD $8, R4
+	SUB $1, R5
+	CBNZ R5, block
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	WORD $0x7e30d884 // faddp s4, v4.2s
+	WORD $0xbc004444 // str s4, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotQ2_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotQ2_0Dot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $constants<>+480(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+496(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	WORD $0x4f00e462 // movi v2.16b, #3
+	WORD $0x4f00e423 // movi v3.16b, #1
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD blocks+16(FP), R5
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x1ee240c6 // fcvt s6, h6
+	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
+	WORD $0xbc402007 // ldur s7, [x0, #2]
+	WORD $0x4e0000e7 // tbl v7.16b, {v7.16b}, v0.16b
+	WORD $0x6e2144e7 // ushl v7.16b, v7.16b, v1.16b
+	WORD $0x4e221ce7 // and v7.16b, v7.16b, v2.16b
+	WORD $0x6e2384e7 // sub v7.16b, v7.16b, v3.16b
+	WORD $0xbc406008 // ldur s8, [x0, #6]
+	WORD $0x4e000108 // tbl v8.16b, {v8.16b}, v0.16b
+	WORD $0x6e214508 // ushl v8.16b, v8.16b, v1.16b
+	WORD $0x4e221d08 // and v8.16b, v8.16b, v2.16b
+	WORD $0x6e238508 // sub v8.16b, v8.16b, v3.16b
+	WORD $0xad402869 // ldp q9, q10, [x3]
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4e8994ec // sdot v12.4s, v7.16b, v9.16b
+	WORD $0x4e8a950c // sdot v12.4s, v8.16b, v10.16b
+	WORD $0xbd40008b // ldr s11, [x4]
+	WORD $0x4f8b90cb // fmul v11.4s, v6.4s, v11.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f8b1184 // fmla v4.4s, v12.4s, v11.s[0]
+	WORD $0xbc40a007 // ldur s7, [x0, #10]
+	WORD $0x4e0000e7 // tbl v7.16b, {v7.16b}, v0.16b
+	WORD $0x6e2144e7 // ushl v7.16b, v7.16b, v1.16b
+	WORD $0x4e221ce7 // and v7.16b, v7.16b, v2.16b
+	WORD $0x6e2384e7 // sub v7.16b, v7.16b, v3.16b
+	WORD $0xbc40e008 // ldur s8, [x0, #14]
+	WORD $0x4e000108 // tbl v8.16b, {v8.16b}, v0.16b
+	WORD $0x6e214508 // ushl v8.16b, v8.16b, v1.16b
+	WORD $0x4e221d08 // and v8.16b, v8.16b, v2.16b
+	WORD $0x6e238508 // sub v8.16b, v8.16b, v3.16b
+	WORD $0xad412869 // ldp q9, q10, [x3, #32]
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4e8994ec // sdot v12.4s, v7.16b, v9.16b
+	WORD $0x4e8a950c // sdot v12.4s, v8.16b, v10.16b
+	WORD $0xbd40048b // ldr s11, [x4, #4]
+	WORD $0x4f8b90cb // fmul v11.4s, v6.4s, v11.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fab1185 // fmla v5.4s, v12.4s, v11.s[1]
+	ADD $18, R0
+	ADD $64, R3
+	ADD $8, R4
+	SUB $1, R5
+	CBNZ R5, block
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	WORD $0x7e30d884 // faddp s4, v4.2s
+	WORD $0xbc004444 // str s4, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeQ2_0(src *byte, blocks int, dst *float32)
+TEXT ·decodeQ2_0(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD $constants<>+480(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+496(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	WORD $0x4f00e462 // movi v2.16b, #3
+	WORD $0x4f00e423 // movi v3.16b, #1
+
+block:
+	WORD $0x7d400004 // ldr h4, [x0]
+	WORD $0x1ee24084 // fcvt s4, h4
+	WORD $0x4e040484 // dup v4.4s, v4.s[0]
+	WORD $0xbc402005 // ldur s5, [x0, #2]
+	WORD $0x4e0000a5 // tbl v5.16b, {v5.16b}, v0.16b
+	WORD $0x6e2144a5 // ushl v5.16b, v5.16b, v1.16b
+	WORD $0x4e221ca5 // and v5.16b, v5.16b, v2.16b
+	WORD $0x6e2384a5 // sub v5.16b, v5.16b, v3.16b
+	WORD $0x0f08a4a6 // sxtl v6.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a4c7 // sxtl v7.4s, v6.4h
+	WORD $0x4f10a4c8 // sxtl2 v8.4s, v6.8h
+	WORD $0x0f10a4a9 // sxtl v9.4s, v5.4h
+	WORD $0x4f10a4aa // sxtl2 v10.4s, v5.8h
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8490e7 // fmul v7.4s, v7.4s, v4.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f849108 // fmul v8.4s, v8.4s, v4.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f849129 // fmul v9.4s, v9.4s, v4.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84914a // fmul v10.4s, v10.4s, v4.s[0]
+	WORD $0xad002047 // stp q7, q8, [x2]
+	WORD $0xad012849 // stp q9, q10, [x2, #32]
+	WORD $0xbc406005 // ldur s5, [x0, #6]
+	WORD $0x4e0000a5 // tbl v5.16b, {v5.16b}, v0.16b
+	WORD $0x6e2144a5 // ushl v5.16b, v5.16b, v1.16b
+	WORD $0x4e221ca5 // and v5.16b, v5.16b, v2.16b
+	WORD $0x6e2384a5 // sub v5.16b, v5.16b, v3.16b
+	WORD $0x0f08a4a6 // sxtl v6.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a4c7 // sxtl v7.4s, v6.4h
+	WORD $0x4f10a4c8 // sxtl2 v8.4s, v6.8h
+	WORD $0x0f10a4a9 // sxtl v9.4s, v5.4h
+	WORD $0x4f10a4aa // sxtl2 v10.4s, v5.8h
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8490e7 // fmul v7.4s, v7.4s, v4.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f849108 // fmul v8.4s, v8.4s, v4.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f849129 // fmul v9.4s, v9.4s, v4.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84914a // fmul v10.4s, v10.4s, v4.s[0]
+	WORD $0xad022047 // stp q7, q8, [x2, #64]
+	WORD $0xad032849 // stp q9, q10, [x2, #96]
+	WORD $0xbc40a005 // ldur s5, [x0, #10]
+	WORD $0x4e0000a5 // tbl v5.16b, {v5.16b}, v0.16b
+	WORD $0x6e2144a5 // ushl v5.16b, v5.16b, v1.16b
+	WORD $0x4e221ca5 // and v5.16b, v5.16b, v2.16b
+	WORD $0x6e2384a5 // sub v5.16b, v5.16b, v3.16b
+	WORD $0x0f08a4a6 // sxtl v6.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a4c7 // sxtl v7.4s, v6.4h
+	WORD $0x4f10a4c8 // sxtl2 v8.4s, v6.8h
+	WORD $0x0f10a4a9 // sxtl v9.4s, v5.4h
+	WORD $0x4f10a4aa // sxtl2 v10.4s, v5.8h
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa490e7 // fmul v7.4s, v7.4s, v4.s[1]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa49108 // fmul v8.4s, v8.4s, v4.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa49129 // fmul v9.4s, v9.4s, v4.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa4914a // fmul v10.4s, v10.4s, v4.s[1]
+	WORD $0xad042047 // stp q7, q8, [x2, #128]
+	WORD $0xad052849 // stp q9, q10, [x2, #160]
+	WORD $0xbc40e005 // ldur s5, [x0, #14]
+	WORD $0x4e0000a5 // tbl v5.16b, {v5.16b}, v0.16b
+	WORD $0x6e2144a5 // ushl v5.16b, v5.16b, v1.16b
+	WORD $0x4e221ca5 // and v5.16b, v5.16b, v2.16b
+	WORD $0x6e2384a5 // sub v5.16b, v5.16b, v3.16b
+	WORD $0x0f08a4a6 // sxtl v6.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a4c7 // sxtl v7.4s, v6.4h
+	WORD $0x4f10a4c8 // sxtl2 v8.4s, v6.8h
+	WORD $0x0f10a4a9 // sxtl v9.4s, v5.4h
+	WORD $0x4f10a4aa // sxtl2 v10.4s, v5.8h
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa490e7 // fmul v7.4s, v7.4s, v4.s[1]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa49108 // fmul v8.4s, v8.4s, v4.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa49129 // fmul v9.4s, v9.4s, v4.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa4914a // fmul v10.4s, v10.4s, v4.s[1]
+	WORD $0xad062047 // stp q7, q8, [x2, #192]
+	WORD $0xad072849 // stp q9, q10, [x2, #224]
+	ADD $18, R0
+	ADD $256, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
+// func dotNVFP4NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotNVFP4NEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	WORD $0x4f00e5e0 // movi v0.16b, #15
+	WORD $0x4f03e7e1 // movi v1.16b, #127
+	MOVD $constants<>+64(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD blocks+16(FP), R5
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	MOVD $constants<>+512(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	WORD $0xbd400005 // ldr s5, [x0]
+	WORD $0x6e218ca6 // cmeq v6.16b, v5.16b, v1.16b
+	WORD $0x4e661ca5 // bic v5.16b, v5.16b, v6.16b
+	WORD $0x4e211ca5 // and v5.16b, v5.16b, v1.16b
+	WORD $0x0f08a4a5 // sxtl v5.8h, v5.8b
+	WORD $0x4f1754a5 // shl v5.8h, v5.8h, #7
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x4f8790a5 // fmul v5.4s, v5.4s, v7.s[0]
+	WORD $0xfc404006 // ldur d6, [x0, #4]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00066 // ldr q6, [x3]
+	WORD $0x0e26c0ea // smull v10.8h, v7.8b, v6.8b
+	WORD $0x4e2680ea // smlal2 v10.8h, v7.16b, v6.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	WORD $0xbd400088 // ldr s8, [x4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f881123 // fmla v3.4s, v9.4s, v8.s[0]
+	WORD $0xfc40c006 // ldur d6, [x0, #12]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00466 // ldr q6, [x3, #16]
+	WORD $0x0e26c0ea // smull v10.8h, v7.8b, v6.8b
+	WORD $0x4e2680ea // smlal2 v10.8h, v7.16b, v6.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	WORD $0xbd400088 // ldr s8, [x4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa81124 // fmla v4.4s, v9.4s, v8.s[1]
+	WORD $0xfc414006 // ldur d6, [x0, #20]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00866 // ldr q6, [x3, #32]
+	WORD $0x0e26c0ea // smull v10.8h, v7.8b, v6.8b
+	WORD $0x4e2680ea // smlal2 v10.8h, v7.16b, v6.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	WORD $0xbd400488 // ldr s8, [x4, #4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f881923 // fmla v3.4s, v9.4s, v8.s[2]
+	WORD $0xfc41c006 // ldur d6, [x0, #28]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00c66 // ldr q6, [x3, #48]
+	WORD $0x0e26c0ea // smull v10.8h, v7.8b, v6.8b
+	WORD $0x4e2680ea // smlal2 v10.8h, v7.16b, v6.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	WORD $0xbd400488 // ldr s8, [x4, #4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa81924 // fmla v4.4s, v9.4s, v8.s[3]
+	ADD $36, R0
+	ADD $64, R3
+	ADD $8, R4
+	SUB $1, R5
+	CBNZ R5, block
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotNVFP4Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotNVFP4Dot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	WORD $0x4f00e5e0 // movi v0.16b, #15
+	WORD $0x4f03e7e1 // movi v1.16b, #127
+	MOVD $constants<>+64(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD blocks+16(FP), R5
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	MOVD $constants<>+512(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	WORD $0xbd400005 // ldr s5, [x0]
+	WORD $0x6e218ca6 // cmeq v6.16b, v5.16b, v1.16b
+	WORD $0x4e661ca5 // bic v5.16b, v5.16b, v6.16b
+	WORD $0x4e211ca5 // and v5.16b, v5.16b, v1.16b
+	WORD $0x0f08a4a5 // sxtl v5.8h, v5.8b
+	WORD $0x4f1754a5 // shl v5.8h, v5.8h, #7
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x4f8790a5 // fmul v5.4s, v5.4s, v7.s[0]
+	WORD $0xfc404006 // ldur d6, [x0, #4]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00066 // ldr q6, [x3]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8694e9 // sdot v9.4s, v7.16b, v6.16b
+	WORD $0xbd400088 // ldr s8, [x4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f881123 // fmla v3.4s, v9.4s, v8.s[0]
+	WORD $0xfc40c006 // ldur d6, [x0, #12]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00466 // ldr q6, [x3, #16]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8694e9 // sdot v9.4s, v7.16b, v6.16b
+	WORD $0xbd400088 // ldr s8, [x4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa81124 // fmla v4.4s, v9.4s, v8.s[1]
+	WORD $0xfc414006 // ldur d6, [x0, #20]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00866 // ldr q6, [x3, #32]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8694e9 // sdot v9.4s, v7.16b, v6.16b
+	WORD $0xbd400488 // ldr s8, [x4, #4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f881923 // fmla v3.4s, v9.4s, v8.s[2]
+	WORD $0xfc41c006 // ldur d6, [x0, #28]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00c66 // ldr q6, [x3, #48]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8694e9 // sdot v9.4s, v7.16b, v6.16b
+	WORD $0xbd400488 // ldr s8, [x4, #4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa81924 // fmla v4.4s, v9.4s, v8.s[3]
+	ADD $36, R0
+	ADD $64, R3
+	ADD $8, R4
+	SUB $1, R5
+	CBNZ R5, block
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeNVFP4(src *byte, blocks int, dst *float32)
+TEXT ·decodeNVFP4(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	WORD $0x4f00e5e0 // movi v0.16b, #15
+	WORD $0x4f03e7e1 // movi v1.16b, #127
+	MOVD $constants<>+64(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+block:
+	MOVD $constants<>+512(SB), R15
+	WORD $0x3dc001e5 // ldr q5, [x15]
+	WORD $0xbd400003 // ldr s3, [x0]
+	WORD $0x6e218c64 // cmeq v4.16b, v3.16b, v1.16b
+	WORD $0x4e641c63 // bic v3.16b, v3.16b, v4.16b
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x0f08a463 // sxtl v3.8h, v3.8b
+	WORD $0x4f175463 // shl v3.8h, v3.8h, #7
+	WORD $0x0e217863 // fcvtl v3.4s, v3.4h
+	WORD $0x4f859063 // fmul v3.4s, v3.4s, v5.s[0]
+	WORD $0xfc404004 // ldur d4, [x0, #4]
+	WORD $0x4e201c85 // and v5.16b, v4.16b, v0.16b
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	WORD $0x4ec438a5 // zip1 v5.2d, v5.2d, v4.2d
+	WORD $0x4e050045 // tbl v5.16b, {v2.16b}, v5.16b
+	WORD $0x0f08a4a4 // sxtl v4.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a486 // sxtl v6.4s, v4.4h
+	WORD $0x4f10a487 // sxtl2 v7.4s, v4.8h
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8390c6 // fmul v6.4s, v6.4s, v3.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8390e7 // fmul v7.4s, v7.4s, v3.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f839108 // fmul v8.4s, v8.4s, v3.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f839129 // fmul v9.4s, v9.4s, v3.s[0]
+	WORD $0xad001c46 // stp q6, q7, [x2]
+	WORD $0xad012448 // stp q8, q9, [x2, #32]
+	WORD $0xfc40c004 // ldur d4, [x0, #12]
+	WORD $0x4e201c85 // and v5.16b, v4.16b, v0.16b
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	WORD $0x4ec438a5 // zip1 v5.2d, v5.2d, v4.2d
+	WORD $0x4e050045 // tbl v5.16b, {v2.16b}, v5.16b
+	WORD $0x0f08a4a4 // sxtl v4.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a486 // sxtl v6.4s, v4.4h
+	WORD $0x4f10a487 // sxtl2 v7.4s, v4.8h
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa390c6 // fmul v6.4s, v6.4s, v3.s[1]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa390e7 // fmul v7.4s, v7.4s, v3.s[1]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa39108 // fmul v8.4s, v8.4s, v3.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa39129 // fmul v9.4s, v9.4s, v3.s[1]
+	WORD $0xad021c46 // stp q6, q7, [x2, #64]
+	WORD $0xad032448 // stp q8, q9, [x2, #96]
+	WORD $0xfc414004 // ldur d4, [x0, #20]
+	WORD $0x4e201c85 // and v5.16b, v4.16b, v0.16b
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	WORD $0x4ec438a5 // zip1 v5.2d, v5.2d, v4.2d
+	WORD $0x4e050045 // tbl v5.16b, {v2.16b}, v5.16b
+	WORD $0x0f08a4a4 // sxtl v4.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a486 // sxtl v6.4s, v4.4h
+	WORD $0x4f10a487 // sxtl2 v7.4s, v4.8h
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8398c6 // fmul v6.4s, v6.4s, v3.s[2]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8398e7 // fmul v7.4s, v7.4s, v3.s[2]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f839908 // fmul v8.4s, v8.4s, v3.s[2]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f839929 // fmul v9.4s, v9.4s, v3.s[2]
+	WORD $0xad041c46 // stp q6, q7, [x2, #128]
+	WORD $0xad052448 // stp q8, q9, [x2, #160]
+	WORD $0xfc41c004 // ldur d4, [x0, #28]
+	WORD $0x4e201c85 // and v5.16b, v4.16b, v0.16b
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	WORD $0x4ec438a5 // zip1 v5.2d, v5.2d, v4.2d
+	WORD $0x4e050045 // tbl v5.16b, {v2.16b}, v5.16b
+	WORD $0x0f08a4a4 // sxtl v4.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a486 // sxtl v6.4s, v4.4h
+	WORD $0x4f10a487 // sxtl2 v7.4s, v4.8h
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa398c6 // fmul v6.4s, v6.4s, v3.s[3]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa398e7 // fmul v7.4s, v7.4s, v3.s[3]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa39908 // fmul v8.4s, v8.4s, v3.s[3]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa39929 // fmul v9.4s, v9.4s, v3.s[3]
+	WORD $0xad061c46 // stp q6, q7, [x2, #192]
+	WORD $0xad072448 // stp q8, q9, [x2, #224]
+	ADD $36, R0
+	ADD $256, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
 // func quantize(x *float32, blocks int, q *int8, scale *float32, sums16 *float32, sums32 *float32)
 TEXT ·quantize(SB), NOSPLIT, $0-48
 	MOVD x+0(FP), R0
@@ -18391,11 +19370,11 @@ TEXT ·quantize(SB), NOSPLIT, $0-48
 	MOVD scale+24(FP), R3
 	MOVD sums16+32(FP), R4
 	MOVD sums32+40(FP), R5
-	MOVD $constants<>+480(SB), R15
+	MOVD $constants<>+528(SB), R15
 	WORD $0x3dc001e0 // ldr q0, [x15]
-	MOVD $constants<>+496(SB), R15
+	MOVD $constants<>+544(SB), R15
 	WORD $0x3dc001e1 // ldr q1, [x15]
-	MOVD $constants<>+512(SB), R15
+	MOVD $constants<>+560(SB), R15
 	WORD $0x3dc001e2 // ldr q2, [x15]
 
 next:
@@ -19815,29 +20794,29 @@ TEXT ·exp(SB), NOSPLIT, $0-32
 	MOVD lanes+24(FP), R2
 	FMOVS shift+16(FP), F0
 	WORD $0x4e040400 // dup v0.4s, v0.s[0]
-	MOVD $constants<>+528(SB), R15
-	WORD $0x3dc001e1 // ldr q1, [x15]
-	MOVD $constants<>+544(SB), R15
-	WORD $0x3dc001e2 // ldr q2, [x15]
-	MOVD $constants<>+560(SB), R15
-	WORD $0x3dc001e3 // ldr q3, [x15]
 	MOVD $constants<>+576(SB), R15
-	WORD $0x3dc001e4 // ldr q4, [x15]
+	WORD $0x3dc001e1 // ldr q1, [x15]
 	MOVD $constants<>+592(SB), R15
-	WORD $0x3dc001e5 // ldr q5, [x15]
+	WORD $0x3dc001e2 // ldr q2, [x15]
 	MOVD $constants<>+608(SB), R15
-	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0x3dc001e3 // ldr q3, [x15]
 	MOVD $constants<>+624(SB), R15
-	WORD $0x3dc001e7 // ldr q7, [x15]
+	WORD $0x3dc001e4 // ldr q4, [x15]
 	MOVD $constants<>+640(SB), R15
-	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x3dc001e5 // ldr q5, [x15]
 	MOVD $constants<>+656(SB), R15
-	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x3dc001e6 // ldr q6, [x15]
 	MOVD $constants<>+672(SB), R15
-	WORD $0x3dc001ea // ldr q10, [x15]
+	WORD $0x3dc001e7 // ldr q7, [x15]
 	MOVD $constants<>+688(SB), R15
-	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x3dc001e8 // ldr q8, [x15]
 	MOVD $constants<>+704(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	MOVD $constants<>+720(SB), R15
+	WORD $0x3dc001ea // ldr q10, [x15]
+	MOVD $constants<>+736(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	MOVD $constants<>+752(SB), R15
 	WORD $0x3dc001ec // ldr q12, [x15]
 	WORD $0x4f00e40d // movi v13.16b, #0
 	WORD $0x4f00e40e // movi v14.16b, #0
@@ -19910,29 +20889,29 @@ TEXT ·swiglu(SB), NOSPLIT, $0-24
 	MOVD gate+0(FP), R0
 	MOVD up+8(FP), R1
 	MOVD steps+16(FP), R2
-	MOVD $constants<>+528(SB), R15
-	WORD $0x3dc001e0 // ldr q0, [x15]
-	MOVD $constants<>+544(SB), R15
-	WORD $0x3dc001e1 // ldr q1, [x15]
-	MOVD $constants<>+560(SB), R15
-	WORD $0x3dc001e2 // ldr q2, [x15]
 	MOVD $constants<>+576(SB), R15
-	WORD $0x3dc001e3 // ldr q3, [x15]
+	WORD $0x3dc001e0 // ldr q0, [x15]
 	MOVD $constants<>+592(SB), R15
-	WORD $0x3dc001e4 // ldr q4, [x15]
+	WORD $0x3dc001e1 // ldr q1, [x15]
 	MOVD $constants<>+608(SB), R15
-	WORD $0x3dc001e5 // ldr q5, [x15]
+	WORD $0x3dc001e2 // ldr q2, [x15]
 	MOVD $constants<>+624(SB), R15
-	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0x3dc001e3 // ldr q3, [x15]
 	MOVD $constants<>+640(SB), R15
-	WORD $0x3dc001e7 // ldr q7, [x15]
+	WORD $0x3dc001e4 // ldr q4, [x15]
 	MOVD $constants<>+656(SB), R15
-	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x3dc001e5 // ldr q5, [x15]
 	MOVD $constants<>+672(SB), R15
-	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x3dc001e6 // ldr q6, [x15]
 	MOVD $constants<>+688(SB), R15
-	WORD $0x3dc001ea // ldr q10, [x15]
+	WORD $0x3dc001e7 // ldr q7, [x15]
 	MOVD $constants<>+704(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	MOVD $constants<>+720(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	MOVD $constants<>+736(SB), R15
+	WORD $0x3dc001ea // ldr q10, [x15]
+	MOVD $constants<>+752(SB), R15
 	WORD $0x3dc001eb // ldr q11, [x15]
 
 next:
@@ -20007,38 +20986,38 @@ next:
 TEXT ·gelu(SB), NOSPLIT, $0-16
 	MOVD x+0(FP), R0
 	MOVD steps+8(FP), R1
-	MOVD $constants<>+528(SB), R15
-	WORD $0x3dc001e0 // ldr q0, [x15]
-	MOVD $constants<>+544(SB), R15
-	WORD $0x3dc001e1 // ldr q1, [x15]
-	MOVD $constants<>+560(SB), R15
-	WORD $0x3dc001e2 // ldr q2, [x15]
 	MOVD $constants<>+576(SB), R15
-	WORD $0x3dc001e3 // ldr q3, [x15]
+	WORD $0x3dc001e0 // ldr q0, [x15]
 	MOVD $constants<>+592(SB), R15
-	WORD $0x3dc001e4 // ldr q4, [x15]
+	WORD $0x3dc001e1 // ldr q1, [x15]
 	MOVD $constants<>+608(SB), R15
-	WORD $0x3dc001e5 // ldr q5, [x15]
+	WORD $0x3dc001e2 // ldr q2, [x15]
 	MOVD $constants<>+624(SB), R15
-	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0x3dc001e3 // ldr q3, [x15]
 	MOVD $constants<>+640(SB), R15
-	WORD $0x3dc001e7 // ldr q7, [x15]
+	WORD $0x3dc001e4 // ldr q4, [x15]
 	MOVD $constants<>+656(SB), R15
-	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x3dc001e5 // ldr q5, [x15]
 	MOVD $constants<>+672(SB), R15
-	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x3dc001e6 // ldr q6, [x15]
 	MOVD $constants<>+688(SB), R15
-	WORD $0x3dc001ea // ldr q10, [x15]
+	WORD $0x3dc001e7 // ldr q7, [x15]
 	MOVD $constants<>+704(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	MOVD $constants<>+720(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	MOVD $constants<>+736(SB), R15
+	WORD $0x3dc001ea // ldr q10, [x15]
+	MOVD $constants<>+752(SB), R15
 	WORD $0x3dc001eb // ldr q11, [x15]
 
 next:
 	WORD $0xad40340c // ldp q12, q13, [x0]
-	MOVD $constants<>+512(SB), R15
+	MOVD $constants<>+560(SB), R15
 	WORD $0x3dc001f6 // ldr q22, [x15]
-	MOVD $constants<>+720(SB), R15
+	MOVD $constants<>+768(SB), R15
 	WORD $0x3dc001f7 // ldr q23, [x15]
-	MOVD $constants<>+736(SB), R15
+	MOVD $constants<>+784(SB), R15
 	WORD $0x3dc001f8 // ldr q24, [x15]
 	WORD $0x4e361d8e // and v14.16b, v12.16b, v22.16b
 	WORD $0x4eb7f5ce // fmin v14.4s, v14.4s, v23.4s
@@ -20056,59 +21035,59 @@ next:
 	WORD $0x4eab1d75 // mov v21.16b, v11.16b
 	WORD $0x4e38cdf5 // fmla v21.4s, v15.4s, v24.4s
 	WORD $0x6e35fd75 // fdiv v21.4s, v11.4s, v21.4s
-	MOVD $constants<>+752(SB), R15
-	WORD $0x3dc001f8 // ldr q24, [x15]
-	WORD $0x4eb81f16 // mov v22.16b, v24.16b
-	WORD $0x4eb81f17 // mov v23.16b, v24.16b
-	MOVD $constants<>+768(SB), R15
-	WORD $0x3dc001f8 // ldr q24, [x15]
-	WORD $0x4eb81f0e // mov v14.16b, v24.16b
-	WORD $0x4eb81f0f // mov v15.16b, v24.16b
-	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
-	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
-	MOVD $constants<>+784(SB), R15
-	WORD $0x3dc001f8 // ldr q24, [x15]
-	WORD $0x4eb81f16 // mov v22.16b, v24.16b
-	WORD $0x4eb81f17 // mov v23.16b, v24.16b
-	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
-	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
 	MOVD $constants<>+800(SB), R15
 	WORD $0x3dc001f8 // ldr q24, [x15]
-	WORD $0x4eb81f0e // mov v14.16b, v24.16b
-	WORD $0x4eb81f0f // mov v15.16b, v24.16b
-	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
-	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
 	MOVD $constants<>+816(SB), R15
 	WORD $0x3dc001f8 // ldr q24, [x15]
-	WORD $0x4eb81f16 // mov v22.16b, v24.16b
-	WORD $0x4eb81f17 // mov v23.16b, v24.16b
-	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
-	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
 	MOVD $constants<>+832(SB), R15
 	WORD $0x3dc001f8 // ldr q24, [x15]
-	WORD $0x4eb81f0e // mov v14.16b, v24.16b
-	WORD $0x4eb81f0f // mov v15.16b, v24.16b
-	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
-	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
+	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
 	MOVD $constants<>+848(SB), R15
 	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	MOVD $constants<>+864(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
 	WORD $0x4eb81f16 // mov v22.16b, v24.16b
 	WORD $0x4eb81f17 // mov v23.16b, v24.16b
 	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
 	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
-	MOVD $constants<>+864(SB), R15
+	MOVD $constants<>+880(SB), R15
 	WORD $0x3dc001f8 // ldr q24, [x15]
 	WORD $0x4eb81f0e // mov v14.16b, v24.16b
 	WORD $0x4eb81f0f // mov v15.16b, v24.16b
 	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
 	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
-	MOVD $constants<>+880(SB), R15
+	MOVD $constants<>+896(SB), R15
 	WORD $0x3dc001f8 // ldr q24, [x15]
 	WORD $0x4eb81f16 // mov v22.16b, v24.16b
 	WORD $0x4eb81f17 // mov v23.16b, v24.16b
 	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
 	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
-	MOVD $constants<>+896(SB), R15
+	MOVD $constants<>+912(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	MOVD $constants<>+928(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
+	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
+	MOVD $constants<>+944(SB), R15
 	WORD $0x3dc001f8 // ldr q24, [x15]
 	WORD $0x4eb81f0e // mov v14.16b, v24.16b
 	WORD $0x4eb81f0f // mov v15.16b, v24.16b
@@ -20253,48 +21232,48 @@ next:
 TEXT ·geluTanh(SB), NOSPLIT, $0-16
 	MOVD x+0(FP), R0
 	MOVD steps+8(FP), R1
-	MOVD $constants<>+528(SB), R15
-	WORD $0x3dc001e0 // ldr q0, [x15]
-	MOVD $constants<>+544(SB), R15
-	WORD $0x3dc001e1 // ldr q1, [x15]
-	MOVD $constants<>+560(SB), R15
-	WORD $0x3dc001e2 // ldr q2, [x15]
 	MOVD $constants<>+576(SB), R15
-	WORD $0x3dc001e3 // ldr q3, [x15]
+	WORD $0x3dc001e0 // ldr q0, [x15]
 	MOVD $constants<>+592(SB), R15
-	WORD $0x3dc001e4 // ldr q4, [x15]
+	WORD $0x3dc001e1 // ldr q1, [x15]
 	MOVD $constants<>+608(SB), R15
-	WORD $0x3dc001e5 // ldr q5, [x15]
+	WORD $0x3dc001e2 // ldr q2, [x15]
 	MOVD $constants<>+624(SB), R15
-	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0x3dc001e3 // ldr q3, [x15]
 	MOVD $constants<>+640(SB), R15
-	WORD $0x3dc001e7 // ldr q7, [x15]
+	WORD $0x3dc001e4 // ldr q4, [x15]
 	MOVD $constants<>+656(SB), R15
-	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x3dc001e5 // ldr q5, [x15]
 	MOVD $constants<>+672(SB), R15
-	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x3dc001e6 // ldr q6, [x15]
 	MOVD $constants<>+688(SB), R15
-	WORD $0x3dc001ea // ldr q10, [x15]
+	WORD $0x3dc001e7 // ldr q7, [x15]
 	MOVD $constants<>+704(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	MOVD $constants<>+720(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	MOVD $constants<>+736(SB), R15
+	WORD $0x3dc001ea // ldr q10, [x15]
+	MOVD $constants<>+752(SB), R15
 	WORD $0x3dc001eb // ldr q11, [x15]
 
 next:
 	WORD $0xad40340c // ldp q12, q13, [x0]
-	MOVD $constants<>+720(SB), R15
+	MOVD $constants<>+768(SB), R15
 	WORD $0x3dc001f2 // ldr q18, [x15]
-	MOVD $constants<>+912(SB), R15
+	MOVD $constants<>+960(SB), R15
 	WORD $0x3dc001f3 // ldr q19, [x15]
 	WORD $0x4eb2f58e // fmin v14.4s, v12.4s, v18.4s
 	WORD $0x4e33f5ce // fmax v14.4s, v14.4s, v19.4s
 	WORD $0x4eb2f5af // fmin v15.4s, v13.4s, v18.4s
 	WORD $0x4e33f5ef // fmax v15.4s, v15.4s, v19.4s
-	MOVD $constants<>+928(SB), R15
-	WORD $0x3dc001f2 // ldr q18, [x15]
-	MOVD $constants<>+944(SB), R15
-	WORD $0x3dc001f3 // ldr q19, [x15]
-	MOVD $constants<>+960(SB), R15
-	WORD $0x3dc001f4 // ldr q20, [x15]
 	MOVD $constants<>+976(SB), R15
+	WORD $0x3dc001f2 // ldr q18, [x15]
+	MOVD $constants<>+992(SB), R15
+	WORD $0x3dc001f3 // ldr q19, [x15]
+	MOVD $constants<>+1008(SB), R15
+	WORD $0x3dc001f4 // ldr q20, [x15]
+	MOVD $constants<>+1024(SB), R15
 	WORD $0x3dc001f5 // ldr q21, [x15]
 	WORD $0x6e2eddd6 // fmul v22.4s, v14.4s, v14.4s
 	WORD $0x6ea0fad7 // fneg v23.4s, v22.4s

@@ -86,7 +86,7 @@ var instructions = map[string]encoder{
 	"add": same(0x0e208400), "sub": same(0x2e208400), "addp": same(0x0e20bc00), "umax": same(0x2e206400), "umaxv": fromSource(0x2e30a800),
 	"ushl": same(0x2e204400), "ushr": right(0x2f000400), "shl": left(0x0f005400), "cmtst": same(0x0e208c00),
 	"and": unsized(0x0e201c00), "bic": unsized(0x0e601c00), "orr": unsized(0x0ea01c00), "eor": unsized(0x2e201c00),
-	"cnt": unsized(0x0e205800), "mul": same(0x0e209c00), "cmhs": same(0x2e203c00),
+	"cnt": unsized(0x0e205800), "mul": same(0x0e209c00), "cmhs": same(0x2e203c00), "cmeq": same(0x2e208c00),
 	"zip1": same(0x0e003800), "zip2": same(0x0e007800), "uzp1": same(0x0e001800), "uzp2": same(0x0e005800), "trn1": same(0x0e002800), "trn2": same(0x0e006800), "tbl": unsized(0x0e000000),
 	"mov": move, "dup": spread, "movi": filled,
 

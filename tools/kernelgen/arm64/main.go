@@ -33,6 +33,11 @@ func kernels() *program {
 		b.dot(p, multiplyDot)
 		b.decode(p)
 	}
+	for _, b := range mediumBlocks() {
+		b.dotMedium(p, multiplyWide)
+		b.dotMedium(p, multiplyDot)
+		b.decode(p)
+	}
 	quantize(p)
 	decode(p, f16)
 	decode(p, bf16)
