@@ -24,6 +24,7 @@ type Model struct {
 	tokErr       error
 	eos          []int
 	chatTemplate string
+	suggestion   SamplingSuggestion
 
 	mu   sync.RWMutex // held for reading while the weights are in use
 	c    *container
@@ -93,7 +94,7 @@ func OpenWith(ctx context.Context, files Files, o OpenOptions) (_ *Model, err er
 	if err != nil {
 		return nil, err
 	}
-	m.chatTemplate = extra.chatTemplate
+	m.chatTemplate, m.suggestion = extra.chatTemplate, c.suggestion(extra)
 	if m.tok, m.tokErr = c.tokenizer(ctx, extra); m.tokErr != nil {
 		m.tok = nil
 		if ctx.Err() != nil {
