@@ -258,9 +258,13 @@ func (b *binder) grouped(name string, q, kv int) ([]linear, error) {
 	if b.dry || !t.typ.Runnable() {
 		return b.cut(name, t, []int{q, kv, kv}, d.Hidden)
 	}
+	rows := b.adapterRows
 	whole, err := b.cut(name, t, []int{q + 2*kv}, d.Hidden)
 	if err != nil {
 		return nil, err
+	}
+	if b.adapterRows > rows {
+		b.adapterRows = max(rows, q, kv) // adapters are dealt out as the matrix is
 	}
 	raw, err := b.c.read(t)
 	if err != nil {

@@ -20,6 +20,8 @@ type binder struct {
 	used   map[string]bool
 	// decoded counts the bytes of weights that are kept in memory.
 	decoded int64
+	// adapterRank and adapterRows are the most that adapters have had so far.
+	adapterRank, adapterRows int
 	bindOptions
 }
 
@@ -28,7 +30,7 @@ type bindOptions struct {
 	dry bool
 	// progress, when not nil, is called as OpenOptions says.
 	progress func(done, layers int)
-	// adapters are added to the matrices; a dry bind has none.
+	// adapters are added to the matrices.
 	adapters []*adapter
 }
 
@@ -89,7 +91,7 @@ func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*we
 			return nil, fault.NewUnsupported("architecture", "tensor %.120q is no part of a %s model", t.name, d.Architecture)
 		}
 	}
-	w.decoded = b.decoded
+	w.decoded, w.adapterRank, w.adapterRows = b.decoded, b.adapterRank, b.adapterRows
 	return w, b.unadapted()
 }
 

@@ -99,7 +99,7 @@ func (b *binder) cut(name string, t *storedTensor, runs []int, cols int) ([]line
 		first += n
 	}
 	if b.dry {
-		return out, nil
+		return out, b.adapt(name, out, cols)
 	}
 	bias, err := b.bias(name, total)
 	if err != nil {

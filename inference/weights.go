@@ -67,6 +67,8 @@ type weights struct {
 	// At most one head stands on top of the final states.
 	classifier, tagger, masked *head
 	dense                      []dense // behind the pooling, one after the other
+	// adapterRank and adapterRows are the most that an adapter's matrices have.
+	adapterRank, adapterRows int
 	// decoded is how many bytes of the weights are copies in memory, made or, by a dry bind, to be made.
 	decoded int64
 }
