@@ -310,7 +310,7 @@ func TestRefusedModels(t *testing.T) {
 		{"layers of another type", folder(map[string]any{"model_type": "mistral", "layer_types": []string{"full_attention", "linear_attention"}}), true, "linear_attention"},
 		{"long rope with too few factors", folder(map[string]any{"rope_scaling": map[string]any{"type": "longrope", "long_factor": []float64{1}}}), false, "one for each"},
 		{"yarn beyond reason", folder(map[string]any{"rope_scaling": map[string]any{"type": "yarn", "factor": -1}}), false, "out of range"},
-		{"sizes of each layer", change(func(m *toy) { m.keys["llama.attention.head_count"] = []int32{2, 1} }), true, "differs between layers"},
+		{"sizes of each layer", change(func(m *toy) { m.keys["llama.expert_count"] = []int32{2, 1} }), true, "differs between layers"},
 		{"widths of too few layers", change(func(m *toy) {
 			m.keys["llama.feed_forward_length"] = []int32{12, 13}
 			m.keys["llama.block_count"] = uint32(3)
@@ -391,11 +391,14 @@ func TestRemoteCode(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	b, err := readAll(context.Background(), newToy().gguf(f), "toy.gguf", 1<<20)
-	if err != nil {
-		f.Fatal(err)
+	var b []byte
+	var err error
+	for _, m := range []*toy{newToy(), doubled()} {
+		if b, err = readAll(context.Background(), m.gguf(f), "toy.gguf", 1<<20); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
 	}
-	f.Add(b)
 	for _, g := range generatedArchitectures {
 		switch g.name {
 		case "deepseek3", "deepseek2-absorbed", "falcon-40b", "gemma3", "gpt-oss", "mpt", "olmo3", "phi3-longrope", "qwen2moe",

@@ -62,8 +62,10 @@ func (m *Model) Memory(o SessionOptions) (e MemoryEstimate) {
 		e.Activations += 4 * int64(max(o.Context, packedTokens)) * (int64(d.Hidden+d.Heads*d.HeadDim) + kv)
 		return e
 	}
-	keys, values := d.caches(o.Cache)
-	e.Cache = int64(d.Layers) * (keys.Bytes(o.Context) + values.Bytes(o.Context))
+	for l := range d.Layers {
+		keys, values := d.caches(l, o.Cache)
+		e.Cache += keys.Bytes(o.Context) + values.Bytes(o.Context)
+	}
 	e.Activations += 4 * int64(o.Batch) * kv
 	e.Activations += 4 * int64(min(o.Batch, logitRows)) * int64(m.Vocabulary())
 	return e
