@@ -43,6 +43,10 @@ type engine interface {
 	gelu(a Activation, x []float32)
 	// squares returns the sum of the squares of x.
 	squares(x []float32) float64
+	// moments returns the mean of x and the variance.
+	moments(x []float32) (mean, variance float64)
+	// standardize sets y to x less mean, times scale, each element times that of weight.
+	standardize(y, x, weight []float32, mean, scale float64)
 	// weigh sets y to x times scale, each element times that of weight.
 	weigh(y, x, weight []float32, scale float32)
 	// rotate turns pairs of each headDim elements of x, neighbours or those half of all pairs apart, as Rope says.

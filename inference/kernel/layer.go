@@ -7,6 +7,16 @@ func RMSNorm(y, x, weight []float32, eps float32) {
 	best.weigh(y[:len(x)], x, weight[:len(x)], rootMeanSquare(x, eps))
 }
 
+// LayerNorm sets y to x less its mean, divided by its standard deviation (with eps added to the variance), times weight, plus
+// bias when bias is not nil.
+func LayerNorm(y, x, weight, bias []float32, eps float32) {
+	mean, variance := best.moments(x)
+	best.standardize(y[:len(x)], x, weight[:len(x)], mean, 1/math.Sqrt(variance+float64(eps)))
+	if bias != nil {
+		Add(y[:len(x)], bias)
+	}
+}
+
 // RMSNormHeads divides each head of x, of size elements, by its root mean square, as RMSNorm without weights does.
 func RMSNormHeads(x []float32, size int, eps float32) {
 	for ; len(x) >= size; x = x[size:] {
@@ -36,6 +46,26 @@ func (plain) weigh(y, x, weight []float32, scale float32) {
 	y, weight = y[:len(x)], weight[:len(x)]
 	for i, v := range x {
 		y[i] = v * scale * weight[i]
+	}
+}
+
+func (plain) moments(x []float32) (mean, variance float64) {
+	var sum float64
+	for _, v := range x {
+		sum += float64(v)
+	}
+	mean = sum / float64(len(x))
+	var squares float64
+	for _, v := range x {
+		squares += (float64(v) - mean) * (float64(v) - mean)
+	}
+	return mean, squares / float64(len(x))
+}
+
+func (plain) standardize(y, x, weight []float32, mean, scale float64) {
+	y, weight = y[:len(x)], weight[:len(x)]
+	for i, v := range x {
+		y[i] = float32((float64(v)-mean)*scale) * weight[i]
 	}
 }
 

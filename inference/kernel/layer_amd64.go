@@ -9,6 +9,16 @@ package kernel
 //go:noescape
 func squares(x *float32, steps int, sums *float64)
 
+// deviations sets the 8 sums to those of every eighth value less a number, and squares to those of the squares. steps is not 0.
+//
+//go:noescape
+func deviations(x *float32, steps int, from float64, sums *float64, squares *float64)
+
+// standardize sets y to (x - mean) * scale * weight, eight a step. steps is not 0.
+//
+//go:noescape
+func standardize(y *float32, x *float32, weight *float32, mean float64, scale float64, steps int)
+
 // weigh sets y to x * scale * weight, eight a step. steps is not 0.
 //
 //go:noescape

@@ -34,6 +34,69 @@ next:
 	VZEROUPPER
 	RET
 
+// func deviations(x *float32, steps int, from float64, sums *float64, squares *float64)
+// Requires: AVX, FMA3
+TEXT ·deviations(SB), NOSPLIT, $0-40
+	MOVQ         x+0(FP), AX
+	MOVQ         steps+8(FP), CX
+	VBROADCASTSD from+16(FP), Y0
+	MOVQ         sums+24(FP), DX
+	MOVQ         squares+32(FP), BX
+	VXORPD       Y1, Y1, Y1
+	VXORPD       Y2, Y2, Y2
+	VXORPD       Y3, Y3, Y3
+	VXORPD       Y4, Y4, Y4
+
+next:
+	VCVTPS2PD   (AX), Y5
+	VSUBPD      Y0, Y5, Y5
+	VADDPD      Y5, Y1, Y1
+	VFMADD231PD Y5, Y5, Y2
+	VCVTPS2PD   16(AX), Y5
+	VSUBPD      Y0, Y5, Y5
+	VADDPD      Y5, Y3, Y3
+	VFMADD231PD Y5, Y5, Y4
+	ADDQ        $0x20, AX
+	DECQ        CX
+	JNZ         next
+	VMOVUPD     Y1, (DX)
+	VMOVUPD     Y2, (BX)
+	VMOVUPD     Y3, 32(DX)
+	VMOVUPD     Y4, 32(BX)
+	VZEROUPPER
+	RET
+
+// func standardize(y *float32, x *float32, weight *float32, mean float64, scale float64, steps int)
+// Requires: AVX
+TEXT ·standardize(SB), NOSPLIT, $0-48
+	MOVQ         y+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         weight+16(FP), DX
+	VBROADCASTSD mean+24(FP), Y0
+	VBROADCASTSD scale+32(FP), Y1
+	MOVQ         steps+40(FP), BX
+
+next:
+	VCVTPS2PD  (CX), Y2
+	VSUBPD     Y0, Y2, Y2
+	VMULPD     Y1, Y2, Y2
+	VCVTPD2PSY Y2, X2
+	VMULPS     (DX), X2, X2
+	VMOVUPS    X2, (AX)
+	VCVTPS2PD  16(CX), Y2
+	VSUBPD     Y0, Y2, Y2
+	VMULPD     Y1, Y2, Y2
+	VCVTPD2PSY Y2, X2
+	VMULPS     16(DX), X2, X2
+	VMOVUPS    X2, 16(AX)
+	ADDQ       $0x20, AX
+	ADDQ       $0x20, CX
+	ADDQ       $0x20, DX
+	DECQ       BX
+	JNZ        next
+	VZEROUPPER
+	RET
+
 // func weigh(y *float32, x *float32, weight *float32, scale float32, steps int)
 // Requires: AVX
 TEXT ·weigh(SB), NOSPLIT, $0-40

@@ -19,6 +19,16 @@ func TestNormsOfEngines(t *testing.T) {
 				if !(math.Abs(want-got) <= 1e-14*want) && (want == want || got == got) && want != got {
 					t.Fatalf("%s: squares of %d, %s: %v, want %v", e.name(), n, name, got, want)
 				}
+				mean, variance := plain{}.moments(x)
+				gotMean, gotVariance := e.moments(x)
+				size := 0.0
+				for _, v := range x {
+					size = max(size, math.Abs(float64(v)))
+				}
+				if finite := size <= math.MaxFloat32; finite && !(math.Abs(mean-gotMean) <= 1e-14*size && math.Abs(variance-gotVariance) <= 1e-13*size*size) ||
+					finite == (gotMean-gotMean != 0) {
+					t.Fatalf("%s: mean and variance of %d, %s: %v and %v, want %v and %v", e.name(), n, name, gotMean, gotVariance, mean, variance)
+				}
 				weight, scale := unaligned(random(r, n)), float32(r.NormFloat64())
 				y, z := make([]float32, n), append([]float32(nil), x...)
 				plain{}.weigh(y, x, weight, scale)
@@ -26,6 +36,14 @@ func TestNormsOfEngines(t *testing.T) {
 				for i := range y {
 					if !near(y[i], z[i], math.Abs(float64(y[i]))) {
 						t.Fatalf("%s: weighing %d, %s: %v is %v, want %v", e.name(), n, name, x[i], z[i], y[i])
+					}
+				}
+				z = append(z[:0], x...)
+				plain{}.standardize(y, x, weight, 0.5, float64(scale))
+				e.standardize(z, z, weight, 0.5, float64(scale))
+				for i := range y {
+					if !near(y[i], z[i], math.Abs(float64(y[i]))) {
+						t.Fatalf("%s: standardizing %d, %s: %v is %v, want %v", e.name(), n, name, x[i], z[i], y[i])
 					}
 				}
 			}
@@ -73,6 +91,8 @@ func TestLayersCheckLengths(t *testing.T) {
 		for i, call := range []func(){
 			func() { e.weigh(x[:31], x[:32], x[:32], 1) },
 			func() { e.weigh(x[:32], x[:32], x[:31], 1) },
+			func() { e.standardize(x[:31], x[:32], x[:32], 0, 1) },
+			func() { e.standardize(x[:32], x[:32], x[:31], 0, 1) },
 			func() { e.rotate(x, 32, x[:17], x[:17], false) },
 			func() { e.rotate(x, 32, x[:16], x[:15], true) },
 		} {
@@ -104,6 +124,10 @@ func BenchmarkLayer(b *testing.B) {
 	cos, sin := angles()
 	for _, e := range engines() {
 		for name, run := range map[string]func(){
+			"layer norm": func() {
+				mean, variance := e.moments(x)
+				e.standardize(y, x, weight, mean, variance)
+			},
 			"norm":          func() { e.weigh(y, x, weight, float32(e.squares(x))) },
 			"rope halves":   func() { e.rotate(x, headDim, cos, sin, false) },
 			"rope adjacent": func() { e.rotate(x, headDim, cos, sin, true) },

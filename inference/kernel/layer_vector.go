@@ -19,6 +19,44 @@ func (e *vector) squares(x []float32) float64 {
 	return sums[0] + sum
 }
 
+// moments takes the deviations from the mean in a second pass, as the plain ones do: values may be large beside what they differ by.
+func (e *vector) moments(x []float32) (mean, variance float64) {
+	sum, _ := e.deviations(x, 0)
+	mean = sum / float64(len(x))
+	_, squares := e.deviations(x, mean)
+	return mean, squares / float64(len(x))
+}
+
+// deviations returns the sum of what the values differ from a number by, and that of the squares.
+func (e *vector) deviations(x []float32, from float64) (sum, squares float64) {
+	const lanes = 8
+	steps := len(x) / lanes
+	for _, v := range x[lanes*steps:] {
+		d := float64(v) - from
+		sum, squares = sum+d, squares+d*d
+	}
+	if steps == 0 {
+		return sum, squares
+	}
+	var sums [2][lanes]float64
+	deviations(&x[0], steps, from, &sums[0][0], &sums[1][0])
+	for i := range lanes {
+		sum, squares = sum+sums[0][i], squares+sums[1][i]
+	}
+	return sum, squares
+}
+
+func (e *vector) standardize(y, x, weight []float32, mean, scale float64) {
+	if len(y) != len(x) || len(weight) != len(x) {
+		panic("kernel: a norm of another length than its weights")
+	}
+	steps := len(x) / 8
+	if steps > 0 {
+		standardize(&y[0], &x[0], &weight[0], mean, scale, steps)
+	}
+	plain{}.standardize(y[8*steps:], x[8*steps:], weight[8*steps:], mean, scale)
+}
+
 func (e *vector) weigh(y, x, weight []float32, scale float32) {
 	if len(y) != len(x) || len(weight) != len(x) {
 		panic("kernel: a norm of another length than its weights")

@@ -21427,6 +21427,90 @@ next:
 	WORD $0xad031c46 // stp q6, q7, [x2, #96]
 	RET
 
+// func deviations(x *float32, steps int, from float64, sums *float64, squares *float64)
+TEXT ·deviations(SB), NOSPLIT, $0-40
+	MOVD x+0(FP), R0
+	MOVD steps+8(FP), R1
+	FMOVD from+16(FP), F0
+	WORD $0x4ec03800 // zip1 v0.2d, v0.2d, v0.2d
+	MOVD sums+24(FP), R2
+	MOVD squares+32(FP), R3
+	WORD $0x4f00e401 // movi v1.16b, #0
+	WORD $0x4f00e402 // movi v2.16b, #0
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+	WORD $0x4f00e406 // movi v6.16b, #0
+	WORD $0x4f00e407 // movi v7.16b, #0
+	WORD $0x4f00e408 // movi v8.16b, #0
+
+next:
+	WORD $0xad402809 // ldp q9, q10, [x0]
+	WORD $0x0e61792b // fcvtl v11.2d, v9.2s
+	WORD $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD $0x4ee0d56b // fsub v11.2d, v11.2d, v0.2d
+	WORD $0x4e6bd421 // fadd v1.2d, v1.2d, v11.2d
+	WORD $0x4e6bcd65 // fmla v5.2d, v11.2d, v11.2d
+	WORD $0x4ee0d529 // fsub v9.2d, v9.2d, v0.2d
+	WORD $0x4e69d442 // fadd v2.2d, v2.2d, v9.2d
+	WORD $0x4e69cd26 // fmla v6.2d, v9.2d, v9.2d
+	WORD $0x0e617949 // fcvtl v9.2d, v10.2s
+	WORD $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	WORD $0x4ee0d529 // fsub v9.2d, v9.2d, v0.2d
+	WORD $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD $0x4e69cd27 // fmla v7.2d, v9.2d, v9.2d
+	WORD $0x4ee0d54a // fsub v10.2d, v10.2d, v0.2d
+	WORD $0x4e6ad484 // fadd v4.2d, v4.2d, v10.2d
+	WORD $0x4e6acd48 // fmla v8.2d, v10.2d, v10.2d
+	ADD $32, R0
+	SUB $1, R1
+	CBNZ R1, next
+	WORD $0xad000841 // stp q1, q2, [x2]
+	WORD $0xad011043 // stp q3, q4, [x2, #32]
+	WORD $0xad001865 // stp q5, q6, [x3]
+	WORD $0xad012067 // stp q7, q8, [x3, #32]
+	RET
+
+// func standardize(y *float32, x *float32, weight *float32, mean float64, scale float64, steps int)
+TEXT ·standardize(SB), NOSPLIT, $0-48
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD weight+16(FP), R2
+	FMOVD mean+24(FP), F0
+	WORD $0x4ec03800 // zip1 v0.2d, v0.2d, v0.2d
+	FMOVD scale+32(FP), F1
+	WORD $0x4ec13821 // zip1 v1.2d, v1.2d, v1.2d
+	MOVD steps+40(FP), R3
+
+next:
+	WORD $0xad400c42 // ldp q2, q3, [x2]
+	WORD $0xad401424 // ldp q4, q5, [x1]
+	WORD $0x0e617886 // fcvtl v6.2d, v4.2s
+	WORD $0x4e617884 // fcvtl2 v4.2d, v4.4s
+	WORD $0x4ee0d4c6 // fsub v6.2d, v6.2d, v0.2d
+	WORD $0x6e61dcc6 // fmul v6.2d, v6.2d, v1.2d
+	WORD $0x4ee0d484 // fsub v4.2d, v4.2d, v0.2d
+	WORD $0x6e61dc84 // fmul v4.2d, v4.2d, v1.2d
+	WORD $0x0e6168c6 // fcvtn v6.2s, v6.2d
+	WORD $0x4e616886 // fcvtn2 v6.4s, v4.2d
+	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
+	WORD $0x0e6178a4 // fcvtl v4.2d, v5.2s
+	WORD $0x4e6178a5 // fcvtl2 v5.2d, v5.4s
+	WORD $0x4ee0d484 // fsub v4.2d, v4.2d, v0.2d
+	WORD $0x6e61dc84 // fmul v4.2d, v4.2d, v1.2d
+	WORD $0x4ee0d4a5 // fsub v5.2d, v5.2d, v0.2d
+	WORD $0x6e61dca5 // fmul v5.2d, v5.2d, v1.2d
+	WORD $0x0e616884 // fcvtn v4.2s, v4.2d
+	WORD $0x4e6168a4 // fcvtn2 v4.4s, v5.2d
+	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
+	WORD $0xad001006 // stp q6, q4, [x0]
+	ADD $32, R0
+	ADD $32, R1
+	ADD $32, R2
+	SUB $1, R3
+	CBNZ R3, next
+	RET
+
 // func weigh(y *float32, x *float32, weight *float32, scale float32, steps int)
 TEXT ·weigh(SB), NOSPLIT, $0-40
 	MOVD y+0(FP), R0

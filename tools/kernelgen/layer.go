@@ -9,6 +9,8 @@ import (
 // layer are the kernels of norms and rotary embeddings. They multiply and add in separate steps, as the plain ones do.
 func layer() {
 	squares()
+	deviations()
+	standardize()
 	weigh()
 	rotateHalves()
 	rotatePairs()
@@ -40,15 +42,71 @@ func squares() {
 	RET()
 }
 
-// scalar returns a register full of an argument.
-func scalar(name string) reg.VecVirtual {
+// scalar returns a register full of an argument, and double one of type float64.
+func scalar(name string) reg.VecVirtual { return broadcast(name, VBROADCASTSS) }
+func double(name string) reg.VecVirtual { return broadcast(name, VBROADCASTSD) }
+
+func broadcast(name string, load func(...Op)) reg.VecVirtual {
 	at, err := Param(name).Resolve()
 	if err != nil {
 		panic(err)
 	}
 	v := YMM()
-	VBROADCASTSS(at.Addr, v)
+	load(at.Addr, v)
 	return v
+}
+
+// deviations adds what values differ from a number by, and the squares of that.
+func deviations() {
+	TEXT("deviations", NOSPLIT, "func(x *float32, steps int, from float64, sums *float64, squares *float64)")
+	Pragma("noescape")
+	Doc("deviations sets the 8 sums to those of every eighth value less a number, and squares to those of the squares. steps is not 0.")
+	x, steps, from, to, squaresTo := param("x"), param("steps"), double("from"), param("sums"), param("squares")
+	var sums, squares [2]reg.VecVirtual
+	for i := range sums {
+		sums[i], squares[i] = YMM(), YMM()
+		VXORPD(sums[i], sums[i], sums[i])
+		VXORPD(squares[i], squares[i], squares[i])
+	}
+	loop("next", steps, func() {
+		for i := range sums {
+			v := YMM()
+			VCVTPS2PD(Mem{Base: x, Disp: 16 * i}, v)
+			VSUBPD(from, v, v)
+			VADDPD(v, sums[i], sums[i])
+			VFMADD231PD(v, v, squares[i])
+		}
+		ADDQ(Imm(32), x)
+	})
+	for i := range sums {
+		VMOVUPD(sums[i], Mem{Base: to, Disp: 32 * i})
+		VMOVUPD(squares[i], Mem{Base: squaresTo, Disp: 32 * i})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+func standardize() {
+	TEXT("standardize", NOSPLIT, "func(y *float32, x *float32, weight *float32, mean float64, scale float64, steps int)")
+	Pragma("noescape")
+	Doc("standardize sets y to (x - mean) * scale * weight, eight a step. steps is not 0.")
+	y, x, weight, mean, scale, steps := param("y"), param("x"), param("weight"), double("mean"), double("scale"), param("steps")
+	loop("next", steps, func() {
+		for half := range 2 {
+			v := YMM()
+			VCVTPS2PD(Mem{Base: x, Disp: 16 * half}, v)
+			VSUBPD(mean, v, v)
+			VMULPD(scale, v, v)
+			VCVTPD2PSY(v, v.AsX())
+			VMULPS(Mem{Base: weight, Disp: 16 * half}, v.AsX(), v.AsX())
+			VMOVUPS(v.AsX(), Mem{Base: y, Disp: 16 * half})
+		}
+		for _, at := range []reg.GPVirtual{y, x, weight} {
+			ADDQ(Imm(32), at)
+		}
+	})
+	VZEROUPPER()
+	RET()
 }
 
 func weigh() {

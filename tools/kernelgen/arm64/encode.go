@@ -97,7 +97,7 @@ var instructions = map[string]encoder{
 	"sdot":  unsized(0x0e809400),
 	"smull": fromSource(0x0e20c000), "smlal2": fromSource(0x0e208000), "saddlp": fromSource(0x0e202800), "sadalp": fromSource(0x0e206800),
 	"sqxtn": same(0x0e214800), "sqxtn2": same(0x0e214800), "sxtl": widened, "sxtl2": widened,
-	"shll": fromSource(0x2e213800), "shll2": fromSource(0x2e213800), "fcvtl": halves, "fcvtl2": halves,
+	"shll": fromSource(0x2e213800), "shll2": fromSource(0x2e213800), "fcvtl": halves, "fcvtl2": halves, "fcvtn": unsized(0x0e616800), "fcvtn2": unsized(0x0e616800),
 	"scvtf": unsized(0x0e21d800), "fcvtns": unsized(0x0e21a800), "fcvt": func(o ...operand) uint32 { return 0x1ee24000 | registers(o) },
 
 	"ldr": scaled(1 << 22), "str": scaled(0), "ldur": unscaled(1 << 22), "ldp": pair(1 << 22), "stp": pair(0),
@@ -122,11 +122,11 @@ func same(base uint32) encoder {
 	}
 }
 
-// unsized has only one kind of lanes.
+// unsized has only one kind of lanes, or float64 beside float32.
 func unsized(base uint32) encoder {
 	return func(o ...operand) uint32 {
-		_, all := o[0].shape()
-		return base | all | registers(o)
+		size, all := o[0].shape()
+		return base | size/3<<22 | all | registers(o)
 	}
 }
 
@@ -137,8 +137,6 @@ func products(base, operation uint32) encoder {
 		switch {
 		case o[0].kind == "s":
 			return 0x1e200800 | registers(o)
-		case o[0].kind == "2d":
-			return base | 1<<30 | 1<<22 | registers(o)
 		case o[2].kind == lane:
 			i := uint32(o[2].n)
 			return 0x4f800000 | operation | i&1<<21 | i>>1<<11 | registers(o)

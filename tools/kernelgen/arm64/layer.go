@@ -8,16 +8,83 @@ func squares(p *program) {
 	f.zero(sums...)
 	f.loop("next", steps, func() {
 		for i, v := range f.load(x, 0, 4) {
-			lower := f.vec()
-			f.op("fcvtl", lower.d2(), v.s2())
-			f.op("fcvtl2", v.d2(), v.s4())
+			lower, upper := f.doubles(v)
 			f.op("fmla", sums[2*i].d2(), lower.d2(), lower.d2())
-			f.op("fmla", sums[2*i+1].d2(), v.d2(), v.d2())
-			f.free(lower, v)
+			f.op("fmla", sums[2*i+1].d2(), upper.d2(), upper.d2())
+			f.free(lower, upper)
 		}
 		f.advance(x, 64)
 	})
 	f.store(sums, to, 0)
+	f.ret()
+}
+
+// double returns a register full of an argument of type float64.
+func (f *function) double(name string) vec {
+	v := f.vec()
+	f.goes("FMOVD %s+%d(FP), F%d", name, f.arguments[name].offset, v)
+	f.op("zip1", v.d2(), v.d2(), v.d2())
+	return v
+}
+
+// doubles turns four float32 into float64, and frees them.
+func (f *function) doubles(v vec) (lower, upper vec) {
+	lower = f.vec()
+	f.op("fcvtl", lower.d2(), v.s2())
+	f.op("fcvtl2", v.d2(), v.s4())
+	return lower, v
+}
+
+// deviations adds what values differ from a number by, and the squares of that.
+func deviations(p *program) {
+	f := p.function("deviations", "x *float32, steps int, from float64, sums *float64, squares *float64",
+		"sets the 8 sums to those of every eighth value less a number, and squares to those of the squares. steps is not 0.")
+	x, steps, from, to, squaresTo := f.param("x"), f.param("steps"), f.double("from"), f.param("sums"), f.param("squares")
+	sums, squares := f.vecs(4), f.vecs(4)
+	f.zero(sums...)
+	f.zero(squares...)
+	f.loop("next", steps, func() {
+		for i, v := range f.load(x, 0, 2) {
+			lower, upper := f.doubles(v)
+			for j, v := range []vec{lower, upper} {
+				f.op("fsub", v.d2(), v.d2(), from.d2())
+				f.op("fadd", sums[2*i+j].d2(), sums[2*i+j].d2(), v.d2())
+				f.op("fmla", squares[2*i+j].d2(), v.d2(), v.d2())
+				f.free(v)
+			}
+		}
+		f.advance(x, 32)
+	})
+	f.store(sums, to, 0)
+	f.store(squares, squaresTo, 0)
+	f.ret()
+}
+
+func standardize(p *program) {
+	f := p.function("standardize", "y *float32, x *float32, weight *float32, mean float64, scale float64, steps int",
+		"sets y to (x - mean) * scale * weight, eight a step. steps is not 0.")
+	y, x, weight, mean, scale, steps := f.param("y"), f.param("x"), f.param("weight"), f.double("mean"), f.double("scale"), f.param("steps")
+	f.loop("next", steps, func() {
+		w := f.load(weight, 0, 2)
+		var all []vec
+		for i, v := range f.load(x, 0, 2) {
+			lower, upper := f.doubles(v)
+			for _, v := range []vec{lower, upper} {
+				f.op("fsub", v.d2(), v.d2(), mean.d2())
+				f.op("fmul", v.d2(), v.d2(), scale.d2())
+			}
+			f.op("fcvtn", lower.s2(), lower.d2())
+			f.op("fcvtn2", lower.s4(), upper.d2())
+			f.op("fmul", lower.s4(), lower.s4(), w[i].s4())
+			f.free(upper)
+			all = append(all, lower)
+		}
+		f.store(all, y, 0)
+		f.free(append(all, w...)...)
+		for _, at := range []gp{y, x, weight} {
+			f.advance(at, 32)
+		}
+	})
 	f.ret()
 }
 

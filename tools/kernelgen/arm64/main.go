@@ -51,6 +51,8 @@ func kernels() *program {
 	gelu(p)
 	geluTanh(p)
 	squares(p)
+	deviations(p)
+	standardize(p)
 	weigh(p)
 	rotations(p)
 	return p
