@@ -345,7 +345,7 @@ func TestEnginesCheckLengths(t *testing.T) {
 		for i, call := range []func(){
 			func() { e.integerDots(tensor.Q4K, make([]byte, 144), newActivations(128), x[:1], &scratch{}) },
 			func() { e.integerDots(tensor.Q4K, make([]byte, 144), newActivations(256), nil, &scratch{}) },
-			func() { e.integerDots(tensor.TQ1_0, make([]byte, 54), newActivations(256), x[:1], &scratch{}) },
+			func() { e.integerDots(tensor.F16, make([]byte, 512), newActivations(256), x[:1], &scratch{}) },
 			func() { e.dots(tensor.F16, make([]byte, 255), x, x[:2], &scratch{}) },
 			func() { e.dots(tensor.F32, nil, nil, x[:2], &scratch{}) },
 			func() { e.integerDots(tensor.Q8_0, make([]byte, 67), newActivations(64), x[:1], &scratch{}) },

@@ -28,11 +28,19 @@ type vector struct {
 	lanes            int
 	f32, f16, bf16   tiles
 	reduce           func(acc *float32, n int, out *float32)
-	blocks           map[tensor.Type]block       // for the types of integer
+	blocks           map[tensor.Type]block       // before those of rareBlocks
 	gelu8, geluTanh8 func(x *float32, steps int) // eight values a step; nil where there is none
 }
 
 func (e *vector) name() string { return e.needs }
+
+// block returns the kernels for a block type.
+func (e *vector) block(t tensor.Type) (k block, ok bool) {
+	if k, ok = e.blocks[t]; !ok {
+		k, ok = rareBlocks[t]
+	}
+	return k, ok
+}
 
 func (e *vector) dots(t tensor.Type, w []byte, x, out []float32, s *scratch) bool {
 	var k *tiles
@@ -87,10 +95,11 @@ func (e *vector) rows(k *tiles, w *byte, stride int, x, out []float32, s *scratc
 func (e *vector) integerDots(t tensor.Type, w []byte, x activations, out []float32, _ *scratch) {
 	n := len(x.q)
 	size, ok := t.Size(int64(n))
-	k, known := e.blocks[t]
+	k, known := e.block(t)
 	if !ok || !known || n == 0 || len(x.scale) != n/32 || len(x.sum16) != n/16 || len(x.sum32) != n/32 || len(out) == 0 || int64(len(w)) != size*int64(len(out)) {
 		panic("kernel: rows of another length than the activations")
 	}
+	fillGrid(t)
 	elements, _ := t.Block()
 	sum := &x.sum16[0]
 	if k.wide {
@@ -161,10 +170,11 @@ func (e *vector) decode(t tensor.Type, dst []float32, src []byte) error {
 	case t == tensor.BF16 && len(dst)%8 == 0:
 		decodeBF16(&src[0], len(dst)/8, &dst[0])
 	default:
-		k, ok := e.blocks[t]
+		k, ok := e.block(t)
 		if !ok {
 			return tensor.Decode(t, dst, src)
 		}
+		fillGrid(t)
 		elements, _ := t.Block()
 		k.decode(&src[0], len(dst)/elements, &dst[0])
 	}
