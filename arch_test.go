@@ -38,6 +38,7 @@ var house = []room{
 	{"client", []string{"registry"}},
 	{"verify/...", []string{"inference", "licenses", "registry", "storage", "auth", "verify/sandbox"}}, // auth for the grant that registry asks for
 	{"verify/sandbox", nil},
+	{"verify/verifytest", []string{"verify", "inference"}},
 	{"registry", []string{"licenses", "storage", "auth"}},
 	{"registry/registrytest", []string{"registry", "licenses", "storage", "auth"}},
 	{"storage/sqlstore", []string{"registry", "auth", "verify", "migrations", "storage"}},
