@@ -19,7 +19,7 @@ func (core) facts(ctx context.Context, files verify.Files) (*inference.Facts, er
 }
 
 func (core) scan(ctx context.Context, files verify.Files, each func(inference.TensorScan) error) error {
-	return inference.ScanTensors(ctx, sources(files), each)
+	return inference.ScanTensors(ctx, mappable(files), each)
 }
 
 func (core) tokenizer(ctx context.Context, files verify.Files) (lexer, error) {
