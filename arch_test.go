@@ -37,6 +37,7 @@ var house = []room{
 	{"jobs", []string{"registry", "verify", "storage"}},
 	{"client", []string{"registry"}},
 	{"verify/...", []string{"inference", "licenses", "registry", "storage", "auth"}}, // auth for the grant that registry asks for
+	{"verify/verifytest", []string{"verify", "inference"}},
 	{"registry", []string{"licenses", "storage", "auth"}},
 	{"registry/registrytest", []string{"registry", "licenses", "storage", "auth"}},
 	{"storage/sqlstore", []string{"registry", "auth", "verify", "migrations", "storage"}},

@@ -168,6 +168,7 @@ func (b *binder) attention(l *layer, name func(string) string) (err error) {
 		var parts []linear
 		if names.grouped {
 			parts, err = b.grouped(fused, q, kv)
+			l.dealt = true
 		} else {
 			parts, err = b.matricesOf(fused, []int{q, kv, kv}, d.Hidden)
 		}

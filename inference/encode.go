@@ -39,11 +39,11 @@ func (e *Encoder) run(ctx context.Context, texts []passage, each func(i int, sta
 			return err
 		}
 	}
-	e.m.mu.RLock()
-	defer e.m.mu.RUnlock()
-	if e.m.done {
-		return ErrClosed
+	release, err := e.m.use()
+	if err != nil {
+		return err
 	}
+	defer release()
 	h := e.m.desc.Hidden
 	// Queries that depend on their position by itself are told it by the session, which counts in one text.
 	alone := e.m.desc.Temperature.Floor > 0

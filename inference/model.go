@@ -24,6 +24,8 @@ type Model struct {
 	tokErr       error
 	eos          []int
 	chatTemplate string
+	// of is the model whose files and weights these are, nil when they are its own.
+	of *Model
 
 	mu   sync.RWMutex // held for reading while the weights are in use
 	c    *container
@@ -106,6 +108,9 @@ func OpenWith(ctx context.Context, files Files, o OpenOptions) (_ *Model, err er
 
 // Close unmaps and closes the files, after waiting for calls under way. It does not close sessions.
 func (m *Model) Close() error {
+	if m.of != nil {
+		return nil
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.done {
@@ -113,6 +118,17 @@ func (m *Model) Close() error {
 	}
 	m.done = true
 	return m.closeFiles()
+}
+
+// use keeps the files from being closed until the function that it returns is called. It returns ErrClosed when they are.
+func (m *Model) use() (func(), error) {
+	m = m.original()
+	m.mu.RLock()
+	if m.done {
+		m.mu.RUnlock()
+		return nil, ErrClosed
+	}
+	return m.mu.RUnlock, nil
 }
 
 func (m *Model) closeFiles() error {

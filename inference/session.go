@@ -203,11 +203,11 @@ func (s *Session) EvalEach(ctx context.Context, ids []int, from int, each func(i
 			return fmt.Errorf("token %d is outside the vocabulary of %d", id, s.m.weights.embedding.Rows)
 		}
 	}
-	s.m.mu.RLock()
-	defer s.m.mu.RUnlock()
-	if s.m.done {
-		return ErrClosed
+	release, err := s.m.use()
+	if err != nil {
+		return err
 	}
+	defer release()
 	start := s.n
 	defer func() {
 		if err != nil {

@@ -55,6 +55,7 @@ type layer struct {
 	// queryNorm and keyNorm apply to parts as long as their weights, or to heads with weights of their own.
 	queryNorm, keyNorm norm
 	q, k, v, o         linear
+	dealt              bool // q, k and v were dealt out of one matrix head by head
 	latent             *latent
 	sinks              []float32
 	parallel           bool
