@@ -15,6 +15,10 @@ const (
 	idHeaders    = "structure.headers"
 	idDigests    = "structure.digests"
 	idValues     = "tensors.values"
+	idConstants  = "tensors.constants"
+	idDuplicates = "tensors.duplicates"
+	idOrder      = "tensors.order"
+	idOutliers   = "tensors.outliers"
 	idRoundTrip  = "tokenizer.roundtrip"
 	idOutputs    = "run.outputs"
 	idPerplexity = "run.perplexity"
@@ -23,7 +27,7 @@ const (
 // checks are those of verify.CheckSet in the order in which they run: what is
 // cheap and what others build on comes first.
 func checks() []check {
-	return []check{headersCheck, digestsCheck, valuesCheck, roundTripCheck, outputsCheck, perplexityCheck}
+	return []check{headersCheck, digestsCheck, valuesCheck, constantsCheck, duplicatesCheck, orderCheck, outliersCheck, roundTripCheck, outputsCheck, perplexityCheck}
 }
 
 // needed are the checks that must have passed for verify.StatePassed: they
