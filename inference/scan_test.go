@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 
@@ -17,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/carat-hub/carat/inference/gguf"
-	"github.com/carat-hub/carat/inference/kernel"
 	"github.com/carat-hub/carat/inference/tensor"
 )
 
@@ -239,59 +235,5 @@ func TestScanEnds(t *testing.T) {
 	cut := FromSources(map[string]Source{"a.gguf": {bytes.NewReader(file[:len(file)-100]), int64(len(file))}})
 	if err := ScanTensors(t.Context(), cut, func(TensorScan) error { return nil }); err == nil {
 		t.Error("a file that ends early was read")
-	}
-}
-
-// BenchmarkScan measures the pass over a mapped file in bytes of weights per second, on all cores, beside reading the same mapped
-// bytes and doing nothing with them ("read").
-func BenchmarkScan(b *testing.B) {
-	const width, size = 4096, 512 << 20
-	for _, typ := range []tensor.Type{tensor.F32, tensor.F16, tensor.BF16, tensor.Q8_0, tensor.Q4K, tensor.Q6K} {
-		some := stored(b, typ, normal(rand.New(rand.NewPCG(1, 2)), 64, width, func(int, int) float64 { return 0.02 }))
-		data := bytes.Repeat(some, size/8/len(some))
-		rows := 64 * (size / 8 / len(some))
-		var list []scanTensor
-		for i := range 8 {
-			data := bytes.Clone(data)
-			data[0] ^= byte(i) // no twins
-			list = append(list, scanTensor{fmt.Sprint("t", i), typ, []int{rows, width}, data})
-		}
-		name := filepath.Join(b.TempDir(), "a.gguf")
-		if err := os.WriteFile(name, scanFile(b, list...), 0o600); err != nil {
-			b.Fatal(err)
-		}
-		files, err := OpenPath(name)
-		if err != nil {
-			b.Fatal(err)
-		}
-		f, err := files.Open("a.gguf")
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer f.Close()
-		whole, ok := f.(Mapped)
-		if !ok {
-			b.Skip("files are not mapped here")
-		}
-		threads := runtime.GOMAXPROCS(0)
-		b.Run(typ.String()+"/scan", func(b *testing.B) {
-			b.SetBytes(int64(8 * len(data)))
-			for b.Loop() {
-				if err := ScanTensors(b.Context(), files, func(TensorScan) error { return nil }); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		b.Run(typ.String()+"/read", func(b *testing.B) {
-			content := whole.Bytes()
-			b.SetBytes(int64(len(content)))
-			for b.Loop() {
-				var wg sync.WaitGroup
-				for i := range threads {
-					wg.Go(func() { kernel.Read(content[len(content)*i/threads : len(content)*(i+1)/threads]) })
-				}
-				wg.Wait()
-			}
-		})
 	}
 }

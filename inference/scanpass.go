@@ -307,9 +307,8 @@ func (p *pass) rows(j *scanJob, r *reader, raw []byte, first, width int, out *po
 		case exact:
 			out.low, out.high = min(out.low, float64(s.Low)), max(out.high, float64(s.High))
 		default:
-			for _, v := range r.values {
-				out.low, out.high = min(out.low, float64(v)), max(out.high, float64(v))
-			}
+			exactly := kernel.SumValues(r.values)
+			out.low, out.high = min(out.low, float64(exactly.Low)), max(out.high, float64(exactly.High))
 		}
 		low, high = min(low, out.low), max(high, out.high)
 	}

@@ -50,7 +50,7 @@ func (s *Survey) Rows(t tensor.Type, w []byte, cols int, out []RowSums) (exact b
 			if err := best.decode(t, part, row[at/elements*bytes:][:len(part)/elements*bytes]); err != nil {
 				return true, err
 			}
-			out[r].join(sumsOf(part))
+			out[r].join(SumValues(part))
 		}
 	}
 	return true, nil
@@ -67,8 +67,8 @@ func Decode(t tensor.Type, dst []float32, src []byte) error {
 // Read reads bytes as fast as they can be read, for measurements, and returns something that depends on all but a few of the last.
 func Read(p []byte) byte { return readBytes(p) }
 
-// sumsOf adds up values by the fastest way.
-func sumsOf(values []float32) RowSums {
+// SumValues returns the sums of decoded values.
+func SumValues(values []float32) RowSums {
 	if s, ok := surveyValues(values); ok {
 		return s
 	}
