@@ -15,6 +15,10 @@ const (
 	idHeaders      = "structure.headers"
 	idDigests      = "structure.digests"
 	idValues       = "tensors.values"
+	idConstants    = "tensors.constants"
+	idDuplicates   = "tensors.duplicates"
+	idOrder        = "tensors.order"
+	idOutliers     = "tensors.outliers"
 	idFormats      = "safety.formats"
 	idRemoteCode   = "safety.remote-code"
 	idTemplate     = "safety.template"
@@ -49,7 +53,7 @@ const (
 func checks() []check {
 	return []check{
 		headersCheck, layoutCheck, indexCheck, shapesCheck, adapterCheck, digestsCheck, formatsCheck, remoteCodeCheck, templateCheck, filesCheck, secretsCheck,
-		valuesCheck, roundTripCheck, outputsCheck, perplexityCheck,
+		valuesCheck, constantsCheck, duplicatesCheck, orderCheck, outliersCheck, roundTripCheck, outputsCheck, perplexityCheck,
 		baseCheck, onBaseCheck, mergeCheck, searchCheck, regressionTensorsCheck, regressionOutputsCheck,
 	}
 }

@@ -81,6 +81,7 @@ type model struct {
 
 	known   *inference.Facts
 	origins *[]registry.DeclaredBase // what the model declares; nil until it was looked for
+	tensors []*measuredTensor
 	lexer   lexer
 	decoder decoder
 	// refused says why the model is not looked at, nil when it is.
