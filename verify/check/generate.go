@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/verify"
@@ -172,9 +173,13 @@ func largest(logits []float32, n int) []tokenLogit {
 // rounded keeps four digits, so that evidence does not depend on the order in
 // which sums were made.
 func rounded(v float64) float64 {
-	if v == 0 || math.IsNaN(v) || math.IsInf(v, 0) {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return 0
 	}
-	scale := math.Pow(10, 4-math.Ceil(math.Log10(math.Abs(v))))
-	return math.Round(v*scale) / scale
+	// By way of text, as a power of ten to scale by can be out of range.
+	short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'e', 3, 64), 64)
+	if err != nil { // rounded beyond the largest number
+		return v
+	}
+	return short
 }

@@ -411,3 +411,14 @@ func TestShapesCheckComparesVocabularies(t *testing.T) {
 		})
 	}
 }
+
+func TestRounded(t *testing.T) {
+	t.Parallel()
+	for v, want := range map[float64]float64{
+		0: 0, 1.23456: 1.235, -987654: -987700, 5e-324: 5e-324, 1.23456e-320: 1.235e-320, math.MaxFloat64: math.MaxFloat64, math.Inf(1): 0,
+	} {
+		if got := rounded(v); got != want {
+			t.Errorf("%g became %g, want %g", v, got, want)
+		}
+	}
+}
