@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/microcosm-cc/bluemonday"
 	"github.com/yuin/goldmark"
@@ -68,33 +69,36 @@ func renderCard(body string, links cardLinks) rendered {
 		return plain()
 	}
 	source := []byte(body)
-	doc := cardMarkdown.Parser().Parse(text.NewReader(source), parser.WithContext(parser.NewContext(parser.WithIDs(&headingIDs{}))))
+	doc := cardMarkdown().Parser().Parse(text.NewReader(source), parser.WithContext(parser.NewContext(parser.WithIDs(&headingIDs{}))))
 	if tooDeep(doc) {
 		return plain()
 	}
 	rewrite(doc, source, links)
 	out := &limitedBuffer{most: maxCardHTML}
-	if err := cardMarkdown.Renderer().Render(out, source, doc); err != nil {
+	if err := cardMarkdown().Renderer().Render(out, source, doc); err != nil {
 		return plain()
 	}
-	r.HTML = template.HTML(cardPolicy.SanitizeBytes(out.Bytes())) //nolint:gosec // sanitised in this very line
+	r.HTML = template.HTML(cardPolicy().SanitizeBytes(out.Bytes())) //nolint:gosec // sanitised in this very line
 	return r
 }
 
 // cardMarkdown is GitHub's flavour without raw HTML, which goldmark leaves
-// out unless told otherwise.
-var cardMarkdown = goldmark.New(
-	goldmark.WithParserOptions(parser.WithAutoHeadingID()),
-	goldmark.WithExtensions(
-		extension.Linkify, extension.Strikethrough, extension.TaskList,
-		// Attributes instead of styles, which the content security policy forbids.
-		extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute)),
-	),
-	goldmark.WithRendererOptions(renderer.WithNodeRenderers(util.Prioritized(checkBoxes{}, 1))),
-)
+// out unless told otherwise. Like what follows, it is made when it is first
+// needed: most processes of this program show no card.
+var cardMarkdown = sync.OnceValue(func() goldmark.Markdown {
+	return goldmark.New(
+		goldmark.WithParserOptions(parser.WithAutoHeadingID()),
+		goldmark.WithExtensions(
+			extension.Linkify, extension.Strikethrough, extension.TaskList,
+			// Attributes instead of styles, which the content security policy forbids.
+			extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute)),
+		),
+		goldmark.WithRendererOptions(renderer.WithNodeRenderers(util.Prioritized(checkBoxes{}, 1))),
+	)
+})
 
 // cardPolicy is what of the rendered HTML reaches the page.
-var cardPolicy = func() *bluemonday.Policy {
+var cardPolicy = sync.OnceValue(func() *bluemonday.Policy {
 	p := bluemonday.NewPolicy()
 	p.AllowElements("p", "br", "hr", "blockquote", "ul", "li", "pre", "em", "strong", "del", "table", "thead", "tbody", "tr")
 	p.AllowElements("h2", "h3", "h4", "h5", "h6")
@@ -112,7 +116,7 @@ var cardPolicy = func() *bluemonday.Policy {
 	p.RequireNoReferrerOnFullyQualifiedLinks(true)
 	p.AddTargetBlankToFullyQualifiedLinks(false)
 	return p
-}()
+})
 
 // tooComplex bounds what the parser would spend time on, by counting.
 func tooComplex(s string) bool {
@@ -336,13 +340,13 @@ func (ids *headingIDs) Generate(value []byte, _ ast.NodeKind) []byte {
 // Put implements parser.IDs; only Generate makes ids here.
 func (ids *headingIDs) Put([]byte) {}
 
-var notInSlug = regexp.MustCompile(`[^\pL\pN _-]+`)
+var notInSlug = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^\pL\pN _-]+`) })
 
 // slug turns a heading into an id: lower case, letters and digits, spaces as hyphens.
 func slug(s string) string {
 	const most = 80
 	s, _ = clip(strings.TrimSpace(s), most)
-	return strings.ReplaceAll(notInSlug.ReplaceAllString(strings.ToLower(s), ""), " ", "-")
+	return strings.ReplaceAll(notInSlug().ReplaceAllString(strings.ToLower(s), ""), " ", "-")
 }
 
 // checkBoxes renders the boxes of task lists as characters, not as inputs.

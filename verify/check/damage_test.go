@@ -2,7 +2,6 @@ package check_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"encoding/json"
 	"flag"
@@ -14,7 +13,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -188,16 +186,6 @@ func (f folder) verify() *verify.Report {
 	defer files.Close()
 	return check.Verify(f.t.Context(), files, verify.RunOptions{})
 }
-
-// wholeExample is how many results the example gives.
-var wholeExample = sync.OnceValue(func() int {
-	files, err := verify.OpenPath(example)
-	if err != nil {
-		panic(err)
-	}
-	defer files.Close()
-	return len(check.Verify(context.Background(), files, verify.RunOptions{}).Results)
-})
 
 func result(r *verify.Report, id string) verify.Result {
 	i := slices.IndexFunc(r.Results, func(x verify.Result) bool { return x.ID == id })

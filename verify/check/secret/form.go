@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // digits62 are the digits of the checksums in tokens.
@@ -102,47 +103,50 @@ func re(s string) *regexp.Regexp { return regexp.MustCompile(`^` + s) }
 // near compiles a form whose hint does not come first.
 func near(s string) *regexp.Regexp { return regexp.MustCompile(s) }
 
-// forms are what is searched for. Prefixes and lengths are those that the issuers document.
-var forms = []form{
-	{kind: "AWS access key", hint: "AKIA", re: re(`(AKIA[A-Z0-9]{16})`), entropy: 2.8, check: awsID},
-	{kind: "AWS access key", hint: "ASIA", re: re(`(ASIA[A-Z0-9]{16})`), entropy: 2.8, check: awsID},
-	{kind: "AWS secret key", hint: "aws_secret_access_key", re: re(`aws_secret_access_key["']?\s{0,4}[=:]\s{0,4}["']?([A-Za-z0-9/+]{40})`), entropy: 4},
-	{kind: "AWS secret key", hint: "AWS_SECRET_ACCESS_KEY", re: re(`AWS_SECRET_ACCESS_KEY["']?\s{0,4}[=:]\s{0,4}["']?([A-Za-z0-9/+]{40})`), entropy: 4},
-	{kind: "GitHub token", hint: "ghp_", re: re(`(ghp_[A-Za-z0-9]{36})`), check: checksummed},
-	{kind: "GitHub token", hint: "gho_", re: re(`(gho_[A-Za-z0-9]{36})`), check: checksummed},
-	{kind: "GitHub token", hint: "ghu_", re: re(`(ghu_[A-Za-z0-9]{36})`), check: checksummed},
-	{kind: "GitHub token", hint: "ghs_", re: re(`(ghs_[A-Za-z0-9]{36})`), check: checksummed},
-	{kind: "GitHub token", hint: "ghr_", re: re(`(ghr_[A-Za-z0-9]{36,76})`), check: checksummed},
-	{kind: "GitHub token", hint: "github_pat_", re: re(`(github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})`), entropy: 4},
-	{kind: "npm token", hint: "npm_", re: re(`(npm_[A-Za-z0-9]{36})`), check: checksummed},
-	{kind: "Hugging Face token", hint: "hf_", re: re(`(hf_[A-Za-z]{34})`), entropy: 3.8},
-	{kind: "Hugging Face token", hint: "api_org_", re: re(`(api_org_[A-Za-z]{34})`), entropy: 3.8},
-	{kind: "OpenAI key", hint: "T3BlbkFJ", before: 180, re: near(`\b(sk-(?:(?:proj|svcacct|admin)-)?[A-Za-z0-9_-]{20,100}T3BlbkFJ[A-Za-z0-9_-]{20,100})`), entropy: 4},
-	{kind: "Anthropic key", hint: "sk-ant-", re: re(`(sk-ant-[a-z]{3,8}[0-9]{2}-[A-Za-z0-9_-]{80,120})`), entropy: 4},
-	{kind: "Slack token", hint: "xox", re: re(`(xox[abeprs]-[0-9]{8,}-[0-9A-Za-z-]{16,200})`), entropy: 3},
-	{kind: "Slack token", hint: "xapp-", re: re(`(xapp-[0-9]-[A-Z0-9]{8,}-[0-9]{8,}-[0-9a-f]{40,})`), entropy: 3},
-	{kind: "Slack webhook", hint: "https://hooks.slack.com/", re: re(`(https://hooks\.slack\.com/(?:services/T[A-Z0-9]{8,}/B[A-Z0-9]{8,}|workflows/[A-Z0-9/]{16,})/[A-Za-z0-9]{16,64})`), entropy: 4},
-	{kind: "Google API key", hint: "AIza", re: re(`(AIza[0-9A-Za-z_-]{35})`), entropy: 4},
-	{kind: "Google service account", hint: `"service_account"`, before: 4096, re: near(`(?s)(\{[^{}]*"private_key"\s*:\s*"[^"]{100,}"[^{}]*\})`), check: account},
-	{kind: "Google OAuth secret", hint: "GOCSPX-", re: re(`(GOCSPX-[A-Za-z0-9_-]{28})`), entropy: 3.5},
-	{kind: "private key", hint: "-----BEGIN ", re: re(`-----BEGIN (?:RSA |EC |DSA |OPENSSH |ENCRYPTED )?PRIVATE KEY-----((?:\\n|\s)[^-]{40,})`), check: key},
-	{kind: "PGP private key", hint: "-----BEGIN PGP PRIVATE", re: re(`-----BEGIN PGP PRIVATE KEY BLOCK-----(\s[^-]{100,})`), check: key},
-	{kind: "PyPI token", hint: "pypi-", re: re(`(pypi-AgE[A-Za-z0-9_-]{50,200})`), check: pypi},
-	{kind: "GitLab token", hint: "glpat-", re: re(`(glpat-[A-Za-z0-9_-]{20,52})`), entropy: 3.5},
-	{kind: "Stripe key", hint: "k_live_", before: 1, re: re(`([rs]k_live_[0-9A-Za-z]{24,99})`), entropy: 3.5},
-	{kind: "SendGrid key", hint: "SG.", re: re(`(SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})`), entropy: 4.2},
-	{kind: "DigitalOcean token", hint: "dop_v1_", re: re(`(dop_v1_[0-9a-f]{64})`), entropy: 3.3},
-	{kind: "Replicate token", hint: "r8_", re: re(`(r8_[A-Za-z0-9]{37})`), entropy: 4},
-	{kind: "Azure storage key", hint: "AccountKey=", re: re(`AccountKey=([A-Za-z0-9+/]{86}==)`), entropy: 4.5},
-	{kind: "signed web token", hint: "eyJ", re: re(`(eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,})`), check: jwt, guess: true},
-	{kind: "password in an address", hint: "://", re: re(`://[A-Za-z0-9._-]{1,64}:([^\s/@:'"<>{}$%]{8,64})@[a-z0-9.-]+\.[a-z]{2,}`), entropy: 3, guess: true},
-	{kind: "npm credential", hint: "_authToken", files: named(".npmrc"), re: re(`_authToken\s*=\s*(\S{16,200})`), entropy: 3, guess: true},
-	{kind: "npm credential", hint: "_password", files: named(".npmrc"), re: re(`_password\s*=\s*(\S{8,200})`), entropy: 2.5, guess: true},
-	{kind: "password of netrc", hint: "password", files: named(".netrc", "_netrc", "netrc"), re: re(`password\s+(\S{8,200})`), entropy: 2.5, guess: true},
-	{kind: "PyPI password", hint: "password", files: named(".pypirc"), re: re(`password\s*[=:]\s*(\S{8,200})`), entropy: 2.5, guess: true},
-	{kind: "registry credential", hint: `"auth"`, files: named("config.json", ".dockercfg", ".dockerconfigjson"), re: re(`"auth"\s*:\s*"([A-Za-z0-9+/]{16,}={0,2})"`), entropy: 3.5, guess: true},
-	{kind: "secret of the environment", hint: "SECRET", files: environment, inside: true, re: re(`SECRET[A-Z_]{0,40}\s*=\s*["']?([^\s"'#]{12,200})`), entropy: 3, guess: true},
-	{kind: "secret of the environment", hint: "TOKEN", files: environment, inside: true, re: re(`TOKEN[A-Z_]{0,40}\s*=\s*["']?([^\s"'#]{12,200})`), entropy: 3, guess: true},
-	{kind: "secret of the environment", hint: "PASSWORD", files: environment, inside: true, re: re(`PASSWORD[A-Z_]{0,40}\s*=\s*["']?([^\s"'#]{8,200})`), entropy: 2.5, guess: true},
-	{kind: "secret of the environment", hint: "API_KEY", files: environment, inside: true, re: re(`API_KEY[A-Z_]{0,40}\s*=\s*["']?([^\s"'#]{12,200})`), entropy: 3, guess: true},
-}
+// forms are what is searched for. Prefixes and lengths are those that the issuers document. Compiling them takes time that most
+// processes need for nothing.
+var forms = sync.OnceValue(func() []form {
+	return []form{
+		{kind: "AWS access key", hint: "AKIA", re: re(`(AKIA[A-Z0-9]{16})`), entropy: 2.8, check: awsID},
+		{kind: "AWS access key", hint: "ASIA", re: re(`(ASIA[A-Z0-9]{16})`), entropy: 2.8, check: awsID},
+		{kind: "AWS secret key", hint: "aws_secret_access_key", re: re(`aws_secret_access_key["']?\s{0,4}[=:]\s{0,4}["']?([A-Za-z0-9/+]{40})`), entropy: 4},
+		{kind: "AWS secret key", hint: "AWS_SECRET_ACCESS_KEY", re: re(`AWS_SECRET_ACCESS_KEY["']?\s{0,4}[=:]\s{0,4}["']?([A-Za-z0-9/+]{40})`), entropy: 4},
+		{kind: "GitHub token", hint: "ghp_", re: re(`(ghp_[A-Za-z0-9]{36})`), check: checksummed},
+		{kind: "GitHub token", hint: "gho_", re: re(`(gho_[A-Za-z0-9]{36})`), check: checksummed},
+		{kind: "GitHub token", hint: "ghu_", re: re(`(ghu_[A-Za-z0-9]{36})`), check: checksummed},
+		{kind: "GitHub token", hint: "ghs_", re: re(`(ghs_[A-Za-z0-9]{36})`), check: checksummed},
+		{kind: "GitHub token", hint: "ghr_", re: re(`(ghr_[A-Za-z0-9]{36,76})`), check: checksummed},
+		{kind: "GitHub token", hint: "github_pat_", re: re(`(github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})`), entropy: 4},
+		{kind: "npm token", hint: "npm_", re: re(`(npm_[A-Za-z0-9]{36})`), check: checksummed},
+		{kind: "Hugging Face token", hint: "hf_", re: re(`(hf_[A-Za-z]{34})`), entropy: 3.8},
+		{kind: "Hugging Face token", hint: "api_org_", re: re(`(api_org_[A-Za-z]{34})`), entropy: 3.8},
+		{kind: "OpenAI key", hint: "T3BlbkFJ", before: 180, re: near(`\b(sk-(?:(?:proj|svcacct|admin)-)?[A-Za-z0-9_-]{20,100}T3BlbkFJ[A-Za-z0-9_-]{20,100})`), entropy: 4},
+		{kind: "Anthropic key", hint: "sk-ant-", re: re(`(sk-ant-[a-z]{3,8}[0-9]{2}-[A-Za-z0-9_-]{80,120})`), entropy: 4},
+		{kind: "Slack token", hint: "xox", re: re(`(xox[abeprs]-[0-9]{8,}-[0-9A-Za-z-]{16,200})`), entropy: 3},
+		{kind: "Slack token", hint: "xapp-", re: re(`(xapp-[0-9]-[A-Z0-9]{8,}-[0-9]{8,}-[0-9a-f]{40,})`), entropy: 3},
+		{kind: "Slack webhook", hint: "https://hooks.slack.com/", re: re(`(https://hooks\.slack\.com/(?:services/T[A-Z0-9]{8,}/B[A-Z0-9]{8,}|workflows/[A-Z0-9/]{16,})/[A-Za-z0-9]{16,64})`), entropy: 4},
+		{kind: "Google API key", hint: "AIza", re: re(`(AIza[0-9A-Za-z_-]{35})`), entropy: 4},
+		{kind: "Google service account", hint: `"service_account"`, before: 4096, re: near(`(?s)(\{[^{}]*"private_key"\s*:\s*"[^"]{100,}"[^{}]*\})`), check: account},
+		{kind: "Google OAuth secret", hint: "GOCSPX-", re: re(`(GOCSPX-[A-Za-z0-9_-]{28})`), entropy: 3.5},
+		{kind: "private key", hint: "-----BEGIN ", re: re(`-----BEGIN (?:RSA |EC |DSA |OPENSSH |ENCRYPTED )?PRIVATE KEY-----((?:\\n|\s)[^-]{40,})`), check: key},
+		{kind: "PGP private key", hint: "-----BEGIN PGP PRIVATE", re: re(`-----BEGIN PGP PRIVATE KEY BLOCK-----(\s[^-]{100,})`), check: key},
+		{kind: "PyPI token", hint: "pypi-", re: re(`(pypi-AgE[A-Za-z0-9_-]{50,200})`), check: pypi},
+		{kind: "GitLab token", hint: "glpat-", re: re(`(glpat-[A-Za-z0-9_-]{20,52})`), entropy: 3.5},
+		{kind: "Stripe key", hint: "k_live_", before: 1, re: re(`([rs]k_live_[0-9A-Za-z]{24,99})`), entropy: 3.5},
+		{kind: "SendGrid key", hint: "SG.", re: re(`(SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43})`), entropy: 4.2},
+		{kind: "DigitalOcean token", hint: "dop_v1_", re: re(`(dop_v1_[0-9a-f]{64})`), entropy: 3.3},
+		{kind: "Replicate token", hint: "r8_", re: re(`(r8_[A-Za-z0-9]{37})`), entropy: 4},
+		{kind: "Azure storage key", hint: "AccountKey=", re: re(`AccountKey=([A-Za-z0-9+/]{86}==)`), entropy: 4.5},
+		{kind: "signed web token", hint: "eyJ", re: re(`(eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,})`), check: jwt, guess: true},
+		{kind: "password in an address", hint: "://", re: re(`://[A-Za-z0-9._-]{1,64}:([^\s/@:'"<>{}$%]{8,64})@[a-z0-9.-]+\.[a-z]{2,}`), entropy: 3, guess: true},
+		{kind: "npm credential", hint: "_authToken", files: named(".npmrc"), re: re(`_authToken\s*=\s*(\S{16,200})`), entropy: 3, guess: true},
+		{kind: "npm credential", hint: "_password", files: named(".npmrc"), re: re(`_password\s*=\s*(\S{8,200})`), entropy: 2.5, guess: true},
+		{kind: "password of netrc", hint: "password", files: named(".netrc", "_netrc", "netrc"), re: re(`password\s+(\S{8,200})`), entropy: 2.5, guess: true},
+		{kind: "PyPI password", hint: "password", files: named(".pypirc"), re: re(`password\s*[=:]\s*(\S{8,200})`), entropy: 2.5, guess: true},
+		{kind: "registry credential", hint: `"auth"`, files: named("config.json", ".dockercfg", ".dockerconfigjson"), re: re(`"auth"\s*:\s*"([A-Za-z0-9+/]{16,}={0,2})"`), entropy: 3.5, guess: true},
+		{kind: "secret of the environment", hint: "SECRET", files: environment, inside: true, re: re(`SECRET[A-Z_]{0,40}\s*=\s*["']?([^\s"'#]{12,200})`), entropy: 3, guess: true},
+		{kind: "secret of the environment", hint: "TOKEN", files: environment, inside: true, re: re(`TOKEN[A-Z_]{0,40}\s*=\s*["']?([^\s"'#]{12,200})`), entropy: 3, guess: true},
+		{kind: "secret of the environment", hint: "PASSWORD", files: environment, inside: true, re: re(`PASSWORD[A-Z_]{0,40}\s*=\s*["']?([^\s"'#]{8,200})`), entropy: 2.5, guess: true},
+		{kind: "secret of the environment", hint: "API_KEY", files: environment, inside: true, re: re(`API_KEY[A-Z_]{0,40}\s*=\s*["']?([^\s"'#]{12,200})`), entropy: 3, guess: true},
+	}
+})

@@ -56,8 +56,9 @@ type form struct {
 func Scan(name string, text []byte) []Match {
 	var found []Match
 	base := strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])
-	for i := range forms {
-		if f := &forms[i]; f.files == nil || f.files(base) {
+	known := forms()
+	for i := range known {
+		if f := &known[i]; f.files == nil || f.files(base) {
 			found = f.scan(text, found)
 		}
 	}
