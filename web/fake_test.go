@@ -201,7 +201,8 @@ func example() *hub {
 	generate := check("run.generate", verify.OutcomePassed, "The model generates 16 tokens with finite logits.", "", `{"tokens":[12,873,44],"text":"And God said"}`)
 	h.verifications[digest("v2")] = []verify.Verification{
 		ran(verify.StatePassed, "6 checks passed.", structure, generate,
-			check("run.perplexity", verify.OutcomeWarned, "The perplexity of a bundled text is that of a trained model.", "38.35 is high, as for a small model.", `{"perplexity":38.35}`)),
+			check("run.perplexity", verify.OutcomeWarned, "The perplexity of a bundled text is that of a trained model.", "38.35 is high, as for a small model.", `{"perplexity":38.35}`),
+			check("lineage.base", verify.OutcomePassed, "The weights are those of the declared base, quantized or trained further.", "", `{"bases":[{"name":"org/base","relation":"quantized","from":"card","verdict":"confirmed"}]}`)),
 		ran(verify.StateError, "The worker was stopped."),
 	}
 	h.verifications[digest("v1")] = []verify.Verification{ran(verify.StateFailed, "1 check failed.", structure,

@@ -238,7 +238,9 @@ func (h *Handler) cardPage(c echo.Context) error {
 	p := cardPage{modelPage: h.modelPage(c, s, tabCard), LicenseURL: modelURL(n, tabLicense, s.chosen)}
 	if f := s.version.Facts; f != nil {
 		p.Details = details(f)
-		p.Bases = f.Card.BaseModels
+		for _, b := range f.Bases {
+			p.Bases = append(p.Bases, b.Name)
+		}
 		if p.HasCard = strings.TrimSpace(f.Card.Body) != ""; p.HasCard {
 			p.Card = h.cards.render(f.Card.Body, h.cardLinks(s))
 		}

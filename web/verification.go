@@ -60,6 +60,7 @@ type verificationView struct {
 	Skipped  []checkRow // those that could not be done, of an unsupported version
 	Checks   []checkRow
 	Counts   string // "5 passed, 1 failed"
+	Descents []verify.Descent
 	Files    int
 	CheckSet int
 	Verifier string
@@ -122,7 +123,7 @@ func (h *Handler) verificationView(v verify.Verification) *verificationView {
 	if r == nil {
 		return view
 	}
-	view.Summary, view.Files = r.Summary, len(r.Files)
+	view.Summary, view.Files, view.Descents = r.Summary, len(r.Files), r.Descents()
 	if r.Current != "" {
 		view.Summary = "Now: " + r.Current
 	}

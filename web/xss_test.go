@@ -130,7 +130,7 @@ func poisoned(s string) *hub {
 		},
 		FactsError: s,
 		Facts: &registry.Facts{
-			Format: s, Architecture: s, Quantization: s, Tokenizer: s, Parameters: 1,
+			Format: s, Architecture: s, Quantization: s, Tokenizer: s, Parameters: 1, Bases: []registry.DeclaredBase{{Name: s}, {Name: s}},
 			Card: registry.Card{
 				Title: s, Summary: s, Body: s + "\n\n" + s, Languages: []string{s}, Library: s, Pipeline: s, Tags: []string{s}, BaseModels: []string{s, s},
 				Datasets: []string{s}, LicenseID: s, LicenseName: s, LicenseLink: s, Problem: s,
@@ -148,6 +148,8 @@ func poisoned(s string) *hub {
 		report.Results = append(report.Results, verify.Result{ID: s, Proves: s, Outcome: o, Reason: s, Evidence: quoted},
 			verify.Result{ID: s, Evidence: json.RawMessage(s)})
 	}
+	descent, _ := json.Marshal(map[string]any{"bases": []map[string]string{{"name": s, "relation": s, "verdict": s}, {"name": s}}})
+	report.Results = append(report.Results, verify.Result{ID: "lineage.base", Evidence: descent})
 	return &hub{
 		models: []fakeModel{{"org/model", auth.Public, []registry.Version{v, known}}},
 		verifications: map[registry.Digest][]verify.Verification{
