@@ -277,104 +277,92 @@ TEXT ·sumsQ8_0(SB), NOSPLIT, $0-32
 
 row:
 	MOVQ         blocks+16(FP), BX
+	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
+	VBROADCASTSS infinity<>+0(SB), Y2
+	VBROADCASTSS minusInfinity<>+0(SB), Y3
 	VXORPS       Y2, Y2, Y2
-	VBROADCASTSS infinity<>+0(SB), Y3
-	VBROADCASTSS minusInfinity<>+0(SB), Y4
-	VXORPS       Y5, Y5, Y5
-	VXORPS       Y6, Y6, Y6
+	VXORPS       Y4, Y4, Y4
 
 block:
 	PREFETCHT0   1536(AX)
-	VPBROADCASTW (AX), X7
-	VCVTPH2PS    X7, Y7
-	VBROADCASTSS minus128<>+0(SB), Y8
-	VMULPS       Y8, Y7, Y8
-	VBROADCASTSS plus127<>+0(SB), Y9
-	VMULPS       Y9, Y7, Y9
-	VMINPS       Y8, Y9, Y10
-	VMAXPS       Y8, Y9, Y8
-	VMINPS       Y3, Y10, Y10
-	VMAXPS       Y4, Y8, Y8
-	VMOVUPS      Y10, Y3
-	VMOVUPS      Y8, Y4
-	VMOVDQU      2(AX), Y8
-	VPMADDUBSW   Y8, Y0, Y9
-	VPMADDWD     sixteenOnes<>+0(SB), Y9, Y9
-	VPABSB       Y8, Y8
-	VPMOVZXBW    X8, Y10
-	VEXTRACTI128 $0x01, Y8, X8
-	VPMOVZXBW    X8, Y8
-	VPMADDWD     Y10, Y10, Y10
+	VPBROADCASTW (AX), X5
+	VCVTPH2PS    X5, Y5
+	VBROADCASTSS magnitude<>+0(SB), Y6
+	VANDPS       Y6, Y5, Y6
+	VMAXPS       Y3, Y6, Y3
+	VMOVDQU      2(AX), Y6
+	VPSLLW       $0x08, Y6, Y7
+	VPSRAW       $0x08, Y7, Y7
+	VPSRAW       $0x08, Y6, Y8
+	VPADDW       Y7, Y8, Y6
+	VPMADDWD     sixteenOnes<>+0(SB), Y6, Y6
+	VPMADDWD     Y7, Y7, Y7
 	VPMADDWD     Y8, Y8, Y8
-	VPADDD       Y10, Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-	VCVTDQ2PS    Y8, Y8
-	VFMADD231PS  Y9, Y7, Y1
-	VMULPS       Y7, Y8, Y8
-	VFMADD231PS  Y8, Y7, Y2
+	VPADDD       Y7, Y8, Y7
+	VCVTDQ2PS    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VFMADD231PS  Y6, Y5, Y0
+	VMULPS       Y5, Y7, Y7
+	VFMADD231PS  Y7, Y5, Y1
 	ADDQ         $0x00000022, AX
 	DECQ         BX
 	JZ           end
 	PREFETCHT0   1536(AX)
-	VPBROADCASTW (AX), X7
-	VCVTPH2PS    X7, Y7
-	VBROADCASTSS minus128<>+0(SB), Y8
-	VMULPS       Y8, Y7, Y8
-	VBROADCASTSS plus127<>+0(SB), Y9
-	VMULPS       Y9, Y7, Y9
-	VMINPS       Y8, Y9, Y10
-	VMAXPS       Y8, Y9, Y8
-	VMINPS       Y3, Y10, Y10
-	VMAXPS       Y4, Y8, Y8
-	VMOVUPS      Y10, Y3
-	VMOVUPS      Y8, Y4
-	VMOVDQU      2(AX), Y8
-	VPMADDUBSW   Y8, Y0, Y9
-	VPMADDWD     sixteenOnes<>+0(SB), Y9, Y9
-	VPABSB       Y8, Y8
-	VPMOVZXBW    X8, Y10
-	VEXTRACTI128 $0x01, Y8, X8
-	VPMOVZXBW    X8, Y8
-	VPMADDWD     Y10, Y10, Y10
+	VPBROADCASTW (AX), X5
+	VCVTPH2PS    X5, Y5
+	VBROADCASTSS magnitude<>+0(SB), Y6
+	VANDPS       Y6, Y5, Y6
+	VMAXPS       Y3, Y6, Y3
+	VMOVDQU      2(AX), Y6
+	VPSLLW       $0x08, Y6, Y7
+	VPSRAW       $0x08, Y7, Y7
+	VPSRAW       $0x08, Y6, Y8
+	VPADDW       Y7, Y8, Y6
+	VPMADDWD     sixteenOnes<>+0(SB), Y6, Y6
+	VPMADDWD     Y7, Y7, Y7
 	VPMADDWD     Y8, Y8, Y8
-	VPADDD       Y10, Y8, Y8
-	VCVTDQ2PS    Y9, Y9
-	VCVTDQ2PS    Y8, Y8
-	VFMADD231PS  Y9, Y7, Y5
-	VMULPS       Y7, Y8, Y8
-	VFMADD231PS  Y8, Y7, Y6
+	VPADDD       Y7, Y8, Y7
+	VCVTDQ2PS    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VFMADD231PS  Y6, Y5, Y2
+	VMULPS       Y5, Y7, Y7
+	VFMADD231PS  Y7, Y5, Y4
 	ADDQ         $0x00000022, AX
 	DECQ         BX
 	JNZ          block
 
 end:
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VEXTRACTF128 $0x01, Y1, X5
-	VADDPS       X5, X1, X5
-	VHADDPS      X5, X5, X5
-	VHADDPS      X5, X5, X5
-	VMOVSS       X5, (DX)
-	VEXTRACTF128 $0x01, Y2, X1
-	VADDPS       X1, X2, X1
-	VHADDPS      X1, X1, X1
-	VHADDPS      X1, X1, X1
-	VMOVSS       X1, 4(DX)
-	VEXTRACTF128 $0x01, Y3, X1
-	VMINPS       X3, X1, X1
-	VMOVHLPS     X1, X1, X2
-	VMINPS       X1, X2, X2
-	VMOVSHDUP    X2, X1
-	VMINPS       X2, X1, X1
-	VMOVSS       X1, 8(DX)
-	VEXTRACTF128 $0x01, Y4, X1
-	VMAXPS       X4, X1, X1
-	VMOVHLPS     X1, X1, X2
-	VMAXPS       X1, X2, X2
-	VMOVSHDUP    X2, X1
-	VMAXPS       X2, X1, X1
-	VMOVSS       X1, 12(DX)
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y4, Y1, Y1
+	VBROADCASTSS plus128<>+0(SB), Y2
+	VMULPS       Y2, Y3, Y3
+	VBROADCASTSS minusZero<>+0(SB), Y2
+	VXORPS       Y2, Y3, Y2
+	VEXTRACTF128 $0x01, Y0, X4
+	VADDPS       X4, X0, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 4(DX)
+	VEXTRACTF128 $0x01, Y2, X0
+	VMINPS       X2, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VMINPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VMINPS       X1, X0, X0
+	VMOVSS       X0, 8(DX)
+	VEXTRACTF128 $0x01, Y3, X0
+	VMAXPS       X3, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VMAXPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 12(DX)
 	MOVL         $0x00000000, 16(DX)
 	ADDQ         $0x14, DX
 	DECQ         CX
@@ -388,11 +376,14 @@ GLOBL sixteenOnes<>(SB), RODATA|NOPTR, $32
 DATA one<>+0(SB)/1, $"\x01"
 GLOBL one<>(SB), RODATA|NOPTR, $1
 
-DATA minus128<>+0(SB)/4, $(-128.0)
-GLOBL minus128<>(SB), RODATA|NOPTR, $4
+DATA magnitude<>+0(SB)/4, $0x7fffffff
+GLOBL magnitude<>(SB), RODATA|NOPTR, $4
 
-DATA plus127<>+0(SB)/4, $(127.0)
-GLOBL plus127<>(SB), RODATA|NOPTR, $4
+DATA plus128<>+0(SB)/4, $(128.0)
+GLOBL plus128<>(SB), RODATA|NOPTR, $4
+
+DATA minusZero<>+0(SB)/4, $(-0.0)
+GLOBL minusZero<>(SB), RODATA|NOPTR, $4
 
 // func sumsQ4_0(w *byte, rows int, blocks int, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -410,76 +401,66 @@ row:
 	VXORPS       Y4, Y4, Y4
 	VBROADCASTSS infinity<>+0(SB), Y5
 	VBROADCASTSS minusInfinity<>+0(SB), Y6
+	VXORPS       Y5, Y5, Y5
 	VXORPS       Y7, Y7, Y7
-	VXORPS       Y8, Y8, Y8
 
 block:
 	PREFETCHT0     1536(AX)
-	VPBROADCASTW   (AX), X9
-	VCVTPH2PS      X9, Y9
-	VBROADCASTSS   minus8<>+0(SB), Y10
-	VMULPS         Y10, Y9, Y10
-	VBROADCASTSS   plus7<>+0(SB), Y11
-	VMULPS         Y11, Y9, Y11
-	VMINPS         Y10, Y11, Y12
-	VMAXPS         Y10, Y11, Y10
-	VMINPS         Y5, Y12, Y12
-	VMAXPS         Y6, Y10, Y10
-	VMOVUPS        Y12, Y5
-	VMOVUPS        Y10, Y6
-	VBROADCASTI128 2(AX), Y10
-	VPSRLW         $0x04, Y10, Y11
-	VPBLENDD       $0xf0, Y11, Y10, Y10
-	VPAND          Y0, Y10, Y10
-	VPSUBB         Y1, Y10, Y10
-	VPMADDUBSW     Y10, Y2, Y11
-	VPMADDWD       sixteenOnes<>+0(SB), Y11, Y11
-	VPABSB         Y10, Y10
-	VPMADDUBSW     Y10, Y10, Y10
+	VPBROADCASTW   (AX), X8
+	VCVTPH2PS      X8, Y8
+	VBROADCASTSS   magnitude<>+0(SB), Y9
+	VANDPS         Y9, Y8, Y9
+	VMAXPS         Y6, Y9, Y6
+	VBROADCASTI128 2(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VPMADDUBSW     Y9, Y2, Y10
 	VPMADDWD       sixteenOnes<>+0(SB), Y10, Y10
-	VCVTDQ2PS      Y11, Y11
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y9, Y9, Y9
+	VPMADDWD       sixteenOnes<>+0(SB), Y9, Y9
 	VCVTDQ2PS      Y10, Y10
-	VFMADD231PS    Y11, Y9, Y3
-	VMULPS         Y9, Y10, Y10
-	VFMADD231PS    Y10, Y9, Y4
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y10, Y8, Y3
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    Y9, Y8, Y4
 	ADDQ           $0x00000012, AX
 	DECQ           BX
 	JZ             end
 	PREFETCHT0     1536(AX)
-	VPBROADCASTW   (AX), X9
-	VCVTPH2PS      X9, Y9
-	VBROADCASTSS   minus8<>+0(SB), Y10
-	VMULPS         Y10, Y9, Y10
-	VBROADCASTSS   plus7<>+0(SB), Y11
-	VMULPS         Y11, Y9, Y11
-	VMINPS         Y10, Y11, Y12
-	VMAXPS         Y10, Y11, Y10
-	VMINPS         Y5, Y12, Y12
-	VMAXPS         Y6, Y10, Y10
-	VMOVUPS        Y12, Y5
-	VMOVUPS        Y10, Y6
-	VBROADCASTI128 2(AX), Y10
-	VPSRLW         $0x04, Y10, Y11
-	VPBLENDD       $0xf0, Y11, Y10, Y10
-	VPAND          Y0, Y10, Y10
-	VPSUBB         Y1, Y10, Y10
-	VPMADDUBSW     Y10, Y2, Y11
-	VPMADDWD       sixteenOnes<>+0(SB), Y11, Y11
-	VPABSB         Y10, Y10
-	VPMADDUBSW     Y10, Y10, Y10
+	VPBROADCASTW   (AX), X8
+	VCVTPH2PS      X8, Y8
+	VBROADCASTSS   magnitude<>+0(SB), Y9
+	VANDPS         Y9, Y8, Y9
+	VMAXPS         Y6, Y9, Y6
+	VBROADCASTI128 2(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VPMADDUBSW     Y9, Y2, Y10
 	VPMADDWD       sixteenOnes<>+0(SB), Y10, Y10
-	VCVTDQ2PS      Y11, Y11
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y9, Y9, Y9
+	VPMADDWD       sixteenOnes<>+0(SB), Y9, Y9
 	VCVTDQ2PS      Y10, Y10
-	VFMADD231PS    Y11, Y9, Y7
-	VMULPS         Y9, Y10, Y10
-	VFMADD231PS    Y10, Y9, Y8
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y10, Y8, Y5
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    Y9, Y8, Y7
 	ADDQ           $0x00000012, AX
 	DECQ           BX
 	JNZ            block
 
 end:
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y8, Y4, Y4
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y7, Y4, Y4
+	VBROADCASTSS plus8<>+0(SB), Y5
+	VMULPS       Y5, Y6, Y6
+	VBROADCASTSS minusZero<>+0(SB), Y5
+	VXORPS       Y5, Y6, Y5
 	VEXTRACTF128 $0x01, Y3, X7
 	VADDPS       X7, X3, X7
 	VHADDPS      X7, X7, X7
@@ -517,11 +498,8 @@ GLOBL fifteen<>(SB), RODATA|NOPTR, $1
 DATA centreQ4_0<>+0(SB)/1, $"\b"
 GLOBL centreQ4_0<>(SB), RODATA|NOPTR, $1
 
-DATA minus8<>+0(SB)/4, $(-8.0)
-GLOBL minus8<>(SB), RODATA|NOPTR, $4
-
-DATA plus7<>+0(SB)/4, $(7.0)
-GLOBL plus7<>(SB), RODATA|NOPTR, $4
+DATA plus8<>+0(SB)/4, $(8.0)
+GLOBL plus8<>(SB), RODATA|NOPTR, $4
 
 // func sumsQ4_1(w *byte, rows int, blocks int, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -667,9 +645,6 @@ end:
 	VZEROUPPER
 	RET
 
-DATA minusZero<>+0(SB)/4, $(-0.0)
-GLOBL minusZero<>(SB), RODATA|NOPTR, $4
-
 DATA plus15<>+0(SB)/4, $(15.0)
 GLOBL plus15<>(SB), RODATA|NOPTR, $4
 
@@ -698,88 +673,78 @@ row:
 	VXORPS       Y7, Y7, Y7
 	VBROADCASTSS infinity<>+0(SB), Y8
 	VBROADCASTSS minusInfinity<>+0(SB), Y9
+	VXORPS       Y8, Y8, Y8
 	VXORPS       Y10, Y10, Y10
-	VXORPS       Y11, Y11, Y11
 
 block:
 	PREFETCHT0     1536(AX)
-	VPBROADCASTW   (AX), X12
-	VCVTPH2PS      X12, Y12
-	VBROADCASTSS   minus16<>+0(SB), Y13
-	VMULPS         Y13, Y12, Y13
-	VBROADCASTSS   plus15<>+0(SB), Y14
-	VMULPS         Y14, Y12, Y14
-	VMINPS         Y13, Y14, Y15
-	VMAXPS         Y13, Y14, Y13
-	VMINPS         Y8, Y15, Y15
-	VMAXPS         Y9, Y13, Y13
-	VMOVUPS        Y15, Y8
-	VMOVUPS        Y13, Y9
-	VBROADCASTI128 6(AX), Y13
-	VPSRLW         $0x04, Y13, Y14
-	VPBLENDD       $0xf0, Y14, Y13, Y13
-	VPBROADCASTD   2(AX), Y14
-	VPSHUFB        Y2, Y14, Y14
-	VPAND          Y3, Y14, Y14
-	VPCMPEQB       Y3, Y14, Y14
-	VPAND          Y1, Y14, Y14
-	VPAND          Y0, Y13, Y13
-	VPOR           Y14, Y13, Y13
-	VPSUBB         Y4, Y13, Y13
-	VPMADDUBSW     Y13, Y5, Y14
-	VPMADDWD       sixteenOnes<>+0(SB), Y14, Y14
-	VPABSB         Y13, Y13
-	VPMADDUBSW     Y13, Y13, Y13
+	VPBROADCASTW   (AX), X11
+	VCVTPH2PS      X11, Y11
+	VBROADCASTSS   magnitude<>+0(SB), Y12
+	VANDPS         Y12, Y11, Y12
+	VMAXPS         Y9, Y12, Y9
+	VBROADCASTI128 6(AX), Y12
+	VPSRLW         $0x04, Y12, Y13
+	VPBLENDD       $0xf0, Y13, Y12, Y12
+	VPBROADCASTD   2(AX), Y13
+	VPSHUFB        Y2, Y13, Y13
+	VPAND          Y3, Y13, Y13
+	VPCMPEQB       Y3, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPAND          Y0, Y12, Y12
+	VPOR           Y13, Y12, Y12
+	VPSUBB         Y4, Y12, Y12
+	VPMADDUBSW     Y12, Y5, Y13
 	VPMADDWD       sixteenOnes<>+0(SB), Y13, Y13
-	VCVTDQ2PS      Y14, Y14
+	VPABSB         Y12, Y12
+	VPMADDUBSW     Y12, Y12, Y12
+	VPMADDWD       sixteenOnes<>+0(SB), Y12, Y12
 	VCVTDQ2PS      Y13, Y13
-	VFMADD231PS    Y14, Y12, Y6
-	VMULPS         Y12, Y13, Y13
-	VFMADD231PS    Y13, Y12, Y7
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    Y13, Y11, Y6
+	VMULPS         Y11, Y12, Y12
+	VFMADD231PS    Y12, Y11, Y7
 	ADDQ           $0x00000016, AX
 	DECQ           BX
 	JZ             end
 	PREFETCHT0     1536(AX)
-	VPBROADCASTW   (AX), X12
-	VCVTPH2PS      X12, Y12
-	VBROADCASTSS   minus16<>+0(SB), Y13
-	VMULPS         Y13, Y12, Y13
-	VBROADCASTSS   plus15<>+0(SB), Y14
-	VMULPS         Y14, Y12, Y14
-	VMINPS         Y13, Y14, Y15
-	VMAXPS         Y13, Y14, Y13
-	VMINPS         Y8, Y15, Y15
-	VMAXPS         Y9, Y13, Y13
-	VMOVUPS        Y15, Y8
-	VMOVUPS        Y13, Y9
-	VBROADCASTI128 6(AX), Y13
-	VPSRLW         $0x04, Y13, Y14
-	VPBLENDD       $0xf0, Y14, Y13, Y13
-	VPBROADCASTD   2(AX), Y14
-	VPSHUFB        Y2, Y14, Y14
-	VPAND          Y3, Y14, Y14
-	VPCMPEQB       Y3, Y14, Y14
-	VPAND          Y1, Y14, Y14
-	VPAND          Y0, Y13, Y13
-	VPOR           Y14, Y13, Y13
-	VPSUBB         Y4, Y13, Y13
-	VPMADDUBSW     Y13, Y5, Y14
-	VPMADDWD       sixteenOnes<>+0(SB), Y14, Y14
-	VPABSB         Y13, Y13
-	VPMADDUBSW     Y13, Y13, Y13
+	VPBROADCASTW   (AX), X11
+	VCVTPH2PS      X11, Y11
+	VBROADCASTSS   magnitude<>+0(SB), Y12
+	VANDPS         Y12, Y11, Y12
+	VMAXPS         Y9, Y12, Y9
+	VBROADCASTI128 6(AX), Y12
+	VPSRLW         $0x04, Y12, Y13
+	VPBLENDD       $0xf0, Y13, Y12, Y12
+	VPBROADCASTD   2(AX), Y13
+	VPSHUFB        Y2, Y13, Y13
+	VPAND          Y3, Y13, Y13
+	VPCMPEQB       Y3, Y13, Y13
+	VPAND          Y1, Y13, Y13
+	VPAND          Y0, Y12, Y12
+	VPOR           Y13, Y12, Y12
+	VPSUBB         Y4, Y12, Y12
+	VPMADDUBSW     Y12, Y5, Y13
 	VPMADDWD       sixteenOnes<>+0(SB), Y13, Y13
-	VCVTDQ2PS      Y14, Y14
+	VPABSB         Y12, Y12
+	VPMADDUBSW     Y12, Y12, Y12
+	VPMADDWD       sixteenOnes<>+0(SB), Y12, Y12
 	VCVTDQ2PS      Y13, Y13
-	VFMADD231PS    Y14, Y12, Y10
-	VMULPS         Y12, Y13, Y13
-	VFMADD231PS    Y13, Y12, Y11
+	VCVTDQ2PS      Y12, Y12
+	VFMADD231PS    Y13, Y11, Y8
+	VMULPS         Y11, Y12, Y12
+	VFMADD231PS    Y12, Y11, Y10
 	ADDQ           $0x00000016, AX
 	DECQ           BX
 	JNZ            block
 
 end:
-	VADDPS       Y10, Y6, Y6
-	VADDPS       Y11, Y7, Y7
+	VADDPS       Y8, Y6, Y6
+	VADDPS       Y10, Y7, Y7
+	VBROADCASTSS plus16<>+0(SB), Y8
+	VMULPS       Y8, Y9, Y9
+	VBROADCASTSS minusZero<>+0(SB), Y8
+	VXORPS       Y8, Y9, Y8
 	VEXTRACTF128 $0x01, Y6, X10
 	VADDPS       X10, X6, X10
 	VHADDPS      X10, X10, X10
@@ -823,8 +788,8 @@ GLOBL bits<>(SB), RODATA|NOPTR, $8
 DATA centreQ5_0<>+0(SB)/1, $"\x10"
 GLOBL centreQ5_0<>(SB), RODATA|NOPTR, $1
 
-DATA minus16<>+0(SB)/4, $(-16.0)
-GLOBL minus16<>(SB), RODATA|NOPTR, $4
+DATA plus16<>+0(SB)/4, $(16.0)
+GLOBL plus16<>(SB), RODATA|NOPTR, $4
 
 // func sumsQ5_1(w *byte, rows int, blocks int, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -1004,76 +969,66 @@ row:
 	VXORPS       Y4, Y4, Y4
 	VBROADCASTSS infinity<>+0(SB), Y5
 	VBROADCASTSS minusInfinity<>+0(SB), Y6
+	VXORPS       Y5, Y5, Y5
 	VXORPS       Y7, Y7, Y7
-	VXORPS       Y8, Y8, Y8
 
 block:
 	PREFETCHT0     1536(AX)
-	VPBROADCASTW   (AX), X9
-	VCVTPH2PS      X9, Y9
-	VBROADCASTSS   minus127<>+0(SB), Y10
-	VMULPS         Y10, Y9, Y10
-	VBROADCASTSS   plus113<>+0(SB), Y11
-	VMULPS         Y11, Y9, Y11
-	VMINPS         Y10, Y11, Y12
-	VMAXPS         Y10, Y11, Y10
-	VMINPS         Y5, Y12, Y12
-	VMAXPS         Y6, Y10, Y10
-	VMOVUPS        Y12, Y5
-	VMOVUPS        Y10, Y6
-	VBROADCASTI128 2(AX), Y10
-	VPSRLW         $0x04, Y10, Y11
-	VPBLENDD       $0xf0, Y11, Y10, Y10
-	VPAND          Y0, Y10, Y10
-	VPSHUFB        Y10, Y1, Y10
-	VPMADDUBSW     Y10, Y2, Y11
-	VPMADDWD       sixteenOnes<>+0(SB), Y11, Y11
-	VPABSB         Y10, Y10
-	VPMADDUBSW     Y10, Y10, Y10
+	VPBROADCASTW   (AX), X8
+	VCVTPH2PS      X8, Y8
+	VBROADCASTSS   magnitude<>+0(SB), Y9
+	VANDPS         Y9, Y8, Y9
+	VMAXPS         Y6, Y9, Y6
+	VBROADCASTI128 2(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VPMADDUBSW     Y9, Y2, Y10
 	VPMADDWD       sixteenOnes<>+0(SB), Y10, Y10
-	VCVTDQ2PS      Y11, Y11
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y9, Y9, Y9
+	VPMADDWD       sixteenOnes<>+0(SB), Y9, Y9
 	VCVTDQ2PS      Y10, Y10
-	VFMADD231PS    Y11, Y9, Y3
-	VMULPS         Y9, Y10, Y10
-	VFMADD231PS    Y10, Y9, Y4
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y10, Y8, Y3
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    Y9, Y8, Y4
 	ADDQ           $0x00000012, AX
 	DECQ           BX
 	JZ             end
 	PREFETCHT0     1536(AX)
-	VPBROADCASTW   (AX), X9
-	VCVTPH2PS      X9, Y9
-	VBROADCASTSS   minus127<>+0(SB), Y10
-	VMULPS         Y10, Y9, Y10
-	VBROADCASTSS   plus113<>+0(SB), Y11
-	VMULPS         Y11, Y9, Y11
-	VMINPS         Y10, Y11, Y12
-	VMAXPS         Y10, Y11, Y10
-	VMINPS         Y5, Y12, Y12
-	VMAXPS         Y6, Y10, Y10
-	VMOVUPS        Y12, Y5
-	VMOVUPS        Y10, Y6
-	VBROADCASTI128 2(AX), Y10
-	VPSRLW         $0x04, Y10, Y11
-	VPBLENDD       $0xf0, Y11, Y10, Y10
-	VPAND          Y0, Y10, Y10
-	VPSHUFB        Y10, Y1, Y10
-	VPMADDUBSW     Y10, Y2, Y11
-	VPMADDWD       sixteenOnes<>+0(SB), Y11, Y11
-	VPABSB         Y10, Y10
-	VPMADDUBSW     Y10, Y10, Y10
+	VPBROADCASTW   (AX), X8
+	VCVTPH2PS      X8, Y8
+	VBROADCASTSS   magnitude<>+0(SB), Y9
+	VANDPS         Y9, Y8, Y9
+	VMAXPS         Y6, Y9, Y6
+	VBROADCASTI128 2(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VPMADDUBSW     Y9, Y2, Y10
 	VPMADDWD       sixteenOnes<>+0(SB), Y10, Y10
-	VCVTDQ2PS      Y11, Y11
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y9, Y9, Y9
+	VPMADDWD       sixteenOnes<>+0(SB), Y9, Y9
 	VCVTDQ2PS      Y10, Y10
-	VFMADD231PS    Y11, Y9, Y7
-	VMULPS         Y9, Y10, Y10
-	VFMADD231PS    Y10, Y9, Y8
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y10, Y8, Y5
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    Y9, Y8, Y7
 	ADDQ           $0x00000012, AX
 	DECQ           BX
 	JNZ            block
 
 end:
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y8, Y4, Y4
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y7, Y4, Y4
+	VBROADCASTSS plus127<>+0(SB), Y5
+	VMULPS       Y5, Y6, Y6
+	VBROADCASTSS minusZero<>+0(SB), Y5
+	VXORPS       Y5, Y6, Y5
 	VEXTRACTF128 $0x01, Y3, X7
 	VADDPS       X7, X3, X7
 	VHADDPS      X7, X7, X7
@@ -1108,11 +1063,8 @@ end:
 DATA nonLinear<>+0(SB)/16, $"\x81\x98\xad\xbf\xcf\xdd\xea\xf6\x01\r\x19&5EYq"
 GLOBL nonLinear<>(SB), RODATA|NOPTR, $16
 
-DATA minus127<>+0(SB)/4, $(-127.0)
-GLOBL minus127<>(SB), RODATA|NOPTR, $4
-
-DATA plus113<>+0(SB)/4, $(113.0)
-GLOBL plus113<>(SB), RODATA|NOPTR, $4
+DATA plus127<>+0(SB)/4, $(127.0)
+GLOBL plus127<>(SB), RODATA|NOPTR, $4
 
 // func sumsMXFP4(w *byte, rows int, blocks int, out *float32)
 // Requires: AVX, AVX2, CMOV, FMA3, MMX+
@@ -1130,8 +1082,8 @@ row:
 	VXORPS       Y4, Y4, Y4
 	VBROADCASTSS infinity<>+0(SB), Y5
 	VBROADCASTSS minusInfinity<>+0(SB), Y6
+	VXORPS       Y5, Y5, Y5
 	VXORPS       Y7, Y7, Y7
-	VXORPS       Y8, Y8, Y8
 
 block:
 	PREFETCHT0     1536(AX)
@@ -1142,33 +1094,26 @@ block:
 	SHLL           $0x15, R8
 	CMPL           SI, $0x02
 	CMOVLCS        R8, DI
-	VMOVD          DI, X9
-	VBROADCASTSS   X9, Y9
-	VBROADCASTSS   minus12<>+0(SB), Y10
-	VMULPS         Y10, Y9, Y10
-	VBROADCASTSS   plus12<>+0(SB), Y11
-	VMULPS         Y11, Y9, Y11
-	VMINPS         Y10, Y11, Y12
-	VMAXPS         Y10, Y11, Y10
-	VMINPS         Y5, Y12, Y12
-	VMAXPS         Y6, Y10, Y10
-	VMOVUPS        Y12, Y5
-	VMOVUPS        Y10, Y6
-	VBROADCASTI128 1(AX), Y10
-	VPSRLW         $0x04, Y10, Y11
-	VPBLENDD       $0xf0, Y11, Y10, Y10
-	VPAND          Y0, Y10, Y10
-	VPSHUFB        Y10, Y1, Y10
-	VPMADDUBSW     Y10, Y2, Y11
-	VPMADDWD       sixteenOnes<>+0(SB), Y11, Y11
-	VPABSB         Y10, Y10
-	VPMADDUBSW     Y10, Y10, Y10
+	VMOVD          DI, X8
+	VBROADCASTSS   X8, Y8
+	VBROADCASTSS   magnitude<>+0(SB), Y9
+	VANDPS         Y9, Y8, Y9
+	VMAXPS         Y6, Y9, Y6
+	VBROADCASTI128 1(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VPMADDUBSW     Y9, Y2, Y10
 	VPMADDWD       sixteenOnes<>+0(SB), Y10, Y10
-	VCVTDQ2PS      Y11, Y11
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y9, Y9, Y9
+	VPMADDWD       sixteenOnes<>+0(SB), Y9, Y9
 	VCVTDQ2PS      Y10, Y10
-	VFMADD231PS    Y11, Y9, Y3
-	VMULPS         Y9, Y10, Y10
-	VFMADD231PS    Y10, Y9, Y4
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y10, Y8, Y3
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    Y9, Y8, Y4
 	ADDQ           $0x00000011, AX
 	DECQ           BX
 	JZ             end
@@ -1180,40 +1125,37 @@ block:
 	SHLL           $0x15, R8
 	CMPL           SI, $0x02
 	CMOVLCS        R8, DI
-	VMOVD          DI, X9
-	VBROADCASTSS   X9, Y9
-	VBROADCASTSS   minus12<>+0(SB), Y10
-	VMULPS         Y10, Y9, Y10
-	VBROADCASTSS   plus12<>+0(SB), Y11
-	VMULPS         Y11, Y9, Y11
-	VMINPS         Y10, Y11, Y12
-	VMAXPS         Y10, Y11, Y10
-	VMINPS         Y5, Y12, Y12
-	VMAXPS         Y6, Y10, Y10
-	VMOVUPS        Y12, Y5
-	VMOVUPS        Y10, Y6
-	VBROADCASTI128 1(AX), Y10
-	VPSRLW         $0x04, Y10, Y11
-	VPBLENDD       $0xf0, Y11, Y10, Y10
-	VPAND          Y0, Y10, Y10
-	VPSHUFB        Y10, Y1, Y10
-	VPMADDUBSW     Y10, Y2, Y11
-	VPMADDWD       sixteenOnes<>+0(SB), Y11, Y11
-	VPABSB         Y10, Y10
-	VPMADDUBSW     Y10, Y10, Y10
+	VMOVD          DI, X8
+	VBROADCASTSS   X8, Y8
+	VBROADCASTSS   magnitude<>+0(SB), Y9
+	VANDPS         Y9, Y8, Y9
+	VMAXPS         Y6, Y9, Y6
+	VBROADCASTI128 1(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VPMADDUBSW     Y9, Y2, Y10
 	VPMADDWD       sixteenOnes<>+0(SB), Y10, Y10
-	VCVTDQ2PS      Y11, Y11
+	VPABSB         Y9, Y9
+	VPMADDUBSW     Y9, Y9, Y9
+	VPMADDWD       sixteenOnes<>+0(SB), Y9, Y9
 	VCVTDQ2PS      Y10, Y10
-	VFMADD231PS    Y11, Y9, Y7
-	VMULPS         Y9, Y10, Y10
-	VFMADD231PS    Y10, Y9, Y8
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y10, Y8, Y5
+	VMULPS         Y8, Y9, Y9
+	VFMADD231PS    Y9, Y8, Y7
 	ADDQ           $0x00000011, AX
 	DECQ           BX
 	JNZ            block
 
 end:
-	VADDPS       Y7, Y3, Y3
-	VADDPS       Y8, Y4, Y4
+	VADDPS       Y5, Y3, Y3
+	VADDPS       Y7, Y4, Y4
+	VBROADCASTSS plus12<>+0(SB), Y5
+	VMULPS       Y5, Y6, Y6
+	VBROADCASTSS minusZero<>+0(SB), Y5
+	VXORPS       Y5, Y6, Y5
 	VEXTRACTF128 $0x01, Y3, X7
 	VADDPS       X7, X3, X7
 	VHADDPS      X7, X7, X7
@@ -1247,9 +1189,6 @@ end:
 
 DATA float4<>+0(SB)/16, $"\x00\x01\x02\x03\x04\x06\b\f\x00\xff\xfe\xfd\xfc\xfa\xf8\xf4"
 GLOBL float4<>(SB), RODATA|NOPTR, $16
-
-DATA minus12<>+0(SB)/4, $(-12.0)
-GLOBL minus12<>(SB), RODATA|NOPTR, $4
 
 DATA plus12<>+0(SB)/4, $(12.0)
 GLOBL plus12<>(SB), RODATA|NOPTR, $4
@@ -1465,9 +1404,6 @@ GLOBL oneWord<>(SB), RODATA|NOPTR, $2
 
 DATA plus3<>+0(SB)/4, $(3.0)
 GLOBL plus3<>(SB), RODATA|NOPTR, $4
-
-DATA plus16<>+0(SB)/4, $(16.0)
-GLOBL plus16<>(SB), RODATA|NOPTR, $4
 
 DATA order02461357<>+0(SB)/32, $"\x00\x00\x00\x00\x02\x00\x00\x00\x04\x00\x00\x00\x06\x00\x00\x00\x01\x00\x00\x00\x03\x00\x00\x00\x05\x00\x00\x00\a\x00\x00\x00"
 GLOBL order02461357<>(SB), RODATA|NOPTR, $32
@@ -2380,14 +2316,14 @@ TEXT ·sumsQ8K(SB), NOSPLIT, $128-32
 
 row:
 	MOVQ         blocks+16(FP), BX
+	VXORPS       Y0, Y0, Y0
 	VXORPS       Y1, Y1, Y1
-	VXORPS       Y2, Y2, Y2
-	VBROADCASTSS infinity<>+0(SB), Y3
-	VBROADCASTSS minusInfinity<>+0(SB), Y4
+	VBROADCASTSS infinity<>+0(SB), Y2
+	VBROADCASTSS minusInfinity<>+0(SB), Y3
+	VXORPS       Y4, Y4, Y4
 	VXORPS       Y5, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VMOVUPS      Y3, 64(SP)
-	VMOVUPS      Y4, 96(SP)
+	VMOVUPS      Y2, 64(SP)
+	VMOVUPS      Y3, 96(SP)
 
 block:
 	PREFETCHT0   1536(AX)
@@ -2395,183 +2331,178 @@ block:
 	PREFETCHT0   1664(AX)
 	PREFETCHT0   1728(AX)
 	PREFETCHT0   1792(AX)
-	VBROADCASTSS (AX), Y3
-	VBROADCASTSS minus128<>+0(SB), Y4
-	VMULPS       Y4, Y3, Y4
-	VBROADCASTSS plus127<>+0(SB), Y7
-	VMULPS       Y7, Y3, Y7
-	VMINPS       Y4, Y7, Y8
-	VMAXPS       Y4, Y7, Y4
-	VMINPS       64(SP), Y8, Y8
-	VMAXPS       96(SP), Y4, Y4
-	VMOVUPS      Y8, 64(SP)
-	VMOVUPS      Y4, 96(SP)
-	VMOVUPS      Y3, (SP)
-	VMOVDQU      4(AX), Y3
-	VPMADDUBSW   Y3, Y0, Y4
-	VPMADDWD     sixteenOnes<>+0(SB), Y4, Y4
-	VPABSB       Y3, Y3
-	VPMOVZXBW    X3, Y7
-	VEXTRACTI128 $0x01, Y3, X3
-	VPMOVZXBW    X3, Y3
-	VPMADDWD     Y7, Y7, Y7
+	VBROADCASTSS (AX), Y2
+	VBROADCASTSS minus128<>+0(SB), Y3
+	VMULPS       Y3, Y2, Y3
+	VBROADCASTSS plus127<>+0(SB), Y6
+	VMULPS       Y6, Y2, Y6
+	VMINPS       Y3, Y6, Y7
+	VMAXPS       Y3, Y6, Y3
+	VMINPS       64(SP), Y7, Y7
+	VMAXPS       96(SP), Y3, Y3
+	VMOVUPS      Y7, 64(SP)
+	VMOVUPS      Y3, 96(SP)
+	VMOVUPS      Y2, (SP)
+	VMOVDQU      4(AX), Y2
+	VPSLLW       $0x08, Y2, Y3
+	VPSRAW       $0x08, Y3, Y3
+	VPSRAW       $0x08, Y2, Y6
+	VPADDW       Y3, Y6, Y2
+	VPMADDWD     sixteenOnes<>+0(SB), Y2, Y2
 	VPMADDWD     Y3, Y3, Y3
-	VPADDD       Y7, Y3, Y3
-	VCVTDQ2PS    Y4, Y4
+	VPMADDWD     Y6, Y6, Y6
+	VPADDD       Y3, Y6, Y3
+	VCVTDQ2PS    Y2, Y2
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS (SP), Y7
-	VFMADD231PS  Y4, Y7, Y1
-	VMULPS       Y7, Y3, Y3
-	VFMADD231PS  Y3, Y7, Y2
-	VMOVDQU      36(AX), Y3
-	VPMADDUBSW   Y3, Y0, Y4
-	VPMADDWD     sixteenOnes<>+0(SB), Y4, Y4
-	VPABSB       Y3, Y3
-	VPMOVZXBW    X3, Y7
-	VEXTRACTI128 $0x01, Y3, X3
-	VPMOVZXBW    X3, Y3
-	VPMADDWD     Y7, Y7, Y7
+	VBROADCASTSS (SP), Y6
+	VFMADD231PS  Y2, Y6, Y0
+	VMULPS       Y6, Y3, Y3
+	VFMADD231PS  Y3, Y6, Y1
+	VMOVDQU      36(AX), Y2
+	VPSLLW       $0x08, Y2, Y3
+	VPSRAW       $0x08, Y3, Y3
+	VPSRAW       $0x08, Y2, Y6
+	VPADDW       Y3, Y6, Y2
+	VPMADDWD     sixteenOnes<>+0(SB), Y2, Y2
 	VPMADDWD     Y3, Y3, Y3
-	VPADDD       Y7, Y3, Y3
-	VCVTDQ2PS    Y4, Y4
+	VPMADDWD     Y6, Y6, Y6
+	VPADDD       Y3, Y6, Y3
+	VCVTDQ2PS    Y2, Y2
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 4(SP), Y7
-	VFMADD231PS  Y4, Y7, Y5
-	VMULPS       Y7, Y3, Y3
-	VFMADD231PS  Y3, Y7, Y6
-	VMOVDQU      68(AX), Y3
-	VPMADDUBSW   Y3, Y0, Y4
-	VPMADDWD     sixteenOnes<>+0(SB), Y4, Y4
-	VPABSB       Y3, Y3
-	VPMOVZXBW    X3, Y7
-	VEXTRACTI128 $0x01, Y3, X3
-	VPMOVZXBW    X3, Y3
-	VPMADDWD     Y7, Y7, Y7
+	VBROADCASTSS 4(SP), Y6
+	VFMADD231PS  Y2, Y6, Y4
+	VMULPS       Y6, Y3, Y3
+	VFMADD231PS  Y3, Y6, Y5
+	VMOVDQU      68(AX), Y2
+	VPSLLW       $0x08, Y2, Y3
+	VPSRAW       $0x08, Y3, Y3
+	VPSRAW       $0x08, Y2, Y6
+	VPADDW       Y3, Y6, Y2
+	VPMADDWD     sixteenOnes<>+0(SB), Y2, Y2
 	VPMADDWD     Y3, Y3, Y3
-	VPADDD       Y7, Y3, Y3
-	VCVTDQ2PS    Y4, Y4
+	VPMADDWD     Y6, Y6, Y6
+	VPADDD       Y3, Y6, Y3
+	VCVTDQ2PS    Y2, Y2
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 8(SP), Y7
-	VFMADD231PS  Y4, Y7, Y1
-	VMULPS       Y7, Y3, Y3
-	VFMADD231PS  Y3, Y7, Y2
-	VMOVDQU      100(AX), Y3
-	VPMADDUBSW   Y3, Y0, Y4
-	VPMADDWD     sixteenOnes<>+0(SB), Y4, Y4
-	VPABSB       Y3, Y3
-	VPMOVZXBW    X3, Y7
-	VEXTRACTI128 $0x01, Y3, X3
-	VPMOVZXBW    X3, Y3
-	VPMADDWD     Y7, Y7, Y7
+	VBROADCASTSS 8(SP), Y6
+	VFMADD231PS  Y2, Y6, Y0
+	VMULPS       Y6, Y3, Y3
+	VFMADD231PS  Y3, Y6, Y1
+	VMOVDQU      100(AX), Y2
+	VPSLLW       $0x08, Y2, Y3
+	VPSRAW       $0x08, Y3, Y3
+	VPSRAW       $0x08, Y2, Y6
+	VPADDW       Y3, Y6, Y2
+	VPMADDWD     sixteenOnes<>+0(SB), Y2, Y2
 	VPMADDWD     Y3, Y3, Y3
-	VPADDD       Y7, Y3, Y3
-	VCVTDQ2PS    Y4, Y4
+	VPMADDWD     Y6, Y6, Y6
+	VPADDD       Y3, Y6, Y3
+	VCVTDQ2PS    Y2, Y2
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 12(SP), Y7
-	VFMADD231PS  Y4, Y7, Y5
-	VMULPS       Y7, Y3, Y3
-	VFMADD231PS  Y3, Y7, Y6
-	VMOVDQU      132(AX), Y3
-	VPMADDUBSW   Y3, Y0, Y4
-	VPMADDWD     sixteenOnes<>+0(SB), Y4, Y4
-	VPABSB       Y3, Y3
-	VPMOVZXBW    X3, Y7
-	VEXTRACTI128 $0x01, Y3, X3
-	VPMOVZXBW    X3, Y3
-	VPMADDWD     Y7, Y7, Y7
+	VBROADCASTSS 12(SP), Y6
+	VFMADD231PS  Y2, Y6, Y4
+	VMULPS       Y6, Y3, Y3
+	VFMADD231PS  Y3, Y6, Y5
+	VMOVDQU      132(AX), Y2
+	VPSLLW       $0x08, Y2, Y3
+	VPSRAW       $0x08, Y3, Y3
+	VPSRAW       $0x08, Y2, Y6
+	VPADDW       Y3, Y6, Y2
+	VPMADDWD     sixteenOnes<>+0(SB), Y2, Y2
 	VPMADDWD     Y3, Y3, Y3
-	VPADDD       Y7, Y3, Y3
-	VCVTDQ2PS    Y4, Y4
+	VPMADDWD     Y6, Y6, Y6
+	VPADDD       Y3, Y6, Y3
+	VCVTDQ2PS    Y2, Y2
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 16(SP), Y7
-	VFMADD231PS  Y4, Y7, Y1
-	VMULPS       Y7, Y3, Y3
-	VFMADD231PS  Y3, Y7, Y2
-	VMOVDQU      164(AX), Y3
-	VPMADDUBSW   Y3, Y0, Y4
-	VPMADDWD     sixteenOnes<>+0(SB), Y4, Y4
-	VPABSB       Y3, Y3
-	VPMOVZXBW    X3, Y7
-	VEXTRACTI128 $0x01, Y3, X3
-	VPMOVZXBW    X3, Y3
-	VPMADDWD     Y7, Y7, Y7
+	VBROADCASTSS 16(SP), Y6
+	VFMADD231PS  Y2, Y6, Y0
+	VMULPS       Y6, Y3, Y3
+	VFMADD231PS  Y3, Y6, Y1
+	VMOVDQU      164(AX), Y2
+	VPSLLW       $0x08, Y2, Y3
+	VPSRAW       $0x08, Y3, Y3
+	VPSRAW       $0x08, Y2, Y6
+	VPADDW       Y3, Y6, Y2
+	VPMADDWD     sixteenOnes<>+0(SB), Y2, Y2
 	VPMADDWD     Y3, Y3, Y3
-	VPADDD       Y7, Y3, Y3
-	VCVTDQ2PS    Y4, Y4
+	VPMADDWD     Y6, Y6, Y6
+	VPADDD       Y3, Y6, Y3
+	VCVTDQ2PS    Y2, Y2
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 20(SP), Y7
-	VFMADD231PS  Y4, Y7, Y5
-	VMULPS       Y7, Y3, Y3
-	VFMADD231PS  Y3, Y7, Y6
-	VMOVDQU      196(AX), Y3
-	VPMADDUBSW   Y3, Y0, Y4
-	VPMADDWD     sixteenOnes<>+0(SB), Y4, Y4
-	VPABSB       Y3, Y3
-	VPMOVZXBW    X3, Y7
-	VEXTRACTI128 $0x01, Y3, X3
-	VPMOVZXBW    X3, Y3
-	VPMADDWD     Y7, Y7, Y7
+	VBROADCASTSS 20(SP), Y6
+	VFMADD231PS  Y2, Y6, Y4
+	VMULPS       Y6, Y3, Y3
+	VFMADD231PS  Y3, Y6, Y5
+	VMOVDQU      196(AX), Y2
+	VPSLLW       $0x08, Y2, Y3
+	VPSRAW       $0x08, Y3, Y3
+	VPSRAW       $0x08, Y2, Y6
+	VPADDW       Y3, Y6, Y2
+	VPMADDWD     sixteenOnes<>+0(SB), Y2, Y2
 	VPMADDWD     Y3, Y3, Y3
-	VPADDD       Y7, Y3, Y3
-	VCVTDQ2PS    Y4, Y4
+	VPMADDWD     Y6, Y6, Y6
+	VPADDD       Y3, Y6, Y3
+	VCVTDQ2PS    Y2, Y2
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 24(SP), Y7
-	VFMADD231PS  Y4, Y7, Y1
-	VMULPS       Y7, Y3, Y3
-	VFMADD231PS  Y3, Y7, Y2
-	VMOVDQU      228(AX), Y3
-	VPMADDUBSW   Y3, Y0, Y4
-	VPMADDWD     sixteenOnes<>+0(SB), Y4, Y4
-	VPABSB       Y3, Y3
-	VPMOVZXBW    X3, Y7
-	VEXTRACTI128 $0x01, Y3, X3
-	VPMOVZXBW    X3, Y3
-	VPMADDWD     Y7, Y7, Y7
+	VBROADCASTSS 24(SP), Y6
+	VFMADD231PS  Y2, Y6, Y0
+	VMULPS       Y6, Y3, Y3
+	VFMADD231PS  Y3, Y6, Y1
+	VMOVDQU      228(AX), Y2
+	VPSLLW       $0x08, Y2, Y3
+	VPSRAW       $0x08, Y3, Y3
+	VPSRAW       $0x08, Y2, Y6
+	VPADDW       Y3, Y6, Y2
+	VPMADDWD     sixteenOnes<>+0(SB), Y2, Y2
 	VPMADDWD     Y3, Y3, Y3
-	VPADDD       Y7, Y3, Y3
-	VCVTDQ2PS    Y4, Y4
+	VPMADDWD     Y6, Y6, Y6
+	VPADDD       Y3, Y6, Y3
+	VCVTDQ2PS    Y2, Y2
 	VCVTDQ2PS    Y3, Y3
-	VBROADCASTSS 28(SP), Y7
-	VFMADD231PS  Y4, Y7, Y5
-	VMULPS       Y7, Y3, Y3
-	VFMADD231PS  Y3, Y7, Y6
+	VBROADCASTSS 28(SP), Y6
+	VFMADD231PS  Y2, Y6, Y4
+	VMULPS       Y6, Y3, Y3
+	VFMADD231PS  Y3, Y6, Y5
 	ADDQ         $0x00000124, AX
 	DECQ         BX
 	JNZ          block
+	VADDPS       Y4, Y0, Y0
 	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VMOVUPS      64(SP), Y3
-	VMOVUPS      96(SP), Y4
-	VEXTRACTF128 $0x01, Y1, X5
-	VADDPS       X5, X1, X5
-	VHADDPS      X5, X5, X5
-	VHADDPS      X5, X5, X5
-	VMOVSS       X5, (DX)
-	VEXTRACTF128 $0x01, Y2, X1
-	VADDPS       X1, X2, X1
-	VHADDPS      X1, X1, X1
-	VHADDPS      X1, X1, X1
-	VMOVSS       X1, 4(DX)
-	VEXTRACTF128 $0x01, Y3, X1
-	VMINPS       X3, X1, X1
-	VMOVHLPS     X1, X1, X2
-	VMINPS       X1, X2, X2
-	VMOVSHDUP    X2, X1
-	VMINPS       X2, X1, X1
-	VMOVSS       X1, 8(DX)
-	VEXTRACTF128 $0x01, Y4, X1
-	VMAXPS       X4, X1, X1
-	VMOVHLPS     X1, X1, X2
-	VMAXPS       X1, X2, X2
-	VMOVSHDUP    X2, X1
-	VMAXPS       X2, X1, X1
-	VMOVSS       X1, 12(DX)
+	VMOVUPS      64(SP), Y2
+	VMOVUPS      96(SP), Y3
+	VEXTRACTF128 $0x01, Y0, X4
+	VADDPS       X4, X0, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	VEXTRACTF128 $0x01, Y1, X0
+	VADDPS       X0, X1, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 4(DX)
+	VEXTRACTF128 $0x01, Y2, X0
+	VMINPS       X2, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VMINPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VMINPS       X1, X0, X0
+	VMOVSS       X0, 8(DX)
+	VEXTRACTF128 $0x01, Y3, X0
+	VMAXPS       X3, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VMAXPS       X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VMAXPS       X1, X0, X0
+	VMOVSS       X0, 12(DX)
 	MOVL         $0x00000000, 16(DX)
 	ADDQ         $0x14, DX
 	DECQ         CX
 	JNZ          row
 	VZEROUPPER
 	RET
+
+DATA minus128<>+0(SB)/4, $(-128.0)
+GLOBL minus128<>(SB), RODATA|NOPTR, $4
 
 // func sumsIQ4XS(w *byte, rows int, blocks int, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -2802,6 +2733,12 @@ GLOBL byFour<>(SB), RODATA|NOPTR, $32
 
 DATA byTwo<>+0(SB)/32, $"\x00\x00\x00\x00\x02\x00\x00\x00\x04\x00\x00\x00\x06\x00\x00\x00\b\x00\x00\x00\n\x00\x00\x00\f\x00\x00\x00\x0e\x00\x00\x00"
 GLOBL byTwo<>(SB), RODATA|NOPTR, $32
+
+DATA minus127<>+0(SB)/4, $(-127.0)
+GLOBL minus127<>(SB), RODATA|NOPTR, $4
+
+DATA plus113<>+0(SB)/4, $(113.0)
+GLOBL plus113<>(SB), RODATA|NOPTR, $4
 
 // func sumsTQ2_0(w *byte, rows int, blocks int, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+

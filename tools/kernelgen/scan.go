@@ -64,8 +64,8 @@ func newRunning() running { return running{YMM(), YMM(), YMM(), YMM()} }
 func (r running) begin() {
 	VXORPS(r.sum, r.sum, r.sum)
 	VXORPS(r.squares, r.squares, r.squares)
-	VBROADCASTSS(infinity("infinity", 0x7f800000), r.low)
-	VBROADCASTSS(infinity("minusInfinity", 0xff800000), r.high)
+	VBROADCASTSS(bitsAt("infinity", 0x7f800000), r.low)
+	VBROADCASTSS(bitsAt("minusInfinity", 0xff800000), r.high)
 }
 
 // store writes the lanes of a row together to out.
@@ -88,8 +88,15 @@ func foldLanes(v reg.VecVirtual, fold func(x, y reg.Register)) reg.VecVirtual {
 	return x
 }
 
-// infinity returns memory with one, which the assembler knows only by its bits.
-func infinity(name string, bits uint32) Mem {
+// constantBits returns a register full of a float32 of the given bits.
+func constantBits(name string, bits uint32) reg.VecVirtual {
+	v := YMM()
+	VBROADCASTSS(bitsAt(name, bits), v)
+	return v
+}
+
+// bitsAt returns memory with a float32 of the given bits, which the file holds once under the name.
+func bitsAt(name string, bits uint32) Mem {
 	if _, ok := constants[name]; !ok {
 		constants[name] = ConstData(name, U32(bits))
 	}
@@ -244,7 +251,10 @@ func (b *block) sums() {
 			if spilled {
 				b.bound(s, m, lows, highs)
 			} else {
-				b.bound(s, m, r.low, r.high)
+				// The largest scale alone bounds the weights on both sides.
+				x := YMM()
+				VANDPS(constantBits("magnitude", 0x7fffffff), s, x)
+				VMAXPS(r.high, x, r.high)
 			}
 			if b.runs() > 1 {
 				VMOVUPS(s, slopes.Offset(32*i))
@@ -308,6 +318,10 @@ func (b *block) sums() {
 		r.low, r.high = YMM(), YMM()
 		VMOVUPS(lows, r.low)
 		VMOVUPS(highs, r.high)
+	} else {
+		low, high := b.extremes()
+		VMULPS(constantOf(max(-low, high)), r.high, r.high)
+		VXORPS(constant("minusZero", float32(math.Copysign(0, -1))), r.high, r.low)
 	}
 	r.store(out)
 	MOVL(U32(0), Mem{Base: out, Disp: 16})
@@ -482,19 +496,21 @@ func (b *block) integers(v reg.VecVirtual, by adder) (total, squares reg.VecVirt
 		VPMADDWD(by.words, squares, squares)
 		return total, squares
 	}
-	VPMADDUBSW(v, by.bytes, total)
-	VPMADDWD(by.words, total, total)
-	VPABSB(v, squares)
 	if max(-low, high) <= 127 {
+		VPMADDUBSW(v, by.bytes, total)
+		VPMADDWD(by.words, total, total)
+		VPABSB(v, squares)
 		VPMADDUBSW(squares, squares, squares)
 		VPMADDWD(by.words, squares, squares)
 		return total, squares
 	}
 	// 128 is no signed byte: sixteen bits for each.
 	lower, upper := YMM(), YMM()
-	VPMOVZXBW(squares.AsX(), lower)
-	VEXTRACTI128(Imm(1), squares, upper.AsX())
-	VPMOVZXBW(upper.AsX(), upper)
+	VPSLLW(Imm(8), v, lower)
+	VPSRAW(Imm(8), lower, lower)
+	VPSRAW(Imm(8), v, upper)
+	VPADDW(lower, upper, total)
+	VPMADDWD(by.words, total, total)
 	VPMADDWD(lower, lower, lower)
 	VPMADDWD(upper, upper, upper)
 	VPADDD(lower, upper, squares)
