@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/carat-hub/carat/inference/tensor"
 )
@@ -127,9 +129,10 @@ func TestSurveyNotFinite(t *testing.T) {
 	}
 }
 
-// BenchmarkSurvey measures the sums in bytes of weights per second on one thread, in the first-level cache.
+// BenchmarkSurvey measures the sums from memory on one thread, in turns with reading as many bytes and doing nothing with them. A turn is
+// half a megabyte, so short that few are interrupted; figures are medians over the turns, in bytes of weights.
 func BenchmarkSurvey(b *testing.B) {
-	const width, size = 2048, 24 << 10
+	const width, size, turn = 4096, 256 << 20, 512 << 10
 	types := []tensor.Type{tensor.F32, tensor.F16, tensor.BF16}
 	for t := tensor.Invalid; t < math.MaxUint8; t++ {
 		if integer(t) {
@@ -137,17 +140,36 @@ func BenchmarkSurvey(b *testing.B) {
 		}
 	}
 	for _, t := range types {
-		one, _ := surveyWeights(b, rand.New(rand.NewPCG(1, 2)), t, 1, width)
-		w := bytes.Repeat(one, size/len(one))
-		out := make([]RowSums, size/len(one))
 		b.Run(t.String(), func(b *testing.B) {
-			b.SetBytes(int64(len(w)))
+			one, _ := surveyWeights(b, rand.New(rand.NewPCG(1, 2)), t, 1, width)
+			rows := turn / len(one)
+			turns := size / (rows * len(one))
+			w := bytes.Repeat(one, rows*turns)
+			out := make([]RowSums, rows)
 			var s Survey
+			var rates [2][]float64
 			for b.Loop() {
-				if _, err := s.Rows(t, w, width, out); err != nil {
-					b.Fatal(err)
+				for i := range turns {
+					part := w[i*rows*len(one):][:rows*len(one)]
+					began := time.Now()
+					if i%2 == 0 {
+						Read(part)
+					} else if _, err := s.Rows(t, part, width, out); err != nil {
+						b.Fatal(err)
+					}
+					rates[i%2] = append(rates[i%2], float64(len(part))/float64(time.Since(began).Nanoseconds()))
 				}
 			}
+			read, survey := middle(rates[0]), middle(rates[1])
+			b.ReportMetric(survey, "GB/s")
+			b.ReportMetric(read, "read-GB/s")
+			b.ReportMetric(survey/read, "ratio")
+			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+func middle(x []float64) float64 {
+	slices.Sort(x)
+	return x[len(x)/2]
 }

@@ -15,7 +15,11 @@ func scan() {
 		sums(f)
 	}
 	for _, b := range blocks() {
-		b.sums()
+		if b.elements == 256 && !b.signed {
+			b.sumsOfFours()
+		} else {
+			b.sums()
+		}
 	}
 	read()
 }
@@ -60,8 +64,8 @@ func newRunning() running { return running{YMM(), YMM(), YMM(), YMM()} }
 func (r running) begin() {
 	VXORPS(r.sum, r.sum, r.sum)
 	VXORPS(r.squares, r.squares, r.squares)
-	VBROADCASTSS(infinity("infinity", 0x7f800000), r.low)
-	VBROADCASTSS(infinity("minusInfinity", 0xff800000), r.high)
+	VBROADCASTSS(bitsAt("infinity", 0x7f800000), r.low)
+	VBROADCASTSS(bitsAt("minusInfinity", 0xff800000), r.high)
 }
 
 // store writes the lanes of a row together to out.
@@ -84,8 +88,15 @@ func foldLanes(v reg.VecVirtual, fold func(x, y reg.Register)) reg.VecVirtual {
 	return x
 }
 
-// infinity returns memory with one, which the assembler knows only by its bits.
-func infinity(name string, bits uint32) Mem {
+// constantBits returns a register full of a float32 of the given bits.
+func constantBits(name string, bits uint32) reg.VecVirtual {
+	v := YMM()
+	VBROADCASTSS(bitsAt(name, bits), v)
+	return v
+}
+
+// bitsAt returns memory with a float32 of the given bits, which the file holds once under the name.
+func bitsAt(name string, bits uint32) Mem {
 	if _, ok := constants[name]; !ok {
 		constants[name] = ConstData(name, U32(bits))
 	}
@@ -240,7 +251,10 @@ func (b *block) sums() {
 			if spilled {
 				b.bound(s, m, lows, highs)
 			} else {
-				b.bound(s, m, r.low, r.high)
+				// The largest scale alone bounds the weights on both sides.
+				x := YMM()
+				VANDPS(constantBits("magnitude", 0x7fffffff), s, x)
+				VMAXPS(r.high, x, r.high)
 			}
 			if b.runs() > 1 {
 				VMOVUPS(s, slopes.Offset(32*i))
@@ -304,6 +318,10 @@ func (b *block) sums() {
 		r.low, r.high = YMM(), YMM()
 		VMOVUPS(lows, r.low)
 		VMOVUPS(highs, r.high)
+	} else {
+		low, high := b.extremes()
+		VMULPS(constantOf(max(-low, high)), r.high, r.high)
+		VXORPS(constant("minusZero", float32(math.Copysign(0, -1))), r.high, r.low)
 	}
 	r.store(out)
 	MOVL(U32(0), Mem{Base: out, Disp: 16})
@@ -312,6 +330,126 @@ func (b *block) sums() {
 	JNZ(LabelRef("row"))
 	VZEROUPPER()
 	RET()
+}
+
+// sumsOfFours is sums for blocks of 256 unsigned weights. The sums of four times 32 weights share a register, so that they become floats
+// together; what is to be taken off the weights counts as a minimum.
+func (b *block) sumsOfFours() {
+	name := "sums" + b.name
+	TEXT(name, NOSPLIT, "func(w *byte, rows int, blocks int, out *float32)")
+	Pragma("noescape")
+	Doc(name+" sets out to the RowSums of rows of blocks, whose Low and High are bounds that the scales set and whose Zero stays 0. rows and",
+		"blocks are not 0.")
+	slopes, crosses := AllocLocal(4*b.runs()), AllocLocal(4*b.runs()) // s, and -2*s*m, for each run
+	lows, highs := AllocLocal(32), AllocLocal(32)
+	w, rows, out := param("w"), param("rows"), param("out")
+	b.constants()
+	nothing, ones := YMM(), words("one", 1)
+	VPXOR(nothing, nothing, nothing)
+	Label("row")
+	blocks := param("blocks")
+	r := newRunning()
+	r.begin()
+	crossed := YMM()
+	VXORPS(crossed, crossed, crossed)
+	VMOVUPS(r.low, lows)
+	VMOVUPS(r.high, highs)
+	loop("block", blocks, func() {
+		b.prefetch(w)
+		scales, minima := b.scales(w)
+		for i, s := range scales {
+			var m reg.VecVirtual
+			if minima != nil {
+				m = minima[i]
+			}
+			b.bound(s, m, lows, highs)
+			if m == nil {
+				m = YMM()
+				VMULPS(constantOf(b.centre), s, m)
+			}
+			cross, count := YMM(), YMM()
+			VMULPS(constant("minusTwo", -2), m, cross)
+			VMULPS(s, cross, cross)
+			VMOVUPS(s, slopes.Offset(32*i))
+			VMOVUPS(cross, crosses.Offset(32*i))
+			// Each lane stands for as many weights as share it.
+			VMULPS(constantOf(b.elements/8/len(scales)), m, count)
+			VSUBPS(count, r.sum, r.sum)
+			VFMADD231PS(m, count, crossed)
+		}
+		var group []int
+		var totals, squares []reg.VecVirtual
+		b.weights(w, func(i int, v reg.VecVirtual) {
+			total, square := YMM(), YMM()
+			VPSADBW(nothing, v, total)
+			VPMADDUBSW(v, v, square)
+			VPMADDWD(ones, square, square)
+			group, totals, squares = append(group, i), append(totals, total), append(squares, square)
+			if len(group)%2 == 1 {
+				return
+			}
+			// The sums of two, then of four: {a, a, b, b} in each half, then {a, b, c, d}.
+			totals, squares = pack(totals), pack(squares)
+			last := len(squares) - 1
+			VPMADDWD(ones, squares[last], squares[last])
+			if len(group) < 4 {
+				return
+			}
+			totals, squares = pack(totals), pack(squares)
+			for _, x := range []reg.VecVirtual{totals[0], squares[0]} {
+				VPMADDWD(ones, x, x)
+				VCVTDQ2PS(x, x)
+			}
+			slope, cross := b.perGroup(slopes, group), b.perGroup(crosses, group)
+			VFMADD231PS(totals[0], slope, r.sum)
+			VFMADD231PS(totals[0], cross, crossed)
+			VMULPS(slope, squares[0], squares[0])
+			VFMADD231PS(squares[0], slope, r.squares)
+			group, totals, squares = nil, nil, nil
+		})
+		ADDQ(U32(b.bytes), w)
+	})
+	VADDPS(crossed, r.squares, r.squares)
+	r.low, r.high = YMM(), YMM()
+	VMOVUPS(lows, r.low)
+	VMOVUPS(highs, r.high)
+	r.store(out)
+	MOVL(U32(0), Mem{Base: out, Disp: 16})
+	ADDQ(Imm(rowBytes), out)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// pack puts the last two registers of 32-bit integers, which fit in sixteen bits, into one.
+func pack(v []reg.VecVirtual) []reg.VecVirtual {
+	first, second := v[len(v)-2], v[len(v)-1]
+	VPACKUSDW(second, first, first)
+	return v[:len(v)-1]
+}
+
+// perGroup returns what is stored at m for each run, for the lanes of four times 32 weights: their first halves are in the lower
+// lanes, in the order of group.
+func (b *block) perGroup(m Mem, group []int) reg.VecVirtual {
+	v := YMM()
+	first := group[0] / 4 * 4
+	if b.wide {
+		VBROADCASTF128(m.Offset(4*first), v)
+		return v
+	}
+	var order []int32
+	name := "order"
+	for half := range 2 {
+		for _, i := range group {
+			order = append(order, int32(2*(i-first)+half))
+			name += strconv.Itoa(2*(i-first) + half)
+		}
+	}
+	at := YMM()
+	VMOVDQU(indices(name, order...), at)
+	VPERMPS(m.Offset(8*first), at, v)
+	return v
 }
 
 // bound widens what a row may lie between by the runs with the scales s and the minima m.
@@ -358,19 +496,21 @@ func (b *block) integers(v reg.VecVirtual, by adder) (total, squares reg.VecVirt
 		VPMADDWD(by.words, squares, squares)
 		return total, squares
 	}
-	VPMADDUBSW(v, by.bytes, total)
-	VPMADDWD(by.words, total, total)
-	VPABSB(v, squares)
 	if max(-low, high) <= 127 {
+		VPMADDUBSW(v, by.bytes, total)
+		VPMADDWD(by.words, total, total)
+		VPABSB(v, squares)
 		VPMADDUBSW(squares, squares, squares)
 		VPMADDWD(by.words, squares, squares)
 		return total, squares
 	}
 	// 128 is no signed byte: sixteen bits for each.
 	lower, upper := YMM(), YMM()
-	VPMOVZXBW(squares.AsX(), lower)
-	VEXTRACTI128(Imm(1), squares, upper.AsX())
-	VPMOVZXBW(upper.AsX(), upper)
+	VPSLLW(Imm(8), v, lower)
+	VPSRAW(Imm(8), lower, lower)
+	VPSRAW(Imm(8), v, upper)
+	VPADDW(lower, upper, total)
+	VPMADDWD(by.words, total, total)
 	VPMADDWD(lower, lower, lower)
 	VPMADDWD(upper, upper, upper)
 	VPADDD(lower, upper, squares)
