@@ -75,7 +75,7 @@ type RunOptions struct {
 	Timeout  time.Duration    // wall clock; default 30 minutes
 	Now      func() time.Time // default time.Now
 	Version  string           // of the program, for the report; default what the linker recorded
-	Progress func(*Report)    // called after each check with a copy, when not nil
+	Progress func(*Report)    // called before and after each check with a copy, when not nil
 }
 
 // WithDefaults fills in what is not set.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/verify/sandbox"
 )
 
 // CheckSet is the version of the set of checks. A verification is of a
@@ -29,11 +30,12 @@ const (
 	StateFailed      State = "failed"      // a check failed: the model is broken or not what it says
 	StateUnsupported State = "unsupported" // all that could be checked is fine, but it could not be run here
 	StateError       State = "error"       // the verifier itself could not do its work; nothing is said of the model
+	StateCancelled   State = "cancelled"   // the last tag of the version went away before it was done
 )
 
 // Done reports whether a verification in this state will not change by itself.
 func (s State) Done() bool {
-	return s == StatePassed || s == StateFailed || s == StateUnsupported || s == StateError
+	return s == StatePassed || s == StateFailed || s == StateUnsupported || s == StateError || s == StateCancelled
 }
 
 // Outcome is the result of one check.
@@ -66,11 +68,22 @@ type Report struct {
 	Subject    *registry.Digest `json:"subject,omitempty"` // manifest digest; nil for a local folder
 	State      State            `json:"state"`
 	Summary    string           `json:"summary"`
+	Current    string           `json:"current,omitempty"` // the check that runs now
 	Results    []Result         `json:"results"`
 	Files      []VerifiedFile   `json:"files"`
 	StartedAt  time.Time        `json:"startedAt"`
 	FinishedAt time.Time        `json:"finishedAt"`
 	Verifier   Verifier         `json:"verifier"`
+	// Sandbox are the layers that held; nil when the checks ran in a process
+	// that could do more than compute.
+	Sandbox *sandbox.Level `json:"sandbox,omitempty"`
+	Spent   *Spent         `json:"spent,omitempty"` // like times, it differs each time
+}
+
+// Spent is what a verification took.
+type Spent struct {
+	Memory     int64   `json:"memory"` // bytes at most, without what was mapped from the files
+	CPUSeconds float64 `json:"cpuSeconds"`
 }
 
 // VerifiedFile names one file that the checks read, as it was measured.

@@ -26,7 +26,7 @@ func TestGate(t *testing.T) {
 		u.must(t, "", "push", example, host+"/demo/m:good", "--wait")
 		u.expect(t, 1, "tensors.values", "push", zeroed(t), host+"/demo/m:bad", "--wait")
 		c := client.New(client.Options{})
-		bad := must(c.Artifact(t.Context(), must(client.ParseReference(host + "/demo/m:bad"))(t)))(t)
+		bad := must(c.Artifact(t.Context(), must(client.ParseReference(host+"/demo/m:bad"))(t)))(t)
 		files := map[string]registry.Digest{}
 		for _, f := range must(bad.Files())(t) {
 			files[f.Path] = f.Digest

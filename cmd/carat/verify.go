@@ -13,7 +13,6 @@ import (
 	"github.com/carat-hub/carat/client"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
-	"github.com/carat-hub/carat/verify/check"
 )
 
 // Exit codes of "carat verify", beside 0 for a pass.
@@ -25,6 +24,8 @@ const (
 // verifyFlags are what "carat verify" takes.
 type verifyFlags struct {
 	remote  remoteFlags
+	sandbox sandboxFlag
+	level   string
 	asJSON  bool
 	threads int
 	timeout time.Duration
@@ -44,6 +45,10 @@ temporary folder first. An argument that exists on disk is a path: a folder as
 Hugging Face has it, or one GGUF file; there the digest check is skipped, as
 there is no manifest to compare with. Where several GGUF files lie side by side,
 such as quantizations of one model, each of them is checked.
+
+The checks run in a child process that can do nothing but compute: no files but
+the model's, no network, bounded memory and time. Where the system cannot give
+such a sandbox that is an error, unless --sandbox asks for less.
 
 Each check is printed as it completes, the verdict last. With --json the report
 is printed on standard output and the checks on standard error.
@@ -72,6 +77,8 @@ as a lost connection or the time limit, or because of wrong usage.`,
 		},
 	}
 	f.remote.register(cmd)
+	f.sandbox.register(cmd.Flags())
+	cmd.Flags().StringVar(&f.level, "level", string(verify.LevelStandard), "how much is checked: quick, standard or full")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().IntVar(&f.threads, "threads", 0, "threads that compute (default all cores)")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 30*time.Minute, "how long the checks may take")
@@ -81,6 +88,14 @@ as a lost connection or the time limit, or because of wrong usage.`,
 }
 
 func (e *env) verify(ctx context.Context, f *verifyFlags, arg string) (err error) {
+	level, err := verify.ParseLevel(f.level)
+	if err != nil {
+		return exit(exitUsage, fmt.Errorf("--level: %w", err))
+	}
+	checks, err := f.sandbox.checks()
+	if err != nil {
+		return err
+	}
 	files, subject, closeFiles, err := e.verifiable(ctx, f, arg)
 	if err != nil {
 		return notRun(err)
@@ -91,8 +106,8 @@ func (e *env) verify(ctx context.Context, f *verifyFlags, arg string) (err error
 		table = e.stderr
 	}
 	printed := 0
-	r := check.Verify(ctx, files, verify.RunOptions{
-		Subject: subject, Version: buildVersion(), Threads: f.threads, Timeout: f.timeout, Progress: func(r *verify.Report) {
+	r := checks.Verify(ctx, files, verify.RunOptions{
+		Level: level, Subject: subject, Version: buildVersion(), Threads: f.threads, Timeout: f.timeout, Progress: func(r *verify.Report) {
 			for ; printed < len(r.Results); printed++ {
 				fmt.Fprintln(table, resultLine(r.Results[printed]))
 			}

@@ -57,15 +57,23 @@ func (r *runner) all(ctx context.Context, list []check) {
 			if !r.opts.Level.Has(c.level) || i > 0 && c.once {
 				continue
 			}
+			r.report.Current = c.id
+			r.tell()
 			r.one(ctx, c)
-			if r.opts.Progress != nil {
-				r.opts.Progress(r.report.Clone())
-			}
+			r.report.Current = ""
+			r.tell()
 		}
 		r.settle()
 	}
 	r.conclude(len(parts))
 	r.report.FinishedAt = r.opts.Now().UTC()
+}
+
+// tell reports how far the verification is.
+func (r *runner) tell() {
+	if r.opts.Progress != nil {
+		r.opts.Progress(r.report.Clone())
+	}
 }
 
 // one runs a check, or says why it is not run.
