@@ -22,6 +22,7 @@ const (
 	smallModel = 1 << 30 // bytes
 	largeModel = 8 << 30 // bytes
 	ageStep    = 10 * time.Minute
+	againStep  = 6 * time.Hour // of what nobody waits for
 	ageEvery   = time.Minute
 )
 
@@ -36,9 +37,14 @@ func priorityOf(size int64) int {
 	return priorityLast
 }
 
-// aged returns the priority of a job that has waited.
-func aged(size int64, waited time.Duration) int {
-	return max(priorityFirst, priorityOf(size)-int(max(waited, 0)/ageStep))
+// aged returns the priority of a job that has waited. One that nobody waits for
+// begins last and moves up slowly.
+func aged(size int64, again bool, waited time.Duration) int {
+	class, step := priorityOf(size), ageStep
+	if again {
+		class, step = priorityLast, againStep
+	}
+	return max(priorityFirst, class-int(max(waited, 0)/step))
 }
 
 // AgeArgs asks that verifications which wait long move up.
@@ -76,7 +82,7 @@ func (q *Queue) age(ctx context.Context) error {
 		if err := json.Unmarshal(row.EncodedArgs, &args); err != nil {
 			return fmt.Errorf("read a waiting verification: %w", err)
 		}
-		priority := aged(args.Size, q.opts.Now().Sub(row.CreatedAt))
+		priority := aged(args.Size, args.Again, q.opts.Now().Sub(row.CreatedAt))
 		if priority >= row.Priority {
 			continue
 		}

@@ -9,21 +9,24 @@ func TestAged(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		size   int64
+		again  bool
 		waited time.Duration
 		want   int
 	}{
-		"small":                   {1 << 20, 0, 2},
-		"medium":                  {1 << 30, 0, 3},
-		"large":                   {30 << 30, 0, 4},
-		"large after ten minutes": {30 << 30, 10 * time.Minute, 3},
-		"large after half an hour, before what is small and new": {30 << 30, 30 * time.Minute, 1},
-		"for days":      {30 << 30, 48 * time.Hour, 1},
-		"from tomorrow": {1 << 20, -time.Hour, 2},
+		"small":                   {1 << 20, false, 0, 2},
+		"medium":                  {1 << 30, false, 0, 3},
+		"large":                   {30 << 30, false, 0, 4},
+		"large after ten minutes": {30 << 30, false, 10 * time.Minute, 3},
+		"large after half an hour, before what is small and new": {30 << 30, false, 30 * time.Minute, 1},
+		"for days":                    {30 << 30, false, 48 * time.Hour, 1},
+		"small, and again":            {1 << 20, true, 5 * time.Hour, 4},
+		"small, and again, for a day": {1 << 20, true, 24 * time.Hour, 1},
+		"from tomorrow":               {1 << 20, false, -time.Hour, 2},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := aged(tt.size, tt.waited); got != tt.want {
+			if got := aged(tt.size, tt.again, tt.waited); got != tt.want {
 				t.Errorf("priority %d, want %d", got, tt.want)
 			}
 		})

@@ -132,6 +132,7 @@ func New(ctx context.Context, o Options) (*Queue, error) {
 	river.AddWorker(workers, &collectWorker{q: q})
 	river.AddWorker(workers, &rederiveWorker{q: q})
 	river.AddWorker(workers, &ageWorker{q: q})
+	river.AddWorker(workers, &reverifyWorker{q: q})
 	q.client, err = river.NewClient(driver, &river.Config{
 		Logger:            o.Logger,
 		Workers:           workers,
@@ -210,8 +211,8 @@ func versionJobs(w verify.Work) []river.InsertManyParams {
 	return []river.InsertManyParams{
 		inspectJob(w.Name, w.Digest),
 		{
-			Args:       VerifyArgs{Name: w.Name, Digest: w.Digest, Verification: w.Verification, Size: w.Size},
-			InsertOpts: &river.InsertOpts{Tags: []string{verificationTag(w.Verification)}, Priority: priorityOf(w.Size)},
+			Args:       VerifyArgs{Name: w.Name, Digest: w.Digest, Verification: w.Verification, Size: w.Size, Again: w.Again},
+			InsertOpts: &river.InsertOpts{Tags: []string{verificationTag(w.Verification)}, Priority: aged(w.Size, w.Again, 0)},
 		},
 	}
 }

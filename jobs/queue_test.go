@@ -260,6 +260,7 @@ type memory struct {
 	unfinished  []verify.Work
 	uninspected []verify.Uninspected
 	finished    chan *verify.Report
+	reverified  chan int // how many verifications the hub may ask for
 }
 
 func (m *memory) Uninspected(_ context.Context, _ time.Time, after int64, _ int) ([]verify.Uninspected, error) {
@@ -280,6 +281,13 @@ func (m *memory) Unfinished(_ context.Context, after int64, _ int) ([]verify.Wor
 		}
 	}
 	return out, nil
+}
+
+func (m *memory) Reverify(_ context.Context, checkSet, limit int) (int, error) {
+	if m.reverified != nil && checkSet == verify.CheckSet {
+		m.reverified <- limit
+	}
+	return 0, nil
 }
 
 func (m *memory) FinishVerification(_ context.Context, _ int64, r *verify.Report, _ verify.Publication) error {
@@ -470,5 +478,25 @@ func TestNewRefuses(t *testing.T) {
 	}
 	if _, err := jobs.New(t.Context(), jobs.Options{Engine: jobs.SQLite}); err == nil {
 		t.Error("no database was taken")
+	}
+}
+
+// TestReverifyLeavesRoom: the hub asks for few verifications, and for none
+// while there are enough.
+func TestReverifyLeavesRoom(t *testing.T) {
+	t.Parallel()
+	for unfinished, want := range map[int]int{0: 20, 5: 15, 20: 0} {
+		db := openSQLite(t)
+		m := &memory{finished: make(chan *verify.Report, 100), reverified: make(chan int, 100)}
+		for i := range unfinished {
+			m.unfinished = append(m.unfinished, verify.Work{Verification: int64(i + 1), Name: "org/m", Digest: someDigest})
+		}
+		q := newQueue(t, jobs.Options{Engine: jobs.SQLite, DB: db, VerifyWorkers: jobs.NoWorkers})
+		start(t, q, jobs.Services{Worker: newRecorder(), Backlog: m, Store: m})
+		waitState(t, db, "reverify", "completed")
+		close(m.reverified)
+		if got := <-m.reverified; got != want {
+			t.Errorf("with %d unfinished the hub may ask for %d more, want %d", unfinished, got, want)
+		}
 	}
 }

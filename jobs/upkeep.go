@@ -26,7 +26,10 @@ func periodicJobs(o Options) []*river.PeriodicJob {
 	age := river.NewPeriodicJob(river.PeriodicInterval(ageEvery),
 		func() (river.JobArgs, *river.InsertOpts) { return AgeArgs{}, nil },
 		&river.PeriodicJobOpts{ID: AgeArgs{}.Kind(), RunOnStart: true})
-	return []*river.PeriodicJob{collect, rederive, age}
+	reverify := river.NewPeriodicJob(river.PeriodicInterval(reverifyEvery),
+		func() (river.JobArgs, *river.InsertOpts) { return ReverifyArgs{}, nil },
+		&river.PeriodicJobOpts{ID: ReverifyArgs{}.Kind(), RunOnStart: true})
+	return []*river.PeriodicJob{collect, rederive, age, reverify}
 }
 
 // CollectArgs asks for a clean-up of abandoned uploads, links that no

@@ -54,7 +54,8 @@ type VerifyArgs struct {
 	Name         registry.Name   `json:"name"`
 	Digest       registry.Digest `json:"digest"`
 	Verification int64           `json:"verification" river:"unique"`
-	Size         int64           `json:"size"` // bytes of the version's files
+	Size         int64           `json:"size"`            // bytes of the version's files
+	Again        bool            `json:"again,omitempty"` // nobody waits for it
 }
 
 // Kind implements river.JobArgs.
@@ -98,7 +99,7 @@ func (w *verifyWorker) Timeout(*river.Job[VerifyArgs]) time.Duration { return w.
 func (w *verifyWorker) Work(ctx context.Context, j *river.Job[VerifyArgs]) error {
 	last := j.Attempt >= j.MaxAttempts
 	return w.q.handBack(w.q.services.Worker.Verify(ctx, verify.Work{
-		Verification: j.Args.Verification, Name: j.Args.Name, Digest: j.Args.Digest, Size: j.Args.Size,
+		Verification: j.Args.Verification, Name: j.Args.Name, Digest: j.Args.Digest, Size: j.Args.Size, Again: j.Args.Again,
 	}, last))
 }
 

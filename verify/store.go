@@ -27,6 +27,7 @@ type Work struct {
 	Name         registry.Name
 	Digest       registry.Digest // of the manifest
 	Size         int64           // bytes of the version's files
+	Again        bool            // the hub asked for it because the checks changed: nobody waits for it
 }
 
 // Store keeps verifications. The manifest's transaction inserts them as
@@ -68,4 +69,9 @@ type Backlog interface {
 	// have neither facts nor a reason why not, whose id is greater than after,
 	// in the order of their ids.
 	Uninspected(ctx context.Context, before time.Time, after int64, limit int) ([]Uninspected, error)
+	// Reverify asks for verifications of up to limit versions whose newest one
+	// is done and of a check set before the given one, tagged versions first
+	// and of these the newest, and returns how many it asked for. What was
+	// cancelled is left alone.
+	Reverify(ctx context.Context, checkSet, limit int) (int, error)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/sandbox"
 )
 
 var today = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -191,6 +192,7 @@ func example() *hub {
 				Version: 1, CheckSet: 1, State: state, Summary: sum, Results: results, Files: []verify.VerifiedFile{{Path: "model.safetensors"}},
 				StartedAt: today.Add(-time.Hour), FinishedAt: today.Add(-time.Hour + 2300*time.Millisecond),
 				Verifier: verify.Verifier{Name: "carat", Version: "0.1.0", Platform: "linux/amd64"},
+				Sandbox:  &sandbox.Level{Layers: sandbox.Default, Landlock: 7},
 			},
 		}
 	}

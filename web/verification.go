@@ -64,6 +64,7 @@ type verificationView struct {
 	Files    int
 	CheckSet int
 	Verifier string
+	Sandbox  string // the layers that held
 	Referrer registry.Digest
 	Key      registry.Digest // id of the key that signed the report, which has the form of a digest
 	Started  moment
@@ -126,6 +127,9 @@ func (h *Handler) verificationView(v verify.Verification) *verificationView {
 	view.Summary, view.Files, view.Descents = r.Summary, len(r.Files), r.Descents()
 	if r.Current != "" {
 		view.Summary = "Now: " + r.Current
+	}
+	if r.Sandbox != nil {
+		view.Sandbox = strings.Join(r.Sandbox.Layers.Names(), ", ")
 	}
 	view.Verifier = strings.TrimSpace(strings.Join([]string{r.Verifier.Name, r.Verifier.Version, r.Verifier.Platform}, " "))
 	if !r.StartedAt.IsZero() {

@@ -99,6 +99,25 @@ func newBackend(ctx context.Context, c serveConfig, getenv func(string) string, 
 	return b, nil
 }
 
+// checks returns the checks in a sandbox that this system was seen to give.
+func (b *backend) checks(ctx context.Context) (verify.Checks, error) {
+	checks, err := b.config.Sandbox.checks()
+	if err != nil {
+		return nil, err
+	}
+	s, ok := checks.(verify.Sandboxed)
+	if !ok {
+		b.log.WarnContext(ctx, "models are looked at without a sandbox")
+		return checks, nil
+	}
+	level, err := s.Probe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.log.InfoContext(ctx, "models are looked at in a sandbox", slog.String("layers", level.Layers.String()), slog.Int("landlock", level.Landlock))
+	return s, nil
+}
+
 // newSigner returns what signs reports: with the key in a file when one is
 // given, with the hub's own otherwise.
 func (b *backend) newSigner(ctx context.Context) (*attestation.Signer, error) {
@@ -121,25 +140,6 @@ func (b *backend) newSigner(ctx context.Context) (*attestation.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--signing-key %s: %w", b.config.SigningKey, err)
 	}
-	return s, nil
-}
-
-// checks returns the checks in a sandbox that this system was seen to give.
-func (b *backend) checks(ctx context.Context) (verify.Checks, error) {
-	checks, err := b.config.Sandbox.checks()
-	if err != nil {
-		return nil, err
-	}
-	s, ok := checks.(verify.Sandboxed)
-	if !ok {
-		b.log.WarnContext(ctx, "models are looked at without a sandbox")
-		return checks, nil
-	}
-	level, err := s.Probe(ctx)
-	if err != nil {
-		return nil, err
-	}
-	b.log.InfoContext(ctx, "models are looked at in a sandbox", slog.String("layers", level.Layers.String()), slog.Int("landlock", level.Landlock))
 	return s, nil
 }
 

@@ -184,9 +184,13 @@ func isEvidence(err error) bool {
 // describeEvidence says in lines what a report is and why it is believed.
 func describeEvidence(a *attestation.Attestation, t trust) string {
 	r := a.Report
-	return fmt.Sprintf("signature  valid, by key %s %s\nsubject    %s\nreport     of %s, level %s, check set %d, by %s\n",
+	around := "none"
+	if r.Sandbox != nil {
+		around = r.Sandbox.Layers.String()
+	}
+	return fmt.Sprintf("signature  valid, by key %s %s\nsubject    %s\nreport     of %s, level %s, check set %d, by %s\nsandbox    %s\n",
 		a.Key.ID, plain(t.from), r.Subject, r.FinishedAt.UTC().Format("2006-01-02 15:04:05Z"), plain(string(r.Level)), r.CheckSet,
-		plain(strings.Join([]string{r.Verifier.Name, r.Verifier.Version, r.Verifier.Platform}, " ")))
+		plain(strings.Join([]string{r.Verifier.Name, r.Verifier.Version, r.Verifier.Platform}, " ")), plain(around))
 }
 
 // stateExit is the exit code that a report's state stands for.

@@ -12,6 +12,11 @@ import (
 
 // addVerification inserts a pending verification of a version and its job.
 func (s *Store) addVerification(ctx context.Context, tx *sql.Tx, version int64) (int64, error) {
+	return s.addVerificationAs(ctx, tx, version, false)
+}
+
+// addVerificationAs is addVerification, and says whether it is asked for again.
+func (s *Store) addVerificationAs(ctx context.Context, tx *sql.Tx, version int64, again bool) (int64, error) {
 	var id int64
 	err := tx.QueryRowContext(ctx, `
 		INSERT INTO verifications (version_id, check_set, state, summary, created_at, updated_at) VALUES ($1, $2, $3, '', $4, $4)
@@ -23,6 +28,7 @@ func (s *Store) addVerification(ctx context.Context, tx *sql.Tx, version int64) 
 	if err != nil {
 		return id, err
 	}
+	w.Again = again
 	return id, s.outbox.EnqueueVersion(ctx, tx, w)
 }
 

@@ -218,6 +218,7 @@ func TestOpenRefuses(t *testing.T) {
 		"unknown state":          {statement(`"state":"passed"`, `"state":"verified"`), keys, ErrMalformed},
 		"state not there":        {statement(`"state":"passed",`, ``), keys, ErrMalformed},
 		"not final":              {statement(`"state":"passed"`, `"state":"running"`), keys, ErrMalformed},
+		"cancelled":              {statement(`"state":"passed"`, `"state":"cancelled"`), keys, ErrMalformed},
 		"time not there":         {statement(`"finishedAt":"2030-01-02T03:04:05Z",`, ``), keys, ErrMalformed},
 		"other subject":          {statement(manifest.Hex(), registry.DigestOf(registry.SHA256, nil).Hex()), keys, ErrMalformed},
 		"subject without digest": {statement(`{"digest":{"sha256":"`+manifest.Hex()+`"}`, `{"digest":{}`), keys, ErrMalformed},
@@ -262,6 +263,7 @@ func TestSealRefuses(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*verify.Report){
 		"running":    func(r *verify.Report) { r.State = verify.StateRunning },
+		"cancelled":  func(r *verify.Report) { r.State = verify.StateCancelled },
 		"no subject": func(r *verify.Report) { r.Subject = nil },
 		"too long":   func(r *verify.Report) { r.Summary = strings.Repeat("x", MaxEnvelope) },
 	} {
@@ -283,7 +285,7 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte) {
 		a, err := Open(t.Context(), p, []Key{key})
 		switch {
-		case err == nil && (a.Report.Subject == nil || !a.Report.State.Done()):
+		case err == nil && (a.Report.Subject == nil || !final(a.Report.State)):
 			t.Errorf("opened %+v", a.Report)
 		case err == nil:
 			if err := a.About(*a.Report.Subject); err != nil {

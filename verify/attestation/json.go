@@ -16,6 +16,7 @@ var names = []string{
 	"_type", "subject", "predicateType", "predicate", "name", "digest", "mediaType",
 	"version", "checkSet", "level", "state", "summary", "results", "files", "startedAt", "finishedAt", "verifier",
 	"id", "file", "proves", "outcome", "reason", "evidence", "seconds", "path", "size", "platform",
+	"current", "sandbox", "spent",
 }
 
 // free are the keys whose values have names of their own.

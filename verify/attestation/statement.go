@@ -61,7 +61,7 @@ func (r resource) digest() (registry.Digest, error) {
 // encodeStatement writes the statement of a final report. The same report
 // gives the same bytes.
 func encodeStatement(mediaType string, r *verify.Report) ([]byte, error) {
-	if r.Subject == nil || !r.State.Done() {
+	if r.Subject == nil || !final(r.State) {
 		return nil, fmt.Errorf("only a final report about a manifest can be attested, not one in state %s", r.State)
 	}
 	predicate, err := json.Marshal(r)
@@ -124,13 +124,23 @@ func checkPredicateType(t string) error {
 	return fmt.Errorf("%w: it is of type %.80q", ErrPredicateType, t)
 }
 
+// final reports whether a report in that state says what came of a verification.
+func final(s verify.State) bool {
+	switch s {
+	case verify.StatePassed, verify.StateFailed, verify.StateUnsupported, verify.StateError:
+		return true
+	case verify.StatePending, verify.StateRunning, verify.StateCancelled:
+	}
+	return false
+}
+
 func checkReport(r *verify.Report) error {
 	switch {
 	case r.Version > verify.ReportVersion:
 		return fmt.Errorf("%w: version %d, known is %d", ErrTooNew, r.Version, verify.ReportVersion)
 	case r.Version != verify.ReportVersion || r.CheckSet < 1:
 		return fmt.Errorf("%w: a report of version %d and check set %d", ErrMalformed, r.Version, r.CheckSet)
-	case !r.State.Done():
+	case !final(r.State):
 		return fmt.Errorf("%w: a report in state %.40q", ErrMalformed, r.State)
 	case r.State == verify.StatePassed && (len(r.Failed()) > 0 || len(r.Results) == 0):
 		return fmt.Errorf("%w: it says passed, and its checks do not", ErrMalformed)

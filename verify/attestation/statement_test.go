@@ -20,6 +20,7 @@ import (
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
 	"github.com/carat-hub/carat/verify/check"
+	"github.com/carat-hub/carat/verify/sandbox"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -44,6 +45,8 @@ func sample() *verify.Report {
 		Files:     []verify.VerifiedFile{file("a <b>.gguf", "weights"), file("onnx/README.md", "words")},
 		StartedAt: made.Add(-2 * time.Second), FinishedAt: made,
 		Verifier: verify.Verifier{Name: "carat", Version: "v1.2.3", Platform: "linux/amd64"},
+		Sandbox:  &sandbox.Level{Layers: sandbox.Default, Landlock: 7},
+		Spent:    &verify.Spent{Memory: 1 << 30, CPUSeconds: 2.5},
 	}
 }
 
@@ -110,7 +113,7 @@ func TestStatementForOthers(t *testing.T) {
 // nothing but times.
 func TestStatementIsDeterministic(t *testing.T) {
 	t.Parallel()
-	times := regexp.MustCompile(`"(startedAt|finishedAt)":"[^"]+"|"seconds":[0-9.e-]+`)
+	times := regexp.MustCompile(`"(startedAt|finishedAt)":"[^"]+"|"(seconds|cpuSeconds|memory)":[0-9.e-]+`)
 	timeless := func(r *verify.Report) string { return times.ReplaceAllString(string(encode(t, r)), `"$1":0`) }
 	if diff := cmp.Diff(timeless(example()), timeless(verifyExample())); diff != "" {
 		t.Errorf("two verifications (-first +second):\n%s", diff)
