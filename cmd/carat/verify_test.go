@@ -95,7 +95,7 @@ func TestVerifyCommandOnReference(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
 		t.Fatalf("%v\n%s\n%s", err, stdout, stderr)
 	}
-	if code != 0 || r.State != verify.StatePassed || *r.Subject != pushed.Digest || r.Summary != "all 6 checks passed" {
+	if code != 0 || r.State != verify.StatePassed || *r.Subject != pushed.Digest || !strings.Contains(r.Summary, "checks passed") {
 		t.Errorf("exit code %d, %s: %s, subject %s", code, r.State, r.Summary, r.Subject)
 	}
 	var paths []string

@@ -18,12 +18,22 @@ const (
 	idRoundTrip  = "tokenizer.roundtrip"
 	idOutputs    = "run.outputs"
 	idPerplexity = "run.perplexity"
+
+	idAlternatives = "run.alternatives"
+	idChat         = "run.template"
+	idLoad         = "run.load"
+	idSimilarity   = "run.similarity"
+	idVocabulary   = "run.vocabulary"
+	idCoupling     = "tensors.coupling"
 )
 
 // checks are those of verify.CheckSet in the order in which they run: what is
 // cheap and what others build on comes first.
 func checks() []check {
-	return []check{headersCheck, digestsCheck, valuesCheck, roundTripCheck, outputsCheck, perplexityCheck}
+	return []check{
+		headersCheck, digestsCheck, valuesCheck, roundTripCheck, outputsCheck, perplexityCheck,
+		similarityCheck, vocabularyCheck, couplingCheck, alternativesCheck, chatCheck, loadCheck,
+	}
 }
 
 // needed are the checks that must have passed for verify.StatePassed: they
@@ -51,6 +61,8 @@ type finding struct {
 	evidence any    // encoded as JSON; deterministic
 	// excused says that a skipped check makes no sense for the model, which can pass without.
 	excused bool
+	// measured are times and memory, which differ each time; by name, with the unit at its end.
+	measured map[string]float64
 }
 
 func passed(evidence any) finding { return finding{outcome: verify.OutcomePassed, evidence: evidence} }
@@ -59,12 +71,23 @@ func failed(evidence any, format string, args ...any) finding {
 	return finding{outcome: verify.OutcomeFailed, reason: fmt.Sprintf(format, args...), evidence: evidence}
 }
 
+func warned(evidence any, format string, args ...any) finding {
+	return finding{outcome: verify.OutcomeWarned, reason: fmt.Sprintf(format, args...), evidence: evidence}
+}
+
 func skipped(format string, args ...any) finding {
 	return finding{outcome: verify.OutcomeSkipped, reason: fmt.Sprintf(format, args...)}
 }
 
 func excused(format string, args ...any) finding {
 	return finding{outcome: verify.OutcomeSkipped, reason: fmt.Sprintf(format, args...), excused: true}
+}
+
+// excusedWith is excused with what led to it.
+func excusedWith(evidence any, format string, args ...any) finding {
+	f := excused(format, args...)
+	f.evidence = evidence
+	return f
 }
 
 // listed joins sentences, the first few of them.

@@ -184,7 +184,7 @@ func (f folder) verify() *verify.Report {
 		f.t.Fatal(err)
 	}
 	defer files.Close()
-	return check.Verify(f.t.Context(), files, verify.RunOptions{})
+	return check.Verify(f.t.Context(), files, verify.RunOptions{Level: verify.LevelQuick, Threads: 1})
 }
 
 func result(r *verify.Report, id string) verify.Result {
@@ -193,6 +193,14 @@ func result(r *verify.Report, id string) verify.Result {
 		return verify.Result{}
 	}
 	return r.Results[i]
+}
+
+// ids are those of the checks that a report has results of, in their order.
+func ids(r *verify.Report) (list []string) {
+	for _, x := range r.Results {
+		list = append(list, x.ID)
+	}
+	return list
 }
 
 // TestDamage damages the example in one way each and expects the right check
@@ -275,11 +283,12 @@ func TestDamage(t *testing.T) {
 			f.write("model-00002-of-00002.safetensors", f.read("model-00001-of-00002.safetensors"))
 		}, "structure.headers", `^malformed safetensors index`},
 		"tokenizer is no JSON":    {func(f folder) { f.write("tokenizer.json", []byte("[]")) }, "tokenizer.roundtrip", `^malformed tokenizer`},
-		"scrambled embedding":     {func(f folder) { f.change("model.embed_tokens.weight", scramble) }, "run.perplexity", `is not below 1024; chance has 2048$`},
+		"scrambled embedding":     {func(f folder) { f.change("model.embed_tokens.weight", scramble) }, "run.perplexity", `takes 1\.\d+ of the bits of guessing`},
 		"weights far too large":   {func(f folder) { f.change("model.norm.weight", huge) }, "run.outputs", `after \d+ tokens$`},
 		"tokenizer has too many":  {moreTokens, "structure.headers", `^the tokenizer has \d+ tokens, but the token embedding only 2048 rows$`},
 		"several files, no index": {func(f folder) { f.shard(); f.remove("model.safetensors.index.json") }, "structure.headers", `shards without an index`},
 	}
+	all := ids(copyExample(t).verify())
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -295,8 +304,8 @@ func TestDamage(t *testing.T) {
 			if got := result(r, tt.check); r.State != verify.StateFailed || got.Outcome != verify.OutcomeFailed || !regexp.MustCompile(tt.reason).MatchString(got.Reason) {
 				t.Errorf("%s: %s\n%s %s: %s", r.State, r.Summary, tt.check, got.Outcome, got.Reason)
 			}
-			if len(r.Results) != 6 {
-				t.Errorf("%d results: every check must have one", len(r.Results))
+			if diff := cmp.Diff(all, ids(r)); diff != "" {
+				t.Errorf("every check must have a result (-want +got):\n%s", diff)
 			}
 			for _, x := range r.Results {
 				if x.Outcome != verify.OutcomePassed && x.Reason == "" {
@@ -427,19 +436,21 @@ func TestSeveralModels(t *testing.T) {
 	f := copyExample(t)
 	f.write("tiny-q8_0.gguf", q8)
 	r := f.verify()
-	if r.State != verify.StatePassed || r.Summary != "10 checks passed, 1 skipped on 2 models" {
+	if r.State != verify.StatePassed || !strings.HasSuffix(r.Summary, " on 2 models") {
 		t.Errorf("%s: %s", r.State, r.Summary)
 	}
-	var of []string
+	of := map[string][]string{}
 	for _, x := range r.Results {
-		of = append(of, x.ID+" "+x.File)
+		of[x.ID] = append(of[x.ID], x.File)
 	}
-	want := []string{
-		"structure.headers model.safetensors", "structure.digests ", "tensors.values model.safetensors", "tokenizer.roundtrip model.safetensors", "run.outputs model.safetensors", "run.perplexity model.safetensors",
-		"structure.headers tiny-q8_0.gguf", "tensors.values tiny-q8_0.gguf", "tokenizer.roundtrip tiny-q8_0.gguf", "run.outputs tiny-q8_0.gguf", "run.perplexity tiny-q8_0.gguf",
-	}
-	if diff := cmp.Diff(want, of); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	for id, files := range of {
+		want := []string{"model.safetensors", "tiny-q8_0.gguf"}
+		if strings.HasPrefix(id, "safety.") || id == "structure.digests" {
+			want = []string{""}
+		}
+		if diff := cmp.Diff(want, files); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", id, diff)
+		}
 	}
 
 	f.write("other.gguf", bytes.Replace(q8, []byte("\x05\x00\x00\x00\x00\x00\x00\x00llama"), []byte("\x05\x00\x00\x00\x00\x00\x00\x00xlama"), 1))
@@ -467,7 +478,7 @@ func TestSwappedDigest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer files.Close()
-	r := check.Verify(t.Context(), files, verify.RunOptions{})
+	r := check.Verify(t.Context(), files, verify.RunOptions{Threads: 1})
 	if r.State != verify.StateFailed || !strings.HasPrefix(result(r, "structure.digests").Reason, "config.json is sha256:") {
 		t.Errorf("%s: %s", r.State, r.Summary)
 	}
@@ -481,13 +492,14 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer files.Close()
-	r := check.Verify(t.Context(), files, verify.RunOptions{})
+	r := check.Verify(t.Context(), files, verify.RunOptions{Threads: 1})
 	p, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := regexp.MustCompile(`"(startedAt|finishedAt|platform|version)": "[^"]*"`).ReplaceAllString(string(p), `"$1": ""`)
 	got = regexp.MustCompile(`"seconds": [0-9.e-]+`).ReplaceAllString(got, `"seconds": 0`) + "\n"
+	got = regexp.MustCompile(`"measured": \{[^}]*\}`).ReplaceAllString(got, `"measured": {}`)
 	golden := filepath.Join("testdata", "tiny-llama.json")
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {

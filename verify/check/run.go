@@ -86,7 +86,7 @@ func (r *runner) one(ctx context.Context, c check) {
 		r.broken = fmt.Sprintf("%s: %v", c.id, err)
 		f = skipped("could not run: %v", err)
 	}
-	res := verify.Result{ID: c.id, Proves: c.proves, Outcome: f.outcome, Reason: f.reason, Seconds: seconds(r.opts.Now().Sub(started))}
+	res := verify.Result{ID: c.id, Proves: c.proves, Outcome: f.outcome, Reason: f.reason, Seconds: seconds(r.opts.Now().Sub(started)), Measured: f.measured}
 	if !c.once {
 		res.File = r.model.part.name
 	}

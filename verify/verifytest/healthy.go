@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/carat-hub/carat/inference/tensor"
+	"github.com/carat-hub/carat/verify"
 )
 
 func sqrt(v float64) float64 { return math.Sqrt(v) }
@@ -29,6 +30,12 @@ type Healthy struct {
 	Files map[string][]byte
 	// Base is the model that the variant descends from and declares, nil when it declares none.
 	Base *Model
+}
+
+// Open writes the files into a folder of the test and opens them; they are closed with the test.
+func (h Healthy) Open(t testing.TB) verify.Files {
+	t.Helper()
+	return open(t, h.Files)
 }
 
 // HealthyVariants are all variants. None of them may be said to be broken.
