@@ -184,7 +184,7 @@ type adapterPair struct {
 }
 
 // openAdapter reads the headers of an adapter for the model in base. The caller closes its container.
-func openAdapter(ctx context.Context, base *container, o Adapter) (_ *adapter, err error) {
+func openAdapter(ctx context.Context, base *container, o Adapter) (a *adapter, err error) {
 	c, err := openContainer(ctx, o.Files)
 	if err != nil {
 		return nil, err
@@ -194,7 +194,6 @@ func openAdapter(ctx context.Context, base *container, o Adapter) (_ *adapter, e
 			err = errors.Join(err, c.close())
 		}
 	}()
-	a := &adapter{c: c, pairs: map[string]*adapterPair{}}
 	switch {
 	case c.adapter == nil:
 		return nil, fault.NewUnsupported("adapter", "the files hold no adapter")
@@ -205,12 +204,27 @@ func openAdapter(ctx context.Context, base *container, o Adapter) (_ *adapter, e
 	case c.gguf != nil && c.gguf.Text("general.architecture", "") != base.gguf.Text("general.architecture", ""):
 		return nil, fault.NewUnsupported("adapter", "it is for the architecture %.80q", c.gguf.Text("general.architecture", ""))
 	}
+	if a, err = c.pairs(); err != nil {
+		return nil, err
+	}
+	for _, p := range a.pairs {
+		if o.Scale != 0 {
+			p.scale *= float64(o.Scale)
+		}
+	}
+	return a, nil
+}
+
+// pairs sorts the tensors of an adapter into the pairs of its modules, and compares them with what it says of itself.
+func (c *container) pairs() (*adapter, error) {
+	a := &adapter{c: c, pairs: map[string]*adapterPair{}}
 	for i := range c.tensors {
 		if err := a.add(&c.tensors[i]); err != nil {
 			return nil, err
 		}
 	}
-	for name, p := range a.pairs {
+	for _, name := range sortedKeys(a.pairs) {
+		p := a.pairs[name]
 		if p.down == nil || p.up == nil {
 			return nil, adapterError(name, "one of its two matrices is missing")
 		}
@@ -218,14 +232,56 @@ func openAdapter(ctx context.Context, base *container, o Adapter) (_ *adapter, e
 		if rank < 1 || rank > maxRank {
 			return nil, adapterError(name, "rank %d is not from 1 to %d", rank, maxRank)
 		}
+		var err error
 		if p.scale, err = c.adapter.scale(name, rank); err != nil {
 			return nil, err
 		}
-		if o.Scale != 0 {
-			p.scale *= float64(o.Scale)
-		}
 	}
 	return a, nil
+}
+
+// AdapterModule is one matrix that an adapter adds to, and the sizes of the two that it has for it.
+type AdapterModule struct {
+	Name                  string
+	Rank, Inputs, Outputs int
+	// Scale is the factor of their product.
+	Scale float64
+}
+
+// InspectAdapter reads what an adapter holds, without the model that it is for: one entry for each module, in the order of their
+// names. It returns a *MalformedError when matrices are missing, or do not fit each other or the configuration, an
+// *UnsupportedError for files that hold no adapter, or one that cannot be applied here, and the errors of Inspect.
+func InspectAdapter(ctx context.Context, files Files) (modules []AdapterModule, err error) {
+	defer guard(&err)
+	c, err := openContainer(ctx, files)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	switch {
+	case c.adapter == nil:
+		return nil, fault.NewUnsupported("adapter", "the files hold no adapter")
+	case c.adapter.unusable != nil:
+		return nil, c.adapter.unusable
+	}
+	a, err := c.pairs()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range sortedKeys(a.pairs) {
+		p := a.pairs[name]
+		last := len(p.up.shape) - 1
+		m := AdapterModule{Name: name, Rank: p.up.shape[last], Outputs: p.up.shape[last-1], Scale: p.scale}
+		low, in := p.down.shape[len(p.down.shape)-2], p.down.shape[len(p.down.shape)-1]
+		if low != m.Rank && in == m.Rank && c.gguf != nil { // of an embedding
+			low, in = in, low
+		}
+		if m.Inputs = in; low != m.Rank {
+			return nil, adapterError(name, "its matrices have ranks %d and %d", low, m.Rank)
+		}
+		modules = append(modules, m)
+	}
+	return modules, nil
 }
 
 func adapterError(module, format string, args ...any) error {

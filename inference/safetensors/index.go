@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
@@ -25,6 +27,8 @@ const (
 type Index struct {
 	// WeightMap maps a tensor's name to the name of a file in the same folder.
 	WeightMap map[string]string
+	// TotalSize is what the index says that all tensors take, in bytes; -1 when it says nothing.
+	TotalSize int64
 }
 
 // ParseIndex reads a model.safetensors.index.json of at most MaxIndex bytes. File names are plain names: one with a path in it
@@ -40,10 +44,13 @@ func ParseIndex(b []byte) (*Index, error) {
 		var v struct{}
 		return nil, bad("", "%v", json.Unmarshal(b, &v))
 	}
-	var entries []byte
+	var entries, metadata []byte
 	if ok, _ := jsonwalk.EachMember(bytes.TrimSpace(b), func(key, value []byte) error {
 		if string(key) == `"weight_map"` {
 			entries = value
+		}
+		if string(key) == `"metadata"` {
+			metadata = value
 		}
 		return nil
 	}); !ok || entries == nil {
@@ -51,7 +58,7 @@ func ParseIndex(b []byte) (*Index, error) {
 	}
 	// A small file with very many entries would take several times its size.
 	limit := min(MaxTensors, 1<<16+len(entries)/64)
-	index := &Index{WeightMap: make(map[string]string, min(bytes.Count(entries, []byte(",")), limit, len(entries)/32)+1)}
+	index := &Index{TotalSize: totalSize(metadata), WeightMap: make(map[string]string, min(bytes.Count(entries, []byte(",")), limit, len(entries)/32)+1)}
 	var names jsonwalk.Arena
 	files := map[string]string{} // each name once
 	var text []byte
@@ -90,6 +97,20 @@ func ParseIndex(b []byte) (*Index, error) {
 		return nil, bad("weight_map", "not an object")
 	}
 	return index, nil
+}
+
+// totalSize reads metadata.total_size, which some programs write as a number with a fraction of zero.
+func totalSize(metadata []byte) int64 {
+	size := int64(-1)
+	_, _ = jsonwalk.EachMember(metadata, func(key, value []byte) error {
+		if string(key) == `"total_size"` {
+			if f, err := strconv.ParseFloat(string(value), 64); err == nil && f >= 0 && f < 1<<53 && f == math.Trunc(f) {
+				size = int64(f)
+			}
+		}
+		return nil
+	})
+	return size
 }
 
 // Files returns the names of the shards, sorted, each once.

@@ -78,4 +78,3 @@ func reduce(w width) {
 	VZEROUPPER()
 	RET()
 }
-

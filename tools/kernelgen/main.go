@@ -85,4 +85,3 @@ func rowAddresses(base, stride reg.GPVirtual, rows int) []Mem {
 	}
 	return at[:rows]
 }
-

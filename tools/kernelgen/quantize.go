@@ -85,7 +85,6 @@ func quantize() {
 	RET()
 }
 
-
 // allOnes returns a register full of bits: -1, whatever the size of the integers.
 func allOnes() reg.VecVirtual {
 	v := YMM()

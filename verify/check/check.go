@@ -12,12 +12,29 @@ import (
 // The ids of the checks: what they are about, and what of it. A report keeps
 // them for ever; later check sets may add ids.
 const (
-	idHeaders    = "structure.headers"
-	idDigests    = "structure.digests"
-	idValues     = "tensors.values"
-	idRoundTrip  = "tokenizer.roundtrip"
-	idOutputs    = "run.outputs"
-	idPerplexity = "run.perplexity"
+	idHeaders      = "structure.headers"
+	idDigests      = "structure.digests"
+	idValues       = "tensors.values"
+	idFormats      = "safety.formats"
+	idRemoteCode   = "safety.remote-code"
+	idTemplate     = "safety.template"
+	idFiles        = "safety.files"
+	idSecrets      = "safety.secrets"
+	idLayout       = "structure.layout"
+	idIndex        = "structure.index"
+	idShapes       = "structure.shapes"
+	idAdapter      = "structure.adapter"
+	idSpecial      = "tokenizer.special"
+	idAgreement    = "tokenizer.agreement"
+	idParameters   = "truth.parameters"
+	idArchitecture = "truth.architecture"
+	idQuantization = "truth.quantization"
+	idContext      = "truth.context"
+	idLanguages    = "truth.languages"
+	idLicense      = "truth.license"
+	idRoundTrip    = "tokenizer.roundtrip"
+	idOutputs      = "run.outputs"
+	idPerplexity   = "run.perplexity"
 
 	idAlternatives = "run.alternatives"
 	idChat         = "run.template"
@@ -31,7 +48,8 @@ const (
 // cheap and what others build on comes first.
 func checks() []check {
 	return []check{
-		headersCheck, digestsCheck, valuesCheck, roundTripCheck, outputsCheck, perplexityCheck,
+		headersCheck, layoutCheck, indexCheck, shapesCheck, adapterCheck, digestsCheck, formatsCheck, remoteCodeCheck, templateCheck, filesCheck, secretsCheck,
+		valuesCheck, roundTripCheck, outputsCheck, perplexityCheck,
 		similarityCheck, vocabularyCheck, couplingCheck, alternativesCheck, chatCheck, loadCheck,
 	}
 }
@@ -47,6 +65,7 @@ type check struct {
 	proves string       // one sentence: what a pass proves
 	level  verify.Level // from which it is run on
 	after  []string     // the checks without whose pass this one makes no sense
+	unless []string     // the checks with whose failure this one makes no sense
 	once   bool         // it is about all files, and not about one of several models
 	// run looks at the model. What is wrong with the model is a finding, or a
 	// *fault.Malformed. A *fault.Unsupported or *cannotRunError says that the

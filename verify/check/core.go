@@ -19,6 +19,14 @@ func (core) facts(ctx context.Context, files verify.Files) (*inference.Facts, er
 	return inference.Inspect(ctx, sources(files))
 }
 
+func (core) fit(ctx context.Context, files verify.Files) error {
+	return inference.Fit(ctx, sources(files))
+}
+
+func (core) adapter(ctx context.Context, files verify.Files) ([]inference.AdapterModule, error) {
+	return inference.InspectAdapter(ctx, sources(files))
+}
+
 func (core) scan(ctx context.Context, files verify.Files, each func(inference.TensorScan) error) error {
 	return inference.ScanTensors(ctx, sources(files), each)
 }

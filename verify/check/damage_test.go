@@ -263,12 +263,12 @@ func TestDamage(t *testing.T) {
 				heads["model.layers.0.mlp.up_proj.weight"] = h
 				f.save("model.safetensors", heads, data)
 			},
-			"structure.headers", `^tensor "model.layers.0.mlp.up_proj.weight" has shape \[256 512\], but the configuration gives \[512 256\]$`,
+			"structure.shapes", `model.layers.0.mlp.up_proj.weight.*shape is \[256 512\], the configuration wants \[512 256\]`,
 		},
-		"wrong width declared": {func(f folder) { f.config("intermediate_size", 640) }, "structure.headers", `but the configuration gives \[640 256\]`},
-		"wrong heads declared": {func(f folder) { f.config("num_key_value_heads", 8) }, "structure.headers", `"model.layers.0.self_attn.k_proj.weight" has shape \[128 256\], but`},
-		"more layers declared": {func(f folder) { f.config("num_hidden_layers", 6) }, "structure.headers", `^layer 4 of 6 has no tensors$`},
-		"wrong vocabulary":     {func(f folder) { f.config("vocab_size", 2047) }, "structure.headers", `^the token embedding has 2048 rows, but the configuration declares a vocabulary of 2047$`},
+		"wrong width declared": {func(f folder) { f.config("intermediate_size", 640) }, "structure.shapes", `the configuration wants \[640 256\]`},
+		"wrong heads declared": {func(f folder) { f.config("num_key_value_heads", 8) }, "structure.shapes", `"model.layers.0.self_attn.k_proj.weight".*shape is \[128 256\], the`},
+		"more layers declared": {func(f folder) { f.config("num_hidden_layers", 6) }, "structure.shapes", `^layer 4 of 6 has no tensors$`},
+		"wrong vocabulary":     {func(f folder) { f.config("vocab_size", 2047) }, "structure.shapes", `^the token embedding has 2048 rows, but the configuration declares a vocabulary of 2047$`},
 		"config is no JSON":    {func(f folder) { f.write("config.json", []byte("{")) }, "structure.headers", `^malformed config.json`},
 		"a shard missing":      {func(f folder) { f.shard(); f.remove("model-00002-of-00002.safetensors") }, "structure.headers", `model-00002-of-00002.safetensors.*shard is missing`},
 		"a shard cut off": {
@@ -285,7 +285,7 @@ func TestDamage(t *testing.T) {
 		"tokenizer is no JSON":    {func(f folder) { f.write("tokenizer.json", []byte("[]")) }, "tokenizer.roundtrip", `^malformed tokenizer`},
 		"scrambled embedding":     {func(f folder) { f.change("model.embed_tokens.weight", scramble) }, "run.perplexity", `takes 1\.\d+ of the bits of guessing`},
 		"weights far too large":   {func(f folder) { f.change("model.norm.weight", huge) }, "run.outputs", `after \d+ tokens$`},
-		"tokenizer has too many":  {moreTokens, "structure.headers", `^the tokenizer has \d+ tokens, but the token embedding only 2048 rows$`},
+		"tokenizer has too many":  {moreTokens, "structure.shapes", `^the tokenizer has \d+ tokens, but the token embedding only 2048 rows$`},
 		"several files, no index": {func(f folder) { f.shard(); f.remove("model.safetensors.index.json") }, "structure.headers", `shards without an index`},
 	}
 	all := ids(copyExample(t).verify())

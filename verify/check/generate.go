@@ -19,7 +19,7 @@ const topLogits = 5
 
 // outputsCheck loads the model and lets it write, twice, or encode texts where it is for that.
 var outputsCheck = check{
-	id: idOutputs, level: verify.LevelQuick, after: []string{idHeaders, idValues, idRoundTrip},
+	id: idOutputs, level: verify.LevelQuick, after: []string{idHeaders, idShapes, idValues, idRoundTrip},
 	proves: "The model loads and runs: its outputs are finite, tell tokens apart, neither by nothing nor by all, and are the same each time.",
 	run:    outputs,
 }

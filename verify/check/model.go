@@ -13,6 +13,10 @@ import (
 type engine interface {
 	// facts reads the headers.
 	facts(ctx context.Context, files verify.Files) (*inference.Facts, error)
+	// fit compares names, shapes and types of tensors with what the architecture wants.
+	fit(ctx context.Context, files verify.Files) error
+	// adapter reads the pairs of matrices of an adapter.
+	adapter(ctx context.Context, files verify.Files) ([]inference.AdapterModule, error)
 	// scan reads every weight and calls each for every tensor.
 	scan(ctx context.Context, files verify.Files, each func(inference.TensorScan) error) error
 	// tokenizer reads the tokenizer of a model that cannot be loaded.
@@ -114,6 +118,9 @@ func (m *model) facts(ctx context.Context) (*inference.Facts, error) {
 func (m *model) tokenizer(ctx context.Context) (lexer, error) {
 	if m.lexer != nil {
 		return m.lexer, nil
+	}
+	if m.refused != nil {
+		return nil, m.refused
 	}
 	var l lexer
 	err := m.load(ctx)

@@ -112,6 +112,11 @@ func (r *runner) attempt(ctx context.Context, c check) (f finding, err error) {
 			return skipped("not run because %s failed", id), nil
 		}
 	}
+	for _, id := range c.unless {
+		if r.outcomes[id] == verify.OutcomeFailed {
+			return skipped("not run because %s failed", id), nil
+		}
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v at %s", p, panicSite(debug.Stack()))

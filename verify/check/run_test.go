@@ -208,6 +208,10 @@ func (e *fakeEngine) facts(context.Context, verify.Files) (*inference.Facts, err
 func (e *fakeEngine) scan(_ context.Context, _ verify.Files, each func(inference.TensorScan) error) error {
 	return each(e.tensor)
 }
+func (e *fakeEngine) fit(context.Context, verify.Files) error { return nil }
+func (e *fakeEngine) adapter(context.Context, verify.Files) ([]inference.AdapterModule, error) {
+	return nil, nil
+}
 func (e *fakeEngine) tokenizer(context.Context, verify.Files) (lexer, error)   { return e, nil }
 func (e *fakeEngine) load(context.Context, verify.Files, int) (decoder, error) { return e, nil }
 func (e *fakeEngine) lexer() (lexer, error)                                    { return e, nil }
@@ -409,7 +413,7 @@ func TestTensorsCheck(t *testing.T) {
 	}
 }
 
-func TestStructureCheckComparesVocabularies(t *testing.T) {
+func TestShapesCheckComparesVocabularies(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		rows, declared int
@@ -425,7 +429,7 @@ func TestStructureCheckComparesVocabularies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := &fakeEngine{known: inference.Facts{Tensors: make([]inference.TensorFact, 1), EmbeddingRows: tt.rows, VocabularySize: tt.declared}}
-			f, err := readHeaders(t.Context(), &model{engine: e})
+			f, err := compareShapes(t.Context(), &model{engine: e})
 			if err != nil || f.outcome != tt.outcome {
 				t.Errorf("%s: %q, %v", f.outcome, f.reason, err)
 			}

@@ -3,17 +3,18 @@ package check
 import (
 	"context"
 	"errors"
-	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/verify"
 )
 
-// headersCheck reads the headers and compares what they say.
+// headersCheck reads the headers.
 var headersCheck = check{
 	id: idHeaders, level: verify.LevelQuick,
-	proves: "The headers are sound, every tensor lies inside its file, no shard is missing, and shapes agree with the configuration and the vocabulary.",
+	proves: "The headers are sound: every tensor has a name of its own and lies inside its file, apart from the others, and no shard is missing.",
 	run:    readHeaders,
 }
 
@@ -45,6 +46,9 @@ func readHeaders(ctx context.Context, m *model) (finding, error) {
 		if i := slices.IndexFunc(m.files, func(f *verify.File) bool { return f.Packed }); i >= 0 {
 			return finding{}, &cannotRunError{"layer " + m.files[i].Path + " is an archive, and there are no weights beside it"}
 		}
+		if onlyTokenizer(m.files) {
+			return finding{}, &cannotRunError{tokenizerAlone}
+		}
 	}
 	if err != nil {
 		return finding{}, err
@@ -62,24 +66,27 @@ func readHeaders(ctx context.Context, m *model) (finding, error) {
 	switch {
 	case ev.Tensors == 0 && d.Format == "pickle":
 		return finding{evidence: ev}, &cannotRunError{"the pickle holds no tensors: it is listed, never executed"}
+	case ev.Tensors == 0 && d.Format == "gguf" && d.Tokenizer != "":
+		return finding{evidence: ev}, &cannotRunError{tokenizerAlone}
 	case ev.Tensors == 0:
 		return failed(ev, "there are no tensors"), nil
-	case ev.EmbeddingRows > 0 && ev.VocabSize > 0 && ev.EmbeddingRows != ev.VocabSize:
-		return failed(ev, "the token embedding has %d rows, but the configuration declares a vocabulary of %d", ev.EmbeddingRows, ev.VocabSize), nil
-	case ev.EmbeddingRows > 0 && ev.Tokens > ev.EmbeddingRows:
-		return failed(ev, "the tokenizer has %d tokens, but the token embedding only %d rows", ev.Tokens, ev.EmbeddingRows), nil
-	}
-	if wrong := append(missingLayers(d), wrongShapes(d)...); len(wrong) > 0 {
-		return failed(ev, "%s", listed(wrong)), nil
-	}
-	// Loading compares names and shapes with what the architecture needs. That
-	// it cannot be run is for later checks to say.
-	if err := m.load(ctx); err != nil && !errors.As(err, &unsupported) {
-		return finding{evidence: ev}, err
-	}
-	if ev.Tokens > 0 && ev.Tokens < ev.EmbeddingRows/2 {
-		return finding{outcome: verify.OutcomeWarned, evidence: ev, reason: fmt.Sprintf(
-			"the tokenizer has %d tokens, less than half of the embedding's %d rows", ev.Tokens, ev.EmbeddingRows)}, nil
 	}
 	return passed(ev), nil
+}
+
+// tokenizerAlone is why a version of a tokenizer and nothing else is not run.
+const tokenizerAlone = "the files hold a tokenizer and no weights"
+
+// onlyTokenizer reports whether there is a tokenizer among files, and nothing that could be weights.
+func onlyTokenizer(files verify.Files) bool {
+	found := false
+	for _, f := range files {
+		switch base := strings.ToLower(path.Base(f.Path)); {
+		case base == "tokenizer.json" || base == "tokenizer.model" || base == "vocab.json" || base == "vocab.txt" || strings.HasSuffix(base, ".tiktoken"):
+			found = true
+		case hasExt(base, ".safetensors", ".gguf", ".onnx", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".keras", ".msgpack", ".tflite", ".npz"):
+			return false
+		}
+	}
+	return found
 }

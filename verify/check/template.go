@@ -1,168 +1,240 @@
 package check
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"regexp"
+	"encoding/json"
+	"path"
 	"slices"
 	"strings"
 
-	"github.com/carat-hub/carat/inference"
-	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/inference/gguf"
 	"github.com/carat-hub/carat/verify"
 )
 
-// replyTokens is how long a reply may be that a chat model should end. The question wants one word.
-const replyTokens = 64
+// maxTemplates is how many chat templates of a version are looked at, and maxTemplate how many bytes one may have.
+const (
+	maxTemplates = 64
+	maxTemplate  = 1 << 20
+)
 
-// question is what a chat model is asked.
-const question = "Is snow white? Answer with one word."
+// chatTemplate is one template and where it stands.
+type chatTemplate struct{ where, source string }
 
-// chatCheck lets a chat model answer.
-var chatCheck = check{
-	id: idChat, level: verify.LevelStandard, after: []string{idOutputs},
-	proves: "The chat template keeps what is said, its control tokens are tokens of the vocabulary, and the reply ends.",
-	run:    chat,
+// templatesOf finds the chat templates of all files: in the tokenizer's and the processor's configuration, in files of their
+// own, and in the keys of GGUF files. A file that cannot be read as what it should be has none; other checks say so.
+func templatesOf(files verify.Files) (list []chatTemplate, err error) {
+	add := func(where, source string) {
+		if len(list) < maxTemplates && source != "" {
+			list = append(list, chatTemplate{storable(where), source})
+		}
+	}
+	for _, f := range files {
+		switch base := path.Base(f.Path); {
+		case f.Packed:
+		case base == "tokenizer_config.json" || base == "chat_template.json" || base == "processor_config.json":
+			d, _, err := readDocument(f)
+			if err != nil {
+				return nil, err
+			}
+			eachTemplate(f.Path, d["chat_template"], add)
+		case base == "chat_template" || hasExt(base, ".jinja", ".jinja2"):
+			p, err := f.Head(maxTemplate)
+			if err != nil {
+				return nil, err
+			}
+			add(f.Path, string(p))
+		case hasExt(base, ".gguf"):
+			if err := ggufTemplates(f, add); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return list, nil
 }
 
-type chatEvidence struct {
-	Prompt string `json:"prompt"` // as the template writes the question
-	// Markers are what looks like control tokens in it, with how many tokens each becomes.
-	Markers []marker `json:"markers"`
-	// Unused are control tokens of chats that the vocabulary has and the template does not use.
-	Unused []string `json:"unused,omitempty"`
-	Reply  string   `json:"reply"`
-	Tokens int      `json:"tokens"` // of the reply
-	Ended  bool     `json:"ended"`  // by itself
+// eachTemplate adds the templates of a value of chat_template: one, or a list of named ones.
+func eachTemplate(where string, v any, add func(where, source string)) {
+	switch v := v.(type) {
+	case string:
+		add(where, v)
+	case []any:
+		for _, x := range v {
+			if o, ok := x.(map[string]any); ok {
+				add(where+" "+document(o).text("name"), document(o).text("template"))
+			}
+		}
+	case map[string]any:
+		for _, name := range sortedNames(v) {
+			add(where+" "+name, document(v).text(name))
+		}
+	}
 }
 
-type marker struct {
-	Text   string `json:"text"`
-	Tokens int    `json:"tokens"`
+func sortedNames(m map[string]any) []string {
+	names := make([]string, 0, len(m))
+	for n := range m {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
 }
 
-// markers look like control tokens. Tags without bars are text in many templates.
-var markers = regexp.MustCompile(`<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|<(?:start|end)_of_turn>`)
-
-// chatTokens begin or end the turns in the templates of widespread families.
-var chatTokens = []string{
-	"<|im_start|>", "<|im_end|>", "<|user|>", "<|assistant|>", "<|end|>", "<|start_header_id|>", "<|eot_id|>", "<start_of_turn>",
-	"<end_of_turn>", "<｜User｜>", "<｜Assistant｜>", "<|START_OF_TURN_TOKEN|>", "<|end_of_turn|>", "<|turn_end|>",
-}
-
-func chat(ctx context.Context, m *model) (finding, error) {
-	facts, err := m.facts(ctx)
+func ggufTemplates(f *verify.File, add func(where, source string)) error {
+	g, err := gguf.Read(f, f.Size)
 	if err != nil {
-		return finding{}, err
+		return f.Fault() // what is wrong with the file is for the check of headers to say
 	}
-	if facts.Task != "" && facts.Task != inference.TextGeneration {
-		return excused("a model for %s has no conversations", facts.Task), nil
+	for _, key := range g.Keys {
+		if strings.HasPrefix(key, "tokenizer.chat_template") {
+			add(f.Path+" "+key, g.Text(key, ""))
+		}
 	}
-	text, err := m.decoder.prompt(ctx, []inference.Message{{Role: "user", Content: question}})
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return excused("the model has no chat template"), nil
-	case ctx.Err() != nil:
-		return finding{}, ctx.Err()
-	case err != nil:
-		return warned(nil, "a conversation of one question cannot be written: %s", storable(err.Error())), nil
-	}
-	tok, err := m.tokenizer(ctx)
-	if err != nil {
-		return finding{}, err
-	}
-	ev := chatEvidence{Prompt: storable(text), Markers: []marker{}}
-	if !strings.Contains(text, question) {
-		return failed(ev, "the chat template leaves out what the user says"), nil
-	}
-	unknown := ev.mark(text, tok)
-	ids := tok.Encode(text, false)
-	if n := facts.ContextLength; n > 0 && len(ids)+replyTokens > n {
-		return finding{}, &cannotRunError{fmt.Sprintf("context length of %d tokens is too short for a conversation of %d", n, len(ids)+replyTokens)}
-	}
-	reply, ended, err := answer(ctx, m.decoder, ids)
-	if err != nil {
-		return finding{}, err
-	}
-	ev.Reply, ev.Tokens, ev.Ended = storable(tok.Decode(reply)), len(reply), ended
-	switch names := listed(unknown); {
-	case len(unknown) > 0 && !ended && len(ev.Unused) > 0:
-		return failed(ev, "the chat template is that of another model: %s are no tokens of the vocabulary, which has %s, and the reply does not end", names, listed(ev.Unused)), nil
-	case len(unknown) > 0 && !ended:
-		return warned(ev, "the chat template's %s are no tokens of the vocabulary, and the reply does not end after %d tokens", names, replyTokens), nil
-	case !ended && m.converses():
-		return warned(ev, "the reply does not end after %d tokens", replyTokens), nil
-	}
-	return passed(ev), nil
+	return nil
 }
 
-// mark notes what looks like control tokens in a prompt and returns what is no token.
-func (ev *chatEvidence) mark(text string, tok lexer) (unknown []string) {
-	var used []string
-	for _, found := range markers.FindAllString(text, -1) {
-		if slices.Contains(used, found) || len(used) == maxNamed {
+// codeOf splits a template into what is code, each piece with its delimiters, and what is text. Comments are neither.
+func codeOf(src string) (code []string, text string) {
+	var plain strings.Builder
+	for src != "" {
+		i := strings.IndexByte(src, '{')
+		if i < 0 || i+1 == len(src) {
+			plain.WriteString(src)
+			break
+		}
+		plain.WriteString(src[:i])
+		end := map[byte]string{'{': "}}", '%': "%}", '#': "#}"}[src[i+1]]
+		if end == "" {
+			plain.WriteByte('{')
+			src = src[i+1:]
 			continue
 		}
-		used = append(used, found)
-		n := len(tok.Encode(found, false))
-		ev.Markers = append(ev.Markers, marker{storable(found), n})
-		if n != 1 {
-			unknown = append(unknown, storable(found))
+		n := codeEnd(src[i+2:], end)
+		if src[i+1] != '#' {
+			code = append(code, src[i:i+2+n])
 		}
+		src = src[i+2+n:]
 	}
-	for _, other := range chatTokens {
-		if !slices.Contains(used, other) && len(tok.Encode(other, false)) == 1 {
-			ev.Unused = append(ev.Unused, other)
-		}
-	}
-	return unknown
+	return code, plain.String()
 }
 
-// answer takes the most likely token again and again until the model ends.
-func answer(ctx context.Context, d decoder, ids []int) (reply []int, ended bool, err error) {
-	s := d.session(len(ids) + replyTokens)
-	defer s.Close()
-	ends := d.ends()
-	for next := ids; len(reply) < replyTokens; {
-		best := -1
-		err := s.EvalEach(ctx, next, len(next)-1, func(_ int, logits []float32) error {
-			best = argmax(logits)
-			return nil
-		})
-		if err != nil {
-			return nil, false, fmt.Errorf("run token %d of the reply: %w", len(reply), err)
+// codeEnd returns where a piece of code ends, behind its delimiter, which does not count in a literal.
+func codeEnd(s, delimiter string) int {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case strings.HasPrefix(s[i:], delimiter):
+			return i + len(delimiter)
+		case (c == '\'' || c == '"') && delimiter != "#}":
+			i += literalEnd(s[i+1:], c)
 		}
-		if slices.Contains(ends, best) {
-			return reply, true, nil
-		}
-		reply = append(reply, best)
-		next = reply[len(reply)-1:]
 	}
-	return reply, false, nil
+	return len(s)
 }
 
-// converses reports whether the card says that the model was made for conversations.
-func (m *model) converses() bool {
-	for _, tag := range m.card().Tags {
-		switch strings.ToLower(tag) {
-		case "conversational", "chat", "instruct", "instruction-tuned":
-			return true
+// literalEnd returns how many bytes of s belong to a literal that ends with the quote, that included.
+func literalEnd(s string, quote byte) int {
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case quote:
+			return i + 1
 		}
 	}
-	return false
+	return len(s)
 }
 
-// card is the model's card; empty when there is none.
-func (m *model) card() registry.Card {
-	f := findFile(m.files, readmeNames)
-	if f == nil {
-		return registry.Card{}
+// literalsOf returns the literals in a piece of code, unescaped.
+func literalsOf(code string) []string {
+	var list []string
+	for i := 0; i < len(code); i++ {
+		if c := code[i]; c == '\'' || c == '"' {
+			n := literalEnd(code[i+1:], c)
+			list = append(list, unescaped(strings.TrimSuffix(code[i+1:i+1+n], string(c))))
+			i += n
+		}
 	}
-	p, err := f.Head(registry.MaxReadme + 1)
-	if err != nil {
-		return registry.Card{} // Fault tells it
+	return list
+}
+
+// unescaped reads the escapes of a literal, those of Python that name a character included.
+func unescaped(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
 	}
-	return registry.ParseCard(p)
+	var out strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' || i+1 == len(s) {
+			out.WriteByte(s[i])
+			continue
+		}
+		i++
+		switch c := s[i]; c {
+		case 'n':
+			out.WriteByte('\n')
+		case 't':
+			out.WriteByte('\t')
+		case 'x', 'u', 'U', '0', '1', '2', '3', '4', '5', '6', '7':
+			r, n := numbered8(s[i:])
+			out.WriteRune(r)
+			i += n - 1
+		default:
+			out.WriteByte(c)
+		}
+	}
+	return out.String()
+}
+
+// numbered8 reads x41, u0041, U00000041 or 101, and returns the character and how many bytes it took.
+func numbered8(s string) (r rune, n int) {
+	base, digits := rune(16), map[byte]int{'x': 2, 'u': 4, 'U': 8}[s[0]]
+	if n = 1; digits == 0 {
+		base, digits, n = 8, 3, 0
+	}
+	for end := min(n+digits, len(s)); n < end; n++ {
+		d := strings.IndexByte("0123456789abcdef", s[n]|0x20)
+		if s[n] >= '0' && s[n] <= '9' {
+			d = int(s[n] - '0')
+		}
+		if d < 0 || rune(d) >= base {
+			break
+		}
+		r = r*base + rune(d)
+	}
+	return r, max(n, 1)
+}
+
+// compact writes code as it would be with literals put together: without quotes, spaces and the signs that join them.
+func compact(code string) string {
+	var all strings.Builder
+	for i := 0; i < len(code); i++ {
+		switch c := code[i]; c {
+		case '\'', '"':
+			n := literalEnd(code[i+1:], c)
+			all.WriteString(unescaped(strings.TrimSuffix(code[i+1:i+1+n], string(c))))
+			i += n
+		case ' ', '\n', '\t', '\r', '+', '~':
+		default:
+			all.WriteByte(c)
+		}
+	}
+	return all.String()
+}
+
+// bare returns code without its literals.
+func bare(code string) string {
+	var all strings.Builder
+	for i := 0; i < len(code); i++ {
+		if c := code[i]; c == '\'' || c == '"' {
+			i += literalEnd(code[i+1:], c)
+			all.WriteString("''")
+		} else {
+			all.WriteByte(c)
+		}
+	}
+	return all.String()
+}
+
+// jsonText writes a text as it stands in JSON, for evidence.
+func jsonText(s string) string {
+	p, _ := json.Marshal(s) // strings always can be
+	return string(p)
 }
