@@ -3,13 +3,22 @@
 package main
 
 import (
+	"flag"
+
 	. "github.com/mmcloughlin/avo/build" //nolint:staticcheck // the form that avo's programs have
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
 func main() {
+	scanning := flag.Bool("scan", false, "write what reads all weights once instead of what multiplies")
+	flag.Parse()
 	ConstraintExpr("!purego")
+	if *scanning {
+		scan()
+		Generate()
+		return
+	}
 	for _, w := range []width{ymm, zmm} {
 		for _, f := range []format{f32, f16, bf16} {
 			for _, rows := range []int{4, 1} {

@@ -42,6 +42,10 @@ const (
 	idSimilarity   = "run.similarity"
 	idVocabulary   = "run.vocabulary"
 	idCoupling     = "tensors.coupling"
+	idConstants    = "tensors.constants"
+	idDuplicates   = "tensors.duplicates"
+	idOrder        = "tensors.order"
+	idOutliers     = "tensors.outliers"
 )
 
 // checks are those of verify.CheckSet in the order in which they run: what is
@@ -49,7 +53,7 @@ const (
 func checks() []check {
 	return []check{
 		headersCheck, layoutCheck, indexCheck, shapesCheck, adapterCheck, digestsCheck, formatsCheck, remoteCodeCheck, templateCheck, filesCheck, secretsCheck,
-		valuesCheck, roundTripCheck, outputsCheck, perplexityCheck,
+		valuesCheck, constantsCheck, duplicatesCheck, orderCheck, outliersCheck, roundTripCheck, outputsCheck, perplexityCheck,
 		similarityCheck, vocabularyCheck, couplingCheck, alternativesCheck, chatCheck, loadCheck,
 	}
 }

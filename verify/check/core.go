@@ -13,7 +13,9 @@ import (
 )
 
 // core is package inference as the checks see it.
-type core struct{}
+type core struct {
+	threads int // that read weights; default all cores
+}
 
 func (core) facts(ctx context.Context, files verify.Files) (*inference.Facts, error) {
 	return inference.Inspect(ctx, sources(files))
@@ -27,8 +29,8 @@ func (core) adapter(ctx context.Context, files verify.Files) ([]inference.Adapte
 	return inference.InspectAdapter(ctx, sources(files))
 }
 
-func (core) scan(ctx context.Context, files verify.Files, each func(inference.TensorScan) error) error {
-	return inference.ScanTensors(ctx, sources(files), each)
+func (c core) scan(ctx context.Context, files verify.Files, each func(inference.TensorScan) error) error {
+	return inference.Scanner{Threads: c.threads}.Scan(ctx, mappable(files), each)
 }
 
 func (core) tokenizer(ctx context.Context, files verify.Files) (lexer, error) {

@@ -91,6 +91,7 @@ type model struct {
 	engine engine
 
 	known   *inference.Facts
+	tensors []*measuredTensor
 	lexer   lexer
 	decoder decoder
 	// refused says why the model is not looked at, nil when it is.

@@ -21,7 +21,7 @@ func Verify(ctx context.Context, files verify.Files, o verify.RunOptions) *verif
 	r := o.NewReport()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("time limit of %s reached", o.Timeout))
 	defer cancel()
-	run := runner{report: r, files: files, opts: o, engine: core{}}
+	run := runner{report: r, files: files, opts: o, engine: core{threads: o.Threads}}
 	run.all(ctx, checks())
 	return r
 }

@@ -3,11 +3,9 @@ package check
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
-	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/verify"
 )
@@ -37,12 +35,12 @@ type tensorsEvidence struct {
 func readValues(ctx context.Context, m *model) (finding, error) {
 	var ev tensorsEvidence
 	var wrong []string
-	err := m.engine.scan(ctx, m.part.files, func(s inference.TensorScan) error {
-		wrong = append(wrong, ev.add(s)...)
-		return nil
-	})
+	all, err := m.measured(ctx)
 	if err != nil {
 		return finding{}, err
+	}
+	for _, t := range all {
+		wrong = append(wrong, ev.add(t)...)
 	}
 	ev.MaxAbs = rounded(ev.MaxAbs)
 	switch {
@@ -55,29 +53,29 @@ func readValues(ctx context.Context, m *model) (finding, error) {
 }
 
 // add counts one tensor and returns what is wrong with it.
-func (ev *tensorsEvidence) add(s inference.TensorScan) []string {
+func (ev *tensorsEvidence) add(s *measuredTensor) []string {
 	ev.Tensors++
-	if s.Skipped != "" {
-		ev.NotDecoded = addNamed(ev.NotDecoded, s.DType)
+	if s.skipped != "" {
+		ev.NotDecoded = addNamed(ev.NotDecoded, s.dtype)
 		return nil
 	}
-	ev.Elements += s.Elements
-	ev.NaN += s.NaN
-	ev.Inf += s.Inf
-	ev.Zero += s.Zero
-	ev.MaxAbs = max(ev.MaxAbs, math.Abs(s.Min), math.Abs(s.Max))
-	if s.NaN+s.Inf > 0 {
-		ev.NotFinite = addNamed(ev.NotFinite, s.Name)
-		return []string{fmt.Sprintf("tensor %q has %d NaN and %d infinite values", s.Name, s.NaN, s.Inf)}
+	ev.Elements += s.elements
+	ev.NaN += s.nan
+	ev.Inf += s.inf
+	ev.Zero += s.zero
+	ev.MaxAbs = max(ev.MaxAbs, s.maxAbs())
+	if s.nan+s.inf > 0 {
+		ev.NotFinite = addNamed(ev.NotFinite, s.name)
+		return []string{fmt.Sprintf("tensor %q has %d NaN and %d infinite values", s.name, s.nan, s.inf)}
 	}
-	if s.Zero < s.Elements || s.Elements == 0 {
+	if s.zero < s.elements || s.elements == 0 {
 		return nil
 	}
-	ev.AllZero = addNamed(ev.AllZero, s.Name)
-	if rows(s.Shape) < 2 {
+	ev.AllZero = addNamed(ev.AllZero, s.name)
+	if rows(s.shape) < 2 {
 		return nil // a bias may well be zero, and the only token type of a RoBERTa is
 	}
-	return []string{fmt.Sprintf("tensor %q is all zero", s.Name)}
+	return []string{fmt.Sprintf("tensor %q is all zero", s.name)}
 }
 
 // rows returns how many vectors a tensor is made of.

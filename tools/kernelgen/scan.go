@@ -1,0 +1,400 @@
+package main
+
+import (
+	"math"
+	"strconv"
+
+	. "github.com/mmcloughlin/avo/build" //nolint:staticcheck // the form that avo's programs have
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// scan writes what reads all weights once, into a file of its own.
+func scan() {
+	for _, f := range []format{f32, f16, bf16} {
+		sums(f)
+	}
+	for _, b := range blocks() {
+		b.sums()
+	}
+	read()
+}
+
+// read is the least that can be done with bytes, against which the rest is measured.
+func read() {
+	TEXT("read", NOSPLIT, "func(p *byte, steps int, out *byte)")
+	Pragma("noescape")
+	Doc("read sets 32 bytes of out to the exclusive or of those of p, 256 for each step. steps is not 0.")
+	p, steps, out := param("p"), param("steps"), param("out")
+	sums := make([]reg.VecVirtual, 4)
+	for i := range sums {
+		sums[i] = YMM()
+		VPXOR(sums[i], sums[i], sums[i])
+	}
+	loop("next", steps, func() {
+		for at := 0; at < 256; at += 64 {
+			PREFETCHT0(Mem{Base: p, Disp: ahead + at})
+		}
+		for i := range 8 {
+			VPXOR(Mem{Base: p, Disp: 32 * i}, sums[i%4], sums[i%4])
+		}
+		ADDQ(U32(256), p)
+	})
+	for _, s := range sums[1:] {
+		VPXOR(s, sums[0], sums[0])
+	}
+	VMOVDQU(sums[0], Mem{Base: out})
+	VZEROUPPER()
+	RET()
+}
+
+// rowBytes is the size of kernel.RowSums.
+const rowBytes = 20
+
+// running are the registers in which a row adds up.
+type running struct{ sum, squares, low, high reg.VecVirtual }
+
+func newRunning() running { return running{YMM(), YMM(), YMM(), YMM()} }
+
+// begin sets the registers to those of a row without weights.
+func (r running) begin() {
+	VXORPS(r.sum, r.sum, r.sum)
+	VXORPS(r.squares, r.squares, r.squares)
+	VBROADCASTSS(infinity("infinity", 0x7f800000), r.low)
+	VBROADCASTSS(infinity("minusInfinity", 0xff800000), r.high)
+}
+
+// store writes the lanes of a row together to out.
+func (r running) store(out reg.GPVirtual) {
+	VMOVSS(sumLanes(r.sum, 8), Mem{Base: out})
+	VMOVSS(sumLanes(r.squares, 8), Mem{Base: out, Disp: 4})
+	VMOVSS(foldLanes(r.low, func(x, y reg.Register) { VMINPS(x, y, y) }), Mem{Base: out, Disp: 8})
+	VMOVSS(foldLanes(r.high, func(x, y reg.Register) { VMAXPS(x, y, y) }), Mem{Base: out, Disp: 12})
+}
+
+// foldLanes puts the eight lanes of v into the lowest of the result.
+func foldLanes(v reg.VecVirtual, fold func(x, y reg.Register)) reg.VecVirtual {
+	x, y := XMM(), XMM()
+	VEXTRACTF128(Imm(1), v, x)
+	fold(v.AsX(), x)
+	VMOVHLPS(x, x, y)
+	fold(x, y)
+	VMOVSHDUP(y, x)
+	fold(y, x)
+	return x
+}
+
+// infinity returns memory with one, which the assembler knows only by its bits.
+func infinity(name string, bits uint32) Mem {
+	if _, ok := constants[name]; !ok {
+		constants[name] = ConstData(name, U32(bits))
+	}
+	return constants[name]
+}
+
+// sums adds up rows of floats.
+func sums(f format) {
+	name := "sums" + f.name
+	TEXT(name, NOSPLIT, "func(w *byte, stride int, rows int, steps int, out *float32)")
+	Pragma("noescape")
+	Doc(name + " sets out to the RowSums of rows that lie stride bytes apart, of 16 elements for each step. A NaN may be passed over in Low",
+		"and High. rows and steps are not 0.")
+	w, stride, rows, out := param("w"), param("stride"), param("rows"), param("out")
+	nothing := YMM()
+	VXORPS(nothing, nothing, nothing)
+	Label("row")
+	// Two sets of registers take turns, so that an addition need not wait for the one before it.
+	sets := [2]running{newRunning(), newRunning()}
+	zeros := [2]reg.VecVirtual{YMM(), YMM()}
+	for i, r := range sets {
+		r.begin()
+		VXORPS(zeros[i], zeros[i], zeros[i])
+	}
+	at, steps := GP64(), param("steps")
+	MOVQ(w, at)
+	loop("next", steps, func() {
+		PREFETCHT0(Mem{Base: at, Disp: ahead})
+		for i, r := range sets {
+			v, equal := YMM(), YMM()
+			f.load(Mem{Base: at, Disp: 8 * f.bytes * i}, v)
+			VADDPS(v, r.sum, r.sum)
+			VFMADD231PS(v, v, r.squares)
+			VMINPS(r.low, v, r.low)
+			VMAXPS(r.high, v, r.high)
+			VCMPPS(Imm(0), nothing, v, equal)
+			VPSUBD(equal, zeros[i], zeros[i])
+		}
+		ADDQ(U32(16*f.bytes), at)
+	})
+	first, second := sets[0], sets[1]
+	VADDPS(second.sum, first.sum, first.sum)
+	VADDPS(second.squares, first.squares, first.squares)
+	VMINPS(second.low, first.low, first.low)
+	VMAXPS(second.high, first.high, first.high)
+	VPADDD(zeros[1], zeros[0], zeros[0])
+	first.store(out)
+	VMOVD(foldLanes(zeros[0], func(x, y reg.Register) { VPADDD(x, y, y) }), Mem{Base: out, Disp: 16})
+	ADDQ(stride, w)
+	ADDQ(Imm(rowBytes), out)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// extremes returns between which integers the weights of a block lie once centre is taken off.
+func (b *block) extremes() (low, high int) {
+	switch b.name {
+	case "Q8_0", "Q8K":
+		return -128, 127
+	case "IQ4NL", "IQ4XS":
+		return -127, 113
+	case "MXFP4":
+		return -12, 12
+	case "Q2K", "TQ2_0":
+		high = 3
+	case "Q3K":
+		high = 7
+	case "Q4_0", "Q4_1", "Q4K":
+		high = 15
+	case "Q5_0", "Q5_1", "Q5K":
+		high = 31
+	case "Q6K":
+		high = 63
+	default:
+		panic("the range of " + b.name + " is not known")
+	}
+	return -b.centre, high - b.centre
+}
+
+// affine says whether the type has minima.
+func (b *block) affine() bool { return b.subtracted || b.name == "Q4_1" || b.name == "Q5_1" }
+
+// sums adds up rows of blocks without decoding them: of each run of weights only the sums of the integers and of their squares
+// are needed, for with x = s*v - m they give those of x.
+func (b *block) sums() {
+	name := "sums" + b.name
+	TEXT(name, NOSPLIT, "func(w *byte, rows int, blocks int, out *float32)")
+	Pragma("noescape")
+	Doc(name+" sets out to the RowSums of rows of blocks, whose Low and High are bounds that the scales set and whose Zero stays 0. rows and",
+		"blocks are not 0.")
+	var slopes, crosses, lows, highs Mem // s, and -2*s*m, for each run; the bounds
+	if b.runs() > 1 {
+		slopes, crosses = AllocLocal(4*b.runs()), AllocLocal(4*b.runs())
+	}
+	// Registers are scarce: only the simplest types keep the bounds in some.
+	spilled := b.runs() > 1 || b.affine()
+	if spilled {
+		lows, highs = AllocLocal(32), AllocLocal(32)
+	}
+	w, rows, out := param("w"), param("rows"), param("out")
+	b.constants()
+	var centre reg.VecVirtual
+	if b.centre != 0 {
+		centre = filled("centre"+b.name, int8(b.centre))
+	}
+	var ones []int8
+	for range 16 {
+		ones = append(ones, 1, 0)
+	}
+	sums := adder{words: bytesOf("sixteenOnes", ones...)}
+	if low, _ := b.extremes(); low < 0 {
+		sums.bytes = filled("one", 1)
+	} else {
+		sums.bytes = YMM()
+		VPXOR(sums.bytes, sums.bytes, sums.bytes)
+	}
+	Label("row")
+	blocks := param("blocks")
+	r := newRunning()
+	r.begin()
+	// An addition should not wait for the one before it, so that sums take turns.
+	turns := [2]running{r, {sum: YMM(), squares: YMM()}}
+	others := []reg.VecVirtual{turns[1].sum, turns[1].squares}
+	var crossed reg.VecVirtual
+	if b.affine() {
+		crossed = YMM()
+		others = append(others, crossed)
+	}
+	for _, v := range others {
+		VXORPS(v, v, v)
+	}
+	if spilled {
+		VMOVUPS(r.low, lows)
+		VMOVUPS(r.high, highs)
+	}
+	body := func(turn int) {
+		b.prefetch(w)
+		scales, minima := b.scales(w)
+		if !b.subtracted {
+			for _, m := range minima {
+				VXORPS(constant("minusZero", float32(math.Copysign(0, -1))), m, m)
+			}
+		}
+		var cross reg.VecVirtual
+		for i, s := range scales {
+			var m reg.VecVirtual
+			if b.affine() {
+				m = minima[i]
+			}
+			if spilled {
+				b.bound(s, m, lows, highs)
+			} else {
+				b.bound(s, m, r.low, r.high)
+			}
+			if b.runs() > 1 {
+				VMOVUPS(s, slopes.Offset(32*i))
+			}
+			if m == nil {
+				continue
+			}
+			cross = YMM()
+			VMULPS(constant("minusTwo", -2), m, cross)
+			VMULPS(s, cross, cross)
+			if b.runs() > 1 {
+				VMOVUPS(cross, crosses.Offset(32*i))
+			}
+			// Each lane stands for as many weights as share it.
+			count := YMM()
+			VMULPS(constantOf(b.elements/8/len(minima)), m, count)
+			VSUBPS(count, r.sum, r.sum)
+			VFMADD231PS(m, count, crossed)
+		}
+		b.weights(w, func(i int, v reg.VecVirtual) {
+			if centre != nil {
+				VPSUBB(centre, v, v)
+			}
+			total, squares := b.integers(v, sums)
+			VCVTDQ2PS(total, total)
+			VCVTDQ2PS(squares, squares)
+			slope := scales[0]
+			if b.runs() > 1 {
+				slope = b.perRun(slopes, i)
+				if b.affine() {
+					cross = b.perRun(crosses, i)
+				}
+			}
+			to := turns[(turn+i)%2]
+			VFMADD231PS(total, slope, to.sum)
+			if b.affine() {
+				VFMADD231PS(total, cross, crossed)
+			}
+			VMULPS(slope, squares, squares)
+			VFMADD231PS(squares, slope, to.squares)
+		})
+		ADDQ(U32(b.bytes), w)
+	}
+	// A small block has only one turn: the loop then holds two.
+	Label("block")
+	for turn := range 2 - b.elements/256 {
+		if turn > 0 {
+			JZ(LabelRef("end"))
+		}
+		body(turn)
+		DECQ(blocks)
+	}
+	JNZ(LabelRef("block"))
+	Label("end")
+	VADDPS(turns[1].sum, r.sum, r.sum)
+	VADDPS(turns[1].squares, r.squares, r.squares)
+	if b.affine() {
+		VADDPS(crossed, r.squares, r.squares)
+	}
+	if spilled {
+		r.low, r.high = YMM(), YMM()
+		VMOVUPS(lows, r.low)
+		VMOVUPS(highs, r.high)
+	}
+	r.store(out)
+	MOVL(U32(0), Mem{Base: out, Disp: 16})
+	ADDQ(Imm(rowBytes), out)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	VZEROUPPER()
+	RET()
+}
+
+// bound widens what a row may lie between by the runs with the scales s and the minima m.
+func (b *block) bound(s, m reg.VecVirtual, lows, highs Op) {
+	low, high := b.extremes()
+	var ends [2]reg.VecVirtual
+	for i, v := range []int{low, high} {
+		x := YMM()
+		ends[i] = x
+		switch {
+		case v == 0 && m == nil:
+			VXORPS(x, x, x)
+		case v == 0:
+			VXORPS(constant("minusZero", float32(math.Copysign(0, -1))), m, x)
+		default:
+			VMULPS(constantOf(v), s, x)
+			if m != nil {
+				VSUBPS(m, x, x)
+			}
+		}
+	}
+	least, most := YMM(), YMM()
+	VMINPS(ends[0], ends[1], least)
+	VMAXPS(ends[0], ends[1], most)
+	VMINPS(lows, least, least)
+	VMAXPS(highs, most, most)
+	VMOVUPS(least, lows)
+	VMOVUPS(most, highs)
+}
+
+// adder are constants with which bytes are added up: words are sixteen ones, bytes 32 ones where weights are signed, otherwise zeros.
+type adder struct {
+	words Mem
+	bytes reg.VecVirtual
+}
+
+// integers returns the sums of 32 bytes and of their squares, in eight integers each.
+func (b *block) integers(v reg.VecVirtual, by adder) (total, squares reg.VecVirtual) {
+	total, squares = YMM(), YMM()
+	low, high := b.extremes()
+	if low >= 0 {
+		VPSADBW(by.bytes, v, total)
+		VPMADDUBSW(v, v, squares)
+		VPMADDWD(by.words, squares, squares)
+		return total, squares
+	}
+	VPMADDUBSW(v, by.bytes, total)
+	VPMADDWD(by.words, total, total)
+	VPABSB(v, squares)
+	if max(-low, high) <= 127 {
+		VPMADDUBSW(squares, squares, squares)
+		VPMADDWD(by.words, squares, squares)
+		return total, squares
+	}
+	// 128 is no signed byte: sixteen bits for each.
+	lower, upper := YMM(), YMM()
+	VPMOVZXBW(squares.AsX(), lower)
+	VEXTRACTI128(Imm(1), squares, upper.AsX())
+	VPMOVZXBW(upper.AsX(), upper)
+	VPMADDWD(lower, lower, lower)
+	VPMADDWD(upper, upper, upper)
+	VPADDD(lower, upper, squares)
+	return total, squares
+}
+
+// perRun returns what is stored at m for each run, for the lanes of the i-th 32 weights.
+func (b *block) perRun(m Mem, i int) reg.VecVirtual {
+	v := YMM()
+	if b.wide {
+		VBROADCASTSS(m.Offset(4*i), v)
+		return v
+	}
+	upper := YMM()
+	VBROADCASTSS(m.Offset(8*i), v)
+	VBROADCASTSS(m.Offset(8*i+4), upper)
+	VPBLENDD(Imm(0xf0), upper, v, v)
+	return v
+}
+
+// constantOf returns a register full of a small integer as float32.
+func constantOf(n int) reg.VecVirtual {
+	if n < 0 {
+		return constant("minus"+strconv.Itoa(-n), float32(n))
+	}
+	return constant("plus"+strconv.Itoa(n), float32(n))
+}
