@@ -46,6 +46,7 @@ const (
 	StateFailed      = "failed"      // a check failed
 	StateUnsupported = "unsupported" // what could be checked is fine, but the hub cannot run it
 	StateError       = "error"       // the hub could not do its work
+	StateCancelled   = "cancelled"   // the last tag of the version went away before
 )
 
 // Verification is a verification of a version as the hub tells it.

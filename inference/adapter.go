@@ -288,17 +288,24 @@ func adapterError(module, format string, args ...any) error {
 	return &fault.Malformed{Format: "adapter", Where: module, Offset: -1, Reason: fmt.Sprintf(format, args...)}
 }
 
-// adapterSuffixes are what the names of an adapter's tensors end in.
-var adapterSuffixes = []struct {
+type adapterSuffix struct {
 	suffix        string
 	up, embedding bool
-}{
+}
+
+// adapterSuffixes are what the names of an adapter's tensors end in.
+var adapterSuffixes = []adapterSuffix{
 	{".lora_A.weight", false, false},
 	{".lora_B.weight", true, false},
 	{".lora_embedding_A", false, true},
 	{".lora_embedding_B", true, true},
 	{".weight.lora_a", false, false},
 	{".weight.lora_b", true, false},
+}
+
+// AdapterOutput reports whether a tensor of that name is the second matrix of an adapter's pair.
+func AdapterOutput(name string) bool {
+	return slices.ContainsFunc(adapterSuffixes, func(s adapterSuffix) bool { return s.up && strings.HasSuffix(name, s.suffix) })
 }
 
 // add files a tensor with the other one of its module.

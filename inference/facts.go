@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/gguf"
 	"github.com/carat-hub/carat/inference/packed"
 	"github.com/carat-hub/carat/inference/tensor"
 	"github.com/carat-hub/carat/inference/tokenizer"
@@ -62,6 +63,8 @@ type Facts struct {
 	// read.
 	Tokenizer    string `json:"tokenizer,omitempty"`
 	ChatTemplate bool   `json:"chatTemplate"`
+	// BaseModels name the models that a GGUF file says it was made from, by repository where it gives that.
+	BaseModels []string `json:"baseModels,omitempty"`
 	// Adapter is what an adapter, which is no model by itself, says of itself.
 	Adapter *AdapterFacts `json:"adapter,omitempty"`
 	// RemoteCode lists the settings of config.json that would make some programs run code from the model's folder.
@@ -231,6 +234,7 @@ func (f *Facts) fromGGUF(c *container) {
 	f.Format = "gguf"
 	f.Name = g.Text("general.name", "")
 	f.License = g.Text("general.license", "")
+	f.BaseModels = ggufBases(g)
 	f.Quantization = g.Quantization()
 	integer := func(key string) int { return max(keys{g, f.ArchitectureName}.integer(key, 0), 0) }
 	f.ContextLength = integer("context_length")
@@ -248,6 +252,28 @@ func (f *Facts) fromGGUF(c *container) {
 	}
 	f.Tokenizer = tokenizer.GGUFKind(g.Text("tokenizer.ggml.model", ""))
 	f.ChatTemplate = g.Text("tokenizer.chat_template", "") != ""
+}
+
+// maxBases is how many base models are listed.
+const maxBases = 16
+
+// ggufBases lists what general.base_model.* name.
+func ggufBases(g *gguf.File) []string {
+	var names []string
+	for i := range min(g.Int("general.base_model.count", 0), maxBases) {
+		key := fmt.Sprintf("general.base_model.%d.", i)
+		name := g.Text(key+"repo_url", "")
+		if name == "" {
+			name = g.Text(key+"name", "")
+			if org := g.Text(key+"organization", ""); org != "" && name != "" {
+				name = org + "/" + name
+			}
+		}
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (f *Facts) fromFolder(ctx context.Context, c *container) error {

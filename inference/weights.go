@@ -110,28 +110,9 @@ func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*we
 	if o.progress == nil {
 		o.progress = func(int, int) {}
 	}
-	b := &binder{
-		c: c, d: d, names: d.family.folder, byName: make(map[string]*storedTensor, len(c.tensors)), used: map[string]bool{},
-		bindOptions: o,
-	}
-	if c.gguf != nil {
-		b.names = d.family.gguf
-	}
-	tensors, err := c.unpacked(o.dry)
+	b, tensors, err := newBinder(c, d, o)
 	if err != nil {
 		return nil, err
-	}
-	for i := range tensors {
-		name := tensors[i].name
-		b.byName[name] = &tensors[i]
-		if d.family.encoder && c.gguf == nil {
-			// The norms of old files are named as in their paper.
-			if base, ok := strings.CutSuffix(name, ".gamma"); ok {
-				b.byName[base+".weight"] = &tensors[i]
-			} else if base, ok := strings.CutSuffix(name, ".beta"); ok {
-				b.byName[base+".bias"] = &tensors[i]
-			}
-		}
 	}
 	w, err := b.ends()
 	if err != nil {
@@ -162,6 +143,34 @@ func bind(ctx context.Context, c *container, d *Description, o bindOptions) (*we
 	}
 	w.decoded = b.decoded
 	return w, b.unadapted()
+}
+
+// newBinder prepares binding the tensors of c, which it also lists as the graph wants them.
+func newBinder(c *container, d *Description, o bindOptions) (*binder, []storedTensor, error) {
+	b := &binder{
+		c: c, d: d, names: d.family.folder, byName: make(map[string]*storedTensor, len(c.tensors)), used: map[string]bool{},
+		bindOptions: o,
+	}
+	if c.gguf != nil {
+		b.names = d.family.gguf
+	}
+	tensors, err := c.unpacked(o.dry)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range tensors {
+		name := tensors[i].name
+		b.byName[name] = &tensors[i]
+		if d.family.encoder && c.gguf == nil {
+			// The norms of old files are named as in their paper.
+			if base, ok := strings.CutSuffix(name, ".gamma"); ok {
+				b.byName[base+".weight"] = &tensors[i]
+			} else if base, ok := strings.CutSuffix(name, ".beta"); ok {
+				b.byName[base+".bias"] = &tensors[i]
+			}
+		}
+	}
+	return b, tensors, nil
 }
 
 // ends binds what lies before and after the layers.

@@ -97,9 +97,9 @@ func (q *Queue) enqueueVerifications(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("list unfinished verifications: %w", err)
 		}
-		for _, v := range list {
-			after = v.ID
-			if err := q.restoreVerification(ctx, v); err != nil {
+		for _, w := range list {
+			after = w.Verification
+			if err := q.restoreVerification(ctx, w); err != nil {
 				return err
 			}
 		}
@@ -109,25 +109,25 @@ func (q *Queue) enqueueVerifications(ctx context.Context) error {
 	}
 }
 
-func (q *Queue) restoreVerification(ctx context.Context, v verify.Verification) error {
-	waiting, used, err := q.jobsOf(ctx, VerifyArgs{}.Kind(), verificationTag(v.ID))
+func (q *Queue) restoreVerification(ctx context.Context, w verify.Work) error {
+	waiting, used, err := q.jobsOf(ctx, VerifyArgs{}.Kind(), verificationTag(w.Verification))
 	if err != nil {
-		return fmt.Errorf("look for the job of verification %d: %w", v.ID, err)
+		return fmt.Errorf("look for the job of verification %d: %w", w.Verification, err)
 	}
 	if waiting {
 		return nil
 	}
 	if used > 0 {
-		r := verify.ErrorReport(v.Digest, q.opts.Now(), fmt.Sprintf("the verifier did not survive %d attempts", used))
-		err := q.services.Store.FinishVerification(ctx, v.ID, r, registry.Digest{})
+		r := verify.ErrorReport(w.Digest, q.opts.Now(), fmt.Sprintf("the verifier did not survive %d attempts", used))
+		err := q.services.Store.FinishVerification(ctx, w.Verification, r, registry.Digest{})
 		if err != nil && !registry.IsCode(err, registry.CodeManifestUnknown) {
-			return fmt.Errorf("finish verification %d: %w", v.ID, err)
+			return fmt.Errorf("finish verification %d: %w", w.Verification, err)
 		}
 		return nil
 	}
-	q.opts.Logger.InfoContext(ctx, "verification had lost its job", slog.Int64("verification", v.ID), slog.String("name", string(v.Name)))
-	if _, err := q.client.InsertMany(ctx, versionJobs(v.Name, v.Digest, v.ID)); err != nil {
-		return fmt.Errorf("enqueue verification %d: %w", v.ID, err)
+	q.opts.Logger.InfoContext(ctx, "verification had lost its job", slog.Int64("verification", w.Verification), slog.String("name", string(w.Name)))
+	if _, err := q.client.InsertMany(ctx, versionJobs(w)); err != nil {
+		return fmt.Errorf("enqueue verification %d: %w", w.Verification, err)
 	}
 	return nil
 }

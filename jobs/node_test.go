@@ -11,6 +11,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -93,6 +94,55 @@ func TestTwoNodesShareTheJobs(t *testing.T) {
 		if n != 1 {
 			t.Errorf("verification %d ran %d times", id, n)
 		}
+	}
+}
+
+// TestSmallGoFirst: whatever came first, the small model is verified before
+// the large one, unless that one has waited long.
+func TestSmallGoFirst(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		wait  time.Duration // between the large model and the work
+		order []int64
+	}{
+		"at once":          {0, []int64{2, 3, 1}},
+		"the large waited": {time.Hour, []int64{1, 2, 3}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			engines(t, func(t *testing.T, url string) {
+				db := openDB(t, url)
+				o := options(db)
+				o.Now = func() time.Time { return time.Now().Add(tt.wait) }
+				o.VerifyWorkers = jobs.NoWorkers
+				// A node that verifies nothing itself moves up what waits.
+				upkeep := newQueue(t, o)
+				for _, w := range []verify.Work{{Verification: 1, Size: 30 << 30}, {Verification: 2, Size: 5}, {Verification: 3, Size: 6}} {
+					w.Name, w.Digest = "org/m", someDigest
+					enqueueWork(t, db.Writer(), upkeep, w)
+				}
+				if err := upkeep.Start(t.Context(), jobs.Services{Worker: newRecorder()}); err != nil {
+					t.Fatal(err)
+				}
+				waitState(t, db.Writer(), "age", "completed")
+				if err := upkeep.Stop(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				o.VerifyWorkers = 1
+				w := newRecorder()
+				start(t, newQueue(t, o), jobs.Services{Worker: w})
+				var got []int64
+				for len(got) < 3 {
+					if c := w.next(t); c.Kind == "verify" {
+						got = append(got, c.ID)
+					}
+				}
+				if diff := cmp.Diff(tt.order, got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			})
+		})
 	}
 }
 

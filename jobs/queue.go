@@ -32,7 +32,7 @@ const (
 // that is gone is no error.
 type Worker interface {
 	Inspect(ctx context.Context, n registry.Name, d registry.Digest, last bool) error
-	Verify(ctx context.Context, id int64, n registry.Name, d registry.Digest, last bool) error
+	Verify(ctx context.Context, w verify.Work, last bool) error
 	// AbandonInspection says that a version's inspection ended its process each time.
 	AbandonInspection(ctx context.Context, n registry.Name, d registry.Digest, attempts int) error
 }
@@ -56,7 +56,7 @@ type Options struct {
 	Now    func() time.Time
 
 	InspectWorkers int           // default 2
-	VerifyWorkers  int           // default 1
+	VerifyWorkers  int           // default 1, NoWorkers for none
 	InspectTimeout time.Duration // of one attempt; default 10 minutes
 	VerifyTimeout  time.Duration // of one attempt; default 1 hour
 	PollInterval   time.Duration // default 200 ms on SQLite, 1 s on Postgres
@@ -83,7 +83,9 @@ func (o Options) withDefaults() Options {
 		poll = 200 * time.Millisecond
 	}
 	setDefault(&o.InspectWorkers, 2)
-	setDefault(&o.VerifyWorkers, 1)
+	if o.VerifyWorkers == 0 {
+		o.VerifyWorkers = 1
+	}
 	setDefault(&o.InspectTimeout, 10*time.Minute)
 	setDefault(&o.VerifyTimeout, time.Hour)
 	setDefault(&o.PollInterval, poll)
@@ -99,6 +101,9 @@ func setDefault[T int | time.Duration](v *T, d T) {
 		*v = d
 	}
 }
+
+// NoWorkers is how many workers a node has that leaves the work to others.
+const NoWorkers = -1
 
 // Queue enqueues jobs and, once started, works them.
 type Queue struct {
@@ -126,6 +131,7 @@ func New(ctx context.Context, o Options) (*Queue, error) {
 	river.AddWorker(workers, &verifyWorker{q: q})
 	river.AddWorker(workers, &collectWorker{q: q})
 	river.AddWorker(workers, &rederiveWorker{q: q})
+	river.AddWorker(workers, &ageWorker{q: q})
 	q.client, err = river.NewClient(driver, &river.Config{
 		Logger:            o.Logger,
 		Workers:           workers,
@@ -192,20 +198,20 @@ func migrate(ctx context.Context, driver riverdriver.Driver[*sql.Tx], o Options)
 
 // EnqueueVersion enqueues the inspection and the verification of a version in
 // the caller's transaction. Jobs that wait or run already are not doubled.
-func (q *Queue) EnqueueVersion(ctx context.Context, tx *sql.Tx, n registry.Name, d registry.Digest, verification int64) error {
-	_, err := q.client.InsertManyTx(ctx, tx, versionJobs(n, d, verification))
+func (q *Queue) EnqueueVersion(ctx context.Context, tx *sql.Tx, w verify.Work) error {
+	_, err := q.client.InsertManyTx(ctx, tx, versionJobs(w))
 	if err != nil {
-		return fmt.Errorf("enqueue the jobs of %s@%s: %w", n, d, err)
+		return fmt.Errorf("enqueue the jobs of %s@%s: %w", w.Name, w.Digest, err)
 	}
 	return nil
 }
 
-func versionJobs(n registry.Name, d registry.Digest, verification int64) []river.InsertManyParams {
+func versionJobs(w verify.Work) []river.InsertManyParams {
 	return []river.InsertManyParams{
-		inspectJob(n, d),
+		inspectJob(w.Name, w.Digest),
 		{
-			Args:       VerifyArgs{Name: n, Digest: d, Verification: verification},
-			InsertOpts: &river.InsertOpts{Tags: []string{verificationTag(verification)}},
+			Args:       VerifyArgs{Name: w.Name, Digest: w.Digest, Verification: w.Verification, Size: w.Size},
+			InsertOpts: &river.InsertOpts{Tags: []string{verificationTag(w.Verification)}, Priority: priorityOf(w.Size)},
 		},
 	}
 }

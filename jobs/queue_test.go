@@ -61,11 +61,16 @@ func start(t *testing.T, q *jobs.Queue, s jobs.Services) {
 
 func enqueue(t *testing.T, db *sql.DB, q *jobs.Queue, id int64) {
 	t.Helper()
+	enqueueWork(t, db, q, verify.Work{Verification: id, Name: "org/m", Digest: someDigest})
+}
+
+func enqueueWork(t *testing.T, db *sql.DB, q *jobs.Queue, w verify.Work) {
+	t.Helper()
 	tx, err := db.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := q.EnqueueVersion(t.Context(), tx, "org/m", someDigest, id); err != nil {
+	if err := q.EnqueueVersion(t.Context(), tx, w); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -93,8 +98,8 @@ func (r *recorder) Inspect(ctx context.Context, n registry.Name, _ registry.Dige
 	return r.record(ctx, call{Kind: "inspect", Name: n, Last: last})
 }
 
-func (r *recorder) Verify(ctx context.Context, id int64, n registry.Name, _ registry.Digest, last bool) error {
-	return r.record(ctx, call{Kind: "verify", ID: id, Name: n, Last: last})
+func (r *recorder) Verify(ctx context.Context, w verify.Work, last bool) error {
+	return r.record(ctx, call{Kind: "verify", ID: w.Verification, Name: w.Name, Last: last})
 }
 
 func (r *recorder) AbandonInspection(ctx context.Context, n registry.Name, _ registry.Digest, attempts int) error {
@@ -147,7 +152,7 @@ func TestEnqueueVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := q.EnqueueVersion(t.Context(), tx, "org/rolled-back", someDigest, 1); err != nil {
+	if err := q.EnqueueVersion(t.Context(), tx, verify.Work{Verification: 1, Name: "org/rolled-back", Digest: someDigest}); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Rollback(); err != nil {
@@ -252,7 +257,7 @@ func TestStopHandsBack(t *testing.T) {
 // memory is the backlog and the store of verifications.
 type memory struct {
 	verify.Store
-	unfinished  []verify.Verification
+	unfinished  []verify.Work
 	uninspected []verify.Uninspected
 	finished    chan *verify.Report
 }
@@ -267,10 +272,10 @@ func (m *memory) Uninspected(_ context.Context, _ time.Time, after int64, _ int)
 	return out, nil
 }
 
-func (m *memory) Unfinished(_ context.Context, after int64, _ int) ([]verify.Verification, error) {
-	var out []verify.Verification
+func (m *memory) Unfinished(_ context.Context, after int64, _ int) ([]verify.Work, error) {
+	var out []verify.Work
 	for _, v := range m.unfinished {
-		if v.ID > after {
+		if v.Verification > after {
 			out = append(out, v)
 		}
 	}
@@ -309,7 +314,7 @@ func TestRestart(t *testing.T) {
 				}
 			}
 			m := &memory{finished: make(chan *verify.Report, 1)}
-			m.unfinished = []verify.Verification{{ID: 7, Name: "org/m", Digest: someDigest, State: verify.StateRunning}}
+			m.unfinished = []verify.Work{{Verification: 7, Name: "org/m", Digest: someDigest}}
 			w := newRecorder()
 			start(t, q, jobs.Services{Worker: w, Backlog: m, Store: m})
 			if !tt.worked {

@@ -23,7 +23,10 @@ func periodicJobs(o Options) []*river.PeriodicJob {
 	rederive := river.NewPeriodicJob(river.PeriodicInterval(5*time.Minute),
 		func() (river.JobArgs, *river.InsertOpts) { return RederiveArgs{}, nil },
 		&river.PeriodicJobOpts{ID: RederiveArgs{}.Kind(), RunOnStart: true})
-	return []*river.PeriodicJob{collect, rederive}
+	age := river.NewPeriodicJob(river.PeriodicInterval(ageEvery),
+		func() (river.JobArgs, *river.InsertOpts) { return AgeArgs{}, nil },
+		&river.PeriodicJobOpts{ID: AgeArgs{}.Kind(), RunOnStart: true})
+	return []*river.PeriodicJob{collect, rederive, age}
 }
 
 // CollectArgs asks for a clean-up of abandoned uploads, links that no

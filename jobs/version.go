@@ -8,6 +8,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/verify"
 )
 
 // The queues. A long verification never holds up an inspection or the clean-up.
@@ -22,11 +23,14 @@ const (
 )
 
 func queues(o Options) map[string]river.QueueConfig {
-	return map[string]river.QueueConfig{
+	list := map[string]river.QueueConfig{
 		queueInspect: {MaxWorkers: o.InspectWorkers},
-		queueVerify:  {MaxWorkers: o.VerifyWorkers},
 		queueUpkeep:  {MaxWorkers: 1},
 	}
+	if o.VerifyWorkers > 0 {
+		list[queueVerify] = river.QueueConfig{MaxWorkers: o.VerifyWorkers}
+	}
+	return list
 }
 
 // InspectArgs asks for the facts of one version. The JSON form is stored, so
@@ -50,6 +54,7 @@ type VerifyArgs struct {
 	Name         registry.Name   `json:"name"`
 	Digest       registry.Digest `json:"digest"`
 	Verification int64           `json:"verification" river:"unique"`
+	Size         int64           `json:"size"` // bytes of the version's files
 }
 
 // Kind implements river.JobArgs.
@@ -92,7 +97,9 @@ func (w *verifyWorker) Timeout(*river.Job[VerifyArgs]) time.Duration { return w.
 
 func (w *verifyWorker) Work(ctx context.Context, j *river.Job[VerifyArgs]) error {
 	last := j.Attempt >= j.MaxAttempts
-	return w.q.handBack(w.q.services.Worker.Verify(ctx, j.Args.Verification, j.Args.Name, j.Args.Digest, last))
+	return w.q.handBack(w.q.services.Worker.Verify(ctx, verify.Work{
+		Verification: j.Args.Verification, Name: j.Args.Name, Digest: j.Args.Digest, Size: j.Args.Size,
+	}, last))
 }
 
 // retryPolicy waits 2, 8, 18 … seconds between attempts, at most five minutes.

@@ -142,6 +142,8 @@ func (c *Card) setField(key string, v *yaml.Node) {
 		c.Tags = c.list(key, v)
 	case "base_model":
 		c.BaseModels = c.list(key, v)
+	case "base_model_relation":
+		c.Relation = c.scalar(key, v)
 	case "datasets":
 		c.Datasets = c.list(key, v)
 	}

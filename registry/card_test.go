@@ -29,6 +29,10 @@ func TestParseCard(t *testing.T) {
 				Datasets: []string{"c/d"}, Summary: "Text", Body: "Text",
 			},
 		},
+		"a base": {
+			in:   "---\nbase_model: a/b\nbase_model_relation: quantized\n---\n",
+			want: registry.Card{BaseModels: []string{"a/b"}, Relation: "quantized"},
+		},
 		"lists, numbers and nulls": {
 			in: "---\r\nlicense: [mit, apache-2.0]\r\nlanguage:\r\n- en\r\n- en\r\n- ~\r\ntags: [7b, 3]\r\nlicense_name: null\r\nlibrary_name: transformers\r\n---\r\n",
 			want: registry.Card{

@@ -70,8 +70,18 @@ type Facts struct {
 	Outputs []string `json:"outputs,omitempty"` // the first few
 	Imports []string `json:"imports,omitempty"` // what unpickling imports beside the names that tensors need, the first few
 
+	// Bases are the models that the version says it comes from, without repetition.
+	Bases []DeclaredBase `json:"bases,omitempty"`
+
 	Card    Card    `json:"card"`
 	License License `json:"license"`
+}
+
+// DeclaredBase is a model from which a version says that it comes.
+type DeclaredBase struct {
+	Name     string `json:"name"`               // as written, untrusted
+	Relation string `json:"relation,omitempty"` // "quantized", "finetune", "adapter", "merge"; "" when it does not say
+	From     string `json:"from"`               // what says so: "card", "adapter", "gguf", or "caller" who wants to know
 }
 
 // Card is the README with its front matter.
@@ -84,6 +94,7 @@ type Card struct {
 	Pipeline    string   `json:"pipeline,omitempty"` // pipeline_tag
 	Tags        []string `json:"tags,omitempty"`
 	BaseModels  []string `json:"baseModels,omitempty"` // base_model
+	Relation    string   `json:"relation,omitempty"`   // base_model_relation: "quantized", "finetune", "adapter", "merge"
 	Datasets    []string `json:"datasets,omitempty"`
 	LicenseID   string   `json:"licenseId,omitempty"` // license, as written
 	LicenseName string   `json:"licenseName,omitempty"`

@@ -75,7 +75,11 @@ type RunOptions struct {
 	Timeout  time.Duration    // wall clock; default 30 minutes
 	Now      func() time.Time // default time.Now
 	Version  string           // of the program, for the report; default what the linker recorded
-	Progress func(*Report)    // called after each check with a copy, when not nil
+	Progress func(*Report)    // called before and after each check with a copy, when not nil
+
+	Bases       []Base  // that the model declares, as far as they are known, or that it is to be compared with
+	Previous    *Report // of the version before, nil when there is none
+	Fingerprint bool    // take a fingerprint of the weights, with which the caller searches
 }
 
 // WithDefaults fills in what is not set.

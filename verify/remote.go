@@ -40,26 +40,41 @@ func (s Source) ForInspection(ctx context.Context, v registry.Version) (Files, e
 // ForVerification opens a version's files as files of this machine, fetching
 // them into the cache where they are none. Errors: ErrTooLarge.
 func (s Source) ForVerification(ctx context.Context, v registry.Version) (Files, func(), error) {
-	var wanted []Wanted
-	files, err := s.open(ctx, v, func(f registry.File, b registry.Blob) (*File, error) {
-		wanted = append(wanted, Wanted{Digest: f.Digest, Size: b.Size, Open: func(ctx context.Context) (io.ReadCloser, error) {
-			return s.Blobs.Open(ctx, b, 0, -1)
-		}})
-		return &File{Path: f.Path, Size: b.Size, Digest: f.Digest}, nil
-	})
+	all, release, err := s.Together(ctx, []registry.Version{v})
 	if err != nil {
 		return nil, nil, err
 	}
-	release := func() {}
+	return all[0], release, nil
+}
+
+// Together opens the files of several versions as ForVerification does those
+// of one. Room for all is taken at once, so that callers who need several
+// never wait for each other. Errors: ErrTooLarge.
+func (s Source) Together(ctx context.Context, versions []registry.Version) (list []Files, release func(), err error) {
+	var wanted []Wanted
+	var all Files
+	for _, v := range versions {
+		files, err := s.open(ctx, v, func(f registry.File, b registry.Blob) (*File, error) {
+			wanted = append(wanted, Wanted{Digest: f.Digest, Size: b.Size, Open: func(ctx context.Context) (io.ReadCloser, error) {
+				return s.Blobs.Open(ctx, b, 0, -1)
+			}})
+			return &File{Path: f.Path, Size: b.Size, Digest: f.Digest}, nil
+		})
+		if err != nil {
+			return nil, nil, errors.Join(err, all.Close())
+		}
+		list, all = append(list, files), append(all, files...)
+	}
+	done := func() {}
 	if len(wanted) > 0 {
-		if release, err = s.fetch(ctx, files, wanted); err != nil {
-			return nil, nil, errors.Join(err, files.Close())
+		if done, err = s.fetch(ctx, all, wanted); err != nil {
+			return nil, nil, errors.Join(err, all.Close())
 		}
 	}
-	return files, func() {
+	return list, func() {
 		// Closing a file that was only read loses nothing.
-		_ = files.Close()
-		release()
+		_ = all.Close()
+		done()
 	}, nil
 }
 

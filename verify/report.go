@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -29,11 +30,12 @@ const (
 	StateFailed      State = "failed"      // a check failed: the model is broken or not what it says
 	StateUnsupported State = "unsupported" // all that could be checked is fine, but it could not be run here
 	StateError       State = "error"       // the verifier itself could not do its work; nothing is said of the model
+	StateCancelled   State = "cancelled"   // the last tag of the version went away before it was done
 )
 
 // Done reports whether a verification in this state will not change by itself.
 func (s State) Done() bool {
-	return s == StatePassed || s == StateFailed || s == StateUnsupported || s == StateError
+	return s == StatePassed || s == StateFailed || s == StateUnsupported || s == StateError || s == StateCancelled
 }
 
 // Outcome is the result of one check.
@@ -68,6 +70,7 @@ type Report struct {
 	Subject    *registry.Digest `json:"subject,omitempty"` // manifest digest; nil for a local folder
 	State      State            `json:"state"`
 	Summary    string           `json:"summary"`
+	Current    string           `json:"current,omitempty"` // the check that runs now
 	Results    []Result         `json:"results"`
 	Files      []VerifiedFile   `json:"files"`
 	StartedAt  time.Time        `json:"startedAt"`
@@ -98,6 +101,28 @@ func (r *Report) Failed() []Result {
 		}
 	}
 	return failed
+}
+
+// PassSummary says how many checks passed in a report whose state is
+// StatePassed.
+func (r *Report) PassSummary() string {
+	skipped, models := 0, map[string]bool{}
+	for _, x := range r.Results {
+		if x.Outcome == OutcomeSkipped {
+			skipped++
+		}
+		if x.File != "" {
+			models[x.File] = true
+		}
+	}
+	summary := fmt.Sprintf("all %d checks passed", len(r.Results))
+	if skipped > 0 {
+		summary = fmt.Sprintf("%d checks passed, %d skipped", len(r.Results)-skipped, skipped)
+	}
+	if len(models) > 1 {
+		summary += fmt.Sprintf(" on %d models", len(models))
+	}
+	return summary
 }
 
 // Clone returns a copy that stays as it is while the verification goes on.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/carat-hub/carat/auth"
@@ -14,6 +15,9 @@ import (
 // Versions are the hub's model records; *registry.Registry gives them out.
 type Versions interface {
 	Version(ctx context.Context, g auth.Grant, ref registry.Reference) (registry.Version, error)
+	// Versions lists the versions of a model, newest first.
+	Versions(ctx context.Context, g auth.Grant) ([]registry.Version, error)
+	Visibility(ctx context.Context, n registry.Name) (v auth.Visibility, exists bool, err error)
 	SaveFacts(ctx context.Context, g auth.Grant, d registry.Digest, facts *registry.Facts, problem string) error
 }
 
@@ -24,17 +28,30 @@ type ServiceOptions struct {
 	Checks    Checks
 	Store     Store
 	Source    Source
-	Logger    *slog.Logger     // default: slog.Default()
-	Now       func() time.Time // default: time.Now
-	Version   string           // of the program, for reports
-	Level     Level            // default: LevelStandard
-	Threads   int              // default: all cores
-	Timeout   time.Duration    // of one verification; default 30 minutes
+
+	Fingerprints Fingerprints // where relatives are searched; nil for no search
+
+	Logger  *slog.Logger     // default: slog.Default()
+	Now     func() time.Time // default: time.Now
+	Version string           // of the program, for reports
+	Level   Level            // default: LevelStandard
+	Threads int              // default: all cores
+	Timeout time.Duration    // of one verification; default 30 minutes
+	// Memory is how many bytes the verifications of this process may take
+	// together, as their files tell; 0 for no limit. One that is larger runs
+	// alone.
+	Memory int64
+	// WatchEvery is how often a verification that runs is looked up, to end it
+	// when it was cancelled; default 2 seconds.
+	WatchEvery time.Duration
 }
 
 // Service inspects and verifies versions in the hub. Its methods are
 // idempotent; jobs call them.
-type Service struct{ o ServiceOptions }
+type Service struct {
+	o    ServiceOptions
+	room *room
+}
 
 // NewService returns a service.
 func NewService(o ServiceOptions) *Service {
@@ -44,7 +61,10 @@ func NewService(o ServiceOptions) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Service{o}
+	if o.WatchEvery <= 0 {
+		o.WatchEvery = 2 * time.Second
+	}
+	return &Service{o, newRoom(o.Memory)}
 }
 
 // Inspect reads the facts of a version and stores them. An error asks for
@@ -98,41 +118,46 @@ func (s *Service) version(ctx context.Context, n registry.Name, d registry.Diges
 
 // Verify does one verification, stores its progress and its report, and
 // pushes the report as a referrer. An error asks for another attempt, unless
-// last is set: then the verification ends in StateError.
-func (s *Service) Verify(ctx context.Context, id int64, n registry.Name, d registry.Digest, last bool) error {
-	v, err := s.version(ctx, n, d)
+// last is set: then the verification ends in StateError. One that was
+// cancelled or is gone with its version ends without a word.
+func (s *Service) Verify(ctx context.Context, w Work, last bool) error {
+	v, err := s.version(ctx, w.Name, w.Digest)
 	if err != nil || v == nil {
 		return err
 	}
-	report, done, err := s.stored(ctx, id, n, d)
+	report, done, err := s.stored(ctx, w)
 	if done || err != nil {
 		return err
 	}
 	if report == nil {
-		if err := s.complete(ctx, id, *v, last); err != nil {
+		if err := s.complete(ctx, w, *v, last); err != nil {
+			if errors.Is(err, errEnded) {
+				return nil
+			}
 			return err
 		}
 		// What is published is what was stored, so that an attempt after a crash
 		// publishes the same bytes again and not a second report.
-		if report, done, err = s.stored(ctx, id, n, d); done || err != nil {
+		if report, done, err = s.stored(ctx, w); done || err != nil {
 			return err
 		}
 	}
 	if report == nil {
-		return fmt.Errorf("verify %s@%s: the stored report is not complete", n, d)
+		return fmt.Errorf("verify %s@%s: the stored report is not complete", w.Name, w.Digest)
 	}
-	referrer, perr := Publish(ctx, s.o.Publisher, n, d, report)
+	referrer, perr := Publish(ctx, s.o.Publisher, w.Name, w.Digest, report)
 	if perr != nil && !last {
 		return unlessGone(perr)
 	}
-	return errors.Join(unlessGone(perr), unlessGone(s.o.Store.FinishVerification(ctx, id, report, referrer)))
+	return errors.Join(unlessGone(perr), unlessGone(s.o.Store.FinishVerification(ctx, w.Verification, report, referrer)))
 }
 
 // stored returns the complete report of a verification that has still to be
 // published, nil when there is none yet. done says that nothing is left to do:
 // the verification has ended or is gone.
-func (s *Service) stored(ctx context.Context, id int64, n registry.Name, d registry.Digest) (report *Report, done bool, err error) {
-	newest, err := s.o.Store.Verification(ctx, n, d)
+func (s *Service) stored(ctx context.Context, w Work) (report *Report, done bool, err error) {
+	id := w.Verification
+	newest, err := s.o.Store.Verification(ctx, w.Name, w.Digest)
 	switch {
 	case err != nil:
 		return nil, registry.IsCode(err, registry.CodeManifestUnknown), unlessGone(err)
@@ -146,9 +171,28 @@ func (s *Service) stored(ctx context.Context, id int64, n registry.Name, d regis
 	return nil, false, nil
 }
 
-// complete verifies the files and stores the complete report.
-func (s *Service) complete(ctx context.Context, id int64, v registry.Version, last bool) error {
-	report, err := s.run(ctx, id, v)
+// progressEvery is how far apart progress is stored, at least.
+const progressEvery = 200 * time.Millisecond
+
+// errEnded is the cause with which a verification stops that was cancelled or
+// is gone with its version.
+var errEnded = errors.New("the verification was cancelled")
+
+// complete verifies the files and stores the complete report. It waits for
+// room first.
+func (s *Service) complete(ctx context.Context, w Work, v registry.Version, last bool) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() { s.watch(ctx, w, cancel) })
+	defer cancel(nil)
+	leave, err := s.room.enter(ctx, w.Size)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	report, err := s.run(ctx, w.Verification, v)
 	if ctx.Err() != nil {
 		return fmt.Errorf("verify %s@%s: %w", v.Name, v.Digest, context.Cause(ctx))
 	}
@@ -158,22 +202,51 @@ func (s *Service) complete(ctx context.Context, id int64, v registry.Version, la
 	if err != nil {
 		s.o.Logger.ErrorContext(ctx, "verification could not run", slog.String("name", string(v.Name)), slog.String("digest", v.Digest.String()), slog.Any("error", err))
 	}
-	return unlessGone(s.o.Store.SaveProgress(ctx, id, report))
+	return unlessGone(s.o.Store.SaveProgress(ctx, w.Verification, report))
+}
+
+// watch ends a verification when it was cancelled, or is gone. Until then a
+// failure to look it up changes nothing.
+func (s *Service) watch(ctx context.Context, w Work, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(s.o.WatchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if _, done, err := s.stored(ctx, w); done && err == nil {
+			cancel(errEnded)
+			return
+		}
+	}
 }
 
 // run verifies the files. The report is there even with an error, which says
 // that trying again may help.
 func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Report, error) {
 	started := s.o.Now()
+	var saved time.Time
 	progress := func(r *Report) {
+		now := s.o.Now()
+		if now.Sub(saved) < progressEvery && !r.State.Done() {
+			return // the next one tells this too
+		}
+		saved = now
 		// The final report matters; a lost piece of progress does not.
-		if err := s.o.Store.SaveProgress(ctx, id, r); err != nil {
+		if err := s.o.Store.SaveProgress(ctx, id, r); err != nil && ctx.Err() == nil {
 			s.o.Logger.WarnContext(ctx, "progress of a verification was not saved", slog.Int64("verification", id), slog.Any("error", err))
 		}
 	}
 	opts := RunOptions{Level: s.o.Level, Subject: &v.Digest, Version: s.o.Version, Threads: s.o.Threads, Timeout: s.o.Timeout, Now: s.o.Now, Progress: progress}
 	progress(opts.NewReport())
-	files, release, err := s.o.Source.ForVerification(ctx, v)
+	declared, err := s.declared(ctx, v)
+	var files Files
+	release := func() {}
+	if err == nil {
+		opts.Bases, files, release, err = s.withBases(ctx, v, declared)
+	}
 	switch {
 	case errors.Is(err, ErrTooLarge): // trying again does not help
 		return ErrorReport(v.Digest, started, err.Error()), nil
@@ -181,8 +254,19 @@ func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Repor
 		return ErrorReport(v.Digest, started, "the files could not be fetched"), err
 	}
 	defer release()
+	if opts.Previous, err = s.previous(ctx, v); err != nil {
+		return ErrorReport(v.Digest, started, "the version before could not be looked up"), err
+	}
+	opts.Fingerprint = s.o.Fingerprints != nil
 	r := s.o.Checks.Verify(ctx, files, opts)
-	return r, files.Fault()
+	err = files.Fault()
+	for _, b := range opts.Bases {
+		err = errors.Join(err, b.Files.Fault())
+	}
+	if err == nil {
+		err = s.search(ctx, v, declared, r)
+	}
+	return r, unlessGone(err)
 }
 
 // unlessGone drops the error which says that the version is gone: then there

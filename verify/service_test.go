@@ -28,6 +28,11 @@ type memoryStore struct {
 	final    *verify.Report
 	referrer registry.Digest
 	lost     error // what finishing fails with
+
+	older   []registry.Version // of the same model, newest first
+	reports map[registry.Digest]*verify.Report
+	others  map[registry.Name][]registry.Version
+	private map[registry.Name]bool
 }
 
 var errGone = registry.Errorf(registry.CodeManifestUnknown, "the version is gone")
@@ -39,6 +44,20 @@ func (s *memoryStore) Version(context.Context, auth.Grant, registry.Reference) (
 	return *s.version, nil
 }
 
+func (s *memoryStore) Versions(_ context.Context, g auth.Grant) ([]registry.Version, error) {
+	if n := registry.Name(g.Repository()); s.others[n] != nil || s.version == nil || n != s.version.Name {
+		return s.others[n], nil
+	}
+	return append([]registry.Version{*s.version}, s.older...), nil
+}
+
+func (s *memoryStore) Visibility(_ context.Context, n registry.Name) (auth.Visibility, bool, error) {
+	if s.private[n] {
+		return auth.Private, true, nil
+	}
+	return auth.Public, s.others[n] != nil, nil
+}
+
 func (s *memoryStore) SaveFacts(_ context.Context, g auth.Grant, _ registry.Digest, f *registry.Facts, problem string) error {
 	if !g.Permits(auth.Push) {
 		return auth.ErrDenied
@@ -47,7 +66,12 @@ func (s *memoryStore) SaveFacts(_ context.Context, g auth.Grant, _ registry.Dige
 	return nil
 }
 
-func (s *memoryStore) Verification(context.Context, registry.Name, registry.Digest) (verify.Verification, error) {
+func (s *memoryStore) Verification(_ context.Context, _ registry.Name, d registry.Digest) (verify.Verification, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.reports[d]; r != nil {
+		return verify.Verification{State: r.State, Report: r}, nil
+	}
 	return s.newest, nil
 }
 
@@ -71,6 +95,7 @@ func (s *memoryStore) FinishVerification(_ context.Context, _ int64, r *verify.R
 type bench struct {
 	hub     *memoryHub
 	store   *memoryStore
+	options verify.ServiceOptions
 	service *verify.Service
 	version registry.Version
 	seconds int // of the clock, which each look at it moves
@@ -83,7 +108,7 @@ func setup(t *testing.T, files map[string][]byte) *bench {
 	b.hub.manifests[b.version.Digest] = registry.Manifest{Digest: b.version.Digest, MediaType: registry.MediaTypeOCIManifest, Body: []byte("manifest")}
 	b.store.version = &b.version
 	b.store.newest = verify.Verification{ID: 1, State: verify.StatePending}
-	b.service = verify.NewService(verify.ServiceOptions{
+	b.options = verify.ServiceOptions{
 		Versions: b.store, Publisher: b.hub, Store: b.store, Checks: check.InProcess{},
 		Source: verify.Source{Blobs: b.hub, Cache: openCache(t, t.TempDir(), 64<<20)},
 		Logger: slog.New(slog.DiscardHandler),
@@ -91,13 +116,18 @@ func setup(t *testing.T, files map[string][]byte) *bench {
 			b.seconds++
 			return time.Date(2030, 1, 2, 3, 4, b.seconds, 0, time.UTC)
 		},
-	})
+	}
+	b.service = verify.NewService(b.options)
 	return b
+}
+
+func (b *bench) work(id int64) verify.Work {
+	return verify.Work{Verification: id, Name: "org/m", Digest: b.version.Digest}
 }
 
 func (b *bench) verify(t *testing.T, last bool) error {
 	t.Helper()
-	return b.service.Verify(t.Context(), 1, "org/m", b.version.Digest, last)
+	return b.service.Verify(t.Context(), b.work(1), last)
 }
 
 func TestServiceVerifies(t *testing.T) {
@@ -149,7 +179,7 @@ func TestServicePublishesOnce(t *testing.T) {
 	}
 	// Asked for again, the version gets another report beside the first.
 	b.store.newest = verify.Verification{ID: 2, State: verify.StatePending}
-	if err := b.service.Verify(t.Context(), 2, "org/m", b.version.Digest, false); err != nil || len(b.hub.manifests) != reports+1 {
+	if err := b.service.Verify(t.Context(), b.work(2), false); err != nil || len(b.hub.manifests) != reports+1 {
 		t.Errorf("second verification: %v, %d manifests", err, len(b.hub.manifests))
 	}
 	if err := b.verify(t, false); err != nil || len(b.hub.manifests) != reports+1 {
@@ -197,11 +227,45 @@ func TestServiceStopsWithItsContext(t *testing.T) {
 	b := setup(t, map[string][]byte{"model.gguf": []byte("x")})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := b.service.Verify(ctx, 1, "org/m", b.version.Digest, true); !errors.Is(err, context.Canceled) {
+	if err := b.service.Verify(ctx, b.work(1), true); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	if b.store.final != nil {
 		t.Error("an interrupted verification was finished")
+	}
+}
+
+// tireless are checks that go on until they are stopped.
+type tireless struct {
+	check.InProcess
+	begun chan struct{}
+}
+
+func (e tireless) Verify(ctx context.Context, _ verify.Files, o verify.RunOptions) *verify.Report {
+	close(e.begun)
+	<-ctx.Done()
+	r := o.NewReport()
+	r.State, r.Summary = verify.StateError, context.Cause(ctx).Error()
+	return r
+}
+
+func TestServiceStopsWhatIsCancelled(t *testing.T) {
+	t.Parallel()
+	b := setup(t, map[string][]byte{"model.gguf": []byte("x")})
+	e := tireless{begun: make(chan struct{})}
+	b.options.Checks, b.options.WatchEvery = e, time.Millisecond
+	b.service = verify.NewService(b.options)
+	go func() {
+		<-e.begun
+		b.store.mu.Lock()
+		defer b.store.mu.Unlock()
+		b.store.newest = verify.Verification{ID: 1, State: verify.StateCancelled}
+	}()
+	if err := b.verify(t, false); err != nil {
+		t.Errorf("error %v", err)
+	}
+	if b.store.final != nil || len(b.hub.manifests) != 1 {
+		t.Error("a cancelled verification was published")
 	}
 }
 

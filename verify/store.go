@@ -20,6 +20,14 @@ type Verification struct {
 	UpdatedAt time.Time       `json:"updatedAt"`
 }
 
+// Work is one verification that is to be done.
+type Work struct {
+	Verification int64 // id
+	Name         registry.Name
+	Digest       registry.Digest // of the manifest
+	Size         int64           // bytes of the version's files
+}
+
 // Store keeps verifications. The manifest's transaction inserts them as
 // pending; these methods carry them on. Each is one transaction.
 type Store interface {
@@ -53,8 +61,8 @@ type Uninspected struct {
 // enqueued again.
 type Backlog interface {
 	// Unfinished lists up to limit verifications in state pending or running
-	// whose id is greater than after, in the order of their ids, without reports.
-	Unfinished(ctx context.Context, after int64, limit int) ([]Verification, error)
+	// whose id is greater than after, in the order of their ids.
+	Unfinished(ctx context.Context, after int64, limit int) ([]Work, error)
 	// Uninspected lists up to limit versions from before the given time that
 	// have neither facts nor a reason why not, whose id is greater than after,
 	// in the order of their ids.

@@ -27,6 +27,7 @@ var badges = map[verify.State]badge{
 	verify.StateFailed:      {"failed", "Failed verification", "A check failed: this version is broken, or is not what it says.", false},
 	verify.StateUnsupported: {"unsupported", "Not run", "What could be checked is fine, but this hub cannot run this version.", false},
 	verify.StateError:       {"error", "Not verified", "The verifier could not do its work. That says nothing about the model.", false},
+	verify.StateCancelled:   {"none", "Not verified", "The last tag of this version went away before it was verified. Tagged again, it is verified.", false},
 }
 
 func badgeOf(v *registry.VerificationSummary) badge {
@@ -118,6 +119,9 @@ func (h *Handler) verificationView(v verify.Verification) *verificationView {
 		return view
 	}
 	view.Summary, view.Files = r.Summary, len(r.Files)
+	if r.Current != "" {
+		view.Summary = "Now: " + r.Current
+	}
 	view.Verifier = strings.TrimSpace(strings.Join([]string{r.Verifier.Name, r.Verifier.Version, r.Verifier.Platform}, " "))
 	if !r.StartedAt.IsZero() {
 		view.Started = h.moment(r.StartedAt)

@@ -5,26 +5,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"path/filepath"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/carat-hub/carat/auth"
-	"github.com/carat-hub/carat/jobs"
-	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/server"
 	"github.com/carat-hub/carat/server/hub"
 	"github.com/carat-hub/carat/server/oci"
-	"github.com/carat-hub/carat/storage"
-	"github.com/carat-hub/carat/storage/fs"
-	"github.com/carat-hub/carat/storage/s3"
-	"github.com/carat-hub/carat/storage/sqlstore"
-	"github.com/carat-hub/carat/verify"
-	"github.com/carat-hub/carat/verify/check"
 	"github.com/carat-hub/carat/web"
 )
 
@@ -32,81 +19,25 @@ const (
 	tokenService = "carat"      // issuer and audience of access tokens
 	tokenSecret  = "token-seed" // name of the signing seed among the hub's secrets
 	adminName    = "admin"
-
-	stopJobs    = 20 * time.Second // how long running jobs may go on at shutdown
-	verifySlack = 15 * time.Minute // of a job, for fetching the files before the verification's own time begins
 )
 
 // theHub is the assembled server: what newHub wires together.
 type theHub struct {
-	config   serveConfig
-	db       *sqlstore.DB
-	store    *sqlstore.Store
-	blobs    storage.Store
-	registry *registry.Registry
-	queue    *jobs.Queue
-	cache    *verify.Cache
-	verifier *verify.Service
-	server   *server.Server
-	log      *slog.Logger
-	opened   []io.Closer
+	*backend
+	server *server.Server
 }
 
-// newHub opens database and blob storage and wires all floors together.
-func newHub(ctx context.Context, c serveConfig, getenv func(string) string, log *slog.Logger) (_ *theHub, err error) {
-	if c, err = c.check(); err != nil {
-		return nil, err
-	}
-	h := &theHub{config: c, log: log}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, h.close())
-		}
-	}()
-	if h.db, err = sqlstore.Open(ctx, c.DatabaseURL, sqlstore.OpenOptions{Unsafe: c.Unsafe}); err != nil {
-		return nil, err
-	}
-	h.opened = append(h.opened, h.db)
-	if h.blobs, err = openBlobs(ctx, c.Blobs, getenv); err != nil {
-		return nil, err
-	}
-	if c, ok := h.blobs.(io.Closer); ok {
-		h.opened = append(h.opened, c)
-	}
-	if h.queue, err = jobs.New(ctx, jobs.Options{
-		Engine: string(h.db.Engine()), DB: h.db.Writer(), Pool: h.db.PgxPool(), Logger: log,
-		VerifyWorkers: c.VerifyWorkers, VerifyTimeout: c.VerifyTimeout + verifySlack,
-		ObjectGrace: max(c.Redirect, time.Hour) + verifySlack,
-	}); err != nil {
-		return nil, fmt.Errorf("open the job queue: %w", err)
-	}
-	h.store = sqlstore.New(h.db, sqlstore.Options{Outbox: h.queue})
-	h.registry = registry.New(registry.Options{
-		Blobs: h.blobs, Store: h.store, DefaultVisibility: auth.Visibility(c.Visibility), Logger: log,
-	})
-	if h.cache, err = verify.NewCache(filepath.Join(c.Data, "cache"), c.CacheSize); err != nil {
-		return nil, err
-	}
-	h.opened = append(h.opened, h.cache)
-	h.verifier = verify.NewService(verify.ServiceOptions{
-		Versions: h.registry, Publisher: h.registry, Store: h.store, Checks: check.InProcess{}, Logger: log,
-		Source:  verify.Source{Blobs: h.registry, Cache: h.cache},
-		Version: buildVersion(), Threads: c.VerifyThreads, Timeout: c.VerifyTimeout,
-	})
-	h.server, err = h.newServer(ctx)
-	return h, err
-}
-
-// openBlobs opens a folder or the bucket of an s3:// URL.
-func openBlobs(ctx context.Context, where string, getenv func(string) string) (storage.Store, error) {
-	if !strings.HasPrefix(where, "s3://") {
-		return fs.New(fs.Options{Dir: where})
-	}
-	o, err := s3.ParseURL(where, getenv)
+// newHub opens what lies below the HTTP edge and puts that on top.
+func newHub(ctx context.Context, c serveConfig, getenv func(string) string, log *slog.Logger) (*theHub, error) {
+	b, err := newBackend(ctx, c, getenv, log)
 	if err != nil {
 		return nil, err
 	}
-	return s3.New(ctx, o)
+	h := &theHub{backend: b}
+	if h.server, err = h.newServer(ctx); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	return h, nil
 }
 
 func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
@@ -172,22 +103,5 @@ func (h *theHub) run(ctx context.Context, l net.Listener) error {
 		return errors.Join(err, l.Close())
 	}
 	err := h.server.Serve(ctx, l)
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopJobs)
-	defer cancel()
-	return errors.Join(err, h.queue.Stop(stop))
-}
-
-func (h *theHub) startJobs(ctx context.Context) error {
-	return h.queue.Start(ctx, jobs.Services{
-		Worker: h.verifier, Backlog: h.store, Store: h.store, Collector: h.store, Blobs: h.blobs,
-	})
-}
-
-// close gives everything back that newHub opened, the last first.
-func (h *theHub) close() error {
-	var problems []error
-	for _, c := range slices.Backward(h.opened) {
-		problems = append(problems, c.Close())
-	}
-	return errors.Join(problems...)
+	return errors.Join(err, h.stopJobs(ctx))
 }

@@ -40,6 +40,7 @@ Errors end with exit code 1, wrong usage with 2.`,
 	})
 	root.AddCommand(
 		newServeCommand(e),
+		newWorkerCommand(e),
 		newPushCommand(e),
 		newPullCommand(e),
 		newInspectCommand(e),

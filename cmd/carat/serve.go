@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/carat-hub/carat/auth"
 )
@@ -34,6 +35,7 @@ type serveConfig struct {
 	VerifyWorkers int
 	VerifyThreads int
 	VerifyTimeout time.Duration
+	VerifyMemory  int64 // bytes
 	CacheSize     int64 // bytes
 
 	LogFormat string
@@ -59,7 +61,8 @@ Blob storage on S3:
   Parameters: endpoint, region, path-style, public-endpoint (the address that
   clients use for redirected downloads, when it differs).
 
-Several servers may share one Postgres and one bucket; each also verifies.`
+Several servers may share one Postgres and one bucket; each also verifies, unless
+--verify-workers is 0. "carat worker" verifies and serves nothing.`
 
 func newServeCommand(e *env) *cobra.Command {
 	c := serveConfig{}
@@ -77,22 +80,28 @@ func newServeCommand(e *env) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.Addr, "addr", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
-	f.StringVar(&c.Data, "data", "./carat-data", "folder for the database, the blobs and the cache")
-	f.StringVar(&c.DatabaseURL, "database-url", "", "postgres://user:password@host/name (default: SQLite in the data folder)")
-	f.StringVar(&c.Blobs, "blobs", "", "folder or s3:// URL of the blob storage (default: a folder in the data folder)")
 	f.StringVar(&c.PublicURL, "public-url", "", "URL that clients see, such as https://hub.example.org (default: from the request)")
 	f.BoolVar(&c.TrustProxy, "trust-proxy", false, "believe X-Forwarded-Proto, -Host and -For; only behind a proxy that sets them")
 	f.StringVar(&c.Visibility, "default-visibility", string(auth.Public), "who may pull from new repositories: public or private")
 	f.DurationVar(&c.Redirect, "redirect", defaultRedirect, "redirect blob downloads to S3 with URLs that hold this long; 0 serves them from here")
-	f.BoolVar(&c.Unsafe, "unsafe-database", false, "accept a Postgres with fsync, full_page_writes or synchronous_commit off")
 	f.DurationVar(&c.Grace, "grace", time.Minute, "how long requests in flight may take to finish at a shutdown; uploads that are cut can be resumed")
-	f.IntVar(&c.VerifyWorkers, "verify-workers", 1, "verifications at a time")
+	f.IntVar(&c.VerifyWorkers, "verify-workers", 1, "verifications at a time; 0 leaves them to others")
+	c.registerBackend(f)
+	return cmd
+}
+
+// registerBackend adds the flags of what lies below the HTTP edge.
+func (c *serveConfig) registerBackend(f *pflag.FlagSet) {
+	f.StringVar(&c.Data, "data", "./carat-data", "folder for the database, the blobs and the cache")
+	f.StringVar(&c.DatabaseURL, "database-url", "", "postgres://user:password@host/name (default: SQLite in the data folder)")
+	f.StringVar(&c.Blobs, "blobs", "", "folder or s3:// URL of the blob storage (default: a folder in the data folder)")
+	f.BoolVar(&c.Unsafe, "unsafe-database", false, "accept a Postgres with fsync, full_page_writes or synchronous_commit off")
 	f.IntVar(&c.VerifyThreads, "verify-threads", 0, "threads of one verification (default: all processors)")
 	f.DurationVar(&c.VerifyTimeout, "verify-timeout", time.Hour, "how long one verification may take")
+	f.Int64Var(&c.VerifyMemory, "verify-memory", 0, "bytes that the verifications together may take; one that is larger runs alone (default: three quarters of what there is)")
 	f.Int64Var(&c.CacheSize, "cache-size", 50<<30, "bytes of model files kept for verification when blobs are on S3")
 	f.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
-	return cmd
 }
 
 // serve runs the hub until ctx ends, and then until what is in flight is done.
@@ -157,8 +166,11 @@ func (c serveConfig) check() (serveConfig, error) {
 	if v := auth.Visibility(c.Visibility); !v.Valid() {
 		return c, fmt.Errorf("--default-visibility %q: use public or private", c.Visibility)
 	}
-	if c.VerifyWorkers < 1 || c.VerifyThreads < 0 || c.VerifyTimeout <= 0 || c.CacheSize <= 0 || c.Redirect < 0 {
-		return c, errors.New("--verify-workers, --verify-timeout and --cache-size must be above zero, --verify-threads and --redirect not below")
+	if c.VerifyWorkers < 0 || c.VerifyThreads < 0 || c.VerifyMemory < 0 || c.VerifyTimeout <= 0 || c.CacheSize <= 0 || c.Redirect < 0 {
+		return c, errors.New("--verify-timeout and --cache-size must be above zero, --verify-workers, --verify-threads, --verify-memory and --redirect not below")
+	}
+	if c.VerifyMemory == 0 {
+		c.VerifyMemory = totalMemory() / 4 * 3
 	}
 	const presignLimit = 7 * 24 * time.Hour // AWS Signature Version 4
 	if c.Redirect > presignLimit {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ type verifyFlags struct {
 	asJSON  bool
 	threads int
 	timeout time.Duration
+	bases   []string
 }
 
 func newVerifyCommand(e *env) *cobra.Command {
@@ -43,6 +45,10 @@ Hugging Face has it, or one GGUF file; there the digest check is skipped, as
 there is no manifest to compare with. Where several GGUF files lie side by side,
 such as quantizations of one model, each of them is checked.
 
+With --base the weights are compared with those of another model here: is this a
+quantization or a fine-tune of it, does the adapter fit it, is the merge a
+mixture of the two? NAME is the name by which the model's card calls the base.
+
 Each check is printed as it completes, the verdict last. With --json the report
 is printed on standard output and the checks on standard error.
 
@@ -51,7 +57,8 @@ this program does not support the model's architecture or tensor types (then
 all that could be checked is fine, and the reason is printed), because of an
 error such as a lost connection or the time limit, or because of wrong usage.`,
 		Example: `  carat verify examples/tiny-llama
-  carat verify localhost:8080/demo/tiny-llama:v1 --json`,
+  carat verify localhost:8080/demo/tiny-llama:v1 --json
+  carat verify my-model-q4_k_m.gguf --base ./my-model`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.verify(cmd.Context(), &f, args[0])
@@ -60,6 +67,7 @@ error such as a lost connection or the time limit, or because of wrong usage.`,
 	f.remote.register(cmd)
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().IntVar(&f.threads, "threads", 0, "threads that compute (default all cores)")
+	cmd.Flags().StringArrayVar(&f.bases, "base", nil, "[NAME=]PATH: compare the weights with those of a base; once for each")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 30*time.Minute, "how long the checks may take")
 	return cmd
 }
@@ -70,13 +78,22 @@ func (e *env) verify(ctx context.Context, f *verifyFlags, arg string) (err error
 		return notRun(err)
 	}
 	defer closeFiles()
+	bases, err := openBases(f.bases)
+	if err != nil {
+		return notRun(err)
+	}
+	defer func() {
+		for _, b := range bases {
+			_ = b.Files.Close() // files that were only read
+		}
+	}()
 	table := e.stdout
 	if f.asJSON {
 		table = e.stderr
 	}
 	printed := 0
 	r := check.Verify(ctx, files, verify.RunOptions{
-		Subject: subject, Version: buildVersion(), Threads: f.threads, Timeout: f.timeout, Progress: func(r *verify.Report) {
+		Subject: subject, Version: buildVersion(), Threads: f.threads, Timeout: f.timeout, Bases: bases, Progress: func(r *verify.Report) {
 			for ; printed < len(r.Results); printed++ {
 				fmt.Fprintln(table, resultLine(r.Results[printed]))
 			}
@@ -97,6 +114,29 @@ func (e *env) verify(ctx context.Context, f *verifyFlags, arg string) (err error
 		return exit(exitVerifyFailed, nil)
 	}
 	return exit(exitVerifyNotRun, nil)
+}
+
+// openBases opens what --base names.
+func openBases(args []string) (bases []verify.Base, err error) {
+	defer func() {
+		if err != nil {
+			for _, b := range bases {
+				err = errors.Join(err, b.Files.Close())
+			}
+		}
+	}()
+	for _, arg := range args {
+		name, path, named := strings.Cut(arg, "=")
+		if !named {
+			path = name
+		}
+		files, err := verify.OpenPath(path)
+		if err != nil {
+			return bases, fmt.Errorf("open the base: %w", err)
+		}
+		bases = append(bases, verify.Base{Name: name, Files: files})
+	}
+	return bases, nil
 }
 
 // notRun gives an error that kept the checks from running its exit code.

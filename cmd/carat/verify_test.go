@@ -51,6 +51,8 @@ func TestVerifyCommand(t *testing.T) {
 		"failed":      {[]string{damagedExample(t, "model.safetensors", half)}, 1, "\nfailed in ", ""},
 		"unsupported": {[]string{damagedExample(t, "config.json", mamba)}, 2, "mamba", ""},
 		"too slow":    {[]string{"../../examples/tiny-llama", "--timeout", "1ns"}, 2, "time limit of 1ns reached", ""},
+		"on its base": {[]string{"../../inference/testdata/tiny-llama-q8_0.gguf", "--base", "../../examples/tiny-llama"}, 0, "passed   lineage.base ", ""},
+		"no base":     {[]string{"../../examples/tiny-llama", "--base", "org/x=no-such-thing"}, 2, "", "open the base: "},
 		"nothing":     {[]string{t.TempDir()}, 2, "", "holds no files"},
 		"no such":     {[]string{"no-such-thing"}, 2, "", "there is no file or folder"},
 		"no argument": {nil, 2, "", "accepts 1 arg"},

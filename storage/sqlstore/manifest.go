@@ -62,6 +62,11 @@ func (s *Store) PutManifest(ctx context.Context, w registry.ManifestWrite) error
 			if err := s.addVersion(ctx, tx, repository, w); err != nil {
 				return err
 			}
+			if len(w.Tags) > 0 {
+				if err := s.resumeCancelled(ctx, tx, repository, m.Digest); err != nil {
+					return err
+				}
+			}
 		}
 		if err := s.refreshModel(ctx, tx, repository); err != nil {
 			return err

@@ -40,7 +40,7 @@ func (s *Store) addVersion(ctx context.Context, tx *sql.Tx, repository int64, w 
 	if err != nil {
 		return err
 	}
-	_, err = s.addVerification(ctx, tx, id, w.Name, w.Manifest.Digest)
+	_, err = s.addVerification(ctx, tx, id)
 	return err
 }
 

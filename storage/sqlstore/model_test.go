@@ -21,7 +21,7 @@ func TestVersions(t *testing.T) {
 		for range 2 {
 			check(t, b.PutManifest(ctx, w))
 		}
-		if d := diff([]job{{"org/a", w.Manifest.Digest, b.outbox.jobs[0].Verification}}, b.outbox.jobs); d != "" {
+		if d := diff([]verify.Work{{Verification: b.outbox.jobs[0].Verification, Name: "org/a", Digest: w.Manifest.Digest, Size: w.Version.Size}}, b.outbox.jobs); d != "" {
 			t.Errorf("jobs (-want +got):\n%s", d)
 		}
 		want := *w.Version
@@ -301,8 +301,10 @@ func TestVerifications(t *testing.T) {
 		}
 		pending, err := b.Unfinished(ctx, 0, 10)
 		check(t, err)
-		want.Report = nil
-		if x := diff([]verify.Verification{want}, pending); x != "" {
+		work := func(id int64) verify.Work {
+			return verify.Work{Verification: id, Name: "org/a", Digest: d, Size: model("org/a", "one").Version.Size}
+		}
+		if x := diff([]verify.Work{work(first.ID)}, pending); x != "" {
 			t.Errorf("unfinished (-want +got):\n%s", x)
 		}
 
@@ -329,7 +331,7 @@ func TestVerifications(t *testing.T) {
 		if second.ID <= first.ID || second.State != verify.StatePending {
 			t.Errorf("requested %+v", second)
 		}
-		if x := diff([]job{{"org/a", d, first.ID}, {"org/a", d, second.ID}}, b.outbox.jobs); x != "" {
+		if x := diff([]verify.Work{work(first.ID), work(second.ID)}, b.outbox.jobs); x != "" {
 			t.Errorf("jobs (-want +got):\n%s", x)
 		}
 		history, err := b.Verifications(ctx, "org/a", d, 10)
@@ -339,7 +341,7 @@ func TestVerifications(t *testing.T) {
 		}
 		pending, err = b.Unfinished(ctx, 0, 10)
 		check(t, err)
-		if len(pending) != 1 || pending[0].ID != second.ID {
+		if len(pending) != 1 || pending[0].Verification != second.ID {
 			t.Errorf("unfinished are %+v", pending)
 		}
 		if pending, err = b.Unfinished(ctx, second.ID, 10); err != nil || len(pending) != 0 {

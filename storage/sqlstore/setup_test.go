@@ -17,6 +17,7 @@ import (
 	"github.com/carat-hub/carat/internal/pgtest"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/storage"
+	"github.com/carat-hub/carat/verify"
 )
 
 // start is when the clock of every test begins.
@@ -40,31 +41,24 @@ func (c *clock) advance(d time.Duration) {
 	c.t = c.t.Add(d)
 }
 
-// job is one call of the outbox.
-type job struct {
-	Name         registry.Name
-	Digest       registry.Digest
-	Verification int64
-}
-
 // outbox records what is enqueued, and can fail.
 type outbox struct {
 	mu   sync.Mutex
-	jobs []job
+	jobs []verify.Work
 	fail error
 }
 
-func (o *outbox) EnqueueVersion(ctx context.Context, tx *sql.Tx, n registry.Name, d registry.Digest, id int64) error {
+func (o *outbox) EnqueueVersion(ctx context.Context, tx *sql.Tx, w verify.Work) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.fail != nil {
 		return o.fail
 	}
 	var state string
-	if err := tx.QueryRowContext(ctx, "SELECT state FROM verifications WHERE id = $1", id).Scan(&state); err != nil {
+	if err := tx.QueryRowContext(ctx, "SELECT state FROM verifications WHERE id = $1", w.Verification).Scan(&state); err != nil {
 		return fmt.Errorf("the verification is not in the transaction: %w", err)
 	}
-	o.jobs = append(o.jobs, job{n, d, id})
+	o.jobs = append(o.jobs, w)
 	return nil
 }
 

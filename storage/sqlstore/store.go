@@ -32,7 +32,7 @@ var (
 type Outbox interface {
 	// EnqueueVersion enqueues inspection and verification of a version; the
 	// pending verification's row is in the same transaction.
-	EnqueueVersion(ctx context.Context, tx *sql.Tx, n registry.Name, d registry.Digest, verification int64) error
+	EnqueueVersion(ctx context.Context, tx *sql.Tx, w verify.Work) error
 }
 
 // Options are what a Store depends on.

@@ -10,8 +10,8 @@ import (
 	"github.com/carat-hub/carat/verify"
 )
 
-// addVerification inserts a pending verification and its job.
-func (s *Store) addVerification(ctx context.Context, tx *sql.Tx, version int64, n registry.Name, d registry.Digest) (int64, error) {
+// addVerification inserts a pending verification of a version and its job.
+func (s *Store) addVerification(ctx context.Context, tx *sql.Tx, version int64) (int64, error) {
 	var id int64
 	err := tx.QueryRowContext(ctx, `
 		INSERT INTO verifications (version_id, check_set, state, summary, created_at, updated_at) VALUES ($1, $2, $3, '', $4, $4)
@@ -19,7 +19,53 @@ func (s *Store) addVerification(ctx context.Context, tx *sql.Tx, version int64, 
 	if err != nil || s.outbox == nil {
 		return id, err
 	}
-	return id, s.outbox.EnqueueVersion(ctx, tx, n, d, id)
+	w, err := scanWork(tx.QueryRowContext(ctx, selectWork+"c.id = $1", id))
+	if err != nil {
+		return id, err
+	}
+	return id, s.outbox.EnqueueVersion(ctx, tx, w)
+}
+
+const selectWork = `
+	SELECT c.id, r.name, v.digest, v.size
+	FROM verifications c
+	JOIN versions v ON v.id = c.version_id
+	JOIN repositories r ON r.id = v.repository_id
+	WHERE `
+
+func scanWork(r row) (w verify.Work, err error) {
+	err = r.Scan(&w.Verification, &w.Name, &w.Digest, &w.Size)
+	return w, err
+}
+
+// cancelUntagged cancels the unfinished verifications of a manifest that no
+// tag names any longer. It must run where a tag went away.
+func (s *Store) cancelUntagged(ctx context.Context, tx *sql.Tx, repository int64, d registry.Digest) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE verifications SET state = $3, summary = $4, updated_at = $5
+		WHERE state IN ('pending', 'running')
+			AND version_id IN (SELECT id FROM versions WHERE repository_id = $1 AND digest = $2)
+			AND NOT EXISTS (SELECT 1 FROM tags WHERE repository_id = $1 AND digest = $2)`,
+		repository, d, verify.StateCancelled, "no tag names this version any longer", micros(s.now()))
+	return err
+}
+
+// resumeCancelled asks again for a verification of a manifest that was
+// cancelled. It must run where a manifest was tagged.
+func (s *Store) resumeCancelled(ctx context.Context, tx *sql.Tx, repository int64, d registry.Digest) error {
+	var version int64
+	var state verify.State
+	err := tx.QueryRowContext(ctx, `
+		SELECT v.id, c.state FROM versions v JOIN verifications c ON c.version_id = v.id
+		WHERE v.repository_id = $1 AND v.digest = $2
+		ORDER BY c.id DESC LIMIT 1`, repository, d).Scan(&version, &state)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && state != verify.StateCancelled {
+		return nil
+	}
+	if err == nil {
+		_, err = s.addVerification(ctx, tx, version)
+	}
+	return err
 }
 
 const selectVerification = `
@@ -56,13 +102,8 @@ func (s *Store) Verifications(ctx context.Context, n registry.Name, d registry.D
 }
 
 // Unfinished implements verify.Backlog.
-func (s *Store) Unfinished(ctx context.Context, after int64, limit int) ([]verify.Verification, error) {
-	found, err := list(ctx, s.db.reader, scanVerification, `
-		SELECT c.id, r.name, v.digest, c.check_set, c.state, NULL, c.referrer, c.created_at, c.updated_at
-		FROM verifications c
-		JOIN versions v ON v.id = c.version_id
-		JOIN repositories r ON r.id = v.repository_id
-		WHERE c.state IN ('pending', 'running') AND c.id > $1
+func (s *Store) Unfinished(ctx context.Context, after int64, limit int) ([]verify.Work, error) {
+	found, err := list(ctx, s.db.reader, scanWork, selectWork+`c.state IN ('pending', 'running') AND c.id > $1
 		ORDER BY c.id LIMIT $2`, after, max(limit, 0))
 	return found, fail("list unfinished verifications", err)
 }
@@ -103,7 +144,7 @@ func (s *Store) RequestVerification(ctx context.Context, n registry.Name, d regi
 			SELECT id FROM verifications WHERE version_id = $1 AND state IN ('pending', 'running')
 			ORDER BY id DESC LIMIT 1`, version).Scan(&id)
 		if errors.Is(err, sql.ErrNoRows) {
-			id, err = s.addVerification(ctx, tx, version, n, d)
+			id, err = s.addVerification(ctx, tx, version)
 		}
 		if err != nil {
 			return err
@@ -126,9 +167,9 @@ func (s *Store) SaveProgress(ctx context.Context, id int64, r *verify.Report) er
 	return s.saveReport(ctx, "save the progress of a verification", id, r, state, registry.Digest{}, " AND state IN ('pending', 'running')")
 }
 
-// FinishVerification implements verify.Store.
+// FinishVerification implements verify.Store. What was cancelled stays so.
 func (s *Store) FinishVerification(ctx context.Context, id int64, r *verify.Report, referrer registry.Digest) error {
-	return s.saveReport(ctx, "finish a verification", id, r, r.State, referrer, "")
+	return s.saveReport(ctx, "finish a verification", id, r, r.State, referrer, " AND state <> 'cancelled'")
 }
 
 func (s *Store) saveReport(ctx context.Context, what string, id int64, r *verify.Report, state verify.State, referrer registry.Digest, guard string) error {

@@ -68,3 +68,47 @@ func TestUninspected(t *testing.T) {
 		}
 	})
 }
+
+func TestCancelWithTheLastTag(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, b bundle) {
+		ctx := t.Context()
+		b.repo(t, "org/a", auth.Public)
+		d := digest("one")
+		state := func(want verify.State) verify.Verification {
+			t.Helper()
+			v, err := b.Verification(ctx, "org/a", d)
+			check(t, err)
+			if v.State != want {
+				t.Errorf("state %s, want %s", v.State, want)
+			}
+			return v
+		}
+		check(t, b.PutManifest(ctx, model("org/a", "one", "v1", "latest")))
+		first := state(verify.StatePending)
+		check(t, b.DeleteTag(ctx, "org/a", "v1"))
+		state(verify.StatePending) // another tag is left
+		check(t, b.PutManifest(ctx, model("org/a", "two", "latest")))
+		state(verify.StateCancelled) // its last tag has moved
+		report := &verify.Report{State: verify.StatePassed, CheckSet: verify.CheckSet, Subject: &d}
+		check(t, b.SaveProgress(ctx, first.ID, report)) // by a worker that has not noticed
+		check(t, b.FinishVerification(ctx, first.ID, report, registry.Digest{}))
+		state(verify.StateCancelled)
+		if pending, err := b.Unfinished(ctx, 0, 10); err != nil || len(pending) != 1 || pending[0].Digest != digest("two") {
+			t.Errorf("unfinished are %+v, %v", pending, err)
+		}
+
+		check(t, b.PutManifest(ctx, model("org/a", "one", "again")))
+		second := state(verify.StatePending)
+		if n := len(b.outbox.jobs); second.ID == first.ID || n != 3 || b.outbox.jobs[2].Verification != second.ID {
+			t.Errorf("verification %d after %d, %d jobs", second.ID, first.ID, n)
+		}
+		check(t, b.FinishVerification(ctx, second.ID, report, registry.Digest{}))
+		check(t, b.DeleteTag(ctx, "org/a", "again"))
+		state(verify.StatePassed) // what is done stays
+		check(t, b.PutManifest(ctx, model("org/a", "one", "again")))
+		if len(b.outbox.jobs) != 3 {
+			t.Error("a version that passed is verified once more for its tag")
+		}
+	})
+}

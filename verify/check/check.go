@@ -36,16 +36,22 @@ const (
 	idOutputs      = "run.outputs"
 	idPerplexity   = "run.perplexity"
 
-	idAlternatives = "run.alternatives"
-	idChat         = "run.template"
-	idLoad         = "run.load"
-	idSimilarity   = "run.similarity"
-	idVocabulary   = "run.vocabulary"
-	idCoupling     = "tensors.coupling"
-	idConstants    = "tensors.constants"
-	idDuplicates   = "tensors.duplicates"
-	idOrder        = "tensors.order"
-	idOutliers     = "tensors.outliers"
+	idAlternatives      = "run.alternatives"
+	idChat              = "run.template"
+	idLoad              = "run.load"
+	idSimilarity        = "run.similarity"
+	idVocabulary        = "run.vocabulary"
+	idCoupling          = "tensors.coupling"
+	idConstants         = "tensors.constants"
+	idDuplicates        = "tensors.duplicates"
+	idOrder             = "tensors.order"
+	idOutliers          = "tensors.outliers"
+	idBase              = "lineage.base"
+	idBaseAdapter       = "lineage.adapter"
+	idMerge             = "lineage.merge"
+	idSearch            = verify.LineageSearch
+	idRegressionTensors = "regression.tensors"
+	idRegressionOutputs = "regression.outputs"
 )
 
 // checks are those of verify.CheckSet in the order in which they run: what is
@@ -55,6 +61,7 @@ func checks() []check {
 		headersCheck, layoutCheck, indexCheck, shapesCheck, adapterCheck, digestsCheck, formatsCheck, remoteCodeCheck, templateCheck, filesCheck, secretsCheck,
 		valuesCheck, constantsCheck, duplicatesCheck, orderCheck, outliersCheck, roundTripCheck, outputsCheck, perplexityCheck,
 		similarityCheck, vocabularyCheck, couplingCheck, alternativesCheck, chatCheck, loadCheck,
+		baseCheck, baseAdapterCheck, mergeCheck, searchCheck, regressionTensorsCheck, regressionOutputsCheck,
 	}
 }
 
@@ -71,6 +78,9 @@ type check struct {
 	after  []string     // the checks without whose pass this one makes no sense
 	unless []string     // the checks with whose failure this one makes no sense
 	once   bool         // it is about all files, and not about one of several models
+	// about says whether the model has what the check is about; the report does
+	// not mention one that is about nothing. nil stands for every model.
+	about func(ctx context.Context, m *model) bool
 	// run looks at the model. What is wrong with the model is a finding, or a
 	// *fault.Malformed. A *fault.Unsupported or *cannotRunError says that the
 	// model cannot be run here; any other error is a failure of the verifier.
@@ -86,6 +96,8 @@ type finding struct {
 	excused bool
 	// measured are times and memory, which differ each time; by name, with the unit at its end.
 	measured map[string]float64
+	// absent says that the check is about nothing in the model.
+	absent bool
 }
 
 func passed(evidence any) finding { return finding{outcome: verify.OutcomePassed, evidence: evidence} }

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/licenses"
 	"github.com/carat-hub/carat/registry"
@@ -21,17 +22,17 @@ const maxLicense = 1 << 20
 
 // describeModel fills in what the headers of a model say. Its error is a
 // *ContentError when they are no good or in a format that is not known here.
-func describeModel(ctx context.Context, files verify.Files, facts *registry.Facts) error {
+func describeModel(ctx context.Context, files verify.Files, facts *registry.Facts) (*inference.Facts, error) {
 	f, err := core{}.facts(ctx, partsOf(files)[0].files)
 	var malformed *fault.Malformed
 	var unsupported *fault.Unsupported
 	switch {
 	case errors.As(err, &malformed):
-		return &verify.ContentError{Reason: storable(malformed.Error())}
+		return nil, &verify.ContentError{Reason: storable(malformed.Error())}
 	case errors.As(err, &unsupported):
-		return &verify.ContentError{Reason: storable(unsupported.Error())}
+		return nil, &verify.ContentError{Reason: storable(unsupported.Error())}
 	case err != nil:
-		return err
+		return nil, err
 	}
 	*facts = registry.Facts{
 		Format: f.Format, Architecture: storable(f.Architecture), Parameters: f.Parameters, Quantization: storable(f.Quantization),
@@ -40,7 +41,7 @@ func describeModel(ctx context.Context, files verify.Files, facts *registry.Fact
 		Imports: importsOf(f),
 	}
 	facts.Opset, facts.Inputs, facts.Outputs = graphOf(f)
-	return nil
+	return f, nil
 }
 
 // Inspect reads the facts of a version from its headers, its card and its
@@ -50,15 +51,12 @@ func describeModel(ctx context.Context, files verify.Files, facts *registry.Fact
 // failure to read.
 func Inspect(ctx context.Context, files verify.Files) (*registry.Facts, error) {
 	var facts registry.Facts
-	problem := describeModel(ctx, files, &facts)
-	if f := findFile(files, readmeNames); f != nil {
-		// One byte more than is kept tells the parser that there is more.
-		p, err := f.Head(registry.MaxReadme + 1)
-		if err != nil {
-			return nil, err
-		}
-		facts.Card = registry.ParseCard(p)
+	f, problem := describeModel(ctx, files, &facts)
+	var err error
+	if facts.Card, err = readCard(files); err != nil {
+		return nil, err
 	}
+	facts.Bases = declaredBases(facts.Card, f)
 	if err := readLicense(files, &facts); err != nil {
 		return nil, err
 	}
@@ -69,6 +67,20 @@ func Inspect(ctx context.Context, files verify.Files) (*registry.Facts, error) {
 		return nil, err
 	}
 	return &facts, problem
+}
+
+// readCard reads the card, of which there may be none.
+func readCard(files verify.Files) (registry.Card, error) {
+	f := findFile(files, readmeNames)
+	if f == nil {
+		return registry.Card{}, nil
+	}
+	// One byte more than is kept tells the parser that there is more.
+	p, err := f.Head(registry.MaxReadme + 1)
+	if err != nil {
+		return registry.Card{}, err
+	}
+	return registry.ParseCard(p), nil
 }
 
 // readLicense fills in the licence that the card declares and the text.

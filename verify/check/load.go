@@ -37,7 +37,7 @@ func measureLoad(ctx context.Context, m *model) (finding, error) {
 		return finding{}, err
 	}
 	started := m.opts.Now()
-	d, err := m.engine.load(ctx, m.part.files, m.opts.Threads)
+	d, err := m.open(ctx)
 	if err != nil {
 		return finding{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/carat-hub/carat/inference"
+	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
 )
 
@@ -92,6 +93,7 @@ type model struct {
 
 	known   *inference.Facts
 	tensors []*measuredTensor
+	origins *[]registry.DeclaredBase // what the model declares; nil until it was looked for
 	lexer   lexer
 	decoder decoder
 	// refused says why the model is not looked at, nil when it is.
@@ -141,7 +143,7 @@ func (m *model) load(ctx context.Context) error {
 	if m.decoder != nil {
 		return nil
 	}
-	d, err := m.engine.load(ctx, m.part.files, m.opts.Threads)
+	d, err := m.open(ctx)
 	if err == nil {
 		m.decoder = d
 	}

@@ -57,15 +57,23 @@ func (r *runner) all(ctx context.Context, list []check) {
 			if !r.opts.Level.Has(c.level) || i > 0 && c.once {
 				continue
 			}
+			r.report.Current = c.id
+			r.tell()
 			r.one(ctx, c)
-			if r.opts.Progress != nil {
-				r.opts.Progress(r.report.Clone())
-			}
+			r.report.Current = ""
+			r.tell()
 		}
 		r.settle()
 	}
 	r.conclude(len(parts))
 	r.report.FinishedAt = r.opts.Now().UTC()
+}
+
+// tell reports how far the verification is.
+func (r *runner) tell() {
+	if r.opts.Progress != nil {
+		r.opts.Progress(r.report.Clone())
+	}
 }
 
 // one runs a check, or says why it is not run.
@@ -86,6 +94,9 @@ func (r *runner) one(ctx context.Context, c check) {
 		r.broken = fmt.Sprintf("%s: %v", c.id, err)
 		f = skipped("could not run: %v", err)
 	}
+	if f.absent {
+		return
+	}
 	res := verify.Result{ID: c.id, Proves: c.proves, Outcome: f.outcome, Reason: f.reason, Seconds: seconds(r.opts.Now().Sub(started)), Measured: f.measured}
 	if !c.once {
 		res.File = r.model.part.name
@@ -100,6 +111,14 @@ func (r *runner) one(ctx context.Context, c check) {
 }
 
 func (r *runner) attempt(ctx context.Context, c check) (f finding, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v at %s", p, panicSite(debug.Stack()))
+		}
+	}()
+	if c.about != nil && !c.about(ctx, r.model) {
+		return finding{absent: true}, nil
+	}
 	if r.broken != "" {
 		return skipped("the verification had ended: %s", r.broken), nil
 	}
@@ -107,7 +126,9 @@ func (r *runner) attempt(ctx context.Context, c check) (f finding, err error) {
 		switch r.outcomes[id] {
 		case verify.OutcomePassed, verify.OutcomeWarned:
 		case verify.OutcomeSkipped:
-			return skipped("not run because %s was skipped", id), nil
+			if !r.excused[id] {
+				return skipped("not run because %s was skipped", id), nil
+			}
 		default:
 			return skipped("not run because %s failed", id), nil
 		}
@@ -117,11 +138,6 @@ func (r *runner) attempt(ctx context.Context, c check) (f finding, err error) {
 			return skipped("not run because %s failed", id), nil
 		}
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v at %s", p, panicSite(debug.Stack()))
-		}
-	}()
 	f, err = c.run(ctx, r.model)
 	if ctx.Err() != nil {
 		return finding{}, context.Cause(ctx)
@@ -191,13 +207,7 @@ func (r *runner) conclude(models int) {
 			rep.Summary = fmt.Sprintf("%d of %d models run; %s", models-len(r.unsupported), models, rep.Summary)
 		}
 	default:
-		rep.State, rep.Summary = verify.StatePassed, fmt.Sprintf("all %d checks passed", len(rep.Results))
-		if n := count(rep.Results, verify.OutcomeSkipped); n > 0 {
-			rep.Summary = fmt.Sprintf("%d checks passed, %d skipped", len(rep.Results)-n, n)
-		}
-		if models > 1 {
-			rep.Summary += fmt.Sprintf(" on %d models", models)
-		}
+		rep.State, rep.Summary = verify.StatePassed, rep.PassSummary()
 	}
 }
 
@@ -209,14 +219,4 @@ func (r *runner) missing() string {
 		}
 	}
 	return ""
-}
-
-func count(results []verify.Result, o verify.Outcome) int {
-	n := 0
-	for _, r := range results {
-		if r.Outcome == o {
-			n++
-		}
-	}
-	return n
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -97,21 +98,21 @@ func TestStates(t *testing.T) {
 	}
 }
 
-func TestProgressComesAfterEachCheck(t *testing.T) {
+func TestProgress(t *testing.T) {
 	t.Parallel()
-	var seen []int
+	var seen []string
 	var first *verify.Report
 	o := verify.RunOptions{Progress: func(r *verify.Report) {
 		if first == nil {
 			first = r
 		}
-		seen = append(seen, len(r.Results))
+		seen = append(seen, fmt.Sprint(len(r.Results), " ", r.Current))
 	}}
-	runFake(t, nil, o, allFine())
-	if diff := cmp.Diff([]int{1, 2, 3, 4}, seen); diff != "" {
+	r := runFake(t, nil, o, allFine()[:2])
+	if diff := cmp.Diff([]string{"0 " + needed[0], "1 ", "1 " + needed[1], "2 "}, seen); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if len(first.Results) != 1 || first.State != verify.StateRunning {
+	if len(first.Results) != 0 || first.State != verify.StateRunning || r.Current != "" {
 		t.Errorf("the first report changed afterwards: %s with %d results", first.State, len(first.Results))
 	}
 }

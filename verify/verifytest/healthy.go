@@ -49,7 +49,7 @@ func HealthyVariants(t testing.TB) []Healthy {
 		list = append(list, Healthy{Name: g.Name, Kind: g.Kind, Files: g.Model.All(t)})
 	}
 	llama := TinyLlama(t)
-	for _, kind := range []string{"q4_0", "q4_k", "q6_k", "f16", "f32", "bf16"} {
+	for _, kind := range []string{"q8_0", "q4_0", "q4_k", "q6_k", "f16", "f32", "bf16"} {
 		add("GGUF "+kind, llama.Quantized(t, kind))
 	}
 	quantized := llama.Quantized(t, "q8_0")

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/jobs"
+	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/storage"
+	"github.com/carat-hub/carat/storage/fs"
+	"github.com/carat-hub/carat/storage/s3"
+	"github.com/carat-hub/carat/storage/sqlstore"
+	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/check"
+)
+
+const (
+	jobGrace    = 20 * time.Second // how long running jobs may go on at shutdown
+	verifySlack = 15 * time.Minute // of a job, for fetching the files before the verification's own time begins
+)
+
+// backend is what lies below the HTTP edge: a server has it, and a worker has
+// nothing else.
+type backend struct {
+	config   serveConfig
+	db       *sqlstore.DB
+	store    *sqlstore.Store
+	blobs    storage.Store
+	registry *registry.Registry
+	queue    *jobs.Queue
+	cache    *verify.Cache
+	verifier *verify.Service
+	log      *slog.Logger
+	opened   []io.Closer
+}
+
+// newBackend opens database and blob storage and wires all floors together.
+func newBackend(ctx context.Context, c serveConfig, getenv func(string) string, log *slog.Logger) (_ *backend, err error) {
+	if c, err = c.check(); err != nil {
+		return nil, err
+	}
+	b := &backend{config: c, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	if b.db, err = sqlstore.Open(ctx, c.DatabaseURL, sqlstore.OpenOptions{Unsafe: c.Unsafe}); err != nil {
+		return nil, err
+	}
+	b.opened = append(b.opened, b.db)
+	if b.blobs, err = openBlobs(ctx, c.Blobs, getenv); err != nil {
+		return nil, err
+	}
+	if c, ok := b.blobs.(io.Closer); ok {
+		b.opened = append(b.opened, c)
+	}
+	workers := c.VerifyWorkers
+	if workers == 0 {
+		workers = jobs.NoWorkers
+	}
+	if b.queue, err = jobs.New(ctx, jobs.Options{
+		Engine: string(b.db.Engine()), DB: b.db.Writer(), Pool: b.db.PgxPool(), Logger: log,
+		VerifyWorkers: workers, VerifyTimeout: c.VerifyTimeout + verifySlack,
+		ObjectGrace: max(c.Redirect, time.Hour) + verifySlack,
+	}); err != nil {
+		return nil, fmt.Errorf("open the job queue: %w", err)
+	}
+	b.store = sqlstore.New(b.db, sqlstore.Options{Outbox: b.queue})
+	b.registry = registry.New(registry.Options{
+		Blobs: b.blobs, Store: b.store, DefaultVisibility: auth.Visibility(c.Visibility), Logger: log,
+	})
+	if b.cache, err = verify.NewCache(filepath.Join(c.Data, "cache"), c.CacheSize); err != nil {
+		return nil, err
+	}
+	b.opened = append(b.opened, b.cache)
+	b.verifier = verify.NewService(verify.ServiceOptions{
+		Versions: b.registry, Publisher: b.registry, Store: b.store, Checks: check.InProcess{}, Logger: log,
+		Fingerprints: b.store, Source: verify.Source{Blobs: b.registry, Cache: b.cache}, Memory: c.VerifyMemory,
+		Version: buildVersion(), Threads: c.VerifyThreads, Timeout: c.VerifyTimeout,
+	})
+	return b, nil
+}
+
+// openBlobs opens a folder or the bucket of an s3:// URL.
+func openBlobs(ctx context.Context, where string, getenv func(string) string) (storage.Store, error) {
+	if !strings.HasPrefix(where, "s3://") {
+		return fs.New(fs.Options{Dir: where})
+	}
+	o, err := s3.ParseURL(where, getenv)
+	if err != nil {
+		return nil, err
+	}
+	return s3.New(ctx, o)
+}
+
+func (b *backend) startJobs(ctx context.Context) error {
+	return b.queue.Start(ctx, jobs.Services{
+		Worker: b.verifier, Backlog: b.store, Store: b.store, Collector: b.store, Blobs: b.blobs,
+	})
+}
+
+// stopJobs ends the work of a context that is done: running jobs are finished,
+// or given back after a while.
+func (b *backend) stopJobs(ctx context.Context) error {
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), jobGrace)
+	defer cancel()
+	return b.queue.Stop(stop)
+}
+
+// close gives everything back that newBackend opened, the last first.
+func (b *backend) close() error {
+	var problems []error
+	for _, c := range slices.Backward(b.opened) {
+		problems = append(problems, c.Close())
+	}
+	return errors.Join(problems...)
+}

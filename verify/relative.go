@@ -1,0 +1,116 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
+)
+
+// maxPrevious is how many older versions are looked at for a report.
+const maxPrevious = 16
+
+// declared returns the bases that a version declares, which its facts tell
+// when it has been inspected.
+func (s *Service) declared(ctx context.Context, v registry.Version) ([]registry.DeclaredBase, error) {
+	facts := v.Facts
+	if facts == nil {
+		var broken *ContentError
+		var err error
+		if facts, err = s.inspect(ctx, v); err != nil && !errors.As(err, &broken) {
+			return nil, err
+		}
+	}
+	if facts == nil {
+		return nil, nil
+	}
+	return facts.Bases[:min(len(facts.Bases), MaxBases)], nil
+}
+
+// withBases opens the files of a version and of those of its bases that are in
+// the hub, all at once, as the cache asks for. Bases for which there is no room
+// are left out with the reason. Errors: ErrTooLarge for the version alone.
+func (s *Service) withBases(ctx context.Context, v registry.Version, declared []registry.DeclaredBase) ([]Base, Files, func(), error) {
+	var bases []Base
+	versions := []registry.Version{v}
+	for _, d := range declared {
+		b, of, err := s.findBase(ctx, v.Name, d)
+		if err != nil {
+			return nil, nil, nil, fmt.Errorf("look for the base of %s@%s: %w", v.Name, v.Digest, err)
+		}
+		if of != nil {
+			bases, versions = append(bases, b), append(versions, *of)
+		}
+	}
+	all, release, err := s.o.Source.Together(ctx, versions)
+	if errors.Is(err, ErrTooLarge) && len(bases) > 0 {
+		for i := range bases {
+			bases[i].Problem = "there is no room for it beside the model"
+		}
+		all, release, err = s.o.Source.Together(ctx, versions[:1])
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for i, files := range all[1:] {
+		bases[i].Files = files
+	}
+	return bases, all[0], release, nil
+}
+
+// findBase looks a declared base up: the newest version of the model of that
+// name, nil when there is none. A private one is found for models of the same
+// organization alone; to all others it is as if it were not there.
+func (s *Service) findBase(ctx context.Context, of registry.Name, d registry.DeclaredBase) (Base, *registry.Version, error) {
+	n, ok := BaseName(d.Name)
+	if !ok || n == of {
+		return Base{}, nil, nil
+	}
+	visibility, exists, err := s.o.Versions.Visibility(ctx, n)
+	if err != nil || !exists {
+		return Base{}, nil, err
+	}
+	org, _, _ := n.Split()
+	mine, _, _ := of.Split()
+	private := visibility != auth.Public
+	if private && org != mine {
+		return Base{}, nil, nil
+	}
+	versions, err := s.o.Versions.Versions(ctx, auth.System(string(n), auth.Pull))
+	if err != nil || len(versions) == 0 {
+		return Base{}, nil, err
+	}
+	b := Base{Name: d.Name, Private: private}
+	if !private {
+		b.Digest = &versions[0].Digest
+	}
+	return b, &versions[0], nil
+}
+
+// previous returns the newest report of the newest version before, nil when
+// none of them was verified.
+func (s *Service) previous(ctx context.Context, v registry.Version) (*Report, error) {
+	all, err := s.o.Versions.Versions(ctx, auth.System(string(v.Name), auth.Pull))
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(all, func(o registry.Version) bool { return o.Digest == v.Digest })
+	if at < 0 {
+		return nil, nil
+	}
+	older := all[at+1:]
+	for _, o := range older[:min(len(older), maxPrevious)] {
+		c, err := s.o.Store.Verification(ctx, o.Name, o.Digest)
+		switch {
+		case registry.IsCode(err, registry.CodeManifestUnknown):
+		case err != nil:
+			return nil, err
+		case c.Report != nil && (c.State == StatePassed || c.State == StateUnsupported):
+			return c.Report, nil
+		}
+	}
+	return nil, nil
+}
