@@ -108,6 +108,7 @@ const (
 	maxResults  = 4096
 	maxReason   = 8 << 10
 	maxEvidence = 1 << 20
+	maxMeasured = 64
 )
 
 var errWord = errors.New("the checks sent what they must not send")
@@ -119,7 +120,7 @@ func (r *Result) valid() error {
 	default:
 		return errWord
 	}
-	if r.ID == "" || len(r.ID) > 100 || len(r.Proves) > maxReason || len(r.File) > 4096 || len(r.Reason) > maxReason || len(r.Evidence) > maxEvidence {
+	if r.ID == "" || len(r.ID) > 100 || len(r.Proves) > maxReason || len(r.File) > 4096 || len(r.Reason) > maxReason || len(r.Evidence) > maxEvidence || len(r.Measured) > maxMeasured {
 		return errWord
 	}
 	if r.Outcome != OutcomePassed && r.Reason == "" {

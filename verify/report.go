@@ -59,9 +59,11 @@ type Result struct {
 	Reason   string          `json:"reason,omitempty"`   // why, always there unless passed
 	Evidence json.RawMessage `json:"evidence,omitempty"` // data that another verifier can compare
 	Seconds  float64         `json:"seconds"`
+	// Measured are speeds and memory, by name with the unit at its end. They differ from one verification to the next.
+	Measured map[string]float64 `json:"measured,omitempty"`
 }
 
-// Report is what a verification found. It is deterministic but for times.
+// Report is what a verification found. It is deterministic but for times and what was measured.
 type Report struct {
 	Version    int              `json:"version"`
 	CheckSet   int              `json:"checkSet"`

@@ -40,8 +40,14 @@ const (
 	idOutputs      = "run.outputs"
 	idPerplexity   = "run.perplexity"
 
+	idAlternatives      = "run.alternatives"
+	idChat              = "run.template"
+	idLoad              = "run.load"
+	idSimilarity        = "run.similarity"
+	idVocabulary        = "run.vocabulary"
+	idCoupling          = "tensors.coupling"
 	idBase              = "lineage.base"
-	idOnBase            = "lineage.adapter"
+	idBaseAdapter       = "lineage.adapter"
 	idMerge             = "lineage.merge"
 	idSearch            = verify.LineageSearch
 	idRegressionTensors = "regression.tensors"
@@ -54,7 +60,8 @@ func checks() []check {
 	return []check{
 		headersCheck, layoutCheck, indexCheck, shapesCheck, adapterCheck, digestsCheck, formatsCheck, remoteCodeCheck, templateCheck, filesCheck, secretsCheck,
 		valuesCheck, constantsCheck, duplicatesCheck, orderCheck, outliersCheck, roundTripCheck, outputsCheck, perplexityCheck,
-		baseCheck, onBaseCheck, mergeCheck, searchCheck, regressionTensorsCheck, regressionOutputsCheck,
+		similarityCheck, vocabularyCheck, couplingCheck, alternativesCheck, chatCheck, loadCheck,
+		baseCheck, baseAdapterCheck, mergeCheck, searchCheck, regressionTensorsCheck, regressionOutputsCheck,
 	}
 }
 
@@ -87,6 +94,8 @@ type finding struct {
 	evidence any    // encoded as JSON; deterministic
 	// excused says that a skipped check makes no sense for the model, which can pass without.
 	excused bool
+	// measured are times and memory, which differ each time; by name, with the unit at its end.
+	measured map[string]float64
 }
 
 func passed(evidence any) finding { return finding{outcome: verify.OutcomePassed, evidence: evidence} }
@@ -105,6 +114,13 @@ func skipped(format string, args ...any) finding {
 
 func excused(format string, args ...any) finding {
 	return finding{outcome: verify.OutcomeSkipped, reason: fmt.Sprintf(format, args...), excused: true}
+}
+
+// excusedWith is excused with what led to it.
+func excusedWith(evidence any, format string, args ...any) finding {
+	f := excused(format, args...)
+	f.evidence = evidence
+	return f
 }
 
 // listed joins sentences, the first few of them.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/verify"
@@ -104,6 +105,30 @@ func (r *runnable) session(capacity int) session {
 
 func (r *runnable) encoder() (encoder, error) {
 	return r.m.NewEncoder(inference.EncoderOptions{Threads: r.threads, Truncate: true})
+}
+
+func (r *runnable) described() *inference.Description { return r.m.Description() }
+
+// promptTime is what chat templates see as the time, so that a report does not depend on it.
+var promptTime = time.Date(2025, time.January, 1, 12, 0, 0, 0, time.UTC)
+
+func (r *runnable) prompt(ctx context.Context, messages []inference.Message) (string, error) {
+	return r.m.Prompt(ctx, messages, func() time.Time { return promptTime })
+}
+
+func (r *runnable) ends() []int                         { return r.m.EndTokens() }
+func (r *runnable) embedding(id int) ([]float32, error) { return r.m.Embedding(id) }
+
+func (r *runnable) feedForwardNorms(ctx context.Context, layer int) (in, out []float64, err error) {
+	return r.m.FeedForwardNorms(ctx, layer)
+}
+
+func (r *runnable) altered(a inference.Alteration) (decoder, error) {
+	m, err := r.m.Altered(a)
+	if err != nil {
+		return nil, err
+	}
+	return &runnable{m: m, threads: r.threads}, nil
 }
 
 func (r *runnable) close() error { return r.m.Close() }

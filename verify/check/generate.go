@@ -21,7 +21,7 @@ const topLogits = 5
 // outputsCheck loads the model and lets it write, twice, or encode texts where it is for that.
 var outputsCheck = check{
 	id: idOutputs, level: verify.LevelQuick, after: []string{idHeaders, idShapes, idValues, idRoundTrip},
-	proves: "The model loads and runs: its outputs are finite, tell tokens apart, and are the same each time.",
+	proves: "The model loads and runs: its outputs are finite, tell tokens apart, neither by nothing nor by all, and are the same each time.",
 	run:    outputs,
 }
 
@@ -31,6 +31,10 @@ type runEvidence struct {
 	Text      string       `json:"text"` // what the model wrote after the prompt
 	IDs       []int        `json:"ids"`  // of that text; greedy
 	Top       []tokenLogit `json:"top"`  // after the prompt, largest first
+	// Entropy is that of the next token, over all positions of prompt and text, as a part of the most that there can be; to 3 decimals.
+	Entropy float64 `json:"entropy"`
+	// Distinct is how many different tokens the model wrote.
+	Distinct int `json:"distinct"`
 }
 
 type tokenLogit struct {
@@ -69,7 +73,10 @@ func outputs(ctx context.Context, m *model) (finding, error) {
 	for i, t := range first.top {
 		first.top[i].Text = storable(tok.Decode([]int{t.ID}))
 	}
-	ev := runEvidence{Prompt: prompt, PromptIDs: ids, Text: storable(tok.Decode(first.ids)), IDs: first.ids, Top: first.top}
+	ev := runEvidence{
+		Prompt: prompt, PromptIDs: ids, Text: storable(tok.Decode(first.ids)), IDs: first.ids, Top: first.top,
+		Entropy: decimals(mean(first.entropies), 3), Distinct: len(distinct(first.ids)),
+	}
 	if bad != "" {
 		return failed(ev, "%s", bad), nil
 	}
@@ -82,7 +89,47 @@ func outputs(ctx context.Context, m *model) (finding, error) {
 	case !slices.Equal(first.ids, second.ids) || !slices.Equal(first.last, second.last):
 		return failed(ev, "two runs on the same prompt differ"), nil
 	}
-	return passed(ev), nil
+	return judgeSpread(ev), nil
+}
+
+// Bounds of the mean entropy. Models that were trained have 0.1 to 0.7 on plain text; the smallest come close to the upper bound.
+const (
+	uniformEntropy   = 0.95
+	collapsedEntropy = 0.002
+)
+
+// judgeSpread fails a model that tells tokens apart by hardly anything, or that knows but one.
+func judgeSpread(ev runEvidence) finding {
+	switch {
+	case ev.Entropy > uniformEntropy:
+		return failed(ev, "all tokens are nearly equally likely: the entropy is %.3g of the most that there can be", ev.Entropy)
+	case ev.Entropy < collapsedEntropy && ev.Distinct == 1:
+		return failed(ev, "the model knows but one token: the entropy is %.3g of the most that there can be", ev.Entropy)
+	case ev.Distinct == 1:
+		return warned(ev, "the model writes the same token again and again")
+	}
+	return passed(ev)
+}
+
+func distinct(ids []int) map[int]bool {
+	seen := map[int]bool{}
+	for _, id := range ids {
+		seen[id] = true
+	}
+	return seen
+}
+
+// entropy is that of the distribution which logits stand for, as a part of the most that it can be.
+func entropy(logits []float32) float64 {
+	if len(logits) < 2 {
+		return 0
+	}
+	all, sum := logSum(logits), 0.0
+	for _, v := range logits {
+		l := float64(v) - all
+		sum -= math.Exp(l) * l
+	}
+	return sum / math.Log(float64(len(logits)))
 }
 
 // generation is one greedy run.
@@ -90,6 +137,8 @@ type generation struct {
 	ids  []int
 	top  []tokenLogit
 	last []float32 // logits before the last token
+
+	entropies []float64 // of the next token, at each position
 }
 
 // greedy feeds the prompt and takes the most likely token again and again.
@@ -110,6 +159,7 @@ func greedy(ctx context.Context, m *model, ids []int) (g generation, bad string,
 				}
 			}
 			g.last = append(g.last[:0], logits...)
+			g.entropies = append(g.entropies, entropy(logits))
 			return nil
 		})
 		if err != nil {

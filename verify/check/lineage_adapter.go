@@ -14,15 +14,15 @@ import (
 	"github.com/carat-hub/carat/verify/lineage"
 )
 
-// onBaseCheck puts an adapter on its base.
-var onBaseCheck = check{
-	id: idOnBase, level: verify.LevelStandard, after: []string{idHeaders},
+// baseAdapterCheck puts an adapter on its base.
+var baseAdapterCheck = check{
+	id: idBaseAdapter, level: verify.LevelStandard, after: []string{idHeaders},
 	proves: "The adapter's matrices have the declared rank, fit the matrices of the declared base, and change what it says.",
 	about:  func(ctx context.Context, m *model) bool { return m.isAdapter(ctx) },
 	run:    adapt,
 }
 
-type onBaseEvidence struct {
+type baseAdapterEvidence struct {
 	Base     string           `json:"base"`
 	Digest   *registry.Digest `json:"digest,omitempty"` // of the version that it was put on
 	Verdict  lineage.Verdict  `json:"verdict"`
@@ -63,7 +63,7 @@ func (m *model) open(ctx context.Context) (decoder, error) {
 		Adapters: []inference.Adapter{{Files: mappable(m.part.files)}},
 	})
 	if malformed := (*fault.Malformed)(nil); errors.As(err, &malformed) {
-		// Its headers may be in order all the same: onBaseCheck says what does not fit.
+		// Its headers may be in order all the same: baseAdapterCheck says what does not fit.
 		return nil, fmt.Errorf("%w: %w", fault.NewUnsupported("adapter", "it does not fit its base"), err)
 	}
 	if err != nil {
@@ -81,7 +81,7 @@ func adapt(ctx context.Context, m *model) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	ev := onBaseEvidence{Rank: f.Adapter.Rank, Modules: adaptedModules(f)}
+	ev := baseAdapterEvidence{Rank: f.Adapter.Rank, Modules: adaptedModules(f)}
 	end := func(j lineage.Judgement) (finding, error) {
 		ev.Verdict, ev.Reason = j.Verdict, j.Reason
 		return judged(ev, []lineage.Judgement{j}), nil

@@ -249,7 +249,7 @@ func TestLineageWithoutBase(t *testing.T) {
 		t.Errorf("nothing is declared, but the report says %s %s", got.Outcome, got.Reason)
 	}
 	f.card("finetune", "org/base")
-	r := f.verify()
+	r := check.Verify(t.Context(), f.files(), verify.RunOptions{Threads: 1})
 	if got := result(r, "lineage.base"); got.Outcome != verify.OutcomeSkipped || got.Reason != "the base org/base is not here" || r.State != verify.StatePassed {
 		t.Errorf("%s: %s %s", r.State, got.Outcome, got.Reason)
 	}

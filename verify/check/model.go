@@ -45,6 +45,18 @@ type decoder interface {
 	session(capacity int) session
 	// encoder takes whole texts.
 	encoder() (encoder, error)
+	// described is what is declared of the graph.
+	described() *inference.Description
+	// prompt writes a conversation as the chat template does; fs.ErrNotExist when there is none.
+	prompt(ctx context.Context, messages []inference.Message) (string, error)
+	// ends are the tokens that end a text.
+	ends() []int
+	// embedding is the vector of a token.
+	embedding(id int) ([]float32, error)
+	// feedForwardNorms are the norms of what leads into and out of each inner element of a layer.
+	feedForwardNorms(ctx context.Context, layer int) (in, out []float64, err error)
+	// altered reads the same weights in another way, as inference.Model.Altered does. It need not be closed.
+	altered(a inference.Alteration) (decoder, error)
 	close() error
 }
 
@@ -80,12 +92,13 @@ type model struct {
 	engine engine
 
 	known   *inference.Facts
-	origins *[]registry.DeclaredBase // what the model declares; nil until it was looked for
 	tensors []*measuredTensor
+	origins *[]registry.DeclaredBase // what the model declares; nil until it was looked for
 	lexer   lexer
 	decoder decoder
 	// refused says why the model is not looked at, nil when it is.
 	refused error
+	best    string // the text that is predicted best; "" until it is known
 	// unrunnable is why loading found that the model cannot be run here.
 	unrunnable error
 }

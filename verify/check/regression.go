@@ -17,7 +17,7 @@ var (
 		id: idRegressionTensors, level: verify.LevelStandard, after: []string{idHeaders},
 		proves: "Architecture, shapes and tokenizer are those of the version before.",
 		about:  func(_ context.Context, m *model) bool { return m.opts.Previous != nil },
-		run:    compareTensors,
+		run:    regressShapes,
 	}
 	regressionOutputsCheck = check{
 		id: idRegressionOutputs, level: verify.LevelStandard, after: []string{idPerplexity},
@@ -34,7 +34,7 @@ const (
 	worseRetyped = 1.25
 )
 
-type regressionEvidence struct {
+type regressionShapes struct {
 	Previous *registry.Digest `json:"previous,omitempty"`
 	Changed  []changeEvidence `json:"changed,omitempty"`
 }
@@ -64,13 +64,13 @@ func evidenceOf(r *verify.Report, id, file string, to any) (ok bool) {
 	return false
 }
 
-func compareTensors(_ context.Context, m *model) (finding, error) {
+func regressShapes(_ context.Context, m *model) (finding, error) {
 	var before, now structureEvidence
 	p := m.opts.Previous
 	if !evidenceOf(p, idHeaders, m.part.name, &before) || !evidenceOf(m.report, idHeaders, m.part.name, &now) {
 		return excused("the version before has no such model"), nil
 	}
-	ev := regressionEvidence{Previous: p.Subject}
+	ev := regressionShapes{Previous: p.Subject}
 	for _, c := range []struct {
 		what        string
 		before, now any
@@ -127,16 +127,19 @@ func retokenized(m *model) []changeEvidence {
 func compareOutputs(_ context.Context, m *model) (finding, error) {
 	var before, now perplexityEvidence
 	p := m.opts.Previous
-	if !evidenceOf(m.report, idPerplexity, m.part.name, &now) || now.Perplexity <= 0 {
+	if !evidenceOf(m.report, idPerplexity, m.part.name, &now) || len(now.Texts) == 0 {
 		return excused("the model has no perplexity"), nil
 	}
-	if !evidenceOf(p, idPerplexity, m.part.name, &before) || before.Perplexity <= 0 {
+	if !evidenceOf(p, idPerplexity, m.part.name, &before) || len(before.Texts) == 0 {
 		return excused("the version before has no perplexity"), nil
 	}
-	if before.Text != now.Text || before.Begins != now.Begins || before.Tokens != now.Tokens || before.Window != now.Window {
+	earlier, later, ok := sameText(before, now)
+	if !ok {
 		return excused("the version before was measured on other tokens"), nil
 	}
-	ev := outputsEvidence{Previous: p.Subject, Before: before.Perplexity, Now: now.Perplexity, Ratio: rounded(now.Perplexity / before.Perplexity), Limit: worse}
+	ev := outputsEvidence{
+		Previous: p.Subject, Before: earlier.Perplexity, Now: later.Perplexity, Ratio: rounded(later.Perplexity / earlier.Perplexity), Limit: worse,
+	}
 	var was, is structureEvidence
 	if evidenceOf(p, idHeaders, m.part.name, &was) && evidenceOf(m.report, idHeaders, m.part.name, &is) && was.Quantization != is.Quantization {
 		ev.Limit = worseRetyped
@@ -145,4 +148,16 @@ func compareOutputs(_ context.Context, m *model) (finding, error) {
 		return warned(ev, "perplexity was %.4g in the version before, now it is %.4g", ev.Before, ev.Now), nil
 	}
 	return passed(ev), nil
+}
+
+// sameText returns what two versions made of the first text that both were measured on, with the same tokens.
+func sameText(before, now perplexityEvidence) (earlier, later textSurprise, ok bool) {
+	for _, b := range before.Texts {
+		for _, n := range now.Texts {
+			if b.Name == n.Name && b.Begins == n.Begins && b.Tokens == n.Tokens && before.Window == now.Window && b.Perplexity > 0 && n.Perplexity > 0 {
+				return b, n, true
+			}
+		}
+	}
+	return textSurprise{}, textSurprise{}, false
 }

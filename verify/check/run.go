@@ -108,7 +108,7 @@ func (r *runner) one(ctx context.Context, c check) {
 		r.broken = fmt.Sprintf("%s: %v", c.id, err)
 		f = skipped("could not run: %v", err)
 	}
-	res := verify.Result{ID: c.id, Proves: c.proves, Outcome: f.outcome, Reason: f.reason, Seconds: seconds(r.opts.Now().Sub(started))}
+	res := verify.Result{ID: c.id, Proves: c.proves, Outcome: f.outcome, Reason: f.reason, Seconds: seconds(r.opts.Now().Sub(started)), Measured: f.measured}
 	if !c.once {
 		res.File = r.model.part.name
 	}
@@ -137,7 +137,9 @@ func (r *runner) attempt(ctx context.Context, c check) (f finding, err error) {
 		switch r.outcomes[id] {
 		case verify.OutcomePassed, verify.OutcomeWarned:
 		case verify.OutcomeSkipped:
-			return skipped("not run because %s was skipped", id), nil
+			if !r.excused[id] {
+				return skipped("not run because %s was skipped", id), nil
+			}
 		default:
 			return skipped("not run because %s failed", id), nil
 		}

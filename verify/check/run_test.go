@@ -194,6 +194,12 @@ type fakeEngine struct {
 	calls  int
 	pieces []string
 	lossy  bool
+
+	description inference.Description
+	alter       func(inference.Alteration) (decoder, error)
+	chat        string
+	chatErr     error
+	norms       [][]float64
 }
 
 func (e *fakeEngine) facts(context.Context, verify.Files) (*inference.Facts, error) {
@@ -215,6 +221,23 @@ func (e *fakeEngine) session(int) session                                      {
 func (e *fakeEngine) encoder() (encoder, error) { return fakeEncoder{e}, nil }
 func (e *fakeEngine) close() error              { return nil }
 func (e *fakeEngine) Size() int                 { return 4 }
+
+func (e *fakeEngine) prompt(context.Context, []inference.Message) (string, error) {
+	return e.chat, e.chatErr
+}
+
+func (e *fakeEngine) ends() []int                      { return []int{0} }
+func (e *fakeEngine) embedding(int) ([]float32, error) { return []float32{1, 2}, nil }
+
+func (e *fakeEngine) feedForwardNorms(_ context.Context, layer int) (in, out []float64, err error) {
+	return e.norms[layer], e.norms[layer+1], nil
+}
+
+func (e *fakeEngine) described() *inference.Description { return &e.description }
+
+func (e *fakeEngine) altered(a inference.Alteration) (decoder, error) {
+	return e.alter(a)
+}
 
 type fakeSession struct{ e *fakeEngine }
 
@@ -256,7 +279,9 @@ func TestRunCheckJudgesOutputs(t *testing.T) {
 		outcome verify.Outcome
 		reason  string
 	}{
-		"good":              {func(int) []float32 { return good }, verify.OutcomePassed, ""},
+		"one token":         {func(int) []float32 { return good }, verify.OutcomeWarned, "the model writes the same token again and again"},
+		"only one token":    {func(int) []float32 { return []float32{0, 0, 90, 0} }, verify.OutcomeFailed, "the model knows but one token: the entropy is 0 of the most that there can be"},
+		"all alike":         {func(int) []float32 { return []float32{1, 1.1, 1, 1} }, verify.OutcomeFailed, "all tokens are nearly equally likely: the entropy is 0.999 of the most that there can be"},
 		"NaN at the prompt": {func(int) []float32 { return []float32{1, nan, 2, 3} }, verify.OutcomeFailed, "output 1 is NaN after 1 tokens"},
 		"NaN later": {func(c int) []float32 {
 			if c == 42 {
@@ -321,7 +346,7 @@ func TestPerplexityBand(t *testing.T) {
 			if err != nil || f.outcome != tt.outcome {
 				t.Fatalf("%s: %q, %v", f.outcome, f.reason, err)
 			}
-			if ev := f.evidence.(perplexityEvidence); ev.Perplexity != tt.perplexity || ev.Tokens != 39 {
+			if ev := f.evidence.(perplexityEvidence); ev.Texts[0].Perplexity != tt.perplexity || ev.Texts[0].Tokens != 39 {
 				t.Errorf("evidence %+v", ev)
 			}
 		})
@@ -333,9 +358,10 @@ func TestPerplexityBand(t *testing.T) {
 		l[call%4] = 3
 		return l
 	}
-	f, err := predict(t.Context(), &model{engine: e})
+	m := &model{engine: e, opts: verify.RunOptions{Level: verify.LevelQuick}}
+	f, err := predict(t.Context(), m)
 	want := rounded(1 + 3*math.Exp(-3))
-	if ev := f.evidence.(perplexityEvidence); err != nil || f.outcome != verify.OutcomePassed || ev.Perplexity != want || ev.Limit != 2 {
+	if ev := f.evidence.(perplexityEvidence); err != nil || f.outcome != verify.OutcomePassed || ev.Texts[0].Perplexity != want || ev.Chance != 4 || m.best != "english" {
 		t.Errorf("%s: %q, %+v, %v; want %v", f.outcome, f.reason, ev, err, want)
 	}
 }

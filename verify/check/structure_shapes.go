@@ -34,8 +34,10 @@ func compareShapes(ctx context.Context, m *model) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	if d.Adapter != nil {
-		return excused("the matrices of an adapter have a check of their own"), nil
+	if base, _, err := m.adapterOn(ctx); err != nil {
+		return finding{}, err
+	} else if base != nil {
+		return excused("an adapter has the shapes of its base, which %s compares", idBaseAdapter), nil
 	}
 	ev := shapesEvidence{
 		Architecture: storable(d.Architecture), Layers: d.Layers, VocabSize: d.VocabularySize, EmbeddingRows: d.EmbeddingRows,

@@ -1,13 +1,5 @@
 package check
 
-import _ "embed"
-
-// story is the text whose perplexity is measured: plain English in common
-// words, written for this purpose and in the public domain with it.
-//
-//go:embed text/story.txt
-var story string
-
 // prompt is what the generated text goes on from.
 const prompt = "Once upon a time there was a"
 

@@ -74,16 +74,15 @@ func GoodModels(t testing.TB) []Good {
 	llama := TinyLlama(t)
 	list := []Good{
 		{"llama safetensors", Decoder, llama, "tiny-llama"},
-		{"phi3 safetensors", Decoder, llama.Phi3(), "tiny-llama"},
-		{"internlm2 safetensors", Decoder, llama.InternLM2(), "tiny-llama"},
-		{"qwen2 GGUF F16", Decoder, llama.Qwen2().Quantized(t, "f16"), "tiny-llama"},
-		{"llama GGUF Q8_0", Decoder, llama.Quantized(t, "q8_0"), "tiny-llama"},
 		{"llama GGUF Q4_K_M", Decoder, llama.Quantized(t, "q4_k_m"), "tiny-llama"},
+		{"phi3 safetensors", Decoder, llama.Phi3(), "tiny-llama"},
+		{"qwen2 GGUF F16", Decoder, llama.Qwen2().Quantized(t, "f16"), "tiny-llama"},
 	}
 	if dir, ok := Shared(t, "stories260K"); ok {
 		stories := ReadFolder(t, dir)
 		list = append(list, Good{"stories260K safetensors", Decoder, stories, "stories260K"},
-			Good{"stories260K GGUF Q8_0", Decoder, stories.Quantized(t, "q8_0"), "stories260K"})
+			Good{"stories260K GGUF Q8_0", Decoder, stories.Quantized(t, "q8_0"), "stories260K"},
+			Good{"internlm2 safetensors", Decoder, stories.InternLM2(), "stories260K"})
 	}
 	if dir, ok := Shared(t, "tiny-bert"); ok {
 		list = append(list, Good{"bert safetensors", Encoder, ReadFolder(t, dir), "tiny-bert"},

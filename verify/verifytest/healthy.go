@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/carat-hub/carat/inference/tensor"
+	"github.com/carat-hub/carat/verify"
 )
 
 func sqrt(v float64) float64 { return math.Sqrt(v) }
@@ -31,6 +32,12 @@ type Healthy struct {
 	Base *Model
 }
 
+// Open writes the files into a folder of the test and opens them; they are closed with the test.
+func (h Healthy) Open(t testing.TB) verify.Files {
+	t.Helper()
+	return open(t, h.Files)
+}
+
 // HealthyVariants are all variants. None of them may be said to be broken.
 func HealthyVariants(t testing.TB) []Healthy {
 	t.Helper()
@@ -42,7 +49,7 @@ func HealthyVariants(t testing.TB) []Healthy {
 		list = append(list, Healthy{Name: g.Name, Kind: g.Kind, Files: g.Model.All(t)})
 	}
 	llama := TinyLlama(t)
-	for _, kind := range []string{"q4_0", "q4_k", "q6_k", "f16", "f32", "bf16"} {
+	for _, kind := range []string{"q8_0", "q4_0", "q4_k", "q6_k", "f16", "f32", "bf16"} {
 		add("GGUF "+kind, llama.Quantized(t, kind))
 	}
 	quantized := llama.Quantized(t, "q8_0")

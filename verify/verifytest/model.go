@@ -60,15 +60,20 @@ func (m *Model) Clone() *Model {
 // Folder writes the model into a folder of the test and returns its path.
 func (m *Model) Folder(t testing.TB) string {
 	t.Helper()
-	dir := t.TempDir()
-	m.WriteTo(t, dir)
-	return dir
+	return folder(t, m.All(t))
 }
 
-// WriteTo writes the model into a folder that exists.
-func (m *Model) WriteTo(t testing.TB, dir string) {
+// Open writes the model into a folder of the test and opens it; the files are closed with the test.
+func (m *Model) Open(t testing.TB) verify.Files {
 	t.Helper()
-	for name, p := range m.All(t) {
+	return open(t, m.All(t))
+}
+
+// folder writes files into a folder of the test.
+func folder(t testing.TB, files map[string][]byte) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, p := range files {
 		full := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
 			t.Fatal(err)
@@ -77,17 +82,17 @@ func (m *Model) WriteTo(t testing.TB, dir string) {
 			t.Fatal(err)
 		}
 	}
+	return dir
 }
 
-// Open writes the model into a folder of the test and opens it; the files are closed with the test.
-func (m *Model) Open(t testing.TB) verify.Files {
+func open(t testing.TB, files map[string][]byte) verify.Files {
 	t.Helper()
-	files, err := verify.OpenPath(m.Folder(t))
+	opened, err := verify.OpenPath(folder(t, files))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { files.Close() })
-	return files
+	t.Cleanup(func() { opened.Close() })
+	return opened
 }
 
 // All returns every file of the model by its path.
