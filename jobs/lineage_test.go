@@ -14,6 +14,7 @@ import (
 	blobfs "github.com/carat-hub/carat/storage/fs"
 	"github.com/carat-hub/carat/storage/sqlstore"
 	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/attestation"
 	"github.com/carat-hub/carat/verify/check"
 )
 
@@ -43,8 +44,12 @@ func TestPushShowsDescent(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := registry.New(registry.Options{Blobs: blobs, Store: store})
+		signer, err := attestation.NewSigner(t.Context(), store)
+		if err != nil {
+			t.Fatal(err)
+		}
 		service := verify.NewService(verify.ServiceOptions{
-			Versions: r, Publisher: r, Store: store, Fingerprints: store, Checks: check.InProcess{}, Source: verify.Source{Blobs: r},
+			Versions: r, Publisher: r, Attester: signer, Store: store, Fingerprints: store, Checks: check.InProcess{}, Source: verify.Source{Blobs: r},
 		})
 		start(t, q, jobs.Services{Worker: service, Backlog: store, Store: store, Collector: store, Blobs: blobs})
 
