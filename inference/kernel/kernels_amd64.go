@@ -13,8 +13,14 @@ func vectorEngines() []engine {
 	var engines []engine
 	if x := &cpu.X86; x.HasAVX2 && x.HasFMA && x.HasF16C {
 		engines = append(engines, &avx2)
+		if x.HasAVXVNNI {
+			engines = append(engines, &avx2VNNI)
+		}
 		if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
 			engines = append(engines, &avx512)
+			if x.HasAVX512VNNI {
+				engines = append(engines, &avx512VNNI)
+			}
 		}
 	}
 	return engines

@@ -14,10 +14,12 @@ type tileFunc func(w *byte, wStride int, x *float32, steps int, acc *float32)
 // tiles are the kernels for one format: four rows with a vector, and a single row.
 type tiles struct{ four, single tileFunc }
 
+type dotFunc func(w *byte, rows, blocks int, q *int8, scale, sum, out *float32)
+
 // block is the kernels for a block type. wide says that 32 weights share a scale; otherwise 16 do.
 type block struct {
 	wide   bool
-	dot    func(w *byte, rows, blocks int, q *int8, scale, sum, out *float32)
+	dot    dotFunc
 	decode func(src *byte, blocks int, dst *float32)
 }
 

@@ -532,6 +532,144 @@ end:
 DATA oneWord<>+0(SB)/2, $"\x01\x00"
 GLOBL oneWord<>(SB), RODATA|NOPTR, $2
 
+// func dotQ8_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ8_0AVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ w+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ out+48(FP), DX
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+block:
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X2
+	VCVTPH2PS    X2, Y2
+	VBROADCASTSS (SI), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVDQU      2(AX), Y3
+	VMOVDQU      (BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VXORPS       Y5, Y5, Y5
+	// VPDPBUSD  Y4, Y3, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xec
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y2, Y5, Y0
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         R8
+	JZ           end
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X2
+	VCVTPH2PS    X2, Y2
+	VBROADCASTSS (SI), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVDQU      2(AX), Y3
+	VMOVDQU      (BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VXORPS       Y5, Y5, Y5
+	// VPDPBUSD  Y4, Y3, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xec
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y2, Y5, Y1
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         R8
+	JNZ          block
+
+end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VHADDPS      X1, X1, X1
+	VHADDPS      X1, X1, X1
+	VMOVSS       X1, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ8_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ8_0AVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ w+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ out+48(FP), DX
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+block:
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X2
+	VCVTPH2PS    X2, Y2
+	VBROADCASTSS (SI), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVDQU      2(AX), Y3
+	VMOVDQU      (BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     Y4, Y3, Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y2, Y5, Y0
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         R8
+	JZ           end
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X2
+	VCVTPH2PS    X2, Y2
+	VBROADCASTSS (SI), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVDQU      2(AX), Y3
+	VMOVDQU      (BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     Y4, Y3, Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y2, Y5, Y1
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         R8
+	JNZ          block
+
+end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VHADDPS      X1, X1, X1
+	VHADDPS      X1, X1, X1
+	VMOVSS       X1, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeQ8_0(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ8_0(SB), NOSPLIT, $0-24
@@ -653,6 +791,164 @@ GLOBL fifteen<>(SB), RODATA|NOPTR, $1
 DATA floatIA<>+0(SB)/4, $(8.0)
 GLOBL floatIA<>(SB), RODATA|NOPTR, $4
 
+// func dotQ4_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_0AVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X3
+	VCVTPH2PS      X3, Y3
+	VBROADCASTSS   floatIA<>+0(SB), Y4
+	VMULPS         Y4, Y3, Y4
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y3, Y3
+	VMOVSS         (DI), X5
+	VFNMADD231PS   Y4, Y5, Y2
+	VBROADCASTI128 2(AX), Y4
+	VPSRLW         $0x04, Y4, Y6
+	VPBLENDD       $0xf0, Y6, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y6, Y6, Y6
+	VMOVDQU        (BX), Y7
+	// VPDPBUSD    Y7, Y4, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y3, Y6, Y1
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X3
+	VCVTPH2PS      X3, Y3
+	VBROADCASTSS   floatIA<>+0(SB), Y4
+	VMULPS         Y4, Y3, Y4
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y3, Y3
+	VMOVSS         (DI), X5
+	VFNMADD231PS   Y4, Y5, Y1
+	VBROADCASTI128 2(AX), Y4
+	VPSRLW         $0x04, Y4, Y6
+	VPBLENDD       $0xf0, Y6, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y6, Y6, Y6
+	VMOVDQU        (BX), Y7
+	// VPDPBUSD    Y7, Y4, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y3, Y6, Y2
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ4_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_0AVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X3
+	VCVTPH2PS      X3, Y3
+	VBROADCASTSS   floatIA<>+0(SB), Y4
+	VMULPS         Y4, Y3, Y4
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y3, Y3
+	VMOVSS         (DI), X5
+	VFNMADD231PS   Y4, Y5, Y2
+	VBROADCASTI128 2(AX), Y4
+	VPSRLW         $0x04, Y4, Y6
+	VPBLENDD       $0xf0, Y6, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y6, Y6, Y6
+	VPDPBUSD       (BX), Y4, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y3, Y6, Y1
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X3
+	VCVTPH2PS      X3, Y3
+	VBROADCASTSS   floatIA<>+0(SB), Y4
+	VMULPS         Y4, Y3, Y4
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y3, Y3
+	VMOVSS         (DI), X5
+	VFNMADD231PS   Y4, Y5, Y1
+	VBROADCASTI128 2(AX), Y4
+	VPSRLW         $0x04, Y4, Y6
+	VPBLENDD       $0xf0, Y6, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y6, Y6, Y6
+	VPDPBUSD       (BX), Y4, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y3, Y6, Y2
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeQ4_0(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ4_0(SB), NOSPLIT, $0-24
@@ -773,6 +1069,168 @@ end:
 	VHADDPS      X3, X3, X3
 	VHADDPS      X3, X3, X3
 	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ4_1AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_1AVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X4
+	VCVTPH2PS      X4, X4
+	VBROADCASTSS   X4, Y3
+	VMOVSHDUP      X4, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y3, Y3
+	VMOVSS         (DI), X6
+	VFMADD231PS    Y4, Y6, Y2
+	VBROADCASTI128 4(AX), Y4
+	VPSRLW         $0x04, Y4, Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y5, Y5, Y5
+	VMOVDQU        (BX), Y7
+	// VPDPBUSD    Y7, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xef
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y3, Y5, Y1
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X4
+	VCVTPH2PS      X4, X4
+	VBROADCASTSS   X4, Y3
+	VMOVSHDUP      X4, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y3, Y3
+	VMOVSS         (DI), X6
+	VFMADD231PS    Y4, Y6, Y1
+	VBROADCASTI128 4(AX), Y4
+	VPSRLW         $0x04, Y4, Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y5, Y5, Y5
+	VMOVDQU        (BX), Y7
+	// VPDPBUSD    Y7, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xef
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ4_1AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_1AVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X4
+	VCVTPH2PS      X4, X4
+	VBROADCASTSS   X4, Y3
+	VMOVSHDUP      X4, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y3, Y3
+	VMOVSS         (DI), X6
+	VFMADD231PS    Y4, Y6, Y2
+	VBROADCASTI128 4(AX), Y4
+	VPSRLW         $0x04, Y4, Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y5, Y5, Y5
+	VPDPBUSD       (BX), Y4, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y3, Y5, Y1
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X4
+	VCVTPH2PS      X4, X4
+	VBROADCASTSS   X4, Y3
+	VMOVSHDUP      X4, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y3, Y3
+	VMOVSS         (DI), X6
+	VFMADD231PS    Y4, Y6, Y1
+	VBROADCASTI128 4(AX), Y4
+	VPSRLW         $0x04, Y4, Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y5, Y5, Y5
+	VPDPBUSD       (BX), Y4, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
 	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
@@ -932,6 +1390,194 @@ GLOBL bits<>(SB), RODATA|NOPTR, $8
 DATA floatQA<>+0(SB)/4, $(16.0)
 GLOBL floatQA<>(SB), RODATA|NOPTR, $4
 
+// func dotQ5_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_0AVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X6
+	VCVTPH2PS      X6, Y6
+	VBROADCASTSS   floatQA<>+0(SB), Y7
+	VMULPS         Y7, Y6, Y7
+	VBROADCASTSS   (SI), Y9
+	VMULPS         Y9, Y6, Y6
+	VMOVSS         (DI), X8
+	VFNMADD231PS   Y7, Y8, Y5
+	VBROADCASTI128 6(AX), Y7
+	VPSRLW         $0x04, Y7, Y9
+	VPBLENDD       $0xf0, Y9, Y7, Y7
+	VPBROADCASTD   2(AX), Y9
+	VPSHUFB        Y2, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPCMPEQB       Y3, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPAND          Y0, Y7, Y7
+	VPOR           Y9, Y7, Y7
+	VXORPS         Y9, Y9, Y9
+	VMOVDQU        (BX), Y10
+	// VPDPBUSD    Y10, Y7, Y9, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xca
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y6, Y9, Y4
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X6
+	VCVTPH2PS      X6, Y6
+	VBROADCASTSS   floatQA<>+0(SB), Y7
+	VMULPS         Y7, Y6, Y7
+	VBROADCASTSS   (SI), Y9
+	VMULPS         Y9, Y6, Y6
+	VMOVSS         (DI), X8
+	VFNMADD231PS   Y7, Y8, Y4
+	VBROADCASTI128 6(AX), Y7
+	VPSRLW         $0x04, Y7, Y9
+	VPBLENDD       $0xf0, Y9, Y7, Y7
+	VPBROADCASTD   2(AX), Y9
+	VPSHUFB        Y2, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPCMPEQB       Y3, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPAND          Y0, Y7, Y7
+	VPOR           Y9, Y7, Y7
+	VXORPS         Y9, Y9, Y9
+	VMOVDQU        (BX), Y10
+	// VPDPBUSD    Y10, Y7, Y9, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xca
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y6, Y9, Y5
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VHADDPS      X5, X5, X5
+	VHADDPS      X5, X5, X5
+	VMOVSS       X5, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ5_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_0AVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X6
+	VCVTPH2PS      X6, Y6
+	VBROADCASTSS   floatQA<>+0(SB), Y7
+	VMULPS         Y7, Y6, Y7
+	VBROADCASTSS   (SI), Y9
+	VMULPS         Y9, Y6, Y6
+	VMOVSS         (DI), X8
+	VFNMADD231PS   Y7, Y8, Y5
+	VBROADCASTI128 6(AX), Y7
+	VPSRLW         $0x04, Y7, Y9
+	VPBLENDD       $0xf0, Y9, Y7, Y7
+	VPBROADCASTD   2(AX), Y9
+	VPSHUFB        Y2, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPCMPEQB       Y3, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPAND          Y0, Y7, Y7
+	VPOR           Y9, Y7, Y7
+	VXORPS         Y9, Y9, Y9
+	VPDPBUSD       (BX), Y7, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y6, Y9, Y4
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X6
+	VCVTPH2PS      X6, Y6
+	VBROADCASTSS   floatQA<>+0(SB), Y7
+	VMULPS         Y7, Y6, Y7
+	VBROADCASTSS   (SI), Y9
+	VMULPS         Y9, Y6, Y6
+	VMOVSS         (DI), X8
+	VFNMADD231PS   Y7, Y8, Y4
+	VBROADCASTI128 6(AX), Y7
+	VPSRLW         $0x04, Y7, Y9
+	VPBLENDD       $0xf0, Y9, Y7, Y7
+	VPBROADCASTD   2(AX), Y9
+	VPSHUFB        Y2, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPCMPEQB       Y3, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPAND          Y0, Y7, Y7
+	VPOR           Y9, Y7, Y7
+	VXORPS         Y9, Y9, Y9
+	VPDPBUSD       (BX), Y7, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y6, Y9, Y5
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VHADDPS      X5, X5, X5
+	VHADDPS      X5, X5, X5
+	VMOVSS       X5, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeQ5_0(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ5_0(SB), NOSPLIT, $0-24
@@ -1082,6 +1728,198 @@ end:
 	VZEROUPPER
 	RET
 
+// func dotQ5_1AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_1AVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+block:
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X7
+	VCVTPH2PS      X7, X7
+	VBROADCASTSS   X7, Y6
+	VMOVSHDUP      X7, X7
+	VBROADCASTSS   X7, Y7
+	VBROADCASTSS   (SI), Y8
+	VMULPS         Y8, Y6, Y6
+	VMOVSS         (DI), X9
+	VFMADD231PS    Y7, Y9, Y5
+	VBROADCASTI128 8(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPBROADCASTD   4(AX), Y8
+	VPSHUFB        Y2, Y8, Y8
+	VPAND          Y3, Y8, Y8
+	VPCMPEQB       Y3, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPAND          Y0, Y7, Y7
+	VPOR           Y8, Y7, Y7
+	VXORPS         Y8, Y8, Y8
+	VMOVDQU        (BX), Y10
+	// VPDPBUSD    Y10, Y7, Y8, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xc2
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y6, Y8, Y4
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X7
+	VCVTPH2PS      X7, X7
+	VBROADCASTSS   X7, Y6
+	VMOVSHDUP      X7, X7
+	VBROADCASTSS   X7, Y7
+	VBROADCASTSS   (SI), Y8
+	VMULPS         Y8, Y6, Y6
+	VMOVSS         (DI), X9
+	VFMADD231PS    Y7, Y9, Y4
+	VBROADCASTI128 8(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPBROADCASTD   4(AX), Y8
+	VPSHUFB        Y2, Y8, Y8
+	VPAND          Y3, Y8, Y8
+	VPCMPEQB       Y3, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPAND          Y0, Y7, Y7
+	VPOR           Y8, Y7, Y7
+	VXORPS         Y8, Y8, Y8
+	VMOVDQU        (BX), Y10
+	// VPDPBUSD    Y10, Y7, Y8, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xc2
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y6, Y8, Y5
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VHADDPS      X5, X5, X5
+	VHADDPS      X5, X5, X5
+	VMOVSS       X5, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ5_1AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_1AVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+block:
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X7
+	VCVTPH2PS      X7, X7
+	VBROADCASTSS   X7, Y6
+	VMOVSHDUP      X7, X7
+	VBROADCASTSS   X7, Y7
+	VBROADCASTSS   (SI), Y8
+	VMULPS         Y8, Y6, Y6
+	VMOVSS         (DI), X9
+	VFMADD231PS    Y7, Y9, Y5
+	VBROADCASTI128 8(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPBROADCASTD   4(AX), Y8
+	VPSHUFB        Y2, Y8, Y8
+	VPAND          Y3, Y8, Y8
+	VPCMPEQB       Y3, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPAND          Y0, Y7, Y7
+	VPOR           Y8, Y7, Y7
+	VXORPS         Y8, Y8, Y8
+	VPDPBUSD       (BX), Y7, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y6, Y8, Y4
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X7
+	VCVTPH2PS      X7, X7
+	VBROADCASTSS   X7, Y6
+	VMOVSHDUP      X7, X7
+	VBROADCASTSS   X7, Y7
+	VBROADCASTSS   (SI), Y8
+	VMULPS         Y8, Y6, Y6
+	VMOVSS         (DI), X9
+	VFMADD231PS    Y7, Y9, Y4
+	VBROADCASTI128 8(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPBROADCASTD   4(AX), Y8
+	VPSHUFB        Y2, Y8, Y8
+	VPAND          Y3, Y8, Y8
+	VPCMPEQB       Y3, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPAND          Y0, Y7, Y7
+	VPOR           Y8, Y7, Y7
+	VXORPS         Y8, Y8, Y8
+	VPDPBUSD       (BX), Y7, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y6, Y8, Y5
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VHADDPS      X5, X5, X5
+	VHADDPS      X5, X5, X5
+	VMOVSS       X5, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeQ5_1(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ5_1(SB), NOSPLIT, $0-24
@@ -1221,6 +2059,164 @@ end:
 DATA nonLinear<>+0(SB)/16, $"\x81\x98\xad\xbf\xcf\xdd\xea\xf6\x01\r\x19&5EYq"
 GLOBL nonLinear<>(SB), RODATA|NOPTR, $16
 
+// func dotIQ4NLAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4NLAVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 2(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	// VPDPBUSD    Y6, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfe
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y2
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 2(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	// VPDPBUSD    Y6, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfe
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y3
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotIQ4NLAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4NLAVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 2(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	VPDPBUSD       Y6, Y5, Y7
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y2
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 2(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	VPDPBUSD       Y6, Y5, Y7
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y3
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeIQ4NL(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeIQ4NL(SB), NOSPLIT, $0-24
@@ -1359,6 +2355,192 @@ end:
 
 DATA float4<>+0(SB)/16, $"\x00\x01\x02\x03\x04\x06\b\f\x00\xff\xfe\xfd\xfc\xfa\xf8\xf4"
 GLOBL float4<>(SB), RODATA|NOPTR, $16
+
+// func dotMXFP4AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, CMOV, FMA3, MMX+
+TEXT ·dotMXFP4AVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 float4<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0     1536(AX)
+	MOVBLZX        (AX), R9
+	LEAL           -1(R9), R10
+	SHLL           $0x17, R10
+	LEAL           1(R9), R11
+	SHLL           $0x15, R11
+	CMPL           R9, $0x02
+	CMOVLCS        R11, R10
+	VMOVD          R10, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 1(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	// VPDPBUSD    Y6, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfe
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y2
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	MOVBLZX        (AX), R9
+	LEAL           -1(R9), R10
+	SHLL           $0x17, R10
+	LEAL           1(R9), R11
+	SHLL           $0x15, R11
+	CMPL           R9, $0x02
+	CMOVLCS        R11, R10
+	VMOVD          R10, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 1(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	// VPDPBUSD    Y6, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfe
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y3
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotMXFP4AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, FMA3, MMX+
+TEXT ·dotMXFP4AVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 float4<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0     1536(AX)
+	MOVBLZX        (AX), R9
+	LEAL           -1(R9), R10
+	SHLL           $0x17, R10
+	LEAL           1(R9), R11
+	SHLL           $0x15, R11
+	CMPL           R9, $0x02
+	CMOVLCS        R11, R10
+	VMOVD          R10, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 1(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	VPDPBUSD       Y6, Y5, Y7
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y2
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	MOVBLZX        (AX), R9
+	LEAL           -1(R9), R10
+	SHLL           $0x17, R10
+	LEAL           1(R9), R11
+	SHLL           $0x15, R11
+	CMPL           R9, $0x02
+	CMOVLCS        R11, R10
+	VMOVD          R10, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 1(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	VPDPBUSD       Y6, Y5, Y7
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y3
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
 
 // func decodeMXFP4(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, CMOV
@@ -1562,6 +2744,284 @@ GLOBL pair2<>(SB), RODATA|NOPTR, $32
 
 DATA pair3<>+0(SB)/32, $"\x06\x00\x00\x00\x06\x00\x00\x00\x06\x00\x00\x00\x06\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00"
 GLOBL pair3<>(SB), RODATA|NOPTR, $32
+
+// func dotQ2KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ2KAVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTD fifteenInteger<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VMOVD        80(AX), X5
+	VCVTPH2PS    X5, X5
+	VBROADCASTSS X5, Y4
+	VMOVSHDUP    X5, X5
+	VBROADCASTSS X5, Y5
+	VPMOVZXBD    (AX), Y6
+	VPSRLD       $0x04, Y6, Y7
+	VPAND        Y1, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VPMOVZXBD    8(AX), Y8
+	VPSRLD       $0x04, Y8, Y9
+	VPAND        Y1, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y4, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y5, Y9, Y9
+	VFNMADD231PS (DI), Y7, Y3
+	VMOVUPS      (SI), X10
+	VMOVDQU      twice<>+0(SB), Y4
+	VPERMPS      Y10, Y4, Y10
+	VMULPS       Y10, Y6, Y6
+	VFNMADD231PS 32(DI), Y9, Y3
+	VMOVUPS      16(SI), X11
+	VMOVDQU      twice<>+0(SB), Y4
+	VPERMPS      Y11, Y4, Y11
+	VMULPS       Y11, Y8, Y8
+	VMOVDQU      16(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      (BX), Y9
+	// VPDPBUSD  Y9, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf9
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair0<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y7, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      32(BX), Y9
+	// VPDPBUSD  Y9, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf9
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair1<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y7, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      64(BX), Y9
+	// VPDPBUSD  Y9, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf9
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair2<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y7, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      96(BX), Y7
+	// VPDPBUSD  Y7, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xef
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y4
+	VPERMPS      Y6, Y4, Y4
+	VFMADD231PS  Y4, Y5, Y3
+	VMOVDQU      48(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVDQU      128(BX), Y7
+	// VPDPBUSD  Y7, Y5, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair0<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVDQU      160(BX), Y7
+	// VPDPBUSD  Y7, Y5, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair1<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVDQU      192(BX), Y7
+	// VPDPBUSD  Y7, Y5, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair2<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      224(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y4
+	VPERMPS      Y8, Y4, Y4
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $0x00000054, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ2KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ2KAVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTD fifteenInteger<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VMOVD        80(AX), X5
+	VCVTPH2PS    X5, X5
+	VBROADCASTSS X5, Y4
+	VMOVSHDUP    X5, X5
+	VBROADCASTSS X5, Y5
+	VPMOVZXBD    (AX), Y6
+	VPSRLD       $0x04, Y6, Y7
+	VPAND        Y1, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VPMOVZXBD    8(AX), Y8
+	VPSRLD       $0x04, Y8, Y9
+	VPAND        Y1, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y4, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y5, Y9, Y9
+	VFNMADD231PS (DI), Y7, Y3
+	VMOVUPS      (SI), X10
+	VMOVDQU      twice<>+0(SB), Y4
+	VPERMPS      Y10, Y4, Y10
+	VMULPS       Y10, Y6, Y6
+	VFNMADD231PS 32(DI), Y9, Y3
+	VMOVUPS      16(SI), X11
+	VMOVDQU      twice<>+0(SB), Y4
+	VPERMPS      Y11, Y4, Y11
+	VMULPS       Y11, Y8, Y8
+	VMOVDQU      16(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     (BX), Y5, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair0<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y7, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     32(BX), Y5, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair1<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y7, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     64(BX), Y5, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair2<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y7, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     96(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y4
+	VPERMPS      Y6, Y4, Y4
+	VFMADD231PS  Y4, Y5, Y3
+	VMOVDQU      48(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VPDPBUSD     128(BX), Y5, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair0<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VPDPBUSD     160(BX), Y5, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair1<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VPDPBUSD     192(BX), Y5, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair2<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     224(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y4
+	VPERMPS      Y8, Y4, Y4
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $0x00000054, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
 
 // func decodeQ2K(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
@@ -2030,6 +3490,392 @@ GLOBL thirtyTwoInteger<>(SB), RODATA|NOPTR, $4
 DATA floatEA<>+0(SB)/4, $(4.0)
 GLOBL floatEA<>(SB), RODATA|NOPTR, $4
 
+// func dotQ3KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ3KAVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTB four<>+0(SB), Y1
+	VPBROADCASTD thirtyTwoInteger<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 108(AX), X5
+	VCVTPH2PS    X5, Y5
+	MOVL         96(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         104(AX), R10
+	ANDL         $0x03030303, R10
+	SHLQ         $0x04, R10
+	ORQ          R10, R9
+	MOVL         100(AX), R10
+	ANDL         $0x0f0f0f0f, R10
+	MOVL         104(AX), R11
+	SHRL         $0x02, R11
+	ANDL         $0x03030303, R11
+	SHLQ         $0x04, R11
+	ORQ          R11, R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R9
+	VMOVQ        R9, X6
+	VPMOVZXBD    X6, Y6
+	VPSUBD       Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	MOVL         96(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         104(AX), R10
+	SHRL         $0x04, R10
+	ANDL         $0x03030303, R10
+	SHLQ         $0x04, R10
+	ORQ          R10, R9
+	MOVL         100(AX), R10
+	SHRL         $0x04, R10
+	ANDL         $0x0f0f0f0f, R10
+	MOVL         104(AX), R11
+	SHRL         $0x06, R11
+	ANDL         $0x03030303, R11
+	SHLQ         $0x04, R11
+	ORQ          R11, R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R9
+	VMOVQ        R9, X7
+	VPMOVZXBD    X7, Y7
+	VPSUBD       Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VBROADCASTSS floatEA<>+0(SB), Y5
+	VMULPS       Y5, Y6, Y10
+	VMULPS       Y5, Y7, Y5
+	VFNMADD231PS (DI), Y10, Y4
+	VMOVUPS      (SI), X8
+	VMOVDQU      twice<>+0(SB), Y10
+	VPERMPS      Y8, Y10, Y8
+	VMULPS       Y8, Y6, Y6
+	VFNMADD231PS 32(DI), Y5, Y4
+	VMOVUPS      16(SI), X9
+	VMOVDQU      twice<>+0(SB), Y5
+	VPERMPS      Y9, Y5, Y9
+	VMULPS       Y9, Y7, Y7
+	VMOVDQU      (AX), Y5
+	VMOVDQU      32(AX), Y10
+	VPAND        Y0, Y10, Y11
+	VPSLLW       $0x02, Y5, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VMOVDQU      (BX), Y13
+	// VPDPBUSD  Y13, Y11, Y12, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair0<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y12, Y3
+	VPSRLW       $0x02, Y10, Y11
+	VPAND        Y0, Y11, Y11
+	VPSLLW       $0x01, Y5, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VMOVDQU      32(BX), Y13
+	// VPDPBUSD  Y13, Y11, Y12, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair1<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y12, Y4
+	VPSRLW       $0x04, Y10, Y11
+	VPAND        Y0, Y11, Y11
+	VPAND        Y1, Y5, Y12
+	VPOR         Y12, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VMOVDQU      64(BX), Y13
+	// VPDPBUSD  Y13, Y11, Y12, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair2<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y12, Y3
+	VPSRLW       $0x06, Y10, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x01, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VMOVDQU      96(BX), Y12
+	// VPDPBUSD  Y12, Y10, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair3<>+0(SB), Y10
+	VPERMPS      Y6, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VMOVDQU      64(AX), Y6
+	VPAND        Y0, Y6, Y10
+	VPSRLW       $0x02, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VMOVDQU      128(BX), Y12
+	// VPDPBUSD  Y12, Y10, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair0<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VPSRLW       $0x02, Y6, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x03, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VMOVDQU      160(BX), Y12
+	// VPDPBUSD  Y12, Y10, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair1<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VPSRLW       $0x04, Y6, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x04, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VMOVDQU      192(BX), Y12
+	// VPDPBUSD  Y12, Y10, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair2<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VPSRLW       $0x06, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x05, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y6, Y6
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      224(BX), Y10
+	// VPDPBUSD  Y10, Y6, Y5, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xea
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y6
+	VPERMPS      Y7, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         $0x0000006e, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ3KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ3KAVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTB four<>+0(SB), Y1
+	VPBROADCASTD thirtyTwoInteger<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 108(AX), X5
+	VCVTPH2PS    X5, Y5
+	MOVL         96(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         104(AX), R10
+	ANDL         $0x03030303, R10
+	SHLQ         $0x04, R10
+	ORQ          R10, R9
+	MOVL         100(AX), R10
+	ANDL         $0x0f0f0f0f, R10
+	MOVL         104(AX), R11
+	SHRL         $0x02, R11
+	ANDL         $0x03030303, R11
+	SHLQ         $0x04, R11
+	ORQ          R11, R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R9
+	VMOVQ        R9, X6
+	VPMOVZXBD    X6, Y6
+	VPSUBD       Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	MOVL         96(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         104(AX), R10
+	SHRL         $0x04, R10
+	ANDL         $0x03030303, R10
+	SHLQ         $0x04, R10
+	ORQ          R10, R9
+	MOVL         100(AX), R10
+	SHRL         $0x04, R10
+	ANDL         $0x0f0f0f0f, R10
+	MOVL         104(AX), R11
+	SHRL         $0x06, R11
+	ANDL         $0x03030303, R11
+	SHLQ         $0x04, R11
+	ORQ          R11, R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R9
+	VMOVQ        R9, X7
+	VPMOVZXBD    X7, Y7
+	VPSUBD       Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VBROADCASTSS floatEA<>+0(SB), Y5
+	VMULPS       Y5, Y6, Y10
+	VMULPS       Y5, Y7, Y5
+	VFNMADD231PS (DI), Y10, Y4
+	VMOVUPS      (SI), X8
+	VMOVDQU      twice<>+0(SB), Y10
+	VPERMPS      Y8, Y10, Y8
+	VMULPS       Y8, Y6, Y6
+	VFNMADD231PS 32(DI), Y5, Y4
+	VMOVUPS      16(SI), X9
+	VMOVDQU      twice<>+0(SB), Y5
+	VPERMPS      Y9, Y5, Y9
+	VMULPS       Y9, Y7, Y7
+	VMOVDQU      (AX), Y5
+	VMOVDQU      32(AX), Y10
+	VPAND        Y0, Y10, Y11
+	VPSLLW       $0x02, Y5, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VPDPBUSD     (BX), Y11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair0<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y12, Y3
+	VPSRLW       $0x02, Y10, Y11
+	VPAND        Y0, Y11, Y11
+	VPSLLW       $0x01, Y5, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VPDPBUSD     32(BX), Y11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair1<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y12, Y4
+	VPSRLW       $0x04, Y10, Y11
+	VPAND        Y0, Y11, Y11
+	VPAND        Y1, Y5, Y12
+	VPOR         Y12, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VPDPBUSD     64(BX), Y11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair2<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y12, Y3
+	VPSRLW       $0x06, Y10, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x01, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VPDPBUSD     96(BX), Y10, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair3<>+0(SB), Y10
+	VPERMPS      Y6, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VMOVDQU      64(AX), Y6
+	VPAND        Y0, Y6, Y10
+	VPSRLW       $0x02, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VPDPBUSD     128(BX), Y10, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair0<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VPSRLW       $0x02, Y6, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x03, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VPDPBUSD     160(BX), Y10, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair1<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VPSRLW       $0x04, Y6, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x04, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VPDPBUSD     192(BX), Y10, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair2<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VPSRLW       $0x06, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x05, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y6, Y6
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     224(BX), Y6, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y6
+	VPERMPS      Y7, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         $0x0000006e, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeQ3K(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ3K(SB), NOSPLIT, $128-24
@@ -2441,6 +4287,284 @@ block:
 	VHADDPS      X3, X3, X3
 	VHADDPS      X3, X3, X3
 	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ4KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4KAVXVNNI(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X3
+	VPMOVZXBD    X3, Y3
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X4
+	VPMOVZXBD    X4, Y4
+	VMOVD        (AX), X6
+	VCVTPH2PS    X6, X6
+	VBROADCASTSS X6, Y5
+	VMOVSHDUP    X6, X6
+	VBROADCASTSS X6, Y6
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMULPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (SP)
+	VFNMADD231PS (DI), Y4, Y2
+	VMOVDQU      16(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      (BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      32(BX), Y5
+	// VPDPBUSD  Y5, Y3, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 4(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      48(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      64(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      96(BX), Y5
+	// VPDPBUSD  Y5, Y3, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      80(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      128(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      160(BX), Y5
+	// VPDPBUSD  Y5, Y3, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 20(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      112(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      192(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 24(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      224(BX), Y5
+	// VPDPBUSD  Y5, Y3, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         $0x00000090, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ4KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4KAVX512VNNI(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X3
+	VPMOVZXBD    X3, Y3
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X4
+	VPMOVZXBD    X4, Y4
+	VMOVD        (AX), X6
+	VCVTPH2PS    X6, X6
+	VBROADCASTSS X6, Y5
+	VMOVSHDUP    X6, X6
+	VBROADCASTSS X6, Y6
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMULPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (SP)
+	VFNMADD231PS (DI), Y4, Y2
+	VMOVDQU      16(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     (BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     32(BX), Y3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 4(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      48(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     64(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     96(BX), Y3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      80(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     128(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     160(BX), Y3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 20(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      112(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     192(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 24(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     224(BX), Y3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         $0x00000090, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
 	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
@@ -2882,6 +5006,334 @@ block:
 	VHADDPS      X4, X4, X4
 	VHADDPS      X4, X4, X4
 	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ5KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5KAVXVNNI(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X4
+	VPMOVZXBD    X4, Y4
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X5
+	VPMOVZXBD    X5, Y5
+	VMOVD        (AX), X7
+	VCVTPH2PS    X7, X7
+	VBROADCASTSS X7, Y6
+	VMOVSHDUP    X7, X7
+	VBROADCASTSS X7, Y7
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMULPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VFNMADD231PS (DI), Y5, Y3
+	VMOVDQU      16(AX), Y4
+	VMOVDQU      48(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x04, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      (BX), Y8
+	// VPDPBUSD  Y8, Y6, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSLLW       $0x03, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVDQU      32(BX), Y7
+	// VPDPBUSD  Y7, Y5, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 4(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVDQU      80(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x02, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      64(BX), Y8
+	// VPDPBUSD  Y8, Y6, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 8(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSLLW       $0x01, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVDQU      96(BX), Y7
+	// VPDPBUSD  Y7, Y5, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 12(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVDQU      112(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPAND        Y1, Y4, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      128(BX), Y8
+	// VPDPBUSD  Y8, Y6, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 16(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x01, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVDQU      160(BX), Y7
+	// VPDPBUSD  Y7, Y5, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 20(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVDQU      144(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSRLW       $0x02, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      192(BX), Y8
+	// VPDPBUSD  Y8, Y6, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 24(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x03, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y5, Y5
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      224(BX), Y6
+	// VPDPBUSD  Y6, Y5, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xe6
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x000000b0, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ5KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5KAVX512VNNI(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X4
+	VPMOVZXBD    X4, Y4
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X5
+	VPMOVZXBD    X5, Y5
+	VMOVD        (AX), X7
+	VCVTPH2PS    X7, X7
+	VBROADCASTSS X7, Y6
+	VMOVSHDUP    X7, X7
+	VBROADCASTSS X7, Y7
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMULPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VFNMADD231PS (DI), Y5, Y3
+	VMOVDQU      16(AX), Y4
+	VMOVDQU      48(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x04, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     (BX), Y6, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSLLW       $0x03, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VPDPBUSD     32(BX), Y5, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 4(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVDQU      80(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x02, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     64(BX), Y6, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 8(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSLLW       $0x01, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VPDPBUSD     96(BX), Y5, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 12(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVDQU      112(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPAND        Y1, Y4, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     128(BX), Y6, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 16(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x01, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VPDPBUSD     160(BX), Y5, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 20(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVDQU      144(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSRLW       $0x02, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     192(BX), Y6, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 24(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x03, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y5, Y5
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     224(BX), Y5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x000000b0, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
 	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
@@ -3353,6 +5805,320 @@ GLOBL fortyEight<>(SB), RODATA|NOPTR, $1
 DATA floatGB<>+0(SB)/4, $(32.0)
 GLOBL floatGB<>(SB), RODATA|NOPTR, $4
 
+// func dotQ6KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ6KAVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB fortyEight<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	PREFETCHT0   1728(AX)
+	VPBROADCASTW 208(AX), X4
+	VCVTPH2PS    X4, Y4
+	VPMOVSXBD    192(AX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VPMOVSXBD    200(AX), Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VBROADCASTSS floatGB<>+0(SB), Y4
+	VMULPS       Y4, Y5, Y9
+	VMULPS       Y4, Y6, Y4
+	VFNMADD231PS (DI), Y9, Y3
+	VMOVUPS      (SI), X7
+	VMOVDQU      twice<>+0(SB), Y9
+	VPERMPS      Y7, Y9, Y7
+	VMULPS       Y7, Y5, Y5
+	VFNMADD231PS 32(DI), Y4, Y3
+	VMOVUPS      16(SI), X8
+	VMOVDQU      twice<>+0(SB), Y4
+	VPERMPS      Y8, Y4, Y8
+	VMULPS       Y8, Y6, Y6
+	VMOVDQU      128(AX), Y4
+	VMOVDQU      (AX), Y9
+	VPAND        Y0, Y9, Y10
+	VPSLLW       $0x04, Y4, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VMOVDQU      (BX), Y12
+	// VPDPBUSD  Y12, Y10, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair0<>+0(SB), Y10
+	VPERMPS      Y5, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y2
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y0, Y9, Y9
+	VPAND        Y1, Y4, Y10
+	VPOR         Y10, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VMOVDQU      64(BX), Y11
+	// VPDPBUSD  Y11, Y9, Y10, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd3
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair2<>+0(SB), Y9
+	VPERMPS      Y5, Y9, Y9
+	VFMADD231PS  Y9, Y10, Y2
+	VMOVDQU      32(AX), Y9
+	VPAND        Y0, Y9, Y10
+	VPSLLW       $0x02, Y4, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VMOVDQU      32(BX), Y12
+	// VPDPBUSD  Y12, Y10, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair1<>+0(SB), Y10
+	VPERMPS      Y5, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y0, Y9, Y9
+	VPSRLW       $0x02, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y9, Y9
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      96(BX), Y10
+	// VPDPBUSD  Y10, Y9, Y4, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xe2
+	VCVTDQ2PS    Y4, Y4
+	VMOVDQU      pair3<>+0(SB), Y9
+	VPERMPS      Y5, Y9, Y9
+	VFMADD231PS  Y9, Y4, Y3
+	VMOVDQU      160(AX), Y4
+	VMOVDQU      64(AX), Y5
+	VPAND        Y0, Y5, Y9
+	VPSLLW       $0x04, Y4, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VMOVDQU      128(BX), Y11
+	// VPDPBUSD  Y11, Y9, Y10, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd3
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair0<>+0(SB), Y9
+	VPERMPS      Y6, Y9, Y9
+	VFMADD231PS  Y9, Y10, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPAND        Y1, Y4, Y9
+	VPOR         Y9, Y5, Y5
+	VXORPS       Y9, Y9, Y9
+	VMOVDQU      192(BX), Y10
+	// VPDPBUSD  Y10, Y5, Y9, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca
+	VCVTDQ2PS    Y9, Y9
+	VMOVDQU      pair2<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y9, Y2
+	VMOVDQU      96(AX), Y5
+	VPAND        Y0, Y5, Y9
+	VPSLLW       $0x02, Y4, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VMOVDQU      160(BX), Y11
+	// VPDPBUSD  Y11, Y9, Y10, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd3
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair1<>+0(SB), Y9
+	VPERMPS      Y6, Y9, Y9
+	VFMADD231PS  Y9, Y10, Y3
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x02, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y5, Y5
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      224(BX), Y9
+	// VPDPBUSD  Y9, Y5, Y4, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xe1
+	VCVTDQ2PS    Y4, Y4
+	VMOVDQU      pair3<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x000000d2, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ6KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ6KAVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB fortyEight<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	PREFETCHT0   1728(AX)
+	VPBROADCASTW 208(AX), X4
+	VCVTPH2PS    X4, Y4
+	VPMOVSXBD    192(AX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VPMOVSXBD    200(AX), Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VBROADCASTSS floatGB<>+0(SB), Y4
+	VMULPS       Y4, Y5, Y9
+	VMULPS       Y4, Y6, Y4
+	VFNMADD231PS (DI), Y9, Y3
+	VMOVUPS      (SI), X7
+	VMOVDQU      twice<>+0(SB), Y9
+	VPERMPS      Y7, Y9, Y7
+	VMULPS       Y7, Y5, Y5
+	VFNMADD231PS 32(DI), Y4, Y3
+	VMOVUPS      16(SI), X8
+	VMOVDQU      twice<>+0(SB), Y4
+	VPERMPS      Y8, Y4, Y8
+	VMULPS       Y8, Y6, Y6
+	VMOVDQU      128(AX), Y4
+	VMOVDQU      (AX), Y9
+	VPAND        Y0, Y9, Y10
+	VPSLLW       $0x04, Y4, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VPDPBUSD     (BX), Y10, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair0<>+0(SB), Y10
+	VPERMPS      Y5, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y2
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y0, Y9, Y9
+	VPAND        Y1, Y4, Y10
+	VPOR         Y10, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VPDPBUSD     64(BX), Y9, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair2<>+0(SB), Y9
+	VPERMPS      Y5, Y9, Y9
+	VFMADD231PS  Y9, Y10, Y2
+	VMOVDQU      32(AX), Y9
+	VPAND        Y0, Y9, Y10
+	VPSLLW       $0x02, Y4, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VPDPBUSD     32(BX), Y10, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair1<>+0(SB), Y10
+	VPERMPS      Y5, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y0, Y9, Y9
+	VPSRLW       $0x02, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y9, Y9
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     96(BX), Y9, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMOVDQU      pair3<>+0(SB), Y9
+	VPERMPS      Y5, Y9, Y9
+	VFMADD231PS  Y9, Y4, Y3
+	VMOVDQU      160(AX), Y4
+	VMOVDQU      64(AX), Y5
+	VPAND        Y0, Y5, Y9
+	VPSLLW       $0x04, Y4, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VPDPBUSD     128(BX), Y9, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair0<>+0(SB), Y9
+	VPERMPS      Y6, Y9, Y9
+	VFMADD231PS  Y9, Y10, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPAND        Y1, Y4, Y9
+	VPOR         Y9, Y5, Y5
+	VXORPS       Y9, Y9, Y9
+	VPDPBUSD     192(BX), Y5, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMOVDQU      pair2<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y9, Y2
+	VMOVDQU      96(AX), Y5
+	VPAND        Y0, Y5, Y9
+	VPSLLW       $0x02, Y4, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VPDPBUSD     160(BX), Y9, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair1<>+0(SB), Y9
+	VPERMPS      Y6, Y9, Y9
+	VFMADD231PS  Y9, Y10, Y3
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x02, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y5, Y5
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     224(BX), Y5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMOVDQU      pair3<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x000000d2, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeQ6K(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ6K(SB), NOSPLIT, $128-24
@@ -3709,6 +6475,242 @@ block:
 	VHADDPS      X2, X2, X2
 	VHADDPS      X2, X2, X2
 	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ8KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, FMA3, MMX+
+TEXT ·dotQ8KAVXVNNI(SB), NOSPLIT, $32-56
+	MOVQ w+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ out+48(FP), DX
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	PREFETCHT0   1728(AX)
+	PREFETCHT0   1792(AX)
+	VBROADCASTSS (AX), Y2
+	VMULPS       (SI), Y2, Y2
+	VMOVUPS      Y2, (SP)
+	VMOVDQU      4(AX), Y2
+	VMOVDQU      (BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS (SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      36(AX), Y2
+	VMOVDQU      32(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 4(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMOVDQU      68(AX), Y2
+	VMOVDQU      64(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 8(SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      100(AX), Y2
+	VMOVDQU      96(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMOVDQU      132(AX), Y2
+	VMOVDQU      128(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 16(SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      164(AX), Y2
+	VMOVDQU      160(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 20(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMOVDQU      196(AX), Y2
+	VMOVDQU      192(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 24(SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      228(AX), Y2
+	VMOVDQU      224(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	ADDQ         $0x00000124, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VHADDPS      X1, X1, X1
+	VHADDPS      X1, X1, X1
+	VMOVSS       X1, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ8KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
+TEXT ·dotQ8KAVX512VNNI(SB), NOSPLIT, $32-56
+	MOVQ w+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ out+48(FP), DX
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	PREFETCHT0   1728(AX)
+	PREFETCHT0   1792(AX)
+	VBROADCASTSS (AX), Y2
+	VMULPS       (SI), Y2, Y2
+	VMOVUPS      Y2, (SP)
+	VMOVDQU      4(AX), Y2
+	VMOVDQU      (BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS (SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      36(AX), Y2
+	VMOVDQU      32(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 4(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMOVDQU      68(AX), Y2
+	VMOVDQU      64(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 8(SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      100(AX), Y2
+	VMOVDQU      96(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMOVDQU      132(AX), Y2
+	VMOVDQU      128(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 16(SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      164(AX), Y2
+	VMOVDQU      160(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 20(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMOVDQU      196(AX), Y2
+	VMOVDQU      192(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 24(SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      228(AX), Y2
+	VMOVDQU      224(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	ADDQ         $0x00000124, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VHADDPS      X1, X1, X1
+	VHADDPS      X1, X1, X1
+	VMOVSS       X1, (DX)
 	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
@@ -4082,6 +7084,342 @@ GLOBL byFour<>(SB), RODATA|NOPTR, $32
 DATA byTwo<>+0(SB)/32, $"\x00\x00\x00\x00\x02\x00\x00\x00\x04\x00\x00\x00\x06\x00\x00\x00\b\x00\x00\x00\n\x00\x00\x00\f\x00\x00\x00\x0e\x00\x00\x00"
 GLOBL byTwo<>(SB), RODATA|NOPTR, $32
 
+// func dotIQ4XSAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4XSAVXVNNI(SB), NOSPLIT, $32-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+	VPBROADCASTD   thirtyTwoInteger<>+0(SB), Y2
+	VPBROADCASTD   fifteenInteger<>+0(SB), Y3
+	VPBROADCASTD   fortyEightInteger<>+0(SB), Y4
+	VMOVDQU        byFour<>+0(SB), Y5
+	VMOVDQU        byTwo<>+0(SB), Y6
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+
+block:
+	PREFETCHT0     1536(AX)
+	PREFETCHT0     1600(AX)
+	PREFETCHT0     1664(AX)
+	VPBROADCASTD   4(AX), Y9
+	VPSRLVD        Y5, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPBROADCASTW   2(AX), Y10
+	VPSRLD         $0x10, Y10, Y10
+	VPSLLD         $0x04, Y10, Y10
+	VPSRLVD        Y6, Y10, Y10
+	VPAND          Y4, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBD         Y2, Y9, Y9
+	VPBROADCASTW   (AX), X10
+	VCVTPH2PS      X10, Y10
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y10, Y9, Y9
+	VMULPS         (SI), Y9, Y9
+	VMOVUPS        Y9, (SP)
+	VBROADCASTI128 8(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        (BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   (SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 24(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        32(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   4(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	VBROADCASTI128 40(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        64(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   8(SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 56(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        96(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   12(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	VBROADCASTI128 72(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        128(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   16(SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 88(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        160(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   20(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	VBROADCASTI128 104(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        192(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   24(SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 120(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        224(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   28(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	ADDQ           $0x00000088, AX
+	ADDQ           $0x00000100, BX
+	ADDQ           $0x00000020, SI
+	ADDQ           $0x00000020, DI
+	DECQ           R8
+	JNZ            block
+	VADDPS         Y8, Y7, Y7
+	VEXTRACTF128   $0x01, Y7, X8
+	VADDPS         X8, X7, X8
+	VHADDPS        X8, X8, X8
+	VHADDPS        X8, X8, X8
+	VMOVSS         X8, (DX)
+	ADDQ           $0x00000004, DX
+	DECQ           CX
+	JNZ            row
+	VZEROUPPER
+	RET
+
+// func dotIQ4XSAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4XSAVX512VNNI(SB), NOSPLIT, $32-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+	VPBROADCASTD   thirtyTwoInteger<>+0(SB), Y2
+	VPBROADCASTD   fifteenInteger<>+0(SB), Y3
+	VPBROADCASTD   fortyEightInteger<>+0(SB), Y4
+	VMOVDQU        byFour<>+0(SB), Y5
+	VMOVDQU        byTwo<>+0(SB), Y6
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+
+block:
+	PREFETCHT0     1536(AX)
+	PREFETCHT0     1600(AX)
+	PREFETCHT0     1664(AX)
+	VPBROADCASTD   4(AX), Y9
+	VPSRLVD        Y5, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPBROADCASTW   2(AX), Y10
+	VPSRLD         $0x10, Y10, Y10
+	VPSLLD         $0x04, Y10, Y10
+	VPSRLVD        Y6, Y10, Y10
+	VPAND          Y4, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBD         Y2, Y9, Y9
+	VPBROADCASTW   (AX), X10
+	VCVTPH2PS      X10, Y10
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y10, Y9, Y9
+	VMULPS         (SI), Y9, Y9
+	VMOVUPS        Y9, (SP)
+	VBROADCASTI128 8(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        (BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   (SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 24(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        32(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   4(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	VBROADCASTI128 40(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        64(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   8(SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 56(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        96(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   12(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	VBROADCASTI128 72(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        128(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   16(SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 88(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        160(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   20(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	VBROADCASTI128 104(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        192(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   24(SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 120(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        224(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   28(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	ADDQ           $0x00000088, AX
+	ADDQ           $0x00000100, BX
+	ADDQ           $0x00000020, SI
+	ADDQ           $0x00000020, DI
+	DECQ           R8
+	JNZ            block
+	VADDPS         Y8, Y7, Y7
+	VEXTRACTF128   $0x01, Y7, X8
+	VADDPS         X8, X7, X8
+	VHADDPS        X8, X8, X8
+	VHADDPS        X8, X8, X8
+	VMOVSS         X8, (DX)
+	ADDQ           $0x00000004, DX
+	DECQ           CX
+	JNZ            row
+	VZEROUPPER
+	RET
+
 // func decodeIQ4XS(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeIQ4XS(SB), NOSPLIT, $64-24
@@ -4430,6 +7768,222 @@ block:
 
 DATA floatBA<>+0(SB)/4, $(1.0)
 GLOBL floatBA<>(SB), RODATA|NOPTR, $4
+
+// func dotTQ2_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotTQ2_0AVXVNNI(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 64(AX), X3
+	VCVTPH2PS    X3, Y3
+	VBROADCASTSS floatBA<>+0(SB), Y4
+	VMULPS       Y4, Y3, Y4
+	VMULPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (SP)
+	VFNMADD231PS (DI), Y4, Y2
+	VMOVDQU      (AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      (BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x02, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      32(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 4(SP), Y4
+	VFMADD231PS  Y4, Y5, Y2
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      64(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      96(BX), Y5
+	// VPDPBUSD  Y5, Y3, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      32(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      128(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x02, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      160(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 20(SP), Y4
+	VFMADD231PS  Y4, Y5, Y2
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      192(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 24(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      224(BX), Y5
+	// VPDPBUSD  Y5, Y3, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         $0x00000042, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotTQ2_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotTQ2_0AVX512VNNI(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 64(AX), X3
+	VCVTPH2PS    X3, Y3
+	VBROADCASTSS floatBA<>+0(SB), Y4
+	VMULPS       Y4, Y3, Y4
+	VMULPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (SP)
+	VFNMADD231PS (DI), Y4, Y2
+	VMOVDQU      (AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     (BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x02, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     32(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 4(SP), Y4
+	VFMADD231PS  Y4, Y5, Y2
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     64(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     96(BX), Y3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      32(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     128(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x02, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     160(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 20(SP), Y4
+	VFMADD231PS  Y4, Y5, Y2
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     192(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 24(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     224(BX), Y3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         $0x00000042, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
 
 // func decodeTQ2_0(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
