@@ -419,6 +419,66 @@ func panelx5(panel *float32, cols int, x *float32, xStride int, sums *float32)
 //go:noescape
 func panelx6(panel *float32, cols int, x *float32, xStride int, sums *float32)
 
+// panelx1AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx1AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx2AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx2AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx3AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx3AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx4AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx4AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx5AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx5AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx6AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx6AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx7AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx7AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx8AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx8AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx9AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx9AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx10AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx10AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx11AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx11AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx12AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx12AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
 // transpose stores eight columns per step of 16 rows, which lie stride bytes apart, as {columns, 16}. steps is not 0.
 //
 //go:noescape
@@ -434,12 +494,27 @@ func mixx8(weights *float32, n int, v *float32, stride int, out *float32)
 //go:noescape
 func mixx1(weights *float32, n int, v *float32, stride int, out *float32)
 
-// largest sets lanes to the largest of every eighth value. A NaN may be passed over. steps is not 0.
+// mixx8AVX512 sets 16 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.
+//
+//go:noescape
+func mixx8AVX512(weights *float32, n int, v *float32, stride int, out *float32)
+
+// mixx4AVX512 sets 16 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.
+//
+//go:noescape
+func mixx4AVX512(weights *float32, n int, v *float32, stride int, out *float32)
+
+// mixx1AVX512 sets 16 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.
+//
+//go:noescape
+func mixx1AVX512(weights *float32, n int, v *float32, stride int, out *float32)
+
+// largest sets lanes to the largest of every 8 values. A NaN may be passed over. steps is not 0.
 //
 //go:noescape
 func largest(x *float32, steps int, lanes *float32)
 
-// exp sets each x to the exponential of x - shift and lanes to the sums of every eighth. steps is not 0.
+// exp sets each x to the exponential of x - shift and lanes to the sums of every 8. steps is not 0.
 //
 //go:noescape
 func exp(x *float32, steps int, shift float32, lanes *float32)
@@ -458,3 +533,28 @@ func gelu(x *float32, steps int)
 //
 //go:noescape
 func geluTanh(x *float32, steps int)
+
+// largestAVX512 sets lanes to the largest of every 16 values. A NaN may be passed over. steps is not 0.
+//
+//go:noescape
+func largestAVX512(x *float32, steps int, lanes *float32)
+
+// expAVX512 sets each x to the exponential of x - shift and lanes to the sums of every 16. steps is not 0.
+//
+//go:noescape
+func expAVX512(x *float32, steps int, shift float32, lanes *float32)
+
+// swigluAVX512 sets gate to silu(gate) * up. steps is not 0.
+//
+//go:noescape
+func swigluAVX512(gate *float32, up *float32, steps int)
+
+// geluAVX512 sets x to x times the normal distribution. steps is not 0.
+//
+//go:noescape
+func geluAVX512(x *float32, steps int)
+
+// geluTanhAVX512 sets x to its approximate GELU by tanh. steps is not 0.
+//
+//go:noescape
+func geluTanhAVX512(x *float32, steps int)

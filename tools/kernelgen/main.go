@@ -28,26 +28,19 @@ func main() {
 	for vectors := 1; vectors <= 6; vectors++ {
 		panel(vectors)
 	}
+	for vectors := 1; vectors <= widest; vectors++ {
+		widePanel(vectors)
+	}
 	transpose()
 	mix()
-	largest()
-	exponentials()
-	gelu()
-	geluTanh()
+	for _, w := range []width{ymm, zmm} {
+		largest(w)
+		exponentials(w)
+		gelu(w)
+		geluTanh(w)
+	}
 	Generate()
 }
-
-// width is a size of vector registers and what kernels for it are called.
-type width struct {
-	name  string
-	lanes int
-	vec   func() reg.VecVirtual
-}
-
-var (
-	ymm = width{"AVX2", 8, YMM}
-	zmm = width{"AVX512", 16, ZMM}
-)
 
 // format is how weights are stored and how lanes of them are loaded as float32.
 type format struct {

@@ -45,8 +45,7 @@ func products() []product {
 func dotProducts(add func(x Op, v, sums reg.VecVirtual)) func() multiply {
 	return func() multiply {
 		return func(v reg.VecVirtual, x Op) reg.VecVirtual {
-			sums := YMM()
-			VXORPS(sums, sums, sums)
+			sums := ymm.zero()
 			add(x, v, sums)
 			return sums
 		}
