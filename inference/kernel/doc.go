@@ -3,8 +3,8 @@
 // of operations, so results do not depend on the number of threads. They do depend, by rounding, on whether few or many vectors are
 // multiplied together: many are added up in another order, and only a few are multiplied with block types as integers.
 //
-// The inner loops exist in plain Go and, chosen when the program starts, in assembly for AVX2, AVX-512 and NEON, without and with
-// its instructions for dot products, that tools/kernelgen writes. The build tag purego leaves the assembly out. Lengths are
+// The inner loops exist in plain Go and, chosen when the program starts, in assembly for AVX2, AVX-512 and NEON, each without and
+// with instructions for dot products of bytes, that tools/kernelgen writes. The build tag purego leaves the assembly out. Lengths are
 // checked before assembly sees a pointer.
 //
 // It knows shapes and element types, not models or files.

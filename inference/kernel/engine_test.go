@@ -6,7 +6,10 @@ import (
 	"iter"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/carat-hub/carat/inference/tensor"
 )
@@ -191,7 +194,11 @@ func TestEnginesAgree(t *testing.T) {
 func checkBlocks(t *testing.T, e engine, typ tensor.Type) {
 	r := rand.New(rand.NewPCG(1, uint64(typ)))
 	elements, _ := typ.Block()
-	for blocks := 1; blocks <= 9; blocks++ {
+	most := 9
+	if testing.Short() {
+		most = 3 // an emulated processor takes its time
+	}
+	for blocks := 1; blocks <= most; blocks++ {
 		n, rows := elements*blocks, 1+blocks*5%19
 		for name, x := range extreme(r, n) {
 			weights, decoded := randomBlocks(t, r, typ, rows*n)
@@ -276,7 +283,12 @@ func TestGELU(t *testing.T) {
 	} {
 		for _, e := range vectorEngines() {
 			got, worst := unaligned(x), 0.0
-			e.gelu(a, got)
+			own := slices.Clone(x)
+			plain{}.gelu(a, own)
+			if e.gelu(a, got); cmp.Equal(got, own) {
+				t.Logf("%s: activation %d has no kernel", e.name(), a)
+				continue
+			}
 			for i, v := range x {
 				want := want(float64(v))
 				difference := math.Abs(float64(got[i]) - want)

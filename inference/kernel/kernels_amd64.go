@@ -3,6 +3,8 @@
 package kernel
 
 import (
+	"slices"
+
 	"golang.org/x/sys/cpu"
 
 	"github.com/carat-hub/carat/inference/tensor"
@@ -13,25 +15,62 @@ func vectorEngines() []engine {
 	var engines []engine
 	if x := &cpu.X86; x.HasAVX2 && x.HasFMA && x.HasF16C {
 		engines = append(engines, &avx2)
+		if x.HasAVXVNNI {
+			engines = append(engines, &avx2VNNI)
+		}
 		if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
 			engines = append(engines, &avx512)
+			if x.HasAVX512VNNI {
+				engines = append(engines, &avx512VNNI)
+			}
 		}
 	}
 	return engines
 }
 
 var avx2 = vector{
-	needs: "AVX2", lanes: 8, reduce: reduceAVX2, blocks: blocksAVX2, gelu8: gelu, geluTanh8: geluTanh,
+	needs: "AVX2", lanes: 8, reduce: reduceAVX2, blocks: blocksAVX2,
 	f32:  tiles{tileF32x4AVX2, tileF32x1AVX2},
 	f16:  tiles{tileF16x4AVX2, tileF16x1AVX2},
 	bf16: tiles{tileBF16x4AVX2, tileBF16x1AVX2},
+
+	panels: []panelFunc{panelx1, panelx2, panelx3, panelx4, panelx5, panelx6},
+	mixers: []mixer{{64, mixx8}, {8, mixx1}},
+
+	elementwise: []elementwise{eight},
 }
 
 var avx512 = vector{
-	needs: "AVX-512", lanes: 16, reduce: reduceAVX512, blocks: blocksAVX2, gelu8: gelu, geluTanh8: geluTanh,
+	needs: "AVX-512", lanes: 16, reduce: reduceAVX512, blocks: blocksAVX2,
 	f32:  tiles{tileF32x4AVX512, tileF32x1AVX512},
 	f16:  tiles{tileF16x4AVX512, tileF16x1AVX512},
 	bf16: tiles{tileBF16x4AVX512, tileBF16x1AVX512},
+
+	panels: []panelFunc{
+		panelx1AVX512, panelx2AVX512, panelx3AVX512, panelx4AVX512, panelx5AVX512, panelx6AVX512,
+		panelx7AVX512, panelx8AVX512, panelx9AVX512, panelx10AVX512, panelx11AVX512, panelx12AVX512,
+	},
+	mixers: []mixer{{128, mixx8AVX512}, {64, mixx4AVX512}, {16, mixx1AVX512}, {8, mixx1}},
+
+	elementwise: []elementwise{sixteen, eight},
+}
+
+var (
+	eight   = elementwise{8, largestOf, expOf, swiglu, gelu, geluTanh}
+	sixteen = elementwise{16, largestOf16, expOf16, swigluAVX512, geluAVX512, geluTanhAVX512}
+)
+
+// largestOf16 and expOf16 are largestOf and expOf for 16 values at a time.
+func largestOf16(x []float32) float32 {
+	var lanes [16]float32
+	largestAVX512(&x[0], len(x)/16, &lanes[0])
+	return slices.Max(lanes[:])
+}
+
+func expOf16(x []float32, shift float32) float64 {
+	var lanes [16]float32
+	expAVX512(&x[0], len(x)/16, shift, &lanes[0])
+	return total(lanes[:])
 }
 
 var blocksAVX2 = map[tensor.Type]block{

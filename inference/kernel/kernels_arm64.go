@@ -18,16 +18,21 @@ func vectorEngines() []engine {
 }
 
 var neon = vector{
-	needs: "NEON", lanes: 16, reduce: reduceNEON, blocks: blocksNEON, gelu8: gelu, geluTanh8: geluTanh,
+	needs: "NEON", lanes: 16, reduce: reduceNEON, blocks: blocksNEON,
 	f32:  tiles{tileF32x4NEON, tileF32x1NEON},
 	f16:  tiles{tileF16x4NEON, tileF16x1NEON},
 	bf16: tiles{tileBF16x4NEON, tileBF16x1NEON},
+
+	panels: []panelFunc{panelx1, panelx2, panelx3, panelx4, panelx5, panelx6},
+	mixers: []mixer{{64, mixx8}, {8, mixx1}},
+
+	elementwise: []elementwise{{8, largestOf, expOf, swiglu, gelu, geluTanh}},
 }
 
 // neonDot multiplies bytes with the instructions for dot products.
 var neonDot = vector{
 	needs: "NEON with dot products", lanes: neon.lanes, reduce: neon.reduce, blocks: blocksDot,
-	gelu8: neon.gelu8, geluTanh8: neon.geluTanh8, f32: neon.f32, f16: neon.f16, bf16: neon.bf16,
+	f32: neon.f32, f16: neon.f16, bf16: neon.bf16, panels: neon.panels, mixers: neon.mixers, elementwise: neon.elementwise,
 }
 
 var blocksNEON = map[tensor.Type]block{

@@ -4,6 +4,7 @@ package kernel
 
 import (
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/carat-hub/carat/inference/tensor"
@@ -14,22 +15,47 @@ type tileFunc func(w *byte, wStride int, x *float32, steps int, acc *float32)
 // tiles are the kernels for one format: four rows with a vector, and a single row.
 type tiles struct{ four, single tileFunc }
 
+type dotFunc func(w *byte, rows, blocks int, q *int8, scale, sum, out *float32)
+
 // block is the kernels for a block type. wide says that 32 weights share a scale; otherwise 16 do.
 type block struct {
 	wide   bool
-	dot    func(w *byte, rows, blocks int, q *int8, scale, sum, out *float32)
+	dot    dotFunc
 	decode func(src *byte, blocks int, dst *float32)
 }
 
+// panelFunc multiplies a panel with a number of vectors, mixFunc adds up weighted rows.
+type (
+	panelFunc func(panel *float32, cols int, x *float32, xStride int, sums *float32)
+	mixFunc   func(weights *float32, n int, v *float32, stride int, out *float32)
+)
+
+// mixer is a kernel that sets so many elements.
+type mixer struct {
+	width int
+	mix   mixFunc
+}
+
+// elementwise are kernels that take so many values a step; what is left over is plain.
+type elementwise struct {
+	lanes          int
+	largest        func(x []float32) float32
+	exp            func(x []float32, shift float32) (sum float64)
+	swiglu         func(gate, up *float32, steps int)
+	gelu, geluTanh func(x *float32, steps int) // nil where there are none
+}
+
 // vector is an engine of assembly, whose sums are held in a number of lanes until the end. The kernels that all engines for a processor
-// share are called by name.
+// share are called by name. Where there are several for the same, those that take most at once come first.
 type vector struct {
-	needs            string
-	lanes            int
-	f32, f16, bf16   tiles
-	reduce           func(acc *float32, n int, out *float32)
-	blocks           map[tensor.Type]block       // before those of rareBlocks
-	gelu8, geluTanh8 func(x *float32, steps int) // eight values a step; nil where there is none
+	needs          string
+	lanes          int
+	f32, f16, bf16 tiles
+	reduce         func(acc *float32, n int, out *float32)
+	panels         []panelFunc // for one vector, for two, and so on
+	mixers         []mixer
+	elementwise    []elementwise
+	blocks         map[tensor.Type]block // before those of rareBlocks
 }
 
 func (e *vector) name() string { return e.needs }
@@ -112,11 +138,6 @@ func (e *vector) integerDots(t tensor.Type, w []byte, x activations, out []float
 // vectors pass.
 const panelRows, panelCols = 16, 256
 
-// panels are the kernels for one to six vectors.
-var panels = [...]func(panel *float32, cols int, x *float32, xStride int, sums *float32){
-	panelx1, panelx2, panelx3, panelx4, panelx5, panelx6,
-}
-
 func (e *vector) products(t tensor.Type, w []byte, rows int, x []float32, n int, out []float32, s *scratch) error {
 	cols, size := len(x)/n, len(w)/rows
 	if want, ok := t.Size(int64(cols)); !ok || cols == 0 || len(x) != n*cols || len(w) != rows*size || int64(size) != want || len(out) < rows*n {
@@ -137,7 +158,7 @@ func (e *vector) products(t tensor.Type, w []byte, rows int, x []float32, n int,
 				}
 			}
 			turn(decoded, panel, width)
-			multiplyPanel(panel, width, x[left:], cols, n, sums)
+			e.multiplyPanel(panel, width, x[left:], cols, n, sums)
 		}
 		for i := range n {
 			copy(out[i*rows+top:][:height], sums[i*panelRows:])
@@ -217,11 +238,10 @@ func (e *vector) mix(weights, v []float32, stride int, out []float32) {
 		panic("kernel: values of another length than their weights")
 	}
 	at := 0
-	for ; len(out)-at >= 64; at += 64 {
-		mixx8(&weights[0], len(weights), &v[at], stride*4, &out[at])
-	}
-	for ; len(out)-at >= 8; at += 8 {
-		mixx1(&weights[0], len(weights), &v[at], stride*4, &out[at])
+	for _, m := range e.mixers {
+		for ; len(out)-at >= m.width; at += m.width {
+			m.mix(&weights[0], len(weights), &v[at], stride*4, &out[at])
+		}
 	}
 	if at < len(out) {
 		plain{}.mix(weights, v[at:], stride, out[at:])
@@ -251,7 +271,7 @@ func (e *vector) scoresOfAll(queries []float32, dim int, k []float32, stride, n 
 			}
 		}
 		clear(sums)
-		multiplyPanel(panel, dim, queries, dim, count, sums)
+		e.multiplyPanel(panel, dim, queries, dim, count, sums)
 		for i := range count {
 			copy(out[i*width+top:][:height], sums[i*panelRows:])
 		}
@@ -273,7 +293,7 @@ func (e *vector) mixAll(weights []float32, width, n int, v []float32, stride, di
 			for r := range height {
 				copy(panel[r*panelRows:][:part], v[(top+r)*stride+left:])
 			}
-			multiplyPanel(panel, height, weights[top:], width, count, sums)
+			e.multiplyPanel(panel, height, weights[top:], width, count, sums)
 		}
 		for i := range count {
 			Add(out[i*dim+left:][:part], sums[i*panelRows:])
@@ -282,36 +302,35 @@ func (e *vector) mixAll(weights []float32, width, n int, v []float32, stride, di
 }
 
 // multiplyPanel adds the products of a panel {cols, 16} and n vectors, which lie stride elements apart, to sums.
-func multiplyPanel(panel []float32, cols int, x []float32, stride, n int, sums []float32) {
-	for i := 0; i < n; i += len(panels) {
-		panels[min(len(panels), n-i)-1](&panel[0], cols, &x[i*stride], stride*4, &sums[i*panelRows])
+func (e *vector) multiplyPanel(panel []float32, cols int, x []float32, stride, n int, sums []float32) {
+	for i := 0; i < n; i += len(e.panels) {
+		e.panels[min(len(e.panels), n-i)-1](&panel[0], cols, &x[i*stride], stride*4, &sums[i*panelRows])
 	}
 }
 
 func (e *vector) softmax(x []float32) {
-	steps := len(x) / 8
-	if steps == 0 {
-		plain{}.softmax(x)
-		return
+	limit := float32(math.Inf(-1))
+	rest := x
+	for _, k := range e.elementwise {
+		if n := len(rest) / k.lanes * k.lanes; n > 0 {
+			limit = max(limit, k.largest(rest[:n]))
+			rest = rest[n:]
+		}
 	}
-	var lanes [8]float32
-	largest(&x[0], steps, &lanes[0])
-	limit := lanes[0]
-	for _, v := range lanes[1:] {
+	for _, v := range rest {
 		limit = max(limit, v)
 	}
-	tail := x[8*steps:]
-	for _, v := range tail {
-		limit = max(limit, v)
-	}
-	exp(&x[0], steps, limit, &lanes[0])
 	var sum float64
-	for _, v := range lanes {
-		sum += float64(v)
+	rest = x
+	for _, k := range e.elementwise {
+		if n := len(rest) / k.lanes * k.lanes; n > 0 {
+			sum += k.exp(rest[:n], limit)
+			rest = rest[n:]
+		}
 	}
-	for i, v := range tail {
+	for i, v := range rest {
 		e := math.Exp(float64(v - limit))
-		tail[i] = float32(e)
+		rest[i] = float32(e)
 		sum += e
 	}
 	scale := float32(1 / sum)
@@ -320,26 +339,49 @@ func (e *vector) softmax(x []float32) {
 	}
 }
 
+// largestOf returns the largest value and expOf turns values into exponentials and returns their sum, eight at a time.
+func largestOf(x []float32) float32 {
+	var lanes [8]float32
+	largest(&x[0], len(x)/8, &lanes[0])
+	return slices.Max(lanes[:])
+}
+
+func expOf(x []float32, shift float32) float64 {
+	var lanes [8]float32
+	exp(&x[0], len(x)/8, shift, &lanes[0])
+	return total(lanes[:])
+}
+
+func total(x []float32) (sum float64) {
+	for _, v := range x {
+		sum += float64(v)
+	}
+	return sum
+}
+
 func (e *vector) swiglu(gate, up []float32) {
 	if len(gate) != len(up) {
 		panic("kernel: gates of another length than their values")
 	}
-	steps := len(gate) / 8
-	if steps > 0 {
-		swiglu(&gate[0], &up[0], steps)
+	for _, k := range e.elementwise {
+		if steps := len(gate) / k.lanes; steps > 0 {
+			k.swiglu(&gate[0], &up[0], steps)
+			gate, up = gate[steps*k.lanes:], up[steps*k.lanes:]
+		}
 	}
-	plain{}.swiglu(gate[8*steps:], up[8*steps:])
+	plain{}.swiglu(gate, up)
 }
 
 func (e *vector) gelu(a Activation, x []float32) {
-	steps, kernel := len(x)/8, e.gelu8
-	if a == GELUTanh {
-		kernel = e.geluTanh8
+	for _, k := range e.elementwise {
+		kernel := k.gelu
+		if a == GELUTanh {
+			kernel = k.geluTanh
+		}
+		if steps := len(x) / k.lanes; steps > 0 && kernel != nil {
+			kernel(&x[0], steps)
+			x = x[steps*k.lanes:]
+		}
 	}
-	if kernel == nil || steps == 0 {
-		plain{}.gelu(a, x)
-		return
-	}
-	kernel(&x[0], steps)
-	plain{}.gelu(a, x[8*steps:])
+	plain{}.gelu(a, x)
 }

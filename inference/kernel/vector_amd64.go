@@ -79,6 +79,16 @@ func reduceAVX512(acc *float32, n int, out *float32)
 //go:noescape
 func dotQ8_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotQ8_0AVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ8_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ8_0AVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ8_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeQ8_0 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -88,6 +98,16 @@ func decodeQ8_0(src *byte, blocks int, dst *float32)
 //
 //go:noescape
 func dotQ4_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ4_0AVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ4_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ4_0AVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ4_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ4_0 turns blocks into float32. blocks is not 0.
 //
@@ -99,6 +119,16 @@ func decodeQ4_0(src *byte, blocks int, dst *float32)
 //go:noescape
 func dotQ4_1AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotQ4_1AVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ4_1AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ4_1AVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ4_1AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeQ4_1 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -108,6 +138,16 @@ func decodeQ4_1(src *byte, blocks int, dst *float32)
 //
 //go:noescape
 func dotQ5_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ5_0AVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ5_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ5_0AVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ5_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ5_0 turns blocks into float32. blocks is not 0.
 //
@@ -119,6 +159,16 @@ func decodeQ5_0(src *byte, blocks int, dst *float32)
 //go:noescape
 func dotQ5_1AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotQ5_1AVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ5_1AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ5_1AVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ5_1AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeQ5_1 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -128,6 +178,16 @@ func decodeQ5_1(src *byte, blocks int, dst *float32)
 //
 //go:noescape
 func dotIQ4NLAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ4NLAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ4NLAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ4NLAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ4NLAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeIQ4NL turns blocks into float32. blocks is not 0.
 //
@@ -139,6 +199,16 @@ func decodeIQ4NL(src *byte, blocks int, dst *float32)
 //go:noescape
 func dotMXFP4AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotMXFP4AVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotMXFP4AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotMXFP4AVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotMXFP4AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeMXFP4 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -148,6 +218,16 @@ func decodeMXFP4(src *byte, blocks int, dst *float32)
 //
 //go:noescape
 func dotQ2KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ2KAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ2KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ2KAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ2KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ2K turns blocks into float32. blocks is not 0.
 //
@@ -159,6 +239,16 @@ func decodeQ2K(src *byte, blocks int, dst *float32)
 //go:noescape
 func dotQ3KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotQ3KAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ3KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ3KAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ3KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeQ3K turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -168,6 +258,16 @@ func decodeQ3K(src *byte, blocks int, dst *float32)
 //
 //go:noescape
 func dotQ4KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ4KAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ4KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ4KAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ4KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ4K turns blocks into float32. blocks is not 0.
 //
@@ -179,6 +279,16 @@ func decodeQ4K(src *byte, blocks int, dst *float32)
 //go:noescape
 func dotQ5KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotQ5KAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ5KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ5KAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ5KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeQ5K turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -188,6 +298,16 @@ func decodeQ5K(src *byte, blocks int, dst *float32)
 //
 //go:noescape
 func dotQ6KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ6KAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ6KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ6KAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ6KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeQ6K turns blocks into float32. blocks is not 0.
 //
@@ -199,6 +319,16 @@ func decodeQ6K(src *byte, blocks int, dst *float32)
 //go:noescape
 func dotQ8KAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotQ8KAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ8KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ8KAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ8KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeQ8K turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -209,6 +339,16 @@ func decodeQ8K(src *byte, blocks int, dst *float32)
 //go:noescape
 func dotIQ4XSAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotIQ4XSAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ4XSAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ4XSAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ4XSAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeIQ4XS turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -218,6 +358,16 @@ func decodeIQ4XS(src *byte, blocks int, dst *float32)
 //
 //go:noescape
 func dotTQ2_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotTQ2_0AVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotTQ2_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotTQ2_0AVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotTQ2_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeTQ2_0 turns blocks into float32. blocks is not 0.
 //
@@ -269,6 +419,66 @@ func panelx5(panel *float32, cols int, x *float32, xStride int, sums *float32)
 //go:noescape
 func panelx6(panel *float32, cols int, x *float32, xStride int, sums *float32)
 
+// panelx1AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx1AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx2AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx2AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx3AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx3AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx4AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx4AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx5AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx5AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx6AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx6AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx7AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx7AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx8AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx8AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx9AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx9AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx10AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx10AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx11AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx11AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
+// panelx12AVX512 adds the products of a panel {cols, 16} and vectors that lie xStride bytes apart to sums, which is {vectors, 16}. cols is not 0.
+//
+//go:noescape
+func panelx12AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+
 // transpose stores eight columns per step of 16 rows, which lie stride bytes apart, as {columns, 16}. steps is not 0.
 //
 //go:noescape
@@ -284,12 +494,27 @@ func mixx8(weights *float32, n int, v *float32, stride int, out *float32)
 //go:noescape
 func mixx1(weights *float32, n int, v *float32, stride int, out *float32)
 
-// largest sets lanes to the largest of every eighth value. A NaN may be passed over. steps is not 0.
+// mixx8AVX512 sets 16 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.
+//
+//go:noescape
+func mixx8AVX512(weights *float32, n int, v *float32, stride int, out *float32)
+
+// mixx4AVX512 sets 16 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.
+//
+//go:noescape
+func mixx4AVX512(weights *float32, n int, v *float32, stride int, out *float32)
+
+// mixx1AVX512 sets 16 floats of out for each of its registers to the weighted sum of n rows, which lie stride bytes apart. n is not 0.
+//
+//go:noescape
+func mixx1AVX512(weights *float32, n int, v *float32, stride int, out *float32)
+
+// largest sets lanes to the largest of every 8 values. A NaN may be passed over. steps is not 0.
 //
 //go:noescape
 func largest(x *float32, steps int, lanes *float32)
 
-// exp sets each x to the exponential of x - shift and lanes to the sums of every eighth. steps is not 0.
+// exp sets each x to the exponential of x - shift and lanes to the sums of every 8. steps is not 0.
 //
 //go:noescape
 func exp(x *float32, steps int, shift float32, lanes *float32)
@@ -308,3 +533,28 @@ func gelu(x *float32, steps int)
 //
 //go:noescape
 func geluTanh(x *float32, steps int)
+
+// largestAVX512 sets lanes to the largest of every 16 values. A NaN may be passed over. steps is not 0.
+//
+//go:noescape
+func largestAVX512(x *float32, steps int, lanes *float32)
+
+// expAVX512 sets each x to the exponential of x - shift and lanes to the sums of every 16. steps is not 0.
+//
+//go:noescape
+func expAVX512(x *float32, steps int, shift float32, lanes *float32)
+
+// swigluAVX512 sets gate to silu(gate) * up. steps is not 0.
+//
+//go:noescape
+func swigluAVX512(gate *float32, up *float32, steps int)
+
+// geluAVX512 sets x to x times the normal distribution. steps is not 0.
+//
+//go:noescape
+func geluAVX512(x *float32, steps int)
+
+// geluTanhAVX512 sets x to its approximate GELU by tanh. steps is not 0.
+//
+//go:noescape
+func geluTanhAVX512(x *float32, steps int)

@@ -532,6 +532,144 @@ end:
 DATA oneWord<>+0(SB)/2, $"\x01\x00"
 GLOBL oneWord<>(SB), RODATA|NOPTR, $2
 
+// func dotQ8_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ8_0AVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ w+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ out+48(FP), DX
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+block:
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X2
+	VCVTPH2PS    X2, Y2
+	VBROADCASTSS (SI), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVDQU      2(AX), Y3
+	VMOVDQU      (BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VXORPS       Y5, Y5, Y5
+	// VPDPBUSD  Y4, Y3, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xec
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y2, Y5, Y0
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         R8
+	JZ           end
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X2
+	VCVTPH2PS    X2, Y2
+	VBROADCASTSS (SI), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVDQU      2(AX), Y3
+	VMOVDQU      (BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VXORPS       Y5, Y5, Y5
+	// VPDPBUSD  Y4, Y3, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xec
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y2, Y5, Y1
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         R8
+	JNZ          block
+
+end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VHADDPS      X1, X1, X1
+	VHADDPS      X1, X1, X1
+	VMOVSS       X1, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ8_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ8_0AVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ w+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ out+48(FP), DX
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+block:
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X2
+	VCVTPH2PS    X2, Y2
+	VBROADCASTSS (SI), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVDQU      2(AX), Y3
+	VMOVDQU      (BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     Y4, Y3, Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y2, Y5, Y0
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         R8
+	JZ           end
+	PREFETCHT0   1536(AX)
+	VPBROADCASTW (AX), X2
+	VCVTPH2PS    X2, Y2
+	VBROADCASTSS (SI), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVDQU      2(AX), Y3
+	VMOVDQU      (BX), Y4
+	VPSIGNB      Y3, Y4, Y4
+	VPABSB       Y3, Y3
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     Y4, Y3, Y5
+	VCVTDQ2PS    Y5, Y5
+	VFMADD231PS  Y2, Y5, Y1
+	ADDQ         $0x00000022, AX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         R8
+	JNZ          block
+
+end:
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VHADDPS      X1, X1, X1
+	VHADDPS      X1, X1, X1
+	VMOVSS       X1, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeQ8_0(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ8_0(SB), NOSPLIT, $0-24
@@ -653,6 +791,164 @@ GLOBL fifteen<>(SB), RODATA|NOPTR, $1
 DATA floatIA<>+0(SB)/4, $(8.0)
 GLOBL floatIA<>(SB), RODATA|NOPTR, $4
 
+// func dotQ4_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_0AVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X3
+	VCVTPH2PS      X3, Y3
+	VBROADCASTSS   floatIA<>+0(SB), Y4
+	VMULPS         Y4, Y3, Y4
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y3, Y3
+	VMOVSS         (DI), X5
+	VFNMADD231PS   Y4, Y5, Y2
+	VBROADCASTI128 2(AX), Y4
+	VPSRLW         $0x04, Y4, Y6
+	VPBLENDD       $0xf0, Y6, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y6, Y6, Y6
+	VMOVDQU        (BX), Y7
+	// VPDPBUSD    Y7, Y4, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y3, Y6, Y1
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X3
+	VCVTPH2PS      X3, Y3
+	VBROADCASTSS   floatIA<>+0(SB), Y4
+	VMULPS         Y4, Y3, Y4
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y3, Y3
+	VMOVSS         (DI), X5
+	VFNMADD231PS   Y4, Y5, Y1
+	VBROADCASTI128 2(AX), Y4
+	VPSRLW         $0x04, Y4, Y6
+	VPBLENDD       $0xf0, Y6, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y6, Y6, Y6
+	VMOVDQU        (BX), Y7
+	// VPDPBUSD    Y7, Y4, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y3, Y6, Y2
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ4_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_0AVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X3
+	VCVTPH2PS      X3, Y3
+	VBROADCASTSS   floatIA<>+0(SB), Y4
+	VMULPS         Y4, Y3, Y4
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y3, Y3
+	VMOVSS         (DI), X5
+	VFNMADD231PS   Y4, Y5, Y2
+	VBROADCASTI128 2(AX), Y4
+	VPSRLW         $0x04, Y4, Y6
+	VPBLENDD       $0xf0, Y6, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y6, Y6, Y6
+	VPDPBUSD       (BX), Y4, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y3, Y6, Y1
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X3
+	VCVTPH2PS      X3, Y3
+	VBROADCASTSS   floatIA<>+0(SB), Y4
+	VMULPS         Y4, Y3, Y4
+	VBROADCASTSS   (SI), Y6
+	VMULPS         Y6, Y3, Y3
+	VMOVSS         (DI), X5
+	VFNMADD231PS   Y4, Y5, Y1
+	VBROADCASTI128 2(AX), Y4
+	VPSRLW         $0x04, Y4, Y6
+	VPBLENDD       $0xf0, Y6, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y6, Y6, Y6
+	VPDPBUSD       (BX), Y4, Y6
+	VCVTDQ2PS      Y6, Y6
+	VFMADD231PS    Y3, Y6, Y2
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeQ4_0(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ4_0(SB), NOSPLIT, $0-24
@@ -773,6 +1069,168 @@ end:
 	VHADDPS      X3, X3, X3
 	VHADDPS      X3, X3, X3
 	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ4_1AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_1AVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X4
+	VCVTPH2PS      X4, X4
+	VBROADCASTSS   X4, Y3
+	VMOVSHDUP      X4, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y3, Y3
+	VMOVSS         (DI), X6
+	VFMADD231PS    Y4, Y6, Y2
+	VBROADCASTI128 4(AX), Y4
+	VPSRLW         $0x04, Y4, Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y5, Y5, Y5
+	VMOVDQU        (BX), Y7
+	// VPDPBUSD    Y7, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xef
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y3, Y5, Y1
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X4
+	VCVTPH2PS      X4, X4
+	VBROADCASTSS   X4, Y3
+	VMOVSHDUP      X4, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y3, Y3
+	VMOVSS         (DI), X6
+	VFMADD231PS    Y4, Y6, Y1
+	VBROADCASTI128 4(AX), Y4
+	VPSRLW         $0x04, Y4, Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y5, Y5, Y5
+	VMOVDQU        (BX), Y7
+	// VPDPBUSD    Y7, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xef
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ4_1AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4_1AVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X4
+	VCVTPH2PS      X4, X4
+	VBROADCASTSS   X4, Y3
+	VMOVSHDUP      X4, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y3, Y3
+	VMOVSS         (DI), X6
+	VFMADD231PS    Y4, Y6, Y2
+	VBROADCASTI128 4(AX), Y4
+	VPSRLW         $0x04, Y4, Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y5, Y5, Y5
+	VPDPBUSD       (BX), Y4, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y3, Y5, Y1
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X4
+	VCVTPH2PS      X4, X4
+	VBROADCASTSS   X4, Y3
+	VMOVSHDUP      X4, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y3, Y3
+	VMOVSS         (DI), X6
+	VFMADD231PS    Y4, Y6, Y1
+	VBROADCASTI128 4(AX), Y4
+	VPSRLW         $0x04, Y4, Y5
+	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VXORPS         Y5, Y5, Y5
+	VPDPBUSD       (BX), Y4, Y5
+	VCVTDQ2PS      Y5, Y5
+	VFMADD231PS    Y3, Y5, Y2
+	ADDQ           $0x00000014, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
 	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
@@ -932,6 +1390,194 @@ GLOBL bits<>(SB), RODATA|NOPTR, $8
 DATA floatQA<>+0(SB)/4, $(16.0)
 GLOBL floatQA<>(SB), RODATA|NOPTR, $4
 
+// func dotQ5_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_0AVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X6
+	VCVTPH2PS      X6, Y6
+	VBROADCASTSS   floatQA<>+0(SB), Y7
+	VMULPS         Y7, Y6, Y7
+	VBROADCASTSS   (SI), Y9
+	VMULPS         Y9, Y6, Y6
+	VMOVSS         (DI), X8
+	VFNMADD231PS   Y7, Y8, Y5
+	VBROADCASTI128 6(AX), Y7
+	VPSRLW         $0x04, Y7, Y9
+	VPBLENDD       $0xf0, Y9, Y7, Y7
+	VPBROADCASTD   2(AX), Y9
+	VPSHUFB        Y2, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPCMPEQB       Y3, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPAND          Y0, Y7, Y7
+	VPOR           Y9, Y7, Y7
+	VXORPS         Y9, Y9, Y9
+	VMOVDQU        (BX), Y10
+	// VPDPBUSD    Y10, Y7, Y9, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xca
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y6, Y9, Y4
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X6
+	VCVTPH2PS      X6, Y6
+	VBROADCASTSS   floatQA<>+0(SB), Y7
+	VMULPS         Y7, Y6, Y7
+	VBROADCASTSS   (SI), Y9
+	VMULPS         Y9, Y6, Y6
+	VMOVSS         (DI), X8
+	VFNMADD231PS   Y7, Y8, Y4
+	VBROADCASTI128 6(AX), Y7
+	VPSRLW         $0x04, Y7, Y9
+	VPBLENDD       $0xf0, Y9, Y7, Y7
+	VPBROADCASTD   2(AX), Y9
+	VPSHUFB        Y2, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPCMPEQB       Y3, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPAND          Y0, Y7, Y7
+	VPOR           Y9, Y7, Y7
+	VXORPS         Y9, Y9, Y9
+	VMOVDQU        (BX), Y10
+	// VPDPBUSD    Y10, Y7, Y9, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xca
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y6, Y9, Y5
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VHADDPS      X5, X5, X5
+	VHADDPS      X5, X5, X5
+	VMOVSS       X5, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ5_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_0AVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X6
+	VCVTPH2PS      X6, Y6
+	VBROADCASTSS   floatQA<>+0(SB), Y7
+	VMULPS         Y7, Y6, Y7
+	VBROADCASTSS   (SI), Y9
+	VMULPS         Y9, Y6, Y6
+	VMOVSS         (DI), X8
+	VFNMADD231PS   Y7, Y8, Y5
+	VBROADCASTI128 6(AX), Y7
+	VPSRLW         $0x04, Y7, Y9
+	VPBLENDD       $0xf0, Y9, Y7, Y7
+	VPBROADCASTD   2(AX), Y9
+	VPSHUFB        Y2, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPCMPEQB       Y3, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPAND          Y0, Y7, Y7
+	VPOR           Y9, Y7, Y7
+	VXORPS         Y9, Y9, Y9
+	VPDPBUSD       (BX), Y7, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y6, Y9, Y4
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X6
+	VCVTPH2PS      X6, Y6
+	VBROADCASTSS   floatQA<>+0(SB), Y7
+	VMULPS         Y7, Y6, Y7
+	VBROADCASTSS   (SI), Y9
+	VMULPS         Y9, Y6, Y6
+	VMOVSS         (DI), X8
+	VFNMADD231PS   Y7, Y8, Y4
+	VBROADCASTI128 6(AX), Y7
+	VPSRLW         $0x04, Y7, Y9
+	VPBLENDD       $0xf0, Y9, Y7, Y7
+	VPBROADCASTD   2(AX), Y9
+	VPSHUFB        Y2, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPCMPEQB       Y3, Y9, Y9
+	VPAND          Y1, Y9, Y9
+	VPAND          Y0, Y7, Y7
+	VPOR           Y9, Y7, Y7
+	VXORPS         Y9, Y9, Y9
+	VPDPBUSD       (BX), Y7, Y9
+	VCVTDQ2PS      Y9, Y9
+	VFMADD231PS    Y6, Y9, Y5
+	ADDQ           $0x00000016, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VHADDPS      X5, X5, X5
+	VHADDPS      X5, X5, X5
+	VMOVSS       X5, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeQ5_0(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ5_0(SB), NOSPLIT, $0-24
@@ -1082,6 +1728,198 @@ end:
 	VZEROUPPER
 	RET
 
+// func dotQ5_1AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_1AVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+block:
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X7
+	VCVTPH2PS      X7, X7
+	VBROADCASTSS   X7, Y6
+	VMOVSHDUP      X7, X7
+	VBROADCASTSS   X7, Y7
+	VBROADCASTSS   (SI), Y8
+	VMULPS         Y8, Y6, Y6
+	VMOVSS         (DI), X9
+	VFMADD231PS    Y7, Y9, Y5
+	VBROADCASTI128 8(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPBROADCASTD   4(AX), Y8
+	VPSHUFB        Y2, Y8, Y8
+	VPAND          Y3, Y8, Y8
+	VPCMPEQB       Y3, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPAND          Y0, Y7, Y7
+	VPOR           Y8, Y7, Y7
+	VXORPS         Y8, Y8, Y8
+	VMOVDQU        (BX), Y10
+	// VPDPBUSD    Y10, Y7, Y8, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xc2
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y6, Y8, Y4
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X7
+	VCVTPH2PS      X7, X7
+	VBROADCASTSS   X7, Y6
+	VMOVSHDUP      X7, X7
+	VBROADCASTSS   X7, Y7
+	VBROADCASTSS   (SI), Y8
+	VMULPS         Y8, Y6, Y6
+	VMOVSS         (DI), X9
+	VFMADD231PS    Y7, Y9, Y4
+	VBROADCASTI128 8(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPBROADCASTD   4(AX), Y8
+	VPSHUFB        Y2, Y8, Y8
+	VPAND          Y3, Y8, Y8
+	VPCMPEQB       Y3, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPAND          Y0, Y7, Y7
+	VPOR           Y8, Y7, Y7
+	VXORPS         Y8, Y8, Y8
+	VMOVDQU        (BX), Y10
+	// VPDPBUSD    Y10, Y7, Y8, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x45; BYTE $0x50; BYTE $0xc2
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y6, Y8, Y5
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VHADDPS      X5, X5, X5
+	VHADDPS      X5, X5, X5
+	VMOVSS       X5, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ5_1AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5_1AVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+	VMOVDQU      eights<>+0(SB), Y2
+	VPBROADCASTQ bits<>+0(SB), Y3
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+block:
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X7
+	VCVTPH2PS      X7, X7
+	VBROADCASTSS   X7, Y6
+	VMOVSHDUP      X7, X7
+	VBROADCASTSS   X7, Y7
+	VBROADCASTSS   (SI), Y8
+	VMULPS         Y8, Y6, Y6
+	VMOVSS         (DI), X9
+	VFMADD231PS    Y7, Y9, Y5
+	VBROADCASTI128 8(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPBROADCASTD   4(AX), Y8
+	VPSHUFB        Y2, Y8, Y8
+	VPAND          Y3, Y8, Y8
+	VPCMPEQB       Y3, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPAND          Y0, Y7, Y7
+	VPOR           Y8, Y7, Y7
+	VXORPS         Y8, Y8, Y8
+	VPDPBUSD       (BX), Y7, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y6, Y8, Y4
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VMOVD          (AX), X7
+	VCVTPH2PS      X7, X7
+	VBROADCASTSS   X7, Y6
+	VMOVSHDUP      X7, X7
+	VBROADCASTSS   X7, Y7
+	VBROADCASTSS   (SI), Y8
+	VMULPS         Y8, Y6, Y6
+	VMOVSS         (DI), X9
+	VFMADD231PS    Y7, Y9, Y4
+	VBROADCASTI128 8(AX), Y7
+	VPSRLW         $0x04, Y7, Y8
+	VPBLENDD       $0xf0, Y8, Y7, Y7
+	VPBROADCASTD   4(AX), Y8
+	VPSHUFB        Y2, Y8, Y8
+	VPAND          Y3, Y8, Y8
+	VPCMPEQB       Y3, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPAND          Y0, Y7, Y7
+	VPOR           Y8, Y7, Y7
+	VXORPS         Y8, Y8, Y8
+	VPDPBUSD       (BX), Y7, Y8
+	VCVTDQ2PS      Y8, Y8
+	VFMADD231PS    Y6, Y8, Y5
+	ADDQ           $0x00000018, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y5, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X5
+	VHADDPS      X5, X5, X5
+	VHADDPS      X5, X5, X5
+	VMOVSS       X5, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeQ5_1(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ5_1(SB), NOSPLIT, $0-24
@@ -1221,6 +2059,164 @@ end:
 DATA nonLinear<>+0(SB)/16, $"\x81\x98\xad\xbf\xcf\xdd\xea\xf6\x01\r\x19&5EYq"
 GLOBL nonLinear<>(SB), RODATA|NOPTR, $16
 
+// func dotIQ4NLAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4NLAVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 2(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	// VPDPBUSD    Y6, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfe
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y2
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 2(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	// VPDPBUSD    Y6, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfe
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y3
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotIQ4NLAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4NLAVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 2(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	VPDPBUSD       Y6, Y5, Y7
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y2
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	VPBROADCASTW   (AX), X4
+	VCVTPH2PS      X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 2(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	VPDPBUSD       Y6, Y5, Y7
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y3
+	ADDQ           $0x00000012, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeIQ4NL(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeIQ4NL(SB), NOSPLIT, $0-24
@@ -1359,6 +2355,192 @@ end:
 
 DATA float4<>+0(SB)/16, $"\x00\x01\x02\x03\x04\x06\b\f\x00\xff\xfe\xfd\xfc\xfa\xf8\xf4"
 GLOBL float4<>(SB), RODATA|NOPTR, $16
+
+// func dotMXFP4AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, CMOV, FMA3, MMX+
+TEXT ·dotMXFP4AVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 float4<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0     1536(AX)
+	MOVBLZX        (AX), R9
+	LEAL           -1(R9), R10
+	SHLL           $0x17, R10
+	LEAL           1(R9), R11
+	SHLL           $0x15, R11
+	CMPL           R9, $0x02
+	CMOVLCS        R11, R10
+	VMOVD          R10, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 1(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	// VPDPBUSD    Y6, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfe
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y2
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	MOVBLZX        (AX), R9
+	LEAL           -1(R9), R10
+	SHLL           $0x17, R10
+	LEAL           1(R9), R11
+	SHLL           $0x15, R11
+	CMPL           R9, $0x02
+	CMOVLCS        R11, R10
+	VMOVD          R10, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 1(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	// VPDPBUSD    Y6, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xfe
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y3
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotMXFP4AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, CMOV, FMA3, MMX+
+TEXT ·dotMXFP4AVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 float4<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0     1536(AX)
+	MOVBLZX        (AX), R9
+	LEAL           -1(R9), R10
+	SHLL           $0x17, R10
+	LEAL           1(R9), R11
+	SHLL           $0x15, R11
+	CMPL           R9, $0x02
+	CMOVLCS        R11, R10
+	VMOVD          R10, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 1(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	VPDPBUSD       Y6, Y5, Y7
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y2
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JZ             end
+	PREFETCHT0     1536(AX)
+	MOVBLZX        (AX), R9
+	LEAL           -1(R9), R10
+	SHLL           $0x17, R10
+	LEAL           1(R9), R11
+	SHLL           $0x15, R11
+	CMPL           R9, $0x02
+	CMOVLCS        R11, R10
+	VMOVD          R10, X4
+	VBROADCASTSS   X4, Y4
+	VBROADCASTSS   (SI), Y5
+	VMULPS         Y5, Y4, Y4
+	VBROADCASTI128 1(AX), Y5
+	VPSRLW         $0x04, Y5, Y6
+	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y5, Y1, Y5
+	VMOVDQU        (BX), Y6
+	VPSIGNB        Y5, Y6, Y6
+	VPABSB         Y5, Y5
+	VXORPS         Y7, Y7, Y7
+	VPDPBUSD       Y6, Y5, Y7
+	VCVTDQ2PS      Y7, Y7
+	VFMADD231PS    Y4, Y7, Y3
+	ADDQ           $0x00000011, AX
+	ADDQ           $0x00000020, BX
+	ADDQ           $0x00000004, SI
+	ADDQ           $0x00000004, DI
+	DECQ           R8
+	JNZ            block
+
+end:
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
 
 // func decodeMXFP4(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, CMOV
@@ -1562,6 +2744,284 @@ GLOBL pair2<>(SB), RODATA|NOPTR, $32
 
 DATA pair3<>+0(SB)/32, $"\x06\x00\x00\x00\x06\x00\x00\x00\x06\x00\x00\x00\x06\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00\a\x00\x00\x00"
 GLOBL pair3<>(SB), RODATA|NOPTR, $32
+
+// func dotQ2KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ2KAVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTD fifteenInteger<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VMOVD        80(AX), X5
+	VCVTPH2PS    X5, X5
+	VBROADCASTSS X5, Y4
+	VMOVSHDUP    X5, X5
+	VBROADCASTSS X5, Y5
+	VPMOVZXBD    (AX), Y6
+	VPSRLD       $0x04, Y6, Y7
+	VPAND        Y1, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VPMOVZXBD    8(AX), Y8
+	VPSRLD       $0x04, Y8, Y9
+	VPAND        Y1, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y4, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y5, Y9, Y9
+	VFNMADD231PS (DI), Y7, Y3
+	VMOVUPS      (SI), X10
+	VMOVDQU      twice<>+0(SB), Y4
+	VPERMPS      Y10, Y4, Y10
+	VMULPS       Y10, Y6, Y6
+	VFNMADD231PS 32(DI), Y9, Y3
+	VMOVUPS      16(SI), X11
+	VMOVDQU      twice<>+0(SB), Y4
+	VPERMPS      Y11, Y4, Y11
+	VMULPS       Y11, Y8, Y8
+	VMOVDQU      16(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      (BX), Y9
+	// VPDPBUSD  Y9, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf9
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair0<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y7, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      32(BX), Y9
+	// VPDPBUSD  Y9, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf9
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair1<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y7, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      64(BX), Y9
+	// VPDPBUSD  Y9, Y5, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xf9
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair2<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y7, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      96(BX), Y7
+	// VPDPBUSD  Y7, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xef
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y4
+	VPERMPS      Y6, Y4, Y4
+	VFMADD231PS  Y4, Y5, Y3
+	VMOVDQU      48(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVDQU      128(BX), Y7
+	// VPDPBUSD  Y7, Y5, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair0<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVDQU      160(BX), Y7
+	// VPDPBUSD  Y7, Y5, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair1<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVDQU      192(BX), Y7
+	// VPDPBUSD  Y7, Y5, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair2<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      224(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y4
+	VPERMPS      Y8, Y4, Y4
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $0x00000054, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ2KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ2KAVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTD fifteenInteger<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VMOVD        80(AX), X5
+	VCVTPH2PS    X5, X5
+	VBROADCASTSS X5, Y4
+	VMOVSHDUP    X5, X5
+	VBROADCASTSS X5, Y5
+	VPMOVZXBD    (AX), Y6
+	VPSRLD       $0x04, Y6, Y7
+	VPAND        Y1, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VPMOVZXBD    8(AX), Y8
+	VPSRLD       $0x04, Y8, Y9
+	VPAND        Y1, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y4, Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y5, Y9, Y9
+	VFNMADD231PS (DI), Y7, Y3
+	VMOVUPS      (SI), X10
+	VMOVDQU      twice<>+0(SB), Y4
+	VPERMPS      Y10, Y4, Y10
+	VMULPS       Y10, Y6, Y6
+	VFNMADD231PS 32(DI), Y9, Y3
+	VMOVUPS      16(SI), X11
+	VMOVDQU      twice<>+0(SB), Y4
+	VPERMPS      Y11, Y4, Y11
+	VMULPS       Y11, Y8, Y8
+	VMOVDQU      16(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     (BX), Y5, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair0<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y7, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     32(BX), Y5, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair1<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y7, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     64(BX), Y5, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMOVDQU      pair2<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y7, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     96(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y4
+	VPERMPS      Y6, Y4, Y4
+	VFMADD231PS  Y4, Y5, Y3
+	VMOVDQU      48(AX), Y4
+	VPAND        Y0, Y4, Y5
+	VXORPS       Y6, Y6, Y6
+	VPDPBUSD     128(BX), Y5, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair0<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y2
+	VPSRLW       $0x02, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VPDPBUSD     160(BX), Y5, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair1<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VPSRLW       $0x04, Y4, Y5
+	VPAND        Y0, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VPDPBUSD     192(BX), Y5, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVDQU      pair2<>+0(SB), Y5
+	VPERMPS      Y8, Y5, Y5
+	VFMADD231PS  Y5, Y6, Y2
+	VPSRLW       $0x06, Y4, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     224(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y4
+	VPERMPS      Y8, Y4, Y4
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $0x00000054, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
 
 // func decodeQ2K(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
@@ -2030,6 +3490,392 @@ GLOBL thirtyTwoInteger<>(SB), RODATA|NOPTR, $4
 DATA floatEA<>+0(SB)/4, $(4.0)
 GLOBL floatEA<>(SB), RODATA|NOPTR, $4
 
+// func dotQ3KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ3KAVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTB four<>+0(SB), Y1
+	VPBROADCASTD thirtyTwoInteger<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 108(AX), X5
+	VCVTPH2PS    X5, Y5
+	MOVL         96(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         104(AX), R10
+	ANDL         $0x03030303, R10
+	SHLQ         $0x04, R10
+	ORQ          R10, R9
+	MOVL         100(AX), R10
+	ANDL         $0x0f0f0f0f, R10
+	MOVL         104(AX), R11
+	SHRL         $0x02, R11
+	ANDL         $0x03030303, R11
+	SHLQ         $0x04, R11
+	ORQ          R11, R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R9
+	VMOVQ        R9, X6
+	VPMOVZXBD    X6, Y6
+	VPSUBD       Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	MOVL         96(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         104(AX), R10
+	SHRL         $0x04, R10
+	ANDL         $0x03030303, R10
+	SHLQ         $0x04, R10
+	ORQ          R10, R9
+	MOVL         100(AX), R10
+	SHRL         $0x04, R10
+	ANDL         $0x0f0f0f0f, R10
+	MOVL         104(AX), R11
+	SHRL         $0x06, R11
+	ANDL         $0x03030303, R11
+	SHLQ         $0x04, R11
+	ORQ          R11, R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R9
+	VMOVQ        R9, X7
+	VPMOVZXBD    X7, Y7
+	VPSUBD       Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VBROADCASTSS floatEA<>+0(SB), Y5
+	VMULPS       Y5, Y6, Y10
+	VMULPS       Y5, Y7, Y5
+	VFNMADD231PS (DI), Y10, Y4
+	VMOVUPS      (SI), X8
+	VMOVDQU      twice<>+0(SB), Y10
+	VPERMPS      Y8, Y10, Y8
+	VMULPS       Y8, Y6, Y6
+	VFNMADD231PS 32(DI), Y5, Y4
+	VMOVUPS      16(SI), X9
+	VMOVDQU      twice<>+0(SB), Y5
+	VPERMPS      Y9, Y5, Y9
+	VMULPS       Y9, Y7, Y7
+	VMOVDQU      (AX), Y5
+	VMOVDQU      32(AX), Y10
+	VPAND        Y0, Y10, Y11
+	VPSLLW       $0x02, Y5, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VMOVDQU      (BX), Y13
+	// VPDPBUSD  Y13, Y11, Y12, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair0<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y12, Y3
+	VPSRLW       $0x02, Y10, Y11
+	VPAND        Y0, Y11, Y11
+	VPSLLW       $0x01, Y5, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VMOVDQU      32(BX), Y13
+	// VPDPBUSD  Y13, Y11, Y12, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair1<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y12, Y4
+	VPSRLW       $0x04, Y10, Y11
+	VPAND        Y0, Y11, Y11
+	VPAND        Y1, Y5, Y12
+	VPOR         Y12, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VMOVDQU      64(BX), Y13
+	// VPDPBUSD  Y13, Y11, Y12, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x25; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair2<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y12, Y3
+	VPSRLW       $0x06, Y10, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x01, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VMOVDQU      96(BX), Y12
+	// VPDPBUSD  Y12, Y10, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair3<>+0(SB), Y10
+	VPERMPS      Y6, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VMOVDQU      64(AX), Y6
+	VPAND        Y0, Y6, Y10
+	VPSRLW       $0x02, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VMOVDQU      128(BX), Y12
+	// VPDPBUSD  Y12, Y10, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair0<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VPSRLW       $0x02, Y6, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x03, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VMOVDQU      160(BX), Y12
+	// VPDPBUSD  Y12, Y10, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair1<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VPSRLW       $0x04, Y6, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x04, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VMOVDQU      192(BX), Y12
+	// VPDPBUSD  Y12, Y10, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair2<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VPSRLW       $0x06, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x05, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y6, Y6
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      224(BX), Y10
+	// VPDPBUSD  Y10, Y6, Y5, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xea
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y6
+	VPERMPS      Y7, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         $0x0000006e, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ3KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ3KAVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+	VPBROADCASTB four<>+0(SB), Y1
+	VPBROADCASTD thirtyTwoInteger<>+0(SB), Y2
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 108(AX), X5
+	VCVTPH2PS    X5, Y5
+	MOVL         96(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         104(AX), R10
+	ANDL         $0x03030303, R10
+	SHLQ         $0x04, R10
+	ORQ          R10, R9
+	MOVL         100(AX), R10
+	ANDL         $0x0f0f0f0f, R10
+	MOVL         104(AX), R11
+	SHRL         $0x02, R11
+	ANDL         $0x03030303, R11
+	SHLQ         $0x04, R11
+	ORQ          R11, R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R9
+	VMOVQ        R9, X6
+	VPMOVZXBD    X6, Y6
+	VPSUBD       Y2, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	MOVL         96(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         104(AX), R10
+	SHRL         $0x04, R10
+	ANDL         $0x03030303, R10
+	SHLQ         $0x04, R10
+	ORQ          R10, R9
+	MOVL         100(AX), R10
+	SHRL         $0x04, R10
+	ANDL         $0x0f0f0f0f, R10
+	MOVL         104(AX), R11
+	SHRL         $0x06, R11
+	ANDL         $0x03030303, R11
+	SHLQ         $0x04, R11
+	ORQ          R11, R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R9
+	VMOVQ        R9, X7
+	VPMOVZXBD    X7, Y7
+	VPSUBD       Y2, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y5, Y7, Y7
+	VBROADCASTSS floatEA<>+0(SB), Y5
+	VMULPS       Y5, Y6, Y10
+	VMULPS       Y5, Y7, Y5
+	VFNMADD231PS (DI), Y10, Y4
+	VMOVUPS      (SI), X8
+	VMOVDQU      twice<>+0(SB), Y10
+	VPERMPS      Y8, Y10, Y8
+	VMULPS       Y8, Y6, Y6
+	VFNMADD231PS 32(DI), Y5, Y4
+	VMOVUPS      16(SI), X9
+	VMOVDQU      twice<>+0(SB), Y5
+	VPERMPS      Y9, Y5, Y9
+	VMULPS       Y9, Y7, Y7
+	VMOVDQU      (AX), Y5
+	VMOVDQU      32(AX), Y10
+	VPAND        Y0, Y10, Y11
+	VPSLLW       $0x02, Y5, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VPDPBUSD     (BX), Y11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair0<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y12, Y3
+	VPSRLW       $0x02, Y10, Y11
+	VPAND        Y0, Y11, Y11
+	VPSLLW       $0x01, Y5, Y12
+	VPAND        Y1, Y12, Y12
+	VPOR         Y12, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VPDPBUSD     32(BX), Y11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair1<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y12, Y4
+	VPSRLW       $0x04, Y10, Y11
+	VPAND        Y0, Y11, Y11
+	VPAND        Y1, Y5, Y12
+	VPOR         Y12, Y11, Y11
+	VXORPS       Y12, Y12, Y12
+	VPDPBUSD     64(BX), Y11, Y12
+	VCVTDQ2PS    Y12, Y12
+	VMOVDQU      pair2<>+0(SB), Y11
+	VPERMPS      Y6, Y11, Y11
+	VFMADD231PS  Y11, Y12, Y3
+	VPSRLW       $0x06, Y10, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x01, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VPDPBUSD     96(BX), Y10, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair3<>+0(SB), Y10
+	VPERMPS      Y6, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VMOVDQU      64(AX), Y6
+	VPAND        Y0, Y6, Y10
+	VPSRLW       $0x02, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VPDPBUSD     128(BX), Y10, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair0<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VPSRLW       $0x02, Y6, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x03, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VPDPBUSD     160(BX), Y10, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair1<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y4
+	VPSRLW       $0x04, Y6, Y10
+	VPAND        Y0, Y10, Y10
+	VPSRLW       $0x04, Y5, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VPDPBUSD     192(BX), Y10, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair2<>+0(SB), Y10
+	VPERMPS      Y7, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VPSRLW       $0x06, Y6, Y6
+	VPAND        Y0, Y6, Y6
+	VPSRLW       $0x05, Y5, Y5
+	VPAND        Y1, Y5, Y5
+	VPOR         Y5, Y6, Y6
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     224(BX), Y6, Y5
+	VCVTDQ2PS    Y5, Y5
+	VMOVDQU      pair3<>+0(SB), Y6
+	VPERMPS      Y7, Y6, Y6
+	VFMADD231PS  Y6, Y5, Y4
+	ADDQ         $0x0000006e, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y4, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VADDPS       X4, X3, X4
+	VHADDPS      X4, X4, X4
+	VHADDPS      X4, X4, X4
+	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeQ3K(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ3K(SB), NOSPLIT, $128-24
@@ -2441,6 +4287,284 @@ block:
 	VHADDPS      X3, X3, X3
 	VHADDPS      X3, X3, X3
 	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ4KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4KAVXVNNI(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X3
+	VPMOVZXBD    X3, Y3
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X4
+	VPMOVZXBD    X4, Y4
+	VMOVD        (AX), X6
+	VCVTPH2PS    X6, X6
+	VBROADCASTSS X6, Y5
+	VMOVSHDUP    X6, X6
+	VBROADCASTSS X6, Y6
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMULPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (SP)
+	VFNMADD231PS (DI), Y4, Y2
+	VMOVDQU      16(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      (BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      32(BX), Y5
+	// VPDPBUSD  Y5, Y3, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 4(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      48(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      64(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      96(BX), Y5
+	// VPDPBUSD  Y5, Y3, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      80(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      128(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      160(BX), Y5
+	// VPDPBUSD  Y5, Y3, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 20(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      112(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      192(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 24(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      224(BX), Y5
+	// VPDPBUSD  Y5, Y3, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         $0x00000090, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ4KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ4KAVX512VNNI(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X3
+	VPMOVZXBD    X3, Y3
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X4
+	VPMOVZXBD    X4, Y4
+	VMOVD        (AX), X6
+	VCVTPH2PS    X6, X6
+	VBROADCASTSS X6, Y5
+	VMOVSHDUP    X6, X6
+	VBROADCASTSS X6, Y6
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y5, Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VMULPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (SP)
+	VFNMADD231PS (DI), Y4, Y2
+	VMOVDQU      16(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     (BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     32(BX), Y3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 4(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      48(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     64(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     96(BX), Y3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      80(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     128(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     160(BX), Y3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 20(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      112(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     192(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 24(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x04, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     224(BX), Y3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         $0x00000090, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
 	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
@@ -2882,6 +5006,334 @@ block:
 	VHADDPS      X4, X4, X4
 	VHADDPS      X4, X4, X4
 	VMOVSS       X4, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ5KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5KAVXVNNI(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X4
+	VPMOVZXBD    X4, Y4
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X5
+	VPMOVZXBD    X5, Y5
+	VMOVD        (AX), X7
+	VCVTPH2PS    X7, X7
+	VBROADCASTSS X7, Y6
+	VMOVSHDUP    X7, X7
+	VBROADCASTSS X7, Y7
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMULPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VFNMADD231PS (DI), Y5, Y3
+	VMOVDQU      16(AX), Y4
+	VMOVDQU      48(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x04, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      (BX), Y8
+	// VPDPBUSD  Y8, Y6, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSLLW       $0x03, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVDQU      32(BX), Y7
+	// VPDPBUSD  Y7, Y5, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 4(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVDQU      80(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x02, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      64(BX), Y8
+	// VPDPBUSD  Y8, Y6, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 8(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSLLW       $0x01, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVDQU      96(BX), Y7
+	// VPDPBUSD  Y7, Y5, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 12(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVDQU      112(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPAND        Y1, Y4, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      128(BX), Y8
+	// VPDPBUSD  Y8, Y6, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 16(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x01, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VMOVDQU      160(BX), Y7
+	// VPDPBUSD  Y7, Y5, Y6, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xf7
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 20(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVDQU      144(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSRLW       $0x02, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VMOVDQU      192(BX), Y8
+	// VPDPBUSD  Y8, Y6, Y7, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x4d; BYTE $0x50; BYTE $0xf8
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 24(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x03, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y5, Y5
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      224(BX), Y6
+	// VPDPBUSD  Y6, Y5, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x55; BYTE $0x50; BYTE $0xe6
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x000000b0, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ5KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ5KAVX512VNNI(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB sixteen<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	MOVL         12(AX), R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         4(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         4(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X4
+	VPMOVZXBD    X4, Y4
+	MOVL         12(AX), R9
+	SHRL         $0x04, R9
+	ANDL         $0x0f0f0f0f, R9
+	MOVL         8(AX), R10
+	SHRL         $0x02, R10
+	ANDL         $0x30303030, R10
+	ORQ          R10, R9
+	MOVL         8(AX), R10
+	ANDL         $0x3f3f3f3f, R10
+	SHLQ         $0x20, R9
+	ORQ          R9, R10
+	VMOVQ        R10, X5
+	VPMOVZXBD    X5, Y5
+	VMOVD        (AX), X7
+	VCVTPH2PS    X7, X7
+	VBROADCASTSS X7, Y6
+	VMOVSHDUP    X7, X7
+	VBROADCASTSS X7, Y7
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VMULPS       (SI), Y4, Y4
+	VMOVUPS      Y4, (SP)
+	VFNMADD231PS (DI), Y5, Y3
+	VMOVDQU      16(AX), Y4
+	VMOVDQU      48(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x04, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     (BX), Y6, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSLLW       $0x03, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VPDPBUSD     32(BX), Y5, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 4(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVDQU      80(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSLLW       $0x02, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     64(BX), Y6, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 8(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSLLW       $0x01, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VPDPBUSD     96(BX), Y5, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 12(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVDQU      112(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPAND        Y1, Y4, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     128(BX), Y6, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 16(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x01, Y4, Y6
+	VPAND        Y1, Y6, Y6
+	VPOR         Y6, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VPDPBUSD     160(BX), Y5, Y6
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS 20(SP), Y5
+	VFMADD231PS  Y5, Y6, Y3
+	VMOVDQU      144(AX), Y5
+	VPAND        Y0, Y5, Y6
+	VPSRLW       $0x02, Y4, Y7
+	VPAND        Y1, Y7, Y7
+	VPOR         Y7, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VPDPBUSD     192(BX), Y6, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS 24(SP), Y6
+	VFMADD231PS  Y6, Y7, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x03, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y5, Y5
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     224(BX), Y5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x000000b0, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
 	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
@@ -3353,6 +5805,320 @@ GLOBL fortyEight<>(SB), RODATA|NOPTR, $1
 DATA floatGB<>+0(SB)/4, $(32.0)
 GLOBL floatGB<>(SB), RODATA|NOPTR, $4
 
+// func dotQ6KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotQ6KAVXVNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB fortyEight<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	PREFETCHT0   1728(AX)
+	VPBROADCASTW 208(AX), X4
+	VCVTPH2PS    X4, Y4
+	VPMOVSXBD    192(AX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VPMOVSXBD    200(AX), Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VBROADCASTSS floatGB<>+0(SB), Y4
+	VMULPS       Y4, Y5, Y9
+	VMULPS       Y4, Y6, Y4
+	VFNMADD231PS (DI), Y9, Y3
+	VMOVUPS      (SI), X7
+	VMOVDQU      twice<>+0(SB), Y9
+	VPERMPS      Y7, Y9, Y7
+	VMULPS       Y7, Y5, Y5
+	VFNMADD231PS 32(DI), Y4, Y3
+	VMOVUPS      16(SI), X8
+	VMOVDQU      twice<>+0(SB), Y4
+	VPERMPS      Y8, Y4, Y8
+	VMULPS       Y8, Y6, Y6
+	VMOVDQU      128(AX), Y4
+	VMOVDQU      (AX), Y9
+	VPAND        Y0, Y9, Y10
+	VPSLLW       $0x04, Y4, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VMOVDQU      (BX), Y12
+	// VPDPBUSD  Y12, Y10, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair0<>+0(SB), Y10
+	VPERMPS      Y5, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y2
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y0, Y9, Y9
+	VPAND        Y1, Y4, Y10
+	VPOR         Y10, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VMOVDQU      64(BX), Y11
+	// VPDPBUSD  Y11, Y9, Y10, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd3
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair2<>+0(SB), Y9
+	VPERMPS      Y5, Y9, Y9
+	VFMADD231PS  Y9, Y10, Y2
+	VMOVDQU      32(AX), Y9
+	VPAND        Y0, Y9, Y10
+	VPSLLW       $0x02, Y4, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VMOVDQU      32(BX), Y12
+	// VPDPBUSD  Y12, Y10, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x2d; BYTE $0x50; BYTE $0xdc
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair1<>+0(SB), Y10
+	VPERMPS      Y5, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y0, Y9, Y9
+	VPSRLW       $0x02, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y9, Y9
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      96(BX), Y10
+	// VPDPBUSD  Y10, Y9, Y4, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x35; BYTE $0x50; BYTE $0xe2
+	VCVTDQ2PS    Y4, Y4
+	VMOVDQU      pair3<>+0(SB), Y9
+	VPERMPS      Y5, Y9, Y9
+	VFMADD231PS  Y9, Y4, Y3
+	VMOVDQU      160(AX), Y4
+	VMOVDQU      64(AX), Y5
+	VPAND        Y0, Y5, Y9
+	VPSLLW       $0x04, Y4, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VMOVDQU      128(BX), Y11
+	// VPDPBUSD  Y11, Y9, Y10, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd3
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair0<>+0(SB), Y9
+	VPERMPS      Y6, Y9, Y9
+	VFMADD231PS  Y9, Y10, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPAND        Y1, Y4, Y9
+	VPOR         Y9, Y5, Y5
+	VXORPS       Y9, Y9, Y9
+	VMOVDQU      192(BX), Y10
+	// VPDPBUSD  Y10, Y5, Y9, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x55; BYTE $0x50; BYTE $0xca
+	VCVTDQ2PS    Y9, Y9
+	VMOVDQU      pair2<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y9, Y2
+	VMOVDQU      96(AX), Y5
+	VPAND        Y0, Y5, Y9
+	VPSLLW       $0x02, Y4, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VMOVDQU      160(BX), Y11
+	// VPDPBUSD  Y11, Y9, Y10, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xd3
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair1<>+0(SB), Y9
+	VPERMPS      Y6, Y9, Y9
+	VFMADD231PS  Y9, Y10, Y3
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x02, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y5, Y5
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      224(BX), Y9
+	// VPDPBUSD  Y9, Y5, Y4, as VEX
+	BYTE $0xc4; BYTE $0xc2; BYTE $0x55; BYTE $0x50; BYTE $0xe1
+	VCVTDQ2PS    Y4, Y4
+	VMOVDQU      pair3<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x000000d2, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ6KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotQ6KAVX512VNNI(SB), NOSPLIT, $0-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB fifteen<>+0(SB), Y0
+	VPBROADCASTB fortyEight<>+0(SB), Y1
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	PREFETCHT0   1728(AX)
+	VPBROADCASTW 208(AX), X4
+	VCVTPH2PS    X4, Y4
+	VPMOVSXBD    192(AX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y4, Y5, Y5
+	VPMOVSXBD    200(AX), Y6
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VBROADCASTSS floatGB<>+0(SB), Y4
+	VMULPS       Y4, Y5, Y9
+	VMULPS       Y4, Y6, Y4
+	VFNMADD231PS (DI), Y9, Y3
+	VMOVUPS      (SI), X7
+	VMOVDQU      twice<>+0(SB), Y9
+	VPERMPS      Y7, Y9, Y7
+	VMULPS       Y7, Y5, Y5
+	VFNMADD231PS 32(DI), Y4, Y3
+	VMOVUPS      16(SI), X8
+	VMOVDQU      twice<>+0(SB), Y4
+	VPERMPS      Y8, Y4, Y8
+	VMULPS       Y8, Y6, Y6
+	VMOVDQU      128(AX), Y4
+	VMOVDQU      (AX), Y9
+	VPAND        Y0, Y9, Y10
+	VPSLLW       $0x04, Y4, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VPDPBUSD     (BX), Y10, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair0<>+0(SB), Y10
+	VPERMPS      Y5, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y2
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y0, Y9, Y9
+	VPAND        Y1, Y4, Y10
+	VPOR         Y10, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VPDPBUSD     64(BX), Y9, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair2<>+0(SB), Y9
+	VPERMPS      Y5, Y9, Y9
+	VFMADD231PS  Y9, Y10, Y2
+	VMOVDQU      32(AX), Y9
+	VPAND        Y0, Y9, Y10
+	VPSLLW       $0x02, Y4, Y11
+	VPAND        Y1, Y11, Y11
+	VPOR         Y11, Y10, Y10
+	VXORPS       Y11, Y11, Y11
+	VPDPBUSD     32(BX), Y10, Y11
+	VCVTDQ2PS    Y11, Y11
+	VMOVDQU      pair1<>+0(SB), Y10
+	VPERMPS      Y5, Y10, Y10
+	VFMADD231PS  Y10, Y11, Y3
+	VPSRLW       $0x04, Y9, Y9
+	VPAND        Y0, Y9, Y9
+	VPSRLW       $0x02, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y9, Y9
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     96(BX), Y9, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMOVDQU      pair3<>+0(SB), Y9
+	VPERMPS      Y5, Y9, Y9
+	VFMADD231PS  Y9, Y4, Y3
+	VMOVDQU      160(AX), Y4
+	VMOVDQU      64(AX), Y5
+	VPAND        Y0, Y5, Y9
+	VPSLLW       $0x04, Y4, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VPDPBUSD     128(BX), Y9, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair0<>+0(SB), Y9
+	VPERMPS      Y6, Y9, Y9
+	VFMADD231PS  Y9, Y10, Y2
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPAND        Y1, Y4, Y9
+	VPOR         Y9, Y5, Y5
+	VXORPS       Y9, Y9, Y9
+	VPDPBUSD     192(BX), Y5, Y9
+	VCVTDQ2PS    Y9, Y9
+	VMOVDQU      pair2<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y9, Y2
+	VMOVDQU      96(AX), Y5
+	VPAND        Y0, Y5, Y9
+	VPSLLW       $0x02, Y4, Y10
+	VPAND        Y1, Y10, Y10
+	VPOR         Y10, Y9, Y9
+	VXORPS       Y10, Y10, Y10
+	VPDPBUSD     160(BX), Y9, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVDQU      pair1<>+0(SB), Y9
+	VPERMPS      Y6, Y9, Y9
+	VFMADD231PS  Y9, Y10, Y3
+	VPSRLW       $0x04, Y5, Y5
+	VPAND        Y0, Y5, Y5
+	VPSRLW       $0x02, Y4, Y4
+	VPAND        Y1, Y4, Y4
+	VPOR         Y4, Y5, Y5
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     224(BX), Y5, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMOVDQU      pair3<>+0(SB), Y5
+	VPERMPS      Y6, Y5, Y5
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x000000d2, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000040, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y3, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VADDPS       X3, X2, X3
+	VHADDPS      X3, X3, X3
+	VHADDPS      X3, X3, X3
+	VMOVSS       X3, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
 // func decodeQ6K(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ6K(SB), NOSPLIT, $128-24
@@ -3709,6 +6475,242 @@ block:
 	VHADDPS      X2, X2, X2
 	VHADDPS      X2, X2, X2
 	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ8KAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, FMA3, MMX+
+TEXT ·dotQ8KAVXVNNI(SB), NOSPLIT, $32-56
+	MOVQ w+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ out+48(FP), DX
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	PREFETCHT0   1728(AX)
+	PREFETCHT0   1792(AX)
+	VBROADCASTSS (AX), Y2
+	VMULPS       (SI), Y2, Y2
+	VMOVUPS      Y2, (SP)
+	VMOVDQU      4(AX), Y2
+	VMOVDQU      (BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS (SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      36(AX), Y2
+	VMOVDQU      32(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 4(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMOVDQU      68(AX), Y2
+	VMOVDQU      64(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 8(SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      100(AX), Y2
+	VMOVDQU      96(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMOVDQU      132(AX), Y2
+	VMOVDQU      128(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 16(SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      164(AX), Y2
+	VMOVDQU      160(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 20(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMOVDQU      196(AX), Y2
+	VMOVDQU      192(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 24(SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      228(AX), Y2
+	VMOVDQU      224(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	// VPDPBUSD  Y3, Y2, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6d; BYTE $0x50; BYTE $0xe3
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	ADDQ         $0x00000124, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VHADDPS      X1, X1, X1
+	VHADDPS      X1, X1, X1
+	VMOVSS       X1, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotQ8KAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, FMA3, MMX+
+TEXT ·dotQ8KAVX512VNNI(SB), NOSPLIT, $32-56
+	MOVQ w+0(FP), AX
+	MOVQ rows+8(FP), CX
+	MOVQ out+48(FP), DX
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	PREFETCHT0   1664(AX)
+	PREFETCHT0   1728(AX)
+	PREFETCHT0   1792(AX)
+	VBROADCASTSS (AX), Y2
+	VMULPS       (SI), Y2, Y2
+	VMOVUPS      Y2, (SP)
+	VMOVDQU      4(AX), Y2
+	VMOVDQU      (BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS (SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      36(AX), Y2
+	VMOVDQU      32(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 4(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMOVDQU      68(AX), Y2
+	VMOVDQU      64(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 8(SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      100(AX), Y2
+	VMOVDQU      96(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMOVDQU      132(AX), Y2
+	VMOVDQU      128(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 16(SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      164(AX), Y2
+	VMOVDQU      160(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 20(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMOVDQU      196(AX), Y2
+	VMOVDQU      192(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 24(SP), Y2
+	VFMADD231PS  Y2, Y4, Y0
+	VMOVDQU      228(AX), Y2
+	VMOVDQU      224(BX), Y3
+	VPSIGNB      Y2, Y3, Y3
+	VPABSB       Y2, Y2
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     Y3, Y2, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	ADDQ         $0x00000124, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X1
+	VHADDPS      X1, X1, X1
+	VHADDPS      X1, X1, X1
+	VMOVSS       X1, (DX)
 	ADDQ         $0x00000004, DX
 	DECQ         CX
 	JNZ          row
@@ -4082,6 +7084,342 @@ GLOBL byFour<>(SB), RODATA|NOPTR, $32
 DATA byTwo<>+0(SB)/32, $"\x00\x00\x00\x00\x02\x00\x00\x00\x04\x00\x00\x00\x06\x00\x00\x00\b\x00\x00\x00\n\x00\x00\x00\f\x00\x00\x00\x0e\x00\x00\x00"
 GLOBL byTwo<>(SB), RODATA|NOPTR, $32
 
+// func dotIQ4XSAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4XSAVXVNNI(SB), NOSPLIT, $32-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+	VPBROADCASTD   thirtyTwoInteger<>+0(SB), Y2
+	VPBROADCASTD   fifteenInteger<>+0(SB), Y3
+	VPBROADCASTD   fortyEightInteger<>+0(SB), Y4
+	VMOVDQU        byFour<>+0(SB), Y5
+	VMOVDQU        byTwo<>+0(SB), Y6
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+
+block:
+	PREFETCHT0     1536(AX)
+	PREFETCHT0     1600(AX)
+	PREFETCHT0     1664(AX)
+	VPBROADCASTD   4(AX), Y9
+	VPSRLVD        Y5, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPBROADCASTW   2(AX), Y10
+	VPSRLD         $0x10, Y10, Y10
+	VPSLLD         $0x04, Y10, Y10
+	VPSRLVD        Y6, Y10, Y10
+	VPAND          Y4, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBD         Y2, Y9, Y9
+	VPBROADCASTW   (AX), X10
+	VCVTPH2PS      X10, Y10
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y10, Y9, Y9
+	VMULPS         (SI), Y9, Y9
+	VMOVUPS        Y9, (SP)
+	VBROADCASTI128 8(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        (BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   (SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 24(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        32(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   4(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	VBROADCASTI128 40(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        64(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   8(SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 56(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        96(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   12(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	VBROADCASTI128 72(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        128(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   16(SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 88(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        160(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   20(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	VBROADCASTI128 104(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        192(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   24(SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 120(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        224(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	// VPDPBUSD    Y10, Y9, Y11, as VEX
+	BYTE $0xc4; BYTE $0x42; BYTE $0x35; BYTE $0x50; BYTE $0xda
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   28(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	ADDQ           $0x00000088, AX
+	ADDQ           $0x00000100, BX
+	ADDQ           $0x00000020, SI
+	ADDQ           $0x00000020, DI
+	DECQ           R8
+	JNZ            block
+	VADDPS         Y8, Y7, Y7
+	VEXTRACTF128   $0x01, Y7, X8
+	VADDPS         X8, X7, X8
+	VHADDPS        X8, X8, X8
+	VHADDPS        X8, X8, X8
+	VMOVSS         X8, (DX)
+	ADDQ           $0x00000004, DX
+	DECQ           CX
+	JNZ            row
+	VZEROUPPER
+	RET
+
+// func dotIQ4XSAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotIQ4XSAVX512VNNI(SB), NOSPLIT, $32-56
+	MOVQ           w+0(FP), AX
+	MOVQ           rows+8(FP), CX
+	MOVQ           out+48(FP), DX
+	VPBROADCASTB   fifteen<>+0(SB), Y0
+	VBROADCASTI128 nonLinear<>+0(SB), Y1
+	VPBROADCASTD   thirtyTwoInteger<>+0(SB), Y2
+	VPBROADCASTD   fifteenInteger<>+0(SB), Y3
+	VPBROADCASTD   fortyEightInteger<>+0(SB), Y4
+	VMOVDQU        byFour<>+0(SB), Y5
+	VMOVDQU        byTwo<>+0(SB), Y6
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+
+block:
+	PREFETCHT0     1536(AX)
+	PREFETCHT0     1600(AX)
+	PREFETCHT0     1664(AX)
+	VPBROADCASTD   4(AX), Y9
+	VPSRLVD        Y5, Y9, Y9
+	VPAND          Y3, Y9, Y9
+	VPBROADCASTW   2(AX), Y10
+	VPSRLD         $0x10, Y10, Y10
+	VPSLLD         $0x04, Y10, Y10
+	VPSRLVD        Y6, Y10, Y10
+	VPAND          Y4, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBD         Y2, Y9, Y9
+	VPBROADCASTW   (AX), X10
+	VCVTPH2PS      X10, Y10
+	VCVTDQ2PS      Y9, Y9
+	VMULPS         Y10, Y9, Y9
+	VMULPS         (SI), Y9, Y9
+	VMOVUPS        Y9, (SP)
+	VBROADCASTI128 8(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        (BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   (SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 24(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        32(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   4(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	VBROADCASTI128 40(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        64(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   8(SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 56(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        96(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   12(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	VBROADCASTI128 72(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        128(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   16(SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 88(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        160(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   20(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	VBROADCASTI128 104(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        192(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   24(SP), Y9
+	VFMADD231PS    Y9, Y11, Y7
+	VBROADCASTI128 120(AX), Y9
+	VPSRLW         $0x04, Y9, Y10
+	VPBLENDD       $0xf0, Y10, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSHUFB        Y9, Y1, Y9
+	VMOVDQU        224(BX), Y10
+	VPSIGNB        Y9, Y10, Y10
+	VPABSB         Y9, Y9
+	VXORPS         Y11, Y11, Y11
+	VPDPBUSD       Y10, Y9, Y11
+	VCVTDQ2PS      Y11, Y11
+	VBROADCASTSS   28(SP), Y9
+	VFMADD231PS    Y9, Y11, Y8
+	ADDQ           $0x00000088, AX
+	ADDQ           $0x00000100, BX
+	ADDQ           $0x00000020, SI
+	ADDQ           $0x00000020, DI
+	DECQ           R8
+	JNZ            block
+	VADDPS         Y8, Y7, Y7
+	VEXTRACTF128   $0x01, Y7, X8
+	VADDPS         X8, X7, X8
+	VHADDPS        X8, X8, X8
+	VHADDPS        X8, X8, X8
+	VMOVSS         X8, (DX)
+	ADDQ           $0x00000004, DX
+	DECQ           CX
+	JNZ            row
+	VZEROUPPER
+	RET
+
 // func decodeIQ4XS(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeIQ4XS(SB), NOSPLIT, $64-24
@@ -4430,6 +7768,222 @@ block:
 
 DATA floatBA<>+0(SB)/4, $(1.0)
 GLOBL floatBA<>(SB), RODATA|NOPTR, $4
+
+// func dotTQ2_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVXVNNI, F16C, FMA3, MMX+
+TEXT ·dotTQ2_0AVXVNNI(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 64(AX), X3
+	VCVTPH2PS    X3, Y3
+	VBROADCASTSS floatBA<>+0(SB), Y4
+	VMULPS       Y4, Y3, Y4
+	VMULPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (SP)
+	VFNMADD231PS (DI), Y4, Y2
+	VMOVDQU      (AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      (BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x02, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      32(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 4(SP), Y4
+	VFMADD231PS  Y4, Y5, Y2
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      64(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      96(BX), Y5
+	// VPDPBUSD  Y5, Y3, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      32(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      128(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x02, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      160(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 20(SP), Y4
+	VFMADD231PS  Y4, Y5, Y2
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VMOVDQU      192(BX), Y6
+	// VPDPBUSD  Y6, Y4, Y5, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x5d; BYTE $0x50; BYTE $0xee
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 24(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VMOVDQU      224(BX), Y5
+	// VPDPBUSD  Y5, Y3, Y4, as VEX
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xe5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         $0x00000042, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func dotTQ2_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+// Requires: AVX, AVX2, AVX512VL, AVX512VNNI, F16C, FMA3, MMX+
+TEXT ·dotTQ2_0AVX512VNNI(SB), NOSPLIT, $32-56
+	MOVQ         w+0(FP), AX
+	MOVQ         rows+8(FP), CX
+	MOVQ         out+48(FP), DX
+	VPBROADCASTB three<>+0(SB), Y0
+
+row:
+	MOVQ   q+24(FP), BX
+	MOVQ   scale+32(FP), SI
+	MOVQ   sum+40(FP), DI
+	MOVQ   blocks+16(FP), R8
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+block:
+	PREFETCHT0   1536(AX)
+	PREFETCHT0   1600(AX)
+	VPBROADCASTW 64(AX), X3
+	VCVTPH2PS    X3, Y3
+	VBROADCASTSS floatBA<>+0(SB), Y4
+	VMULPS       Y4, Y3, Y4
+	VMULPS       (SI), Y3, Y3
+	VMOVUPS      Y3, (SP)
+	VFNMADD231PS (DI), Y4, Y2
+	VMOVDQU      (AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     (BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x02, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     32(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 4(SP), Y4
+	VFMADD231PS  Y4, Y5, Y2
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     64(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 8(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     96(BX), Y3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 12(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	VMOVDQU      32(AX), Y3
+	VPAND        Y0, Y3, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     128(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 16(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x02, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     160(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 20(SP), Y4
+	VFMADD231PS  Y4, Y5, Y2
+	VPSRLW       $0x04, Y3, Y4
+	VPAND        Y0, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VPDPBUSD     192(BX), Y4, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS 24(SP), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VPSRLW       $0x06, Y3, Y3
+	VPAND        Y0, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VPDPBUSD     224(BX), Y3, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS 28(SP), Y3
+	VFMADD231PS  Y3, Y4, Y2
+	ADDQ         $0x00000042, AX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x00000020, SI
+	ADDQ         $0x00000020, DI
+	DECQ         R8
+	JNZ          block
+	VADDPS       Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VADDPS       X2, X1, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, (DX)
+	ADDQ         $0x00000004, DX
+	DECQ         CX
+	JNZ          row
+	VZEROUPPER
+	RET
 
 // func decodeTQ2_0(src *byte, blocks int, dst *float32)
 // Requires: AVX, AVX2, F16C
@@ -5467,6 +9021,1134 @@ done:
 	VZEROUPPER
 	RET
 
+// func panelx1AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·panelx1AVX512(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	MOVQ   sums+32(FP), BX
+	VPXORD Z0, Z0, Z0
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS          (AX), Z1
+	VFMADD231PS.BCST (DX), Z1, Z0
+	VMOVUPS          64(AX), Z1
+	VFMADD231PS.BCST 4(DX), Z1, Z0
+	VMOVUPS          128(AX), Z1
+	VFMADD231PS.BCST 8(DX), Z1, Z0
+	VMOVUPS          192(AX), Z1
+	VFMADD231PS.BCST 12(DX), Z1, Z0
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, DX
+	SUBQ             $0x04, CX
+	JGE              four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS          (AX), Z1
+	VFMADD231PS.BCST (DX), Z1, Z0
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, DX
+	DECQ             CX
+	JNZ              one
+
+done:
+	VADDPS  (BX), Z0, Z0
+	VMOVUPS Z0, (BX)
+	VZEROUPPER
+	RET
+
+// func panelx2AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·panelx2AVX512(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	MOVQ   sums+32(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS          (AX), Z2
+	VFMADD231PS.BCST (DX), Z2, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z2, Z1
+	VMOVUPS          64(AX), Z2
+	VFMADD231PS.BCST 4(DX), Z2, Z0
+	VFMADD231PS.BCST 4(DX)(BX*1), Z2, Z1
+	VMOVUPS          128(AX), Z2
+	VFMADD231PS.BCST 8(DX), Z2, Z0
+	VFMADD231PS.BCST 8(DX)(BX*1), Z2, Z1
+	VMOVUPS          192(AX), Z2
+	VFMADD231PS.BCST 12(DX), Z2, Z0
+	VFMADD231PS.BCST 12(DX)(BX*1), Z2, Z1
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, DX
+	SUBQ             $0x04, CX
+	JGE              four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS          (AX), Z2
+	VFMADD231PS.BCST (DX), Z2, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z2, Z1
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, DX
+	DECQ             CX
+	JNZ              one
+
+done:
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (SI)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(SI)
+	VZEROUPPER
+	RET
+
+// func panelx3AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·panelx3AVX512(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	MOVQ   sums+32(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS          (AX), Z3
+	VFMADD231PS.BCST (DX), Z3, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z3, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z3, Z2
+	VMOVUPS          64(AX), Z3
+	VFMADD231PS.BCST 4(DX), Z3, Z0
+	VFMADD231PS.BCST 4(DX)(BX*1), Z3, Z1
+	VFMADD231PS.BCST 4(DX)(BX*2), Z3, Z2
+	VMOVUPS          128(AX), Z3
+	VFMADD231PS.BCST 8(DX), Z3, Z0
+	VFMADD231PS.BCST 8(DX)(BX*1), Z3, Z1
+	VFMADD231PS.BCST 8(DX)(BX*2), Z3, Z2
+	VMOVUPS          192(AX), Z3
+	VFMADD231PS.BCST 12(DX), Z3, Z0
+	VFMADD231PS.BCST 12(DX)(BX*1), Z3, Z1
+	VFMADD231PS.BCST 12(DX)(BX*2), Z3, Z2
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, DX
+	SUBQ             $0x04, CX
+	JGE              four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS          (AX), Z3
+	VFMADD231PS.BCST (DX), Z3, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z3, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z3, Z2
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, DX
+	DECQ             CX
+	JNZ              one
+
+done:
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (SI)
+	VADDPS  64(SI), Z1, Z1
+	VMOVUPS Z1, 64(SI)
+	VADDPS  128(SI), Z2, Z2
+	VMOVUPS Z2, 128(SI)
+	VZEROUPPER
+	RET
+
+// func panelx4AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·panelx4AVX512(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	MOVQ   sums+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS          (AX), Z4
+	VFMADD231PS.BCST (DX), Z4, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z4, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z4, Z2
+	VFMADD231PS.BCST (SI), Z4, Z3
+	VMOVUPS          64(AX), Z4
+	VFMADD231PS.BCST 4(DX), Z4, Z0
+	VFMADD231PS.BCST 4(DX)(BX*1), Z4, Z1
+	VFMADD231PS.BCST 4(DX)(BX*2), Z4, Z2
+	VFMADD231PS.BCST 4(SI), Z4, Z3
+	VMOVUPS          128(AX), Z4
+	VFMADD231PS.BCST 8(DX), Z4, Z0
+	VFMADD231PS.BCST 8(DX)(BX*1), Z4, Z1
+	VFMADD231PS.BCST 8(DX)(BX*2), Z4, Z2
+	VFMADD231PS.BCST 8(SI), Z4, Z3
+	VMOVUPS          192(AX), Z4
+	VFMADD231PS.BCST 12(DX), Z4, Z0
+	VFMADD231PS.BCST 12(DX)(BX*1), Z4, Z1
+	VFMADD231PS.BCST 12(DX)(BX*2), Z4, Z2
+	VFMADD231PS.BCST 12(SI), Z4, Z3
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, DX
+	ADDQ             $0x00000010, SI
+	SUBQ             $0x04, CX
+	JGE              four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS          (AX), Z4
+	VFMADD231PS.BCST (DX), Z4, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z4, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z4, Z2
+	VFMADD231PS.BCST (SI), Z4, Z3
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, DX
+	ADDQ             $0x00000004, SI
+	DECQ             CX
+	JNZ              one
+
+done:
+	VADDPS  (DI), Z0, Z0
+	VMOVUPS Z0, (DI)
+	VADDPS  64(DI), Z1, Z1
+	VMOVUPS Z1, 64(DI)
+	VADDPS  128(DI), Z2, Z2
+	VMOVUPS Z2, 128(DI)
+	VADDPS  192(DI), Z3, Z3
+	VMOVUPS Z3, 192(DI)
+	VZEROUPPER
+	RET
+
+// func panelx5AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·panelx5AVX512(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	MOVQ   sums+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS          (AX), Z5
+	VFMADD231PS.BCST (DX), Z5, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z5, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z5, Z2
+	VFMADD231PS.BCST (SI), Z5, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z5, Z4
+	VMOVUPS          64(AX), Z5
+	VFMADD231PS.BCST 4(DX), Z5, Z0
+	VFMADD231PS.BCST 4(DX)(BX*1), Z5, Z1
+	VFMADD231PS.BCST 4(DX)(BX*2), Z5, Z2
+	VFMADD231PS.BCST 4(SI), Z5, Z3
+	VFMADD231PS.BCST 4(SI)(BX*1), Z5, Z4
+	VMOVUPS          128(AX), Z5
+	VFMADD231PS.BCST 8(DX), Z5, Z0
+	VFMADD231PS.BCST 8(DX)(BX*1), Z5, Z1
+	VFMADD231PS.BCST 8(DX)(BX*2), Z5, Z2
+	VFMADD231PS.BCST 8(SI), Z5, Z3
+	VFMADD231PS.BCST 8(SI)(BX*1), Z5, Z4
+	VMOVUPS          192(AX), Z5
+	VFMADD231PS.BCST 12(DX), Z5, Z0
+	VFMADD231PS.BCST 12(DX)(BX*1), Z5, Z1
+	VFMADD231PS.BCST 12(DX)(BX*2), Z5, Z2
+	VFMADD231PS.BCST 12(SI), Z5, Z3
+	VFMADD231PS.BCST 12(SI)(BX*1), Z5, Z4
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, DX
+	ADDQ             $0x00000010, SI
+	SUBQ             $0x04, CX
+	JGE              four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS          (AX), Z5
+	VFMADD231PS.BCST (DX), Z5, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z5, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z5, Z2
+	VFMADD231PS.BCST (SI), Z5, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z5, Z4
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, DX
+	ADDQ             $0x00000004, SI
+	DECQ             CX
+	JNZ              one
+
+done:
+	VADDPS  (DI), Z0, Z0
+	VMOVUPS Z0, (DI)
+	VADDPS  64(DI), Z1, Z1
+	VMOVUPS Z1, 64(DI)
+	VADDPS  128(DI), Z2, Z2
+	VMOVUPS Z2, 128(DI)
+	VADDPS  192(DI), Z3, Z3
+	VMOVUPS Z3, 192(DI)
+	VADDPS  256(DI), Z4, Z4
+	VMOVUPS Z4, 256(DI)
+	VZEROUPPER
+	RET
+
+// func panelx6AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·panelx6AVX512(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	MOVQ   sums+32(FP), DI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS          (AX), Z6
+	VFMADD231PS.BCST (DX), Z6, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z6, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z6, Z2
+	VFMADD231PS.BCST (SI), Z6, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z6, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z6, Z5
+	VMOVUPS          64(AX), Z6
+	VFMADD231PS.BCST 4(DX), Z6, Z0
+	VFMADD231PS.BCST 4(DX)(BX*1), Z6, Z1
+	VFMADD231PS.BCST 4(DX)(BX*2), Z6, Z2
+	VFMADD231PS.BCST 4(SI), Z6, Z3
+	VFMADD231PS.BCST 4(SI)(BX*1), Z6, Z4
+	VFMADD231PS.BCST 4(SI)(BX*2), Z6, Z5
+	VMOVUPS          128(AX), Z6
+	VFMADD231PS.BCST 8(DX), Z6, Z0
+	VFMADD231PS.BCST 8(DX)(BX*1), Z6, Z1
+	VFMADD231PS.BCST 8(DX)(BX*2), Z6, Z2
+	VFMADD231PS.BCST 8(SI), Z6, Z3
+	VFMADD231PS.BCST 8(SI)(BX*1), Z6, Z4
+	VFMADD231PS.BCST 8(SI)(BX*2), Z6, Z5
+	VMOVUPS          192(AX), Z6
+	VFMADD231PS.BCST 12(DX), Z6, Z0
+	VFMADD231PS.BCST 12(DX)(BX*1), Z6, Z1
+	VFMADD231PS.BCST 12(DX)(BX*2), Z6, Z2
+	VFMADD231PS.BCST 12(SI), Z6, Z3
+	VFMADD231PS.BCST 12(SI)(BX*1), Z6, Z4
+	VFMADD231PS.BCST 12(SI)(BX*2), Z6, Z5
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, DX
+	ADDQ             $0x00000010, SI
+	SUBQ             $0x04, CX
+	JGE              four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS          (AX), Z6
+	VFMADD231PS.BCST (DX), Z6, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z6, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z6, Z2
+	VFMADD231PS.BCST (SI), Z6, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z6, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z6, Z5
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, DX
+	ADDQ             $0x00000004, SI
+	DECQ             CX
+	JNZ              one
+
+done:
+	VADDPS  (DI), Z0, Z0
+	VMOVUPS Z0, (DI)
+	VADDPS  64(DI), Z1, Z1
+	VMOVUPS Z1, 64(DI)
+	VADDPS  128(DI), Z2, Z2
+	VMOVUPS Z2, 128(DI)
+	VADDPS  192(DI), Z3, Z3
+	VMOVUPS Z3, 192(DI)
+	VADDPS  256(DI), Z4, Z4
+	VMOVUPS Z4, 256(DI)
+	VADDPS  320(DI), Z5, Z5
+	VMOVUPS Z5, 320(DI)
+	VZEROUPPER
+	RET
+
+// func panelx7AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·panelx7AVX512(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	LEAQ   (BX)(BX*2), DI
+	ADDQ   SI, DI
+	MOVQ   sums+32(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS          (AX), Z7
+	VFMADD231PS.BCST (DX), Z7, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z7, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z7, Z2
+	VFMADD231PS.BCST (SI), Z7, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z7, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z7, Z5
+	VFMADD231PS.BCST (DI), Z7, Z6
+	VMOVUPS          64(AX), Z7
+	VFMADD231PS.BCST 4(DX), Z7, Z0
+	VFMADD231PS.BCST 4(DX)(BX*1), Z7, Z1
+	VFMADD231PS.BCST 4(DX)(BX*2), Z7, Z2
+	VFMADD231PS.BCST 4(SI), Z7, Z3
+	VFMADD231PS.BCST 4(SI)(BX*1), Z7, Z4
+	VFMADD231PS.BCST 4(SI)(BX*2), Z7, Z5
+	VFMADD231PS.BCST 4(DI), Z7, Z6
+	VMOVUPS          128(AX), Z7
+	VFMADD231PS.BCST 8(DX), Z7, Z0
+	VFMADD231PS.BCST 8(DX)(BX*1), Z7, Z1
+	VFMADD231PS.BCST 8(DX)(BX*2), Z7, Z2
+	VFMADD231PS.BCST 8(SI), Z7, Z3
+	VFMADD231PS.BCST 8(SI)(BX*1), Z7, Z4
+	VFMADD231PS.BCST 8(SI)(BX*2), Z7, Z5
+	VFMADD231PS.BCST 8(DI), Z7, Z6
+	VMOVUPS          192(AX), Z7
+	VFMADD231PS.BCST 12(DX), Z7, Z0
+	VFMADD231PS.BCST 12(DX)(BX*1), Z7, Z1
+	VFMADD231PS.BCST 12(DX)(BX*2), Z7, Z2
+	VFMADD231PS.BCST 12(SI), Z7, Z3
+	VFMADD231PS.BCST 12(SI)(BX*1), Z7, Z4
+	VFMADD231PS.BCST 12(SI)(BX*2), Z7, Z5
+	VFMADD231PS.BCST 12(DI), Z7, Z6
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, DX
+	ADDQ             $0x00000010, SI
+	ADDQ             $0x00000010, DI
+	SUBQ             $0x04, CX
+	JGE              four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS          (AX), Z7
+	VFMADD231PS.BCST (DX), Z7, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z7, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z7, Z2
+	VFMADD231PS.BCST (SI), Z7, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z7, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z7, Z5
+	VFMADD231PS.BCST (DI), Z7, Z6
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, DX
+	ADDQ             $0x00000004, SI
+	ADDQ             $0x00000004, DI
+	DECQ             CX
+	JNZ              one
+
+done:
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (R8)
+	VADDPS  64(R8), Z1, Z1
+	VMOVUPS Z1, 64(R8)
+	VADDPS  128(R8), Z2, Z2
+	VMOVUPS Z2, 128(R8)
+	VADDPS  192(R8), Z3, Z3
+	VMOVUPS Z3, 192(R8)
+	VADDPS  256(R8), Z4, Z4
+	VMOVUPS Z4, 256(R8)
+	VADDPS  320(R8), Z5, Z5
+	VMOVUPS Z5, 320(R8)
+	VADDPS  384(R8), Z6, Z6
+	VMOVUPS Z6, 384(R8)
+	VZEROUPPER
+	RET
+
+// func panelx8AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·panelx8AVX512(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	LEAQ   (BX)(BX*2), DI
+	ADDQ   SI, DI
+	MOVQ   sums+32(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS          (AX), Z8
+	VFMADD231PS.BCST (DX), Z8, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z8, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z8, Z2
+	VFMADD231PS.BCST (SI), Z8, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z8, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z8, Z5
+	VFMADD231PS.BCST (DI), Z8, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z8, Z7
+	VMOVUPS          64(AX), Z8
+	VFMADD231PS.BCST 4(DX), Z8, Z0
+	VFMADD231PS.BCST 4(DX)(BX*1), Z8, Z1
+	VFMADD231PS.BCST 4(DX)(BX*2), Z8, Z2
+	VFMADD231PS.BCST 4(SI), Z8, Z3
+	VFMADD231PS.BCST 4(SI)(BX*1), Z8, Z4
+	VFMADD231PS.BCST 4(SI)(BX*2), Z8, Z5
+	VFMADD231PS.BCST 4(DI), Z8, Z6
+	VFMADD231PS.BCST 4(DI)(BX*1), Z8, Z7
+	VMOVUPS          128(AX), Z8
+	VFMADD231PS.BCST 8(DX), Z8, Z0
+	VFMADD231PS.BCST 8(DX)(BX*1), Z8, Z1
+	VFMADD231PS.BCST 8(DX)(BX*2), Z8, Z2
+	VFMADD231PS.BCST 8(SI), Z8, Z3
+	VFMADD231PS.BCST 8(SI)(BX*1), Z8, Z4
+	VFMADD231PS.BCST 8(SI)(BX*2), Z8, Z5
+	VFMADD231PS.BCST 8(DI), Z8, Z6
+	VFMADD231PS.BCST 8(DI)(BX*1), Z8, Z7
+	VMOVUPS          192(AX), Z8
+	VFMADD231PS.BCST 12(DX), Z8, Z0
+	VFMADD231PS.BCST 12(DX)(BX*1), Z8, Z1
+	VFMADD231PS.BCST 12(DX)(BX*2), Z8, Z2
+	VFMADD231PS.BCST 12(SI), Z8, Z3
+	VFMADD231PS.BCST 12(SI)(BX*1), Z8, Z4
+	VFMADD231PS.BCST 12(SI)(BX*2), Z8, Z5
+	VFMADD231PS.BCST 12(DI), Z8, Z6
+	VFMADD231PS.BCST 12(DI)(BX*1), Z8, Z7
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, DX
+	ADDQ             $0x00000010, SI
+	ADDQ             $0x00000010, DI
+	SUBQ             $0x04, CX
+	JGE              four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS          (AX), Z8
+	VFMADD231PS.BCST (DX), Z8, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z8, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z8, Z2
+	VFMADD231PS.BCST (SI), Z8, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z8, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z8, Z5
+	VFMADD231PS.BCST (DI), Z8, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z8, Z7
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, DX
+	ADDQ             $0x00000004, SI
+	ADDQ             $0x00000004, DI
+	DECQ             CX
+	JNZ              one
+
+done:
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (R8)
+	VADDPS  64(R8), Z1, Z1
+	VMOVUPS Z1, 64(R8)
+	VADDPS  128(R8), Z2, Z2
+	VMOVUPS Z2, 128(R8)
+	VADDPS  192(R8), Z3, Z3
+	VMOVUPS Z3, 192(R8)
+	VADDPS  256(R8), Z4, Z4
+	VMOVUPS Z4, 256(R8)
+	VADDPS  320(R8), Z5, Z5
+	VMOVUPS Z5, 320(R8)
+	VADDPS  384(R8), Z6, Z6
+	VMOVUPS Z6, 384(R8)
+	VADDPS  448(R8), Z7, Z7
+	VMOVUPS Z7, 448(R8)
+	VZEROUPPER
+	RET
+
+// func panelx9AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·panelx9AVX512(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	LEAQ   (BX)(BX*2), DI
+	ADDQ   SI, DI
+	MOVQ   sums+32(FP), R8
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS          (AX), Z9
+	VFMADD231PS.BCST (DX), Z9, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z9, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z9, Z2
+	VFMADD231PS.BCST (SI), Z9, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z9, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z9, Z5
+	VFMADD231PS.BCST (DI), Z9, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z9, Z7
+	VFMADD231PS.BCST (DI)(BX*2), Z9, Z8
+	VMOVUPS          64(AX), Z9
+	VFMADD231PS.BCST 4(DX), Z9, Z0
+	VFMADD231PS.BCST 4(DX)(BX*1), Z9, Z1
+	VFMADD231PS.BCST 4(DX)(BX*2), Z9, Z2
+	VFMADD231PS.BCST 4(SI), Z9, Z3
+	VFMADD231PS.BCST 4(SI)(BX*1), Z9, Z4
+	VFMADD231PS.BCST 4(SI)(BX*2), Z9, Z5
+	VFMADD231PS.BCST 4(DI), Z9, Z6
+	VFMADD231PS.BCST 4(DI)(BX*1), Z9, Z7
+	VFMADD231PS.BCST 4(DI)(BX*2), Z9, Z8
+	VMOVUPS          128(AX), Z9
+	VFMADD231PS.BCST 8(DX), Z9, Z0
+	VFMADD231PS.BCST 8(DX)(BX*1), Z9, Z1
+	VFMADD231PS.BCST 8(DX)(BX*2), Z9, Z2
+	VFMADD231PS.BCST 8(SI), Z9, Z3
+	VFMADD231PS.BCST 8(SI)(BX*1), Z9, Z4
+	VFMADD231PS.BCST 8(SI)(BX*2), Z9, Z5
+	VFMADD231PS.BCST 8(DI), Z9, Z6
+	VFMADD231PS.BCST 8(DI)(BX*1), Z9, Z7
+	VFMADD231PS.BCST 8(DI)(BX*2), Z9, Z8
+	VMOVUPS          192(AX), Z9
+	VFMADD231PS.BCST 12(DX), Z9, Z0
+	VFMADD231PS.BCST 12(DX)(BX*1), Z9, Z1
+	VFMADD231PS.BCST 12(DX)(BX*2), Z9, Z2
+	VFMADD231PS.BCST 12(SI), Z9, Z3
+	VFMADD231PS.BCST 12(SI)(BX*1), Z9, Z4
+	VFMADD231PS.BCST 12(SI)(BX*2), Z9, Z5
+	VFMADD231PS.BCST 12(DI), Z9, Z6
+	VFMADD231PS.BCST 12(DI)(BX*1), Z9, Z7
+	VFMADD231PS.BCST 12(DI)(BX*2), Z9, Z8
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, DX
+	ADDQ             $0x00000010, SI
+	ADDQ             $0x00000010, DI
+	SUBQ             $0x04, CX
+	JGE              four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS          (AX), Z9
+	VFMADD231PS.BCST (DX), Z9, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z9, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z9, Z2
+	VFMADD231PS.BCST (SI), Z9, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z9, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z9, Z5
+	VFMADD231PS.BCST (DI), Z9, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z9, Z7
+	VFMADD231PS.BCST (DI)(BX*2), Z9, Z8
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, DX
+	ADDQ             $0x00000004, SI
+	ADDQ             $0x00000004, DI
+	DECQ             CX
+	JNZ              one
+
+done:
+	VADDPS  (R8), Z0, Z0
+	VMOVUPS Z0, (R8)
+	VADDPS  64(R8), Z1, Z1
+	VMOVUPS Z1, 64(R8)
+	VADDPS  128(R8), Z2, Z2
+	VMOVUPS Z2, 128(R8)
+	VADDPS  192(R8), Z3, Z3
+	VMOVUPS Z3, 192(R8)
+	VADDPS  256(R8), Z4, Z4
+	VMOVUPS Z4, 256(R8)
+	VADDPS  320(R8), Z5, Z5
+	VMOVUPS Z5, 320(R8)
+	VADDPS  384(R8), Z6, Z6
+	VMOVUPS Z6, 384(R8)
+	VADDPS  448(R8), Z7, Z7
+	VMOVUPS Z7, 448(R8)
+	VADDPS  512(R8), Z8, Z8
+	VMOVUPS Z8, 512(R8)
+	VZEROUPPER
+	RET
+
+// func panelx10AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·panelx10AVX512(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	LEAQ   (BX)(BX*2), DI
+	ADDQ   SI, DI
+	LEAQ   (BX)(BX*2), R8
+	ADDQ   DI, R8
+	MOVQ   sums+32(FP), R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS          (AX), Z10
+	VFMADD231PS.BCST (DX), Z10, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z10, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z10, Z2
+	VFMADD231PS.BCST (SI), Z10, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z10, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z10, Z5
+	VFMADD231PS.BCST (DI), Z10, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z10, Z7
+	VFMADD231PS.BCST (DI)(BX*2), Z10, Z8
+	VFMADD231PS.BCST (R8), Z10, Z9
+	VMOVUPS          64(AX), Z10
+	VFMADD231PS.BCST 4(DX), Z10, Z0
+	VFMADD231PS.BCST 4(DX)(BX*1), Z10, Z1
+	VFMADD231PS.BCST 4(DX)(BX*2), Z10, Z2
+	VFMADD231PS.BCST 4(SI), Z10, Z3
+	VFMADD231PS.BCST 4(SI)(BX*1), Z10, Z4
+	VFMADD231PS.BCST 4(SI)(BX*2), Z10, Z5
+	VFMADD231PS.BCST 4(DI), Z10, Z6
+	VFMADD231PS.BCST 4(DI)(BX*1), Z10, Z7
+	VFMADD231PS.BCST 4(DI)(BX*2), Z10, Z8
+	VFMADD231PS.BCST 4(R8), Z10, Z9
+	VMOVUPS          128(AX), Z10
+	VFMADD231PS.BCST 8(DX), Z10, Z0
+	VFMADD231PS.BCST 8(DX)(BX*1), Z10, Z1
+	VFMADD231PS.BCST 8(DX)(BX*2), Z10, Z2
+	VFMADD231PS.BCST 8(SI), Z10, Z3
+	VFMADD231PS.BCST 8(SI)(BX*1), Z10, Z4
+	VFMADD231PS.BCST 8(SI)(BX*2), Z10, Z5
+	VFMADD231PS.BCST 8(DI), Z10, Z6
+	VFMADD231PS.BCST 8(DI)(BX*1), Z10, Z7
+	VFMADD231PS.BCST 8(DI)(BX*2), Z10, Z8
+	VFMADD231PS.BCST 8(R8), Z10, Z9
+	VMOVUPS          192(AX), Z10
+	VFMADD231PS.BCST 12(DX), Z10, Z0
+	VFMADD231PS.BCST 12(DX)(BX*1), Z10, Z1
+	VFMADD231PS.BCST 12(DX)(BX*2), Z10, Z2
+	VFMADD231PS.BCST 12(SI), Z10, Z3
+	VFMADD231PS.BCST 12(SI)(BX*1), Z10, Z4
+	VFMADD231PS.BCST 12(SI)(BX*2), Z10, Z5
+	VFMADD231PS.BCST 12(DI), Z10, Z6
+	VFMADD231PS.BCST 12(DI)(BX*1), Z10, Z7
+	VFMADD231PS.BCST 12(DI)(BX*2), Z10, Z8
+	VFMADD231PS.BCST 12(R8), Z10, Z9
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, DX
+	ADDQ             $0x00000010, SI
+	ADDQ             $0x00000010, DI
+	ADDQ             $0x00000010, R8
+	SUBQ             $0x04, CX
+	JGE              four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS          (AX), Z10
+	VFMADD231PS.BCST (DX), Z10, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z10, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z10, Z2
+	VFMADD231PS.BCST (SI), Z10, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z10, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z10, Z5
+	VFMADD231PS.BCST (DI), Z10, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z10, Z7
+	VFMADD231PS.BCST (DI)(BX*2), Z10, Z8
+	VFMADD231PS.BCST (R8), Z10, Z9
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, DX
+	ADDQ             $0x00000004, SI
+	ADDQ             $0x00000004, DI
+	ADDQ             $0x00000004, R8
+	DECQ             CX
+	JNZ              one
+
+done:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VADDPS  128(R9), Z2, Z2
+	VMOVUPS Z2, 128(R9)
+	VADDPS  192(R9), Z3, Z3
+	VMOVUPS Z3, 192(R9)
+	VADDPS  256(R9), Z4, Z4
+	VMOVUPS Z4, 256(R9)
+	VADDPS  320(R9), Z5, Z5
+	VMOVUPS Z5, 320(R9)
+	VADDPS  384(R9), Z6, Z6
+	VMOVUPS Z6, 384(R9)
+	VADDPS  448(R9), Z7, Z7
+	VMOVUPS Z7, 448(R9)
+	VADDPS  512(R9), Z8, Z8
+	VMOVUPS Z8, 512(R9)
+	VADDPS  576(R9), Z9, Z9
+	VMOVUPS Z9, 576(R9)
+	VZEROUPPER
+	RET
+
+// func panelx11AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·panelx11AVX512(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	LEAQ   (BX)(BX*2), DI
+	ADDQ   SI, DI
+	LEAQ   (BX)(BX*2), R8
+	ADDQ   DI, R8
+	MOVQ   sums+32(FP), R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS          (AX), Z11
+	VFMADD231PS.BCST (DX), Z11, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z11, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z11, Z2
+	VFMADD231PS.BCST (SI), Z11, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z11, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z11, Z5
+	VFMADD231PS.BCST (DI), Z11, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z11, Z7
+	VFMADD231PS.BCST (DI)(BX*2), Z11, Z8
+	VFMADD231PS.BCST (R8), Z11, Z9
+	VFMADD231PS.BCST (R8)(BX*1), Z11, Z10
+	VMOVUPS          64(AX), Z11
+	VFMADD231PS.BCST 4(DX), Z11, Z0
+	VFMADD231PS.BCST 4(DX)(BX*1), Z11, Z1
+	VFMADD231PS.BCST 4(DX)(BX*2), Z11, Z2
+	VFMADD231PS.BCST 4(SI), Z11, Z3
+	VFMADD231PS.BCST 4(SI)(BX*1), Z11, Z4
+	VFMADD231PS.BCST 4(SI)(BX*2), Z11, Z5
+	VFMADD231PS.BCST 4(DI), Z11, Z6
+	VFMADD231PS.BCST 4(DI)(BX*1), Z11, Z7
+	VFMADD231PS.BCST 4(DI)(BX*2), Z11, Z8
+	VFMADD231PS.BCST 4(R8), Z11, Z9
+	VFMADD231PS.BCST 4(R8)(BX*1), Z11, Z10
+	VMOVUPS          128(AX), Z11
+	VFMADD231PS.BCST 8(DX), Z11, Z0
+	VFMADD231PS.BCST 8(DX)(BX*1), Z11, Z1
+	VFMADD231PS.BCST 8(DX)(BX*2), Z11, Z2
+	VFMADD231PS.BCST 8(SI), Z11, Z3
+	VFMADD231PS.BCST 8(SI)(BX*1), Z11, Z4
+	VFMADD231PS.BCST 8(SI)(BX*2), Z11, Z5
+	VFMADD231PS.BCST 8(DI), Z11, Z6
+	VFMADD231PS.BCST 8(DI)(BX*1), Z11, Z7
+	VFMADD231PS.BCST 8(DI)(BX*2), Z11, Z8
+	VFMADD231PS.BCST 8(R8), Z11, Z9
+	VFMADD231PS.BCST 8(R8)(BX*1), Z11, Z10
+	VMOVUPS          192(AX), Z11
+	VFMADD231PS.BCST 12(DX), Z11, Z0
+	VFMADD231PS.BCST 12(DX)(BX*1), Z11, Z1
+	VFMADD231PS.BCST 12(DX)(BX*2), Z11, Z2
+	VFMADD231PS.BCST 12(SI), Z11, Z3
+	VFMADD231PS.BCST 12(SI)(BX*1), Z11, Z4
+	VFMADD231PS.BCST 12(SI)(BX*2), Z11, Z5
+	VFMADD231PS.BCST 12(DI), Z11, Z6
+	VFMADD231PS.BCST 12(DI)(BX*1), Z11, Z7
+	VFMADD231PS.BCST 12(DI)(BX*2), Z11, Z8
+	VFMADD231PS.BCST 12(R8), Z11, Z9
+	VFMADD231PS.BCST 12(R8)(BX*1), Z11, Z10
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, DX
+	ADDQ             $0x00000010, SI
+	ADDQ             $0x00000010, DI
+	ADDQ             $0x00000010, R8
+	SUBQ             $0x04, CX
+	JGE              four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS          (AX), Z11
+	VFMADD231PS.BCST (DX), Z11, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z11, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z11, Z2
+	VFMADD231PS.BCST (SI), Z11, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z11, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z11, Z5
+	VFMADD231PS.BCST (DI), Z11, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z11, Z7
+	VFMADD231PS.BCST (DI)(BX*2), Z11, Z8
+	VFMADD231PS.BCST (R8), Z11, Z9
+	VFMADD231PS.BCST (R8)(BX*1), Z11, Z10
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, DX
+	ADDQ             $0x00000004, SI
+	ADDQ             $0x00000004, DI
+	ADDQ             $0x00000004, R8
+	DECQ             CX
+	JNZ              one
+
+done:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VADDPS  128(R9), Z2, Z2
+	VMOVUPS Z2, 128(R9)
+	VADDPS  192(R9), Z3, Z3
+	VMOVUPS Z3, 192(R9)
+	VADDPS  256(R9), Z4, Z4
+	VMOVUPS Z4, 256(R9)
+	VADDPS  320(R9), Z5, Z5
+	VMOVUPS Z5, 320(R9)
+	VADDPS  384(R9), Z6, Z6
+	VMOVUPS Z6, 384(R9)
+	VADDPS  448(R9), Z7, Z7
+	VMOVUPS Z7, 448(R9)
+	VADDPS  512(R9), Z8, Z8
+	VMOVUPS Z8, 512(R9)
+	VADDPS  576(R9), Z9, Z9
+	VMOVUPS Z9, 576(R9)
+	VADDPS  640(R9), Z10, Z10
+	VMOVUPS Z10, 640(R9)
+	VZEROUPPER
+	RET
+
+// func panelx12AVX512(panel *float32, cols int, x *float32, xStride int, sums *float32)
+// Requires: AVX, AVX512F
+TEXT ·panelx12AVX512(SB), NOSPLIT, $0-40
+	MOVQ   panel+0(FP), AX
+	MOVQ   cols+8(FP), CX
+	MOVQ   x+16(FP), DX
+	MOVQ   xStride+24(FP), BX
+	LEAQ   (BX)(BX*2), SI
+	ADDQ   DX, SI
+	LEAQ   (BX)(BX*2), DI
+	ADDQ   SI, DI
+	LEAQ   (BX)(BX*2), R8
+	ADDQ   DI, R8
+	MOVQ   sums+32(FP), R9
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	SUBQ   $0x04, CX
+	JLT    rest
+
+four:
+	VMOVUPS          (AX), Z12
+	VFMADD231PS.BCST (DX), Z12, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z12, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z12, Z2
+	VFMADD231PS.BCST (SI), Z12, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z12, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z12, Z5
+	VFMADD231PS.BCST (DI), Z12, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z12, Z7
+	VFMADD231PS.BCST (DI)(BX*2), Z12, Z8
+	VFMADD231PS.BCST (R8), Z12, Z9
+	VFMADD231PS.BCST (R8)(BX*1), Z12, Z10
+	VFMADD231PS.BCST (R8)(BX*2), Z12, Z11
+	VMOVUPS          64(AX), Z12
+	VFMADD231PS.BCST 4(DX), Z12, Z0
+	VFMADD231PS.BCST 4(DX)(BX*1), Z12, Z1
+	VFMADD231PS.BCST 4(DX)(BX*2), Z12, Z2
+	VFMADD231PS.BCST 4(SI), Z12, Z3
+	VFMADD231PS.BCST 4(SI)(BX*1), Z12, Z4
+	VFMADD231PS.BCST 4(SI)(BX*2), Z12, Z5
+	VFMADD231PS.BCST 4(DI), Z12, Z6
+	VFMADD231PS.BCST 4(DI)(BX*1), Z12, Z7
+	VFMADD231PS.BCST 4(DI)(BX*2), Z12, Z8
+	VFMADD231PS.BCST 4(R8), Z12, Z9
+	VFMADD231PS.BCST 4(R8)(BX*1), Z12, Z10
+	VFMADD231PS.BCST 4(R8)(BX*2), Z12, Z11
+	VMOVUPS          128(AX), Z12
+	VFMADD231PS.BCST 8(DX), Z12, Z0
+	VFMADD231PS.BCST 8(DX)(BX*1), Z12, Z1
+	VFMADD231PS.BCST 8(DX)(BX*2), Z12, Z2
+	VFMADD231PS.BCST 8(SI), Z12, Z3
+	VFMADD231PS.BCST 8(SI)(BX*1), Z12, Z4
+	VFMADD231PS.BCST 8(SI)(BX*2), Z12, Z5
+	VFMADD231PS.BCST 8(DI), Z12, Z6
+	VFMADD231PS.BCST 8(DI)(BX*1), Z12, Z7
+	VFMADD231PS.BCST 8(DI)(BX*2), Z12, Z8
+	VFMADD231PS.BCST 8(R8), Z12, Z9
+	VFMADD231PS.BCST 8(R8)(BX*1), Z12, Z10
+	VFMADD231PS.BCST 8(R8)(BX*2), Z12, Z11
+	VMOVUPS          192(AX), Z12
+	VFMADD231PS.BCST 12(DX), Z12, Z0
+	VFMADD231PS.BCST 12(DX)(BX*1), Z12, Z1
+	VFMADD231PS.BCST 12(DX)(BX*2), Z12, Z2
+	VFMADD231PS.BCST 12(SI), Z12, Z3
+	VFMADD231PS.BCST 12(SI)(BX*1), Z12, Z4
+	VFMADD231PS.BCST 12(SI)(BX*2), Z12, Z5
+	VFMADD231PS.BCST 12(DI), Z12, Z6
+	VFMADD231PS.BCST 12(DI)(BX*1), Z12, Z7
+	VFMADD231PS.BCST 12(DI)(BX*2), Z12, Z8
+	VFMADD231PS.BCST 12(R8), Z12, Z9
+	VFMADD231PS.BCST 12(R8)(BX*1), Z12, Z10
+	VFMADD231PS.BCST 12(R8)(BX*2), Z12, Z11
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000010, DX
+	ADDQ             $0x00000010, SI
+	ADDQ             $0x00000010, DI
+	ADDQ             $0x00000010, R8
+	SUBQ             $0x04, CX
+	JGE              four
+
+rest:
+	ADDQ $0x04, CX
+	JE   done
+
+one:
+	VMOVUPS          (AX), Z12
+	VFMADD231PS.BCST (DX), Z12, Z0
+	VFMADD231PS.BCST (DX)(BX*1), Z12, Z1
+	VFMADD231PS.BCST (DX)(BX*2), Z12, Z2
+	VFMADD231PS.BCST (SI), Z12, Z3
+	VFMADD231PS.BCST (SI)(BX*1), Z12, Z4
+	VFMADD231PS.BCST (SI)(BX*2), Z12, Z5
+	VFMADD231PS.BCST (DI), Z12, Z6
+	VFMADD231PS.BCST (DI)(BX*1), Z12, Z7
+	VFMADD231PS.BCST (DI)(BX*2), Z12, Z8
+	VFMADD231PS.BCST (R8), Z12, Z9
+	VFMADD231PS.BCST (R8)(BX*1), Z12, Z10
+	VFMADD231PS.BCST (R8)(BX*2), Z12, Z11
+	ADDQ             $0x00000040, AX
+	ADDQ             $0x00000004, DX
+	ADDQ             $0x00000004, SI
+	ADDQ             $0x00000004, DI
+	ADDQ             $0x00000004, R8
+	DECQ             CX
+	JNZ              one
+
+done:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VADDPS  128(R9), Z2, Z2
+	VMOVUPS Z2, 128(R9)
+	VADDPS  192(R9), Z3, Z3
+	VMOVUPS Z3, 192(R9)
+	VADDPS  256(R9), Z4, Z4
+	VMOVUPS Z4, 256(R9)
+	VADDPS  320(R9), Z5, Z5
+	VMOVUPS Z5, 320(R9)
+	VADDPS  384(R9), Z6, Z6
+	VMOVUPS Z6, 384(R9)
+	VADDPS  448(R9), Z7, Z7
+	VMOVUPS Z7, 448(R9)
+	VADDPS  512(R9), Z8, Z8
+	VMOVUPS Z8, 512(R9)
+	VADDPS  576(R9), Z9, Z9
+	VMOVUPS Z9, 576(R9)
+	VADDPS  640(R9), Z10, Z10
+	VMOVUPS Z10, 640(R9)
+	VADDPS  704(R9), Z11, Z11
+	VMOVUPS Z11, 704(R9)
+	VZEROUPPER
+	RET
+
 // func transpose(src *float32, stride int, steps int, panel *float32)
 // Requires: AVX
 TEXT ·transpose(SB), NOSPLIT, $0-32
@@ -5630,6 +10312,99 @@ next:
 	DECQ         CX
 	JNZ          next
 	VMOVUPS      Y0, (SI)
+	VZEROUPPER
+	RET
+
+// func mixx8AVX512(weights *float32, n int, v *float32, stride int, out *float32)
+// Requires: AVX, AVX512F
+TEXT ·mixx8AVX512(SB), NOSPLIT, $0-40
+	MOVQ   weights+0(FP), AX
+	MOVQ   n+8(FP), CX
+	MOVQ   v+16(FP), DX
+	MOVQ   stride+24(FP), BX
+	MOVQ   out+32(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+next:
+	VBROADCASTSS (AX), Z8
+	VFMADD231PS  (DX), Z8, Z0
+	VFMADD231PS  64(DX), Z8, Z1
+	VFMADD231PS  128(DX), Z8, Z2
+	VFMADD231PS  192(DX), Z8, Z3
+	VFMADD231PS  256(DX), Z8, Z4
+	VFMADD231PS  320(DX), Z8, Z5
+	VFMADD231PS  384(DX), Z8, Z6
+	VFMADD231PS  448(DX), Z8, Z7
+	ADDQ         $0x04, AX
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          next
+	VMOVUPS      Z0, (SI)
+	VMOVUPS      Z1, 64(SI)
+	VMOVUPS      Z2, 128(SI)
+	VMOVUPS      Z3, 192(SI)
+	VMOVUPS      Z4, 256(SI)
+	VMOVUPS      Z5, 320(SI)
+	VMOVUPS      Z6, 384(SI)
+	VMOVUPS      Z7, 448(SI)
+	VZEROUPPER
+	RET
+
+// func mixx4AVX512(weights *float32, n int, v *float32, stride int, out *float32)
+// Requires: AVX, AVX512F
+TEXT ·mixx4AVX512(SB), NOSPLIT, $0-40
+	MOVQ   weights+0(FP), AX
+	MOVQ   n+8(FP), CX
+	MOVQ   v+16(FP), DX
+	MOVQ   stride+24(FP), BX
+	MOVQ   out+32(FP), SI
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+next:
+	VBROADCASTSS (AX), Z4
+	VFMADD231PS  (DX), Z4, Z0
+	VFMADD231PS  64(DX), Z4, Z1
+	VFMADD231PS  128(DX), Z4, Z2
+	VFMADD231PS  192(DX), Z4, Z3
+	ADDQ         $0x04, AX
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          next
+	VMOVUPS      Z0, (SI)
+	VMOVUPS      Z1, 64(SI)
+	VMOVUPS      Z2, 128(SI)
+	VMOVUPS      Z3, 192(SI)
+	VZEROUPPER
+	RET
+
+// func mixx1AVX512(weights *float32, n int, v *float32, stride int, out *float32)
+// Requires: AVX, AVX512F
+TEXT ·mixx1AVX512(SB), NOSPLIT, $0-40
+	MOVQ   weights+0(FP), AX
+	MOVQ   n+8(FP), CX
+	MOVQ   v+16(FP), DX
+	MOVQ   stride+24(FP), BX
+	MOVQ   out+32(FP), SI
+	VPXORD Z0, Z0, Z0
+
+next:
+	VBROADCASTSS (AX), Z1
+	VFMADD231PS  (DX), Z1, Z0
+	ADDQ         $0x04, AX
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          next
+	VMOVUPS      Z0, (SI)
 	VZEROUPPER
 	RET
 
@@ -6053,3 +10828,335 @@ GLOBL geluScale<>(SB), RODATA|NOPTR, $4
 
 DATA geluScaleLow<>+0(SB)/4, $(0.00000004534068)
 GLOBL geluScaleLow<>(SB), RODATA|NOPTR, $4
+
+// func largestAVX512(x *float32, steps int, lanes *float32)
+// Requires: AVX, AVX512F
+TEXT ·largestAVX512(SB), NOSPLIT, $0-24
+	MOVQ    x+0(FP), AX
+	MOVQ    steps+8(FP), CX
+	MOVQ    lanes+16(FP), DX
+	VMOVUPS (AX), Z0
+
+next:
+	VMAXPS  (AX), Z0, Z0
+	ADDQ    $0x40, AX
+	DECQ    CX
+	JNZ     next
+	VMOVUPS Z0, (DX)
+	VZEROUPPER
+	RET
+
+// func expAVX512(x *float32, steps int, shift float32, lanes *float32)
+// Requires: AVX, AVX512F
+TEXT ·expAVX512(SB), NOSPLIT, $0-32
+	MOVQ         x+0(FP), AX
+	MOVQ         steps+8(FP), CX
+	MOVQ         lanes+24(FP), DX
+	VBROADCASTSS shift+16(FP), Z0
+	VPXORD       Z1, Z1, Z1
+
+next:
+	VMOVUPS      (AX), Z2
+	VSUBPS       Z0, Z2, Z2
+	VBROADCASTSS expLeast<>+0(SB), Z3
+	VMAXPS       Z2, Z3, Z2
+	VBROADCASTSS expMost<>+0(SB), Z3
+	VMINPS       Z2, Z3, Z2
+	VBROADCASTSS log2E<>+0(SB), Z3
+	VMULPS       Z3, Z2, Z3
+	VCVTPS2DQ    Z3, Z4
+	VCVTDQ2PS    Z4, Z3
+	VBROADCASTSS ln2High<>+0(SB), Z5
+	VFNMADD231PS Z5, Z3, Z2
+	VBROADCASTSS ln2Low<>+0(SB), Z5
+	VFNMADD231PS Z5, Z3, Z2
+	VBROADCASTSS term7<>+0(SB), Z3
+	VBROADCASTSS term6<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z3
+	VBROADCASTSS term5<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z3
+	VBROADCASTSS term4<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z3
+	VBROADCASTSS term3<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z3
+	VBROADCASTSS term2<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z3
+	VBROADCASTSS term1<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z3
+	VBROADCASTSS term0<>+0(SB), Z5
+	VFMADD213PS  Z5, Z2, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VBROADCASTSS term0<>+0(SB), Z2
+	VPADDD       Z2, Z4, Z4
+	VMULPS       Z4, Z3, Z2
+	VADDPS       Z2, Z1, Z1
+	VMOVUPS      Z2, (AX)
+	ADDQ         $0x40, AX
+	DECQ         CX
+	JNZ          next
+	VMOVUPS      Z1, (DX)
+	VZEROUPPER
+	RET
+
+// func swigluAVX512(gate *float32, up *float32, steps int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·swigluAVX512(SB), NOSPLIT, $0-24
+	MOVQ         gate+0(FP), AX
+	MOVQ         up+8(FP), CX
+	MOVQ         steps+16(FP), DX
+	VBROADCASTSS term0<>+0(SB), Z1
+	VPTERNLOGD   $0xff, Z0, Z0, Z0
+	VPSLLD       $0x1f, Z0, Z0
+
+next:
+	VMOVUPS      (AX), Z2
+	VXORPS       Z0, Z2, Z3
+	VBROADCASTSS expLeast<>+0(SB), Z4
+	VMAXPS       Z3, Z4, Z3
+	VBROADCASTSS expMost<>+0(SB), Z4
+	VMINPS       Z3, Z4, Z3
+	VBROADCASTSS log2E<>+0(SB), Z4
+	VMULPS       Z4, Z3, Z4
+	VCVTPS2DQ    Z4, Z5
+	VCVTDQ2PS    Z5, Z4
+	VBROADCASTSS ln2High<>+0(SB), Z6
+	VFNMADD231PS Z6, Z4, Z3
+	VBROADCASTSS ln2Low<>+0(SB), Z6
+	VFNMADD231PS Z6, Z4, Z3
+	VBROADCASTSS term7<>+0(SB), Z4
+	VBROADCASTSS term6<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z4
+	VBROADCASTSS term5<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z4
+	VBROADCASTSS term4<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z4
+	VBROADCASTSS term3<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z4
+	VBROADCASTSS term2<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z4
+	VBROADCASTSS term1<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z4
+	VBROADCASTSS term0<>+0(SB), Z6
+	VFMADD213PS  Z6, Z3, Z4
+	VPSLLD       $0x17, Z5, Z5
+	VBROADCASTSS term0<>+0(SB), Z3
+	VPADDD       Z3, Z5, Z5
+	VMULPS       Z5, Z4, Z3
+	VADDPS       Z1, Z3, Z3
+	VDIVPS       Z3, Z2, Z3
+	VMULPS       (CX), Z3, Z3
+	VMOVUPS      Z3, (AX)
+	ADDQ         $0x40, AX
+	ADDQ         $0x40, CX
+	DECQ         DX
+	JNZ          next
+	VZEROUPPER
+	RET
+
+// func geluAVX512(x *float32, steps int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·geluAVX512(SB), NOSPLIT, $0-16
+	MOVQ x+0(FP), AX
+	MOVQ steps+8(FP), CX
+
+next:
+	VMOVUPS      (AX), Z0
+	VPTERNLOGD   $0xff, Z1, Z1, Z1
+	VPSRLD       $0x01, Z1, Z1
+	VANDPS       Z1, Z0, Z1
+	VBROADCASTSS geluMost<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMULPS       Z1, Z1, Z2
+	VMOVAPS      Z2, Z3
+	VFMSUB231PS  Z1, Z1, Z3
+	VMOVAPS      Z1, Z4
+	VBROADCASTSS term0<>+0(SB), Z5
+	VBROADCASTSS geluZ<>+0(SB), Z6
+	VFMADD213PS  Z5, Z6, Z4
+	VBROADCASTSS term0<>+0(SB), Z5
+	VDIVPS       Z4, Z5, Z4
+	VBROADCASTSS erfc9<>+0(SB), Z5
+	VBROADCASTSS erfc8<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS erfc7<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS erfc6<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS erfc5<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS erfc4<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS erfc3<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS erfc2<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS erfc1<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS erfc0<>+0(SB), Z6
+	VFMADD213PS  Z6, Z4, Z5
+	VBROADCASTSS expLeast<>+0(SB), Z6
+	VMAXPS       Z5, Z6, Z5
+	VBROADCASTSS expMost<>+0(SB), Z6
+	VMINPS       Z5, Z6, Z5
+	VBROADCASTSS log2E<>+0(SB), Z6
+	VMULPS       Z6, Z5, Z6
+	VCVTPS2DQ    Z6, Z7
+	VCVTDQ2PS    Z7, Z6
+	VBROADCASTSS ln2High<>+0(SB), Z8
+	VFNMADD231PS Z8, Z6, Z5
+	VBROADCASTSS ln2Low<>+0(SB), Z8
+	VFNMADD231PS Z8, Z6, Z5
+	VBROADCASTSS term7<>+0(SB), Z6
+	VBROADCASTSS term6<>+0(SB), Z8
+	VFMADD213PS  Z8, Z5, Z6
+	VBROADCASTSS term5<>+0(SB), Z8
+	VFMADD213PS  Z8, Z5, Z6
+	VBROADCASTSS term4<>+0(SB), Z8
+	VFMADD213PS  Z8, Z5, Z6
+	VBROADCASTSS term3<>+0(SB), Z8
+	VFMADD213PS  Z8, Z5, Z6
+	VBROADCASTSS term2<>+0(SB), Z8
+	VFMADD213PS  Z8, Z5, Z6
+	VBROADCASTSS term1<>+0(SB), Z8
+	VFMADD213PS  Z8, Z5, Z6
+	VBROADCASTSS term0<>+0(SB), Z8
+	VFMADD213PS  Z8, Z5, Z6
+	VPSLLD       $0x17, Z7, Z7
+	VBROADCASTSS term0<>+0(SB), Z5
+	VPADDD       Z5, Z7, Z7
+	VMULPS       Z7, Z6, Z5
+	VBROADCASTSS term2<>+0(SB), Z6
+	VMULPS       Z6, Z4, Z4
+	VMULPS       Z5, Z4, Z4
+	VMOVAPS      Z6, Z5
+	VBROADCASTSS term0<>+0(SB), Z7
+	VFNMADD213PS Z7, Z3, Z5
+	VMULPS       Z5, Z4, Z4
+	VXORPS       Z5, Z5, Z5
+	VFNMADD231PS Z6, Z2, Z5
+	VBROADCASTSS expLeast<>+0(SB), Z2
+	VMAXPS       Z5, Z2, Z5
+	VBROADCASTSS expMost<>+0(SB), Z2
+	VMINPS       Z5, Z2, Z5
+	VBROADCASTSS log2E<>+0(SB), Z2
+	VMULPS       Z2, Z5, Z2
+	VCVTPS2DQ    Z2, Z3
+	VCVTDQ2PS    Z3, Z2
+	VBROADCASTSS ln2High<>+0(SB), Z6
+	VFNMADD231PS Z6, Z2, Z5
+	VBROADCASTSS ln2Low<>+0(SB), Z6
+	VFNMADD231PS Z6, Z2, Z5
+	VBROADCASTSS term7<>+0(SB), Z2
+	VBROADCASTSS term6<>+0(SB), Z6
+	VFMADD213PS  Z6, Z5, Z2
+	VBROADCASTSS term5<>+0(SB), Z6
+	VFMADD213PS  Z6, Z5, Z2
+	VBROADCASTSS term4<>+0(SB), Z6
+	VFMADD213PS  Z6, Z5, Z2
+	VBROADCASTSS term3<>+0(SB), Z6
+	VFMADD213PS  Z6, Z5, Z2
+	VBROADCASTSS term2<>+0(SB), Z6
+	VFMADD213PS  Z6, Z5, Z2
+	VBROADCASTSS term1<>+0(SB), Z6
+	VFMADD213PS  Z6, Z5, Z2
+	VBROADCASTSS term0<>+0(SB), Z6
+	VFMADD213PS  Z6, Z5, Z2
+	VPSLLD       $0x17, Z3, Z3
+	VBROADCASTSS term0<>+0(SB), Z5
+	VPADDD       Z5, Z3, Z3
+	VMULPS       Z3, Z2, Z5
+	VMULPS       Z4, Z5, Z5
+	VBROADCASTSS term0<>+0(SB), Z2
+	VSUBPS       Z5, Z2, Z2
+	VPMOVD2M     Z0, K1
+	VBLENDMPS    Z5, Z2, K1, Z5
+	VMULPS       Z0, Z5, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $0x40, AX
+	DECQ         CX
+	JNZ          next
+	VZEROUPPER
+	RET
+
+// func geluTanhAVX512(x *float32, steps int)
+// Requires: AVX, AVX512F
+TEXT ·geluTanhAVX512(SB), NOSPLIT, $0-16
+	MOVQ x+0(FP), AX
+	MOVQ steps+8(FP), CX
+
+next:
+	VMOVUPS      (AX), Z0
+	VBROADCASTSS geluMost<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z1
+	VBROADCASTSS geluLeast<>+0(SB), Z2
+	VMAXPS       Z1, Z2, Z1
+	VBROADCASTSS term0<>+0(SB), Z6
+	VMULPS       Z1, Z1, Z2
+	VMOVAPS      Z2, Z3
+	VFMSUB231PS  Z1, Z1, Z3
+	VBROADCASTSS geluCubic<>+0(SB), Z7
+	VMULPS       Z7, Z2, Z4
+	VMOVAPS      Z4, Z5
+	VFMSUB231PS  Z7, Z2, Z5
+	VBROADCASTSS geluCubicLow<>+0(SB), Z8
+	VFMADD231PS  Z8, Z2, Z5
+	VFMADD231PS  Z7, Z3, Z5
+	VADDPS       Z4, Z6, Z2
+	VSUBPS       Z6, Z2, Z3
+	VSUBPS       Z3, Z2, Z7
+	VSUBPS       Z7, Z6, Z7
+	VSUBPS       Z3, Z4, Z3
+	VADDPS       Z7, Z3, Z3
+	VADDPS       Z5, Z3, Z3
+	VMULPS       Z1, Z2, Z4
+	VMOVAPS      Z4, Z5
+	VFMSUB231PS  Z1, Z2, Z5
+	VFMADD231PS  Z1, Z3, Z5
+	VBROADCASTSS geluScale<>+0(SB), Z3
+	VMULPS       Z3, Z4, Z1
+	VMOVAPS      Z1, Z2
+	VFMSUB231PS  Z3, Z4, Z2
+	VBROADCASTSS geluScaleLow<>+0(SB), Z6
+	VFMADD231PS  Z6, Z4, Z2
+	VFMADD231PS  Z3, Z5, Z2
+	VBROADCASTSS expLeast<>+0(SB), Z3
+	VMAXPS       Z1, Z3, Z1
+	VBROADCASTSS expMost<>+0(SB), Z3
+	VMINPS       Z1, Z3, Z1
+	VBROADCASTSS log2E<>+0(SB), Z3
+	VMULPS       Z3, Z1, Z3
+	VCVTPS2DQ    Z3, Z4
+	VCVTDQ2PS    Z4, Z3
+	VBROADCASTSS ln2High<>+0(SB), Z5
+	VFNMADD231PS Z5, Z3, Z1
+	VBROADCASTSS ln2Low<>+0(SB), Z5
+	VFNMADD231PS Z5, Z3, Z1
+	VBROADCASTSS term7<>+0(SB), Z3
+	VBROADCASTSS term6<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z3
+	VBROADCASTSS term5<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z3
+	VBROADCASTSS term4<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z3
+	VBROADCASTSS term3<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z3
+	VBROADCASTSS term2<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z3
+	VBROADCASTSS term1<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z3
+	VBROADCASTSS term0<>+0(SB), Z5
+	VFMADD213PS  Z5, Z1, Z3
+	VPSLLD       $0x17, Z4, Z4
+	VBROADCASTSS term0<>+0(SB), Z1
+	VPADDD       Z1, Z4, Z4
+	VMULPS       Z4, Z3, Z1
+	VFMADD231PS  Z1, Z2, Z1
+	VBROADCASTSS term0<>+0(SB), Z2
+	VADDPS       Z2, Z1, Z1
+	VDIVPS       Z1, Z0, Z0
+	VMOVUPS      Z0, (AX)
+	ADDQ         $0x40, AX
+	DECQ         CX
+	JNZ          next
+	VZEROUPPER
+	RET

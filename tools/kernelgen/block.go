@@ -47,7 +47,13 @@ func (b *block) prefetch(w reg.GPVirtual) {
 
 // dot multiplies rows with a vector of 8-bit activations.
 func (b *block) dot() {
-	name := "dot" + b.name + "AVX2"
+	for _, p := range products() {
+		b.dotBy(p)
+	}
+}
+
+func (b *block) dotBy(p product) {
+	name := "dot" + b.name + p.suffix
 	TEXT(name, NOSPLIT, "func(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)")
 	Pragma("noescape")
 	run := "16"
@@ -61,7 +67,7 @@ func (b *block) dot() {
 	}
 	w, rows, out := param("w"), param("rows"), param("out")
 	b.constants()
-	ones := words("one", 1)
+	times := p.start()
 	Label("row")
 	q, scale, sum, blocks := param("q"), param("scale"), param("sum"), param("blocks")
 	sums := [2]reg.VecVirtual{YMM(), YMM()}
@@ -75,7 +81,7 @@ func (b *block) dot() {
 			JZ(LabelRef("end"))
 		}
 		b.prefetch(w)
-		b.add(w, q, scale, sum, stack, ones, sums[turn], sums[1-turn])
+		b.add(w, q, scale, sum, stack, times, sums[turn], sums[1-turn])
 		ADDQ(U32(b.bytes), w)
 		ADDQ(U32(b.elements), q)
 		ADDQ(U32(b.elements/8), scale)
@@ -94,7 +100,7 @@ func (b *block) dot() {
 }
 
 // add adds the products with a block to sums.
-func (b *block) add(w, q, scale, sum reg.GPVirtual, stack Mem, ones, first, second reg.VecVirtual) {
+func (b *block) add(w, q, scale, sum reg.GPVirtual, stack Mem, times multiply, first, second reg.VecVirtual) {
 	scales, minima := b.scales(w)
 	subtracted := b.subtracted
 	if b.centre != 0 {
@@ -148,11 +154,10 @@ func (b *block) add(w, q, scale, sum reg.GPVirtual, stack Mem, ones, first, seco
 			VMOVDQU(Mem{Base: q, Disp: 32 * i}, x)
 			VPSIGNB(v, x, x)
 			VPABSB(v, v)
-			VPMADDUBSW(x, v, v)
+			v = times(v, x)
 		} else {
-			VPMADDUBSW(Mem{Base: q, Disp: 32 * i}, v, v)
+			v = times(v, Mem{Base: q, Disp: 32 * i})
 		}
-		VPMADDWD(ones, v, v)
 		VCVTDQ2PS(v, v)
 		factor := scales[0]
 		switch {

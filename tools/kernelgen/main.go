@@ -24,7 +24,7 @@ func main() {
 // rare are the kernels of block types that few files have. They are in a file of their own.
 func rare() {
 	for _, b := range append(gridBlocks(), tq1()) {
-		b.dot()
+		b.dotBy(products()[0])
 		b.decode()
 	}
 	for _, b := range mediumBlocks() {
@@ -52,25 +52,18 @@ func common() {
 	for vectors := 1; vectors <= 6; vectors++ {
 		panel(vectors)
 	}
+	for vectors := 1; vectors <= widest; vectors++ {
+		widePanel(vectors)
+	}
 	transpose()
 	mix()
-	largest()
-	exponentials()
-	gelu()
-	geluTanh()
+	for _, w := range []width{ymm, zmm} {
+		largest(w)
+		exponentials(w)
+		gelu(w)
+		geluTanh(w)
+	}
 }
-
-// width is a size of vector registers and what kernels for it are called.
-type width struct {
-	name  string
-	lanes int
-	vec   func() reg.VecVirtual
-}
-
-var (
-	ymm = width{"AVX2", 8, YMM}
-	zmm = width{"AVX512", 16, ZMM}
-)
 
 // format is how weights are stored and how lanes of them are loaded as float32.
 type format struct {

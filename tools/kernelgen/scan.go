@@ -239,7 +239,7 @@ func (b *block) sums() {
 		scales, minima := b.scales(w)
 		if !b.subtracted {
 			for _, m := range minima {
-				VXORPS(constant("minusZero", float32(math.Copysign(0, -1))), m, m)
+				VXORPS(ymm.constant("minusZero", float32(math.Copysign(0, -1))), m, m)
 			}
 		}
 		var cross reg.VecVirtual
@@ -263,7 +263,7 @@ func (b *block) sums() {
 				continue
 			}
 			cross = YMM()
-			VMULPS(constant("minusTwo", -2), m, cross)
+			VMULPS(ymm.constant("minusTwo", -2), m, cross)
 			VMULPS(s, cross, cross)
 			if b.runs() > 1 {
 				VMOVUPS(cross, crosses.Offset(32*i))
@@ -321,7 +321,7 @@ func (b *block) sums() {
 	} else {
 		low, high := b.extremes()
 		VMULPS(constantOf(max(-low, high)), r.high, r.high)
-		VXORPS(constant("minusZero", float32(math.Copysign(0, -1))), r.high, r.low)
+		VXORPS(ymm.constant("minusZero", float32(math.Copysign(0, -1))), r.high, r.low)
 	}
 	r.store(out)
 	MOVL(U32(0), Mem{Base: out, Disp: 16})
@@ -368,7 +368,7 @@ func (b *block) sumsOfFours() {
 				VMULPS(constantOf(b.centre), s, m)
 			}
 			cross, count := YMM(), YMM()
-			VMULPS(constant("minusTwo", -2), m, cross)
+			VMULPS(ymm.constant("minusTwo", -2), m, cross)
 			VMULPS(s, cross, cross)
 			VMOVUPS(s, slopes.Offset(32*i))
 			VMOVUPS(cross, crosses.Offset(32*i))
@@ -463,7 +463,7 @@ func (b *block) bound(s, m reg.VecVirtual, lows, highs Op) {
 		case v == 0 && m == nil:
 			VXORPS(x, x, x)
 		case v == 0:
-			VXORPS(constant("minusZero", float32(math.Copysign(0, -1))), m, x)
+			VXORPS(ymm.constant("minusZero", float32(math.Copysign(0, -1))), m, x)
 		default:
 			VMULPS(constantOf(v), s, x)
 			if m != nil {
@@ -534,7 +534,7 @@ func (b *block) perRun(m Mem, i int) reg.VecVirtual {
 // constantOf returns a register full of a small integer as float32.
 func constantOf(n int) reg.VecVirtual {
 	if n < 0 {
-		return constant("minus"+strconv.Itoa(-n), float32(n))
+		return ymm.constant("minus"+strconv.Itoa(-n), float32(n))
 	}
-	return constant("plus"+strconv.Itoa(n), float32(n))
+	return ymm.constant("plus"+strconv.Itoa(n), float32(n))
 }
