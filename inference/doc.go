@@ -9,6 +9,8 @@
 // in its Facts: an encoder such as BERT does not generate, and a decoder has embeddings as well. Matrices in the layouts of
 // quantization libraries stay packed, and adapters (OpenOptions) are applied beside the matrices that they adapt.
 //
+// OpenRoles gives out the weights by what they are for, in one order of rows whatever the format, to compare two models.
+//
 // ONNX graphs and PyTorch checkpoints are looked into and not run: Inspect tells their tensors, what goes into and out of a graph,
 // and the names that a pickle would import. Nothing in a pickle is ever executed.
 //

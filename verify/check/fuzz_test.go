@@ -43,6 +43,11 @@ func FuzzInspect(f *testing.F) {
 				t.Fatalf("%q cannot be stored", s)
 			}
 		}
+		for _, b := range facts.Bases {
+			if b.Name != storable(b.Name) {
+				t.Fatalf("%q cannot be stored", b.Name)
+			}
+		}
 		if facts.Parameters < 0 || facts.Layers < 0 || facts.VocabSize < 0 {
 			t.Fatalf("negative sizes: %+v", facts)
 		}

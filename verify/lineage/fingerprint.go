@@ -47,8 +47,8 @@ func (f Fingerprint) Valid() bool {
 }
 
 // Akin is the similarity from which two models surely share weights, and Stranger the one below which they surely do not: of
-// models that were trained apart it is that of chance, below 0.2 for the smallest fingerprints and below 0.1 for usual ones. 2-bit
-// quantizations keep above 0.9, fine-tunes more.
+// models that were trained apart it is that of chance, below 0.25 for the smallest fingerprints. On the example model 4-bit
+// quantizations have 0.997, a fine-tune that moves weights by a twentieth 0.999, and one that moves them by half 0.91.
 const (
 	Akin     = 0.5
 	Stranger = 0.25
