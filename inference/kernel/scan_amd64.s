@@ -30,18 +30,18 @@ row:
 next:
 	PREFETCHT0   1536(SI)
 	VMOVUPS      (SI), Y11
+	VMOVUPS      32(SI), Y12
 	VADDPS       Y11, Y1, Y1
 	VFMADD231PS  Y11, Y11, Y2
 	VMINPS       Y3, Y11, Y3
 	VMAXPS       Y4, Y11, Y4
 	VCMPPS       $0x00, Y0, Y11, Y11
 	VPSUBD       Y11, Y9, Y9
-	VMOVUPS      32(SI), Y11
-	VADDPS       Y11, Y5, Y5
-	VFMADD231PS  Y11, Y11, Y6
-	VMINPS       Y7, Y11, Y7
-	VMAXPS       Y8, Y11, Y8
-	VCMPPS       $0x00, Y0, Y11, Y11
+	VADDPS       Y12, Y5, Y5
+	VFMADD231PS  Y12, Y12, Y6
+	VMINPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y12, Y8
+	VCMPPS       $0x00, Y0, Y12, Y11
 	VPSUBD       Y11, Y10, Y10
 	ADDQ         $0x00000040, SI
 	DECQ         DI
@@ -121,18 +121,18 @@ row:
 next:
 	PREFETCHT0   1536(SI)
 	VCVTPH2PS    (SI), Y11
+	VCVTPH2PS    16(SI), Y12
 	VADDPS       Y11, Y1, Y1
 	VFMADD231PS  Y11, Y11, Y2
 	VMINPS       Y3, Y11, Y3
 	VMAXPS       Y4, Y11, Y4
 	VCMPPS       $0x00, Y0, Y11, Y11
 	VPSUBD       Y11, Y9, Y9
-	VCVTPH2PS    16(SI), Y11
-	VADDPS       Y11, Y5, Y5
-	VFMADD231PS  Y11, Y11, Y6
-	VMINPS       Y7, Y11, Y7
-	VMAXPS       Y8, Y11, Y8
-	VCMPPS       $0x00, Y0, Y11, Y11
+	VADDPS       Y12, Y5, Y5
+	VFMADD231PS  Y12, Y12, Y6
+	VMINPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y12, Y8
+	VCMPPS       $0x00, Y0, Y12, Y11
 	VPSUBD       Y11, Y10, Y10
 	ADDQ         $0x00000020, SI
 	DECQ         DI
@@ -183,89 +183,92 @@ next:
 // func sumsBF16(w *byte, stride int, rows int, steps int, out *float32)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·sumsBF16(SB), NOSPLIT, $0-40
-	MOVQ   w+0(FP), AX
-	MOVQ   stride+8(FP), CX
-	MOVQ   rows+16(FP), DX
-	MOVQ   out+32(FP), BX
-	VXORPS Y0, Y0, Y0
+	MOVQ         w+0(FP), AX
+	MOVQ         stride+8(FP), CX
+	MOVQ         rows+16(FP), DX
+	MOVQ         out+32(FP), BX
+	VXORPS       Y0, Y0, Y0
+	VBROADCASTSS upperHalf<>+0(SB), Y1
 
 row:
-	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
-	VBROADCASTSS infinity<>+0(SB), Y3
-	VBROADCASTSS minusInfinity<>+0(SB), Y4
-	VXORPS       Y9, Y9, Y9
-	VXORPS       Y5, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VBROADCASTSS infinity<>+0(SB), Y7
-	VBROADCASTSS minusInfinity<>+0(SB), Y8
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS infinity<>+0(SB), Y4
+	VBROADCASTSS minusInfinity<>+0(SB), Y5
 	VXORPS       Y10, Y10, Y10
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VBROADCASTSS infinity<>+0(SB), Y8
+	VBROADCASTSS minusInfinity<>+0(SB), Y9
+	VXORPS       Y11, Y11, Y11
 	MOVQ         steps+24(FP), DI
 	MOVQ         AX, SI
 
 next:
 	PREFETCHT0   1536(SI)
-	VPMOVZXWD    (SI), Y11
-	VPSLLD       $0x10, Y11, Y11
-	VADDPS       Y11, Y1, Y1
-	VFMADD231PS  Y11, Y11, Y2
-	VMINPS       Y3, Y11, Y3
-	VMAXPS       Y4, Y11, Y4
-	VCMPPS       $0x00, Y0, Y11, Y11
-	VPSUBD       Y11, Y9, Y9
-	VPMOVZXWD    16(SI), Y11
-	VPSLLD       $0x10, Y11, Y11
-	VADDPS       Y11, Y5, Y5
-	VFMADD231PS  Y11, Y11, Y6
-	VMINPS       Y7, Y11, Y7
-	VMAXPS       Y8, Y11, Y8
-	VCMPPS       $0x00, Y0, Y11, Y11
-	VPSUBD       Y11, Y10, Y10
+	VMOVDQU      (SI), Y13
+	VPSLLD       $0x10, Y13, Y12
+	VPAND        Y1, Y13, Y13
+	VADDPS       Y12, Y2, Y2
+	VFMADD231PS  Y12, Y12, Y3
+	VMINPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y12, Y5
+	VCMPPS       $0x00, Y0, Y12, Y12
+	VPSUBD       Y12, Y10, Y10
+	VADDPS       Y13, Y6, Y6
+	VFMADD231PS  Y13, Y13, Y7
+	VMINPS       Y8, Y13, Y8
+	VMAXPS       Y9, Y13, Y9
+	VCMPPS       $0x00, Y0, Y13, Y12
+	VPSUBD       Y12, Y11, Y11
 	ADDQ         $0x00000020, SI
 	DECQ         DI
 	JNZ          next
-	VADDPS       Y5, Y1, Y1
 	VADDPS       Y6, Y2, Y2
-	VMINPS       Y7, Y3, Y3
-	VMAXPS       Y8, Y4, Y4
-	VPADDD       Y10, Y9, Y9
-	VEXTRACTF128 $0x01, Y1, X5
-	VADDPS       X5, X1, X5
-	VHADDPS      X5, X5, X5
-	VHADDPS      X5, X5, X5
-	VMOVSS       X5, (BX)
-	VEXTRACTF128 $0x01, Y2, X1
-	VADDPS       X1, X2, X1
-	VHADDPS      X1, X1, X1
-	VHADDPS      X1, X1, X1
-	VMOVSS       X1, 4(BX)
-	VEXTRACTF128 $0x01, Y3, X1
-	VMINPS       X3, X1, X1
-	VMOVHLPS     X1, X1, X2
-	VMINPS       X1, X2, X2
-	VMOVSHDUP    X2, X1
-	VMINPS       X2, X1, X1
-	VMOVSS       X1, 8(BX)
-	VEXTRACTF128 $0x01, Y4, X1
-	VMAXPS       X4, X1, X1
-	VMOVHLPS     X1, X1, X2
-	VMAXPS       X1, X2, X2
-	VMOVSHDUP    X2, X1
-	VMAXPS       X2, X1, X1
-	VMOVSS       X1, 12(BX)
-	VEXTRACTF128 $0x01, Y9, X1
-	VPADDD       X9, X1, X1
-	VMOVHLPS     X1, X1, X2
-	VPADDD       X1, X2, X2
-	VMOVSHDUP    X2, X1
-	VPADDD       X2, X1, X1
-	VMOVD        X1, 16(BX)
+	VADDPS       Y7, Y3, Y3
+	VMINPS       Y8, Y4, Y4
+	VMAXPS       Y9, Y5, Y5
+	VPADDD       Y11, Y10, Y10
+	VEXTRACTF128 $0x01, Y2, X6
+	VADDPS       X6, X2, X6
+	VHADDPS      X6, X6, X6
+	VHADDPS      X6, X6, X6
+	VMOVSS       X6, (BX)
+	VEXTRACTF128 $0x01, Y3, X2
+	VADDPS       X2, X3, X2
+	VHADDPS      X2, X2, X2
+	VHADDPS      X2, X2, X2
+	VMOVSS       X2, 4(BX)
+	VEXTRACTF128 $0x01, Y4, X2
+	VMINPS       X4, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VMINPS       X2, X3, X3
+	VMOVSHDUP    X3, X2
+	VMINPS       X3, X2, X2
+	VMOVSS       X2, 8(BX)
+	VEXTRACTF128 $0x01, Y5, X2
+	VMAXPS       X5, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VMAXPS       X2, X3, X3
+	VMOVSHDUP    X3, X2
+	VMAXPS       X3, X2, X2
+	VMOVSS       X2, 12(BX)
+	VEXTRACTF128 $0x01, Y10, X2
+	VPADDD       X10, X2, X2
+	VMOVHLPS     X2, X2, X3
+	VPADDD       X2, X3, X3
+	VMOVSHDUP    X3, X2
+	VPADDD       X3, X2, X2
+	VMOVD        X2, 16(BX)
 	ADDQ         CX, AX
 	ADDQ         $0x14, BX
 	DECQ         DX
 	JNZ          row
 	VZEROUPPER
 	RET
+
+DATA upperHalf<>+0(SB)/4, $0xffff0000
+GLOBL upperHalf<>(SB), RODATA|NOPTR, $4
 
 // func sumsQ8_0(w *byte, rows int, blocks int, out *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+

@@ -113,6 +113,10 @@ func sums(f format) {
 	w, stride, rows, out := param("w"), param("stride"), param("rows"), param("out")
 	nothing := YMM()
 	VXORPS(nothing, nothing, nothing)
+	var upper reg.VecVirtual
+	if f.name == bf16.name {
+		upper = constantBits("upperHalf", 0xffff0000)
+	}
 	Label("row")
 	// Two sets of registers take turns, so that an addition need not wait for the one before it.
 	sets := [2]running{newRunning(), newRunning()}
@@ -125,9 +129,19 @@ func sums(f format) {
 	MOVQ(w, at)
 	loop("next", steps, func() {
 		PREFETCHT0(Mem{Base: at, Disp: ahead})
+		values := [2]reg.VecVirtual{YMM(), YMM()}
+		if upper != nil {
+			// Sums do not mind the order: every second value is in place already.
+			both := load(Mem{Base: at})
+			VPSLLD(Imm(16), both, values[0])
+			VPAND(upper, both, values[1])
+		} else {
+			for i, v := range values {
+				f.load(Mem{Base: at, Disp: 8 * f.bytes * i}, v)
+			}
+		}
 		for i, r := range sets {
-			v, equal := YMM(), YMM()
-			f.load(Mem{Base: at, Disp: 8 * f.bytes * i}, v)
+			v, equal := values[i], YMM()
 			VADDPS(v, r.sum, r.sum)
 			VFMADD231PS(v, v, r.squares)
 			VMINPS(r.low, v, r.low)

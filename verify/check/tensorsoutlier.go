@@ -33,6 +33,7 @@ type kindStatistics struct {
 	Peak       float64 `json:"peak"`     // binary logarithm of the largest magnitude over a usual one
 	RowNorm    float64 `json:"rowNorm"`  // standard deviation of the logarithm of the norm of a row
 	ColumnNorm float64 `json:"columnNorm"`
+	Octaves    float64 `json:"octaves"` // standard deviation of the binary logarithms of the magnitudes
 }
 
 type outlier struct {
@@ -181,6 +182,7 @@ func (f *family) statistics() kindStatistics {
 		Peak:       of((*measuredTensor).peak),
 		RowNorm:    of(func(t *measuredTensor) float64 { return t.rows.Deviation }),
 		ColumnNorm: of(func(t *measuredTensor) float64 { return t.columns.Deviation }),
+		Octaves:    of(func(t *measuredTensor) float64 { return t.octaves }),
 	}
 }
 
