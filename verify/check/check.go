@@ -42,7 +42,8 @@ const (
 func checks() []check {
 	return []check{
 		headersCheck, layoutCheck, indexCheck, shapesCheck, adapterCheck, digestsCheck, formatsCheck, remoteCodeCheck, templateCheck, filesCheck, secretsCheck,
-		valuesCheck, roundTripCheck, outputsCheck, perplexityCheck,
+		parametersCheck, architectureCheck, quantizationCheck, contextCheck, languagesCheck, licenseCheck,
+		valuesCheck, roundTripCheck, specialCheck, agreementCheck, outputsCheck, perplexityCheck,
 	}
 }
 

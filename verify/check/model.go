@@ -79,6 +79,7 @@ type model struct {
 	engine engine
 
 	known   *inference.Facts
+	claimed *claims
 	lexer   lexer
 	decoder decoder
 	// refused says why the model is not looked at, nil when it is.
