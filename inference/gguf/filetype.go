@@ -37,6 +37,14 @@ func (f *File) Quantization() string {
 	return most.String()
 }
 
+// FileType returns the name of what general.file_type says of the file, whatever its tensors are; "" when it says nothing known.
+func FileType(f *File) string {
+	if f == nil {
+		return ""
+	}
+	return fileTypes[f.Int("general.file_type", -1)]
+}
+
 // claims reports whether a census can belong to a file type: mixtures such as Q4_K_M hold tensors of the type they are named
 // after; IQ3_XS, IQ3_M and IQ2_M are mixtures of types with other names.
 func claims(name string, census map[tensor.Type]int64) bool {

@@ -59,7 +59,8 @@ const (
 func checks() []check {
 	return []check{
 		headersCheck, layoutCheck, indexCheck, shapesCheck, adapterCheck, digestsCheck, formatsCheck, remoteCodeCheck, templateCheck, filesCheck, secretsCheck,
-		valuesCheck, constantsCheck, duplicatesCheck, orderCheck, outliersCheck, roundTripCheck, outputsCheck, perplexityCheck,
+		parametersCheck, architectureCheck, quantizationCheck, contextCheck, languagesCheck, licenseCheck,
+		valuesCheck, constantsCheck, duplicatesCheck, orderCheck, outliersCheck, roundTripCheck, specialCheck, agreementCheck, outputsCheck, perplexityCheck,
 		similarityCheck, vocabularyCheck, couplingCheck, alternativesCheck, chatCheck, loadCheck,
 		baseCheck, baseAdapterCheck, mergeCheck, searchCheck, regressionTensorsCheck, regressionOutputsCheck,
 	}

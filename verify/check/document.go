@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -53,6 +54,15 @@ func documentAt(files verify.Files, name string) (document, error) {
 func (d document) text(key string) string {
 	s, _ := d[key].(string)
 	return s
+}
+
+// integer returns the whole number at a key.
+func (d document) integer(key string) (n int, ok bool) {
+	x, isNumber := d[key].(float64)
+	if !isNumber || x != math.Trunc(x) || math.Abs(x) > math.MaxInt32 {
+		return 0, false
+	}
+	return int(x), true
 }
 
 // object returns the object at a key, nil for anything else.

@@ -94,6 +94,7 @@ type model struct {
 	known   *inference.Facts
 	tensors []*measuredTensor
 	origins *[]registry.DeclaredBase // what the model declares; nil until it was looked for
+	claimed *claims
 	lexer   lexer
 	decoder decoder
 	// refused says why the model is not looked at, nil when it is.

@@ -182,7 +182,7 @@ func (r *runner) settle() {
 	}
 	why := r.halted
 	var u *fault.Unsupported
-	if errors.As(m.unrunnable, &u) && u.What != "tensor type" || why == nil {
+	if errors.As(m.unrunnable, &u) && u.What != "tensor type" && u.What != "file format" || why == nil {
 		why = m.unrunnable
 	}
 	sentence := ""
