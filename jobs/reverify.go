@@ -56,7 +56,7 @@ func (q *Queue) reverify(ctx context.Context) error {
 		return fmt.Errorf("ask for verifications again: %w", err)
 	}
 	if asked > 0 {
-		q.opts.Logger.InfoContext(ctx, "verifying again with the present checks", slog.Int("versions", asked), slog.Int("check set", verify.CheckSet))
+		q.opts.Logger.InfoContext(ctx, "verifying again with the present checks", slog.Int("versions", asked), slog.Int("check_set", verify.CheckSet))
 	}
 	return nil
 }

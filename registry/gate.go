@@ -178,9 +178,8 @@ func (r *Registry) passBlob(ctx context.Context, g auth.Grant, n Name, d Digest)
 
 // Admission is what the gate says of a version to those who may not push it.
 type Admission struct {
-	Gate    Gate
-	Passed  bool
-	Refused bool
+	Warned  bool // it has not passed, and the gate minds
+	Refused bool // they cannot pull it; it is warned of too
 }
 
 // Admission tells what becomes of pulls of a version by others than those who
@@ -194,11 +193,15 @@ func (r *Registry) Admission(ctx context.Context, g auth.Grant, d Digest) (Admis
 	if err != nil {
 		return Admission{}, err
 	}
+	if gate == GateOff {
+		return Admission{}, nil
+	}
 	s, err := r.store.ManifestStanding(ctx, n, d)
 	if err != nil {
 		return Admission{}, err
 	}
-	return Admission{Gate: gate, Passed: s.passed(), Refused: decide(gate, s, false) == refused}, nil
+	verdict := decide(gate, s, false)
+	return Admission{Warned: verdict != admitted, Refused: verdict == refused}, nil
 }
 
 // OrgGate returns the gate of an organization, and whether it is its own and

@@ -276,3 +276,21 @@ func TestGateAndMounts(t *testing.T) {
 		t.Errorf("a verified blob: %v, asked %v", err, b.store.asked)
 	}
 }
+
+func TestAdmission(t *testing.T) {
+	t.Parallel()
+	for gate, want := range map[Gate]Admission{GateOff: {}, GateWarn: {Warned: true}, GateBlock: {Warned: true, Refused: true}} {
+		b := setupGate(gate)
+		g := grantFor(t, admin, "org/m") // what others may is told to all
+		if got, err := b.Admission(t.Context(), g, b.store.manifest.Digest); err != nil || got != want {
+			t.Errorf("gate %s: %+v, %v", gate, got, err)
+		}
+		b.store.standing.State = StatePassed
+		if got, err := b.Admission(t.Context(), g, b.store.manifest.Digest); err != nil || got != (Admission{}) {
+			t.Errorf("gate %s after a pass: %+v, %v", gate, got, err)
+		}
+		if gate == GateOff && b.store.asked["standing"] > 0 {
+			t.Error("a gate that is off costs a query")
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,14 +87,12 @@ func (h *hub) Versions(_ context.Context, g auth.Grant) ([]registry.Version, err
 
 func (h *hub) Admission(_ context.Context, g auth.Grant, d registry.Digest) (registry.Admission, error) {
 	m, _ := h.find(registry.Name(g.Repository()))
-	a := registry.Admission{Gate: cmp.Or(h.gate, registry.GateOff)}
 	for _, v := range m.versions {
-		if v.Digest == d && v.Verification != nil {
-			a.Passed = v.Verification.State == registry.StatePassed
+		if v.Digest == d && v.Verification != nil && v.Verification.State == registry.StatePassed {
+			return registry.Admission{}, h.err
 		}
 	}
-	a.Refused = !a.Passed && a.Gate == registry.GateBlock
-	return a, h.err
+	return registry.Admission{Warned: h.gate == registry.GateWarn || h.gate == registry.GateBlock, Refused: h.gate == registry.GateBlock}, h.err
 }
 
 func (h *hub) Verifications(_ context.Context, _ registry.Name, d registry.Digest, limit int) ([]verify.Verification, error) {

@@ -166,11 +166,11 @@ func (h *Handler) modelPage(c echo.Context, s shown, current string) modelPage {
 		Pending: v.Facts == nil && v.FactsError == "",
 		Pull:    h.pullCommands(c, n, s.ref),
 	}
-	if a := s.admission; !a.Passed && a.Gate != registry.GateOff {
-		p.Gate, p.Blocked = "This version has not passed verification.", a.Refused
-		if a.Refused {
-			p.Gate = "This version has not passed verification: until it does, only those who may push it can pull it."
-		}
+	switch a := s.admission; {
+	case a.Refused:
+		p.Gate, p.Blocked = "This version has not passed verification: until it does, only those who may push it can pull it.", true
+	case a.Warned:
+		p.Gate = "This version has not passed verification."
 	}
 	p.NoIndex = s.chosen != "" || p.Private
 	p.Refresh = p.Pending || p.Verification.Unfinished

@@ -35,7 +35,7 @@ func TestGates(t *testing.T) {
 
 // finish ends the newest verification of a version in a state, after asking
 // for one when none is unfinished.
-func (b bundle) finish(t *testing.T, n registry.Name, d registry.Digest, state verify.State) {
+func (b bundle) finish(t testing.TB, n registry.Name, d registry.Digest, state verify.State) {
 	t.Helper()
 	v, err := b.RequestVerification(t.Context(), n, d)
 	check(t, err)
@@ -114,4 +114,28 @@ func TestStandings(t *testing.T) {
 		check(t, b.DeleteManifest(ctx, n, d))
 		ofBlob(own, registry.Standing{})
 	})
+}
+
+// BenchmarkManifestBehindGate pulls verified versions under each gate.
+func BenchmarkManifestBehindGate(b *testing.B) {
+	for _, e := range engines {
+		s := setup(b, e)
+		s.repo(b, "org/m", auth.Public)
+		w := model("org/m", "one", "v1")
+		check(b, s.PutManifest(b.Context(), w))
+		s.finish(b, "org/m", w.Manifest.Digest, verify.StatePassed)
+		g, err := auth.Allow(auth.Principal{}, auth.Pull, auth.Resource{Repository: "org/m", Visibility: auth.Public})
+		check(b, err)
+		for _, gate := range []registry.Gate{registry.GateOff, registry.GateWarn, registry.GateBlock} {
+			r := registry.New(registry.Options{Store: s, DefaultGate: gate})
+			b.Run(string(e)+"/"+string(gate), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := r.Manifest(b.Context(), g, registry.Reference{Tag: "v1"}); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
 }

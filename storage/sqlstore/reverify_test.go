@@ -19,8 +19,12 @@ func TestReverify(t *testing.T) {
 			text string
 			tags []registry.Tag
 		}{
-			{"untagged", nil}, {"oldest", []registry.Tag{"v1"}}, {"newest", []registry.Tag{"v2"}},
-			{"unfinished", []registry.Tag{"v3"}}, {"up to date", []registry.Tag{"v4"}}, {"cancelled", []registry.Tag{"v5"}},
+			{"untagged", nil},
+			{"oldest", []registry.Tag{"v1"}},
+			{"newest", []registry.Tag{"v2"}},
+			{"unfinished", []registry.Tag{"v3"}},
+			{"up to date", []registry.Tag{"v4"}},
+			{"cancelled", []registry.Tag{"v5"}},
 		} {
 			check(t, b.PutManifest(ctx, model(n, v.text, v.tags...)))
 			b.clock.advance(time.Hour)
