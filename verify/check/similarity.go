@@ -56,7 +56,7 @@ func compareSentences(ctx context.Context, m *model) (finding, error) {
 	var ev similarityEvidence
 	var poor []string
 	for _, p := range paraphrases {
-		if p.language != "en" && !declares(declared, p.language) || len(declared) > 0 && !declares(declared, p.language) {
+		if !declares(declared, p.language) && (len(declared) > 0 || p.language != "en") {
 			continue
 		}
 		s, err := compareIn(ctx, e, p.language, p.text)
@@ -90,13 +90,15 @@ func compareIn(ctx context.Context, e encoder, language, text string) (similarit
 	var first, second [][]float32
 	for pair := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
 		a, b, _ := strings.Cut(pair, "\n")
-		for sentence, to := range map[string]*[][]float32{a: &first, b: &second} {
-			v, err := e.Embed(ctx, strings.TrimSpace(sentence))
-			if err != nil {
-				return s, fmt.Errorf("embed a sentence: %w", err)
-			}
-			*to = append(*to, v)
+		x, err := e.Embed(ctx, strings.TrimSpace(a))
+		if err != nil {
+			return s, fmt.Errorf("embed a sentence: %w", err)
 		}
+		y, err := e.Embed(ctx, strings.TrimSpace(b))
+		if err != nil {
+			return s, fmt.Errorf("embed a sentence: %w", err)
+		}
+		first, second = append(first, x), append(second, y)
 	}
 	s.Pairs = len(first)
 	var gaps []float64

@@ -11,8 +11,8 @@ import (
 	"github.com/carat-hub/carat/verify"
 )
 
-// edited changes a JSON object.
-func edited(t testing.TB, text string, edit func(d map[string]any)) string {
+// changedJSON changes a JSON object.
+func changedJSON(t testing.TB, text string, edit func(d map[string]any)) string {
 	t.Helper()
 	var d map[string]any
 	if err := json.Unmarshal([]byte(text), &d); err != nil {
@@ -31,7 +31,7 @@ func TestSpecialCheck(t *testing.T) {
 	whole := exampleTexts(t, nil)
 	with := func(name, key string, value any) map[string]string {
 		texts := maps.Clone(whole)
-		texts[name] = edited(t, whole[name], func(d map[string]any) { d[key] = value })
+		texts[name] = changedJSON(t, whole[name], func(d map[string]any) { d[key] = value })
 		return texts
 	}
 	expect(t, specialCheck, map[string]expectation{
@@ -118,7 +118,7 @@ func TestAgreementOfGGUF(t *testing.T) {
 	if f := agreementCheck.on(t, filesOf(texts)); f.outcome != verify.OutcomePassed {
 		t.Errorf("%s: %s", f.outcome, f.reason)
 	}
-	texts["tokenizer.json"] = edited(t, texts["tokenizer.json"], func(d map[string]any) {
+	texts["tokenizer.json"] = changedJSON(t, texts["tokenizer.json"], func(d map[string]any) {
 		v := d["model"].(map[string]any)["vocab"].(map[string]any)
 		for k, id := range v {
 			if n := id.(float64); n >= 300 && n < 1300 {

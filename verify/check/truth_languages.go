@@ -70,7 +70,7 @@ func compareLanguages(ctx context.Context, m *model) (finding, error) {
 		if i < 0 {
 			continue
 		}
-		t := measure(tok, code, specimens[i].text)
+		t := tokensOf(tok, code, specimens[i].text)
 		ev.Measured = append(ev.Measured, t)
 		switch {
 		case t.Unknown > 0:
@@ -88,7 +88,7 @@ func compareLanguages(ctx context.Context, m *model) (finding, error) {
 	return passed(ev), nil
 }
 
-func measure(tok lexer, language, text string) languageText {
+func tokensOf(tok lexer, language, text string) languageText {
 	ids := tok.Encode(text, false)
 	t := languageText{
 		Language: language, PerRune: rounded(float64(len(ids)) / float64(utf8.RuneCountInString(text))), PerByte: rounded(float64(len(ids)) / float64(len(text))),

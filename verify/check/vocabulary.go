@@ -103,18 +103,29 @@ func embedWords(d decoder, tok lexer) (first, second [][]float32, err error) {
 		if !known || !too || x == y {
 			continue
 		}
-		for id, to := range map[int]*[][]float32{x: &first, y: &second} {
-			v, err := d.embedding(id)
-			if err != nil {
-				return nil, nil, fmt.Errorf("read the embedding: %w", err)
-			}
-			for i := range v {
-				v[i] -= middle[i]
-			}
-			*to = append(*to, v)
+		v, err := centred(d, x, middle)
+		if err != nil {
+			return nil, nil, err
 		}
+		w, err := centred(d, y, middle)
+		if err != nil {
+			return nil, nil, err
+		}
+		first, second = append(first, v), append(second, w)
 	}
 	return first, second, nil
+}
+
+// centred is the embedding of a token less the mean of all.
+func centred(d decoder, id int, middle []float32) ([]float32, error) {
+	v, err := d.embedding(id)
+	if err != nil {
+		return nil, fmt.Errorf("read the embedding: %w", err)
+	}
+	for i := range v {
+		v[i] -= middle[i]
+	}
+	return v, nil
 }
 
 // oneToken returns the token of a word, within a text or at its beginning.
