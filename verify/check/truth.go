@@ -102,7 +102,7 @@ func folded(name string) string {
 	}, strings.ToLower(name))
 }
 
-func kindOf(name string) string {
+func kinOf(name string) string {
 	if f := related[folded(name)]; f != "" {
 		return f
 	}
@@ -125,7 +125,7 @@ func compareArchitecture(ctx context.Context, m *model) (finding, error) {
 		s, _ := v.(string)
 		ev.Classes = addNamed(ev.Classes, storable(s))
 		kind := strings.TrimSuffix(folded(ev.ModelType), "text")
-		if s != "" && kind != "" && !strings.HasPrefix(folded(s), kind) && !strings.HasPrefix(kind, kindOf(s)) {
+		if s != "" && kind != "" && !strings.HasPrefix(folded(s), kind) && !strings.HasPrefix(kind, kinOf(s)) {
 			odd = append(odd, "the configuration names the class "+storable(s)+" and the type "+ev.ModelType)
 		}
 	}
@@ -133,7 +133,7 @@ func compareArchitecture(ctx context.Context, m *model) (finding, error) {
 	for _, t := range c.card.Tags {
 		if inference.Knows(t) || related[folded(t)] != "" {
 			ev.Tags = addNamed(ev.Tags, storable(t))
-			same = same || kindOf(t) == kindOf(d.Architecture)
+			same = same || kinOf(t) == kinOf(d.Architecture)
 		}
 	}
 	if d.Architecture == "" && len(ev.Tags) == 0 && len(ev.Classes) == 0 {
