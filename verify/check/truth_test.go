@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/carat-hub/carat/inference/gguf"
@@ -61,7 +60,16 @@ func safetensorsOf(t testing.TB, shapes map[string][]int) string {
 	for len(p)%8 != 0 {
 		p = append(p, ' ')
 	}
-	return string(binary.LittleEndian.AppendUint64(nil, uint64(len(p)))) + string(p) + strings.Repeat("\x3c", int(end))
+	return string(binary.LittleEndian.AppendUint64(nil, uint64(len(p)))) + string(p) + weightsOf(int(end))
+}
+
+// weightsOf are bytes of small numbers in float32 that differ.
+func weightsOf(n int) string {
+	p := make([]byte, 0, n)
+	for i := range n / 4 {
+		p = binary.LittleEndian.AppendUint32(p, 0x3c000000|uint32(i)*2654435761>>9)
+	}
+	return string(p)
 }
 
 func TestParametersCheck(t *testing.T) {
