@@ -25,6 +25,9 @@ type budgetReader struct {
 var errDirectory = errors.New("the directory is too large for the archive")
 
 func (b *budgetReader) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 { // which the directory asks for; a reader's complaint would be taken for a broken disk
+		return 0, zip.ErrFormat
+	}
 	if b.left -= int64(len(p)); b.left < 0 {
 		return 0, errDirectory
 	}

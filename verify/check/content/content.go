@@ -77,6 +77,15 @@ type source struct {
 	head  []byte
 }
 
+// ReadAt keeps offsets that were computed from the bytes inside the source: a reader's complaint would be taken for a broken
+// disk.
+func (s *source) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 || off > s.size {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return s.ReaderAt.ReadAt(p, off)
+}
+
 // Look adds what a file is. Its error is that of the reader, or of the context.
 func (l *Looker) Look(where string, r io.ReaderAt, size int64) error {
 	return l.look(&source{ReaderAt: r, size: size, where: where})
