@@ -36,7 +36,8 @@ var house = []room{
 	{"web", []string{"registry", "licenses", "verify", "auth"}},
 	{"jobs", []string{"registry", "verify", "storage"}},
 	{"client", []string{"registry"}},
-	{"verify/...", []string{"inference", "licenses", "registry", "storage", "auth"}}, // auth for the grant that registry asks for
+	{"verify/...", []string{"inference", "licenses", "registry", "storage", "auth", "verify/sandbox"}}, // auth for the grant that registry asks for
+	{"verify/sandbox", nil},
 	{"registry", []string{"licenses", "storage", "auth"}},
 	{"registry/registrytest", []string{"registry", "licenses", "storage", "auth"}},
 	{"storage/sqlstore", []string{"registry", "auth", "verify", "migrations", "storage"}},
@@ -63,6 +64,8 @@ var owners = []struct {
 	{"modernc.org/sqlite", []string{"storage/sqlstore", "jobs", "cmd/carat/..."}},
 	{"github.com/riverqueue/river", []string{"jobs"}},
 	{"github.com/golang-jwt/jwt", []string{"auth"}},
+	{"github.com/landlock-lsm/go-landlock", []string{"verify/sandbox"}},
+	{"github.com/elastic/go-seccomp-bpf", []string{"verify/sandbox"}},
 	{"github.com/chromedp", []string{"internal/...", "web", "server/...", "cmd/carat/..."}},
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/verify/sandbox"
 )
 
 // CheckSet is the version of the set of checks. A verification is of a
@@ -74,6 +75,16 @@ type Report struct {
 	StartedAt  time.Time        `json:"startedAt"`
 	FinishedAt time.Time        `json:"finishedAt"`
 	Verifier   Verifier         `json:"verifier"`
+	// Sandbox are the layers that held; nil when the checks ran in a process
+	// that could do more than compute.
+	Sandbox *sandbox.Level `json:"sandbox,omitempty"`
+	Spent   *Spent         `json:"spent,omitempty"` // like times, it differs each time
+}
+
+// Spent is what a verification took.
+type Spent struct {
+	Memory     int64   `json:"memory"` // bytes at most, without what was mapped from the files
+	CPUSeconds float64 `json:"cpuSeconds"`
 }
 
 // VerifiedFile names one file that the checks read, as it was measured.

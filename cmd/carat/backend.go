@@ -19,7 +19,6 @@ import (
 	"github.com/carat-hub/carat/storage/s3"
 	"github.com/carat-hub/carat/storage/sqlstore"
 	"github.com/carat-hub/carat/verify"
-	"github.com/carat-hub/carat/verify/check"
 )
 
 const (
@@ -82,12 +81,35 @@ func newBackend(ctx context.Context, c serveConfig, getenv func(string) string, 
 		return nil, err
 	}
 	b.opened = append(b.opened, b.cache)
+	checks, err := b.checks(ctx)
+	if err != nil {
+		return nil, err
+	}
 	b.verifier = verify.NewService(verify.ServiceOptions{
-		Versions: b.registry, Publisher: b.registry, Store: b.store, Checks: check.InProcess{}, Logger: log,
+		Versions: b.registry, Publisher: b.registry, Store: b.store, Checks: checks, Logger: log,
 		Fingerprints: b.store, Source: verify.Source{Blobs: b.registry, Cache: b.cache}, Memory: c.VerifyMemory,
 		Version: buildVersion(), Threads: c.VerifyThreads, Timeout: c.VerifyTimeout,
 	})
 	return b, nil
+}
+
+// checks returns the checks in a sandbox that this system was seen to give.
+func (b *backend) checks(ctx context.Context) (verify.Checks, error) {
+	checks, err := b.config.Sandbox.checks()
+	if err != nil {
+		return nil, err
+	}
+	s, ok := checks.(verify.Sandboxed)
+	if !ok {
+		b.log.WarnContext(ctx, "models are looked at without a sandbox")
+		return checks, nil
+	}
+	level, err := s.Probe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b.log.InfoContext(ctx, "models are looked at in a sandbox", slog.String("layers", level.Layers.String()), slog.Int("landlock", level.Landlock))
+	return s, nil
 }
 
 // openBlobs opens a folder or the bucket of an s3:// URL.

@@ -4,14 +4,24 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry/registrytest"
+	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/check"
+	"github.com/carat-hub/carat/verify/sandbox"
 )
 
 const testPassword = "correct horse battery staple"
+
+// TestMain lets this binary be the sandboxed child of the hubs that it runs.
+func TestMain(m *testing.M) {
+	sandbox.Main(verify.Tasks(check.InProcess{}))
+	os.Exit(m.Run())
+}
 
 // startHub serves a hub on a free port until the test ends.
 func startHub(t testing.TB, c serveConfig, getenv func(string) string) (*theHub, string) {
@@ -26,6 +36,7 @@ func startHub(t testing.TB, c serveConfig, getenv func(string) string) (*theHub,
 		c.VerifyWorkers, c.VerifyTimeout = 1, time.Minute
 	}
 	c.CacheSize = 1 << 30
+	c.Sandbox.layers = "default"
 	if getenv == nil {
 		getenv = func(string) string { return "" }
 	}

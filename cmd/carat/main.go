@@ -12,9 +12,14 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/carat-hub/carat/verify"
+	"github.com/carat-hub/carat/verify/check"
+	"github.com/carat-hub/carat/verify/sandbox"
 )
 
 func main() {
+	sandbox.Main(verify.Tasks(check.InProcess{})) // returns unless this process is the child of another one
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal ends the work in order, a second one at once.
 	context.AfterFunc(ctx, stop)

@@ -36,6 +36,7 @@ type serveConfig struct {
 	VerifyThreads int
 	VerifyTimeout time.Duration
 	VerifyMemory  int64 // bytes
+	Sandbox       sandboxFlag
 	CacheSize     int64 // bytes
 
 	LogFormat string
@@ -99,6 +100,7 @@ func (c *serveConfig) registerBackend(f *pflag.FlagSet) {
 	f.IntVar(&c.VerifyThreads, "verify-threads", 0, "threads of one verification (default: all processors)")
 	f.DurationVar(&c.VerifyTimeout, "verify-timeout", time.Hour, "how long one verification may take")
 	f.Int64Var(&c.VerifyMemory, "verify-memory", 0, "bytes that the verifications together may take; one that is larger runs alone (default: three quarters of what there is)")
+	c.Sandbox.register(f)
 	f.Int64Var(&c.CacheSize, "cache-size", 50<<30, "bytes of model files kept for verification when blobs are on S3")
 	f.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")

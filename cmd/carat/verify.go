@@ -14,7 +14,6 @@ import (
 	"github.com/carat-hub/carat/client"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
-	"github.com/carat-hub/carat/verify/check"
 )
 
 // Exit codes of "carat verify", beside 0 for a pass.
@@ -26,6 +25,8 @@ const (
 // verifyFlags are what "carat verify" takes.
 type verifyFlags struct {
 	remote  remoteFlags
+	sandbox sandboxFlag
+	level   string
 	asJSON  bool
 	threads int
 	timeout time.Duration
@@ -49,6 +50,10 @@ With --base the weights are compared with those of another model here: is this a
 quantization or a fine-tune of it, does the adapter fit it, is the merge a
 mixture of the two? NAME is the name by which the model's card calls the base.
 
+The checks run in a child process that can do nothing but compute: no files but
+the model's, no network, bounded memory and time. Where the system cannot give
+such a sandbox that is an error, unless --sandbox asks for less.
+
 Each check is printed as it completes, the verdict last. With --json the report
 is printed on standard output and the checks on standard error.
 
@@ -65,6 +70,8 @@ error such as a lost connection or the time limit, or because of wrong usage.`,
 		},
 	}
 	f.remote.register(cmd)
+	f.sandbox.register(cmd.Flags())
+	cmd.Flags().StringVar(&f.level, "level", string(verify.LevelStandard), "how much is checked: quick, standard or full")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().IntVar(&f.threads, "threads", 0, "threads that compute (default all cores)")
 	cmd.Flags().StringArrayVar(&f.bases, "base", nil, "[NAME=]PATH: compare the weights with those of a base; once for each")
@@ -73,6 +80,14 @@ error such as a lost connection or the time limit, or because of wrong usage.`,
 }
 
 func (e *env) verify(ctx context.Context, f *verifyFlags, arg string) (err error) {
+	level, err := verify.ParseLevel(f.level)
+	if err != nil {
+		return exit(exitUsage, fmt.Errorf("--level: %w", err))
+	}
+	checks, err := f.sandbox.checks()
+	if err != nil {
+		return err
+	}
 	files, subject, closeFiles, err := e.verifiable(ctx, f, arg)
 	if err != nil {
 		return notRun(err)
@@ -92,8 +107,8 @@ func (e *env) verify(ctx context.Context, f *verifyFlags, arg string) (err error
 		table = e.stderr
 	}
 	printed := 0
-	r := check.Verify(ctx, files, verify.RunOptions{
-		Subject: subject, Version: buildVersion(), Threads: f.threads, Timeout: f.timeout, Bases: bases, Progress: func(r *verify.Report) {
+	r := checks.Verify(ctx, files, verify.RunOptions{
+		Level: level, Subject: subject, Version: buildVersion(), Threads: f.threads, Timeout: f.timeout, Bases: bases, Progress: func(r *verify.Report) {
 			for ; printed < len(r.Results); printed++ {
 				fmt.Fprintln(table, resultLine(r.Results[printed]))
 			}

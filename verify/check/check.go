@@ -65,8 +65,6 @@ type finding struct {
 	evidence any    // encoded as JSON; deterministic
 	// excused says that a skipped check makes no sense for the model, which can pass without.
 	excused bool
-	// absent says that the check is about nothing in the model.
-	absent bool
 }
 
 func passed(evidence any) finding { return finding{outcome: verify.OutcomePassed, evidence: evidence} }

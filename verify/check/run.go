@@ -54,7 +54,7 @@ func (r *runner) all(ctx context.Context, list []check) {
 		r.model = &model{files: r.files, part: p, report: r.report, opts: r.opts, engine: r.engine, refused: refused}
 		r.outcomes, r.excused, r.halted = map[string]verify.Outcome{}, map[string]bool{}, nil
 		for _, c := range list {
-			if !r.opts.Level.Has(c.level) || i > 0 && c.once {
+			if !r.opts.Level.Has(c.level) || i > 0 && c.once || !r.applies(ctx, c) {
 				continue
 			}
 			r.report.Current = c.id
@@ -76,6 +76,20 @@ func (r *runner) tell() {
 	}
 }
 
+// applies reports whether the model has what a check is about. Where finding
+// that out goes wrong, so does the check, which tells.
+func (r *runner) applies(ctx context.Context, c check) (is bool) {
+	if c.about == nil {
+		return true
+	}
+	defer func() {
+		if recover() != nil {
+			is = true
+		}
+	}()
+	return c.about(ctx, r.model)
+}
+
 // one runs a check, or says why it is not run.
 func (r *runner) one(ctx context.Context, c check) {
 	started := r.opts.Now()
@@ -94,9 +108,6 @@ func (r *runner) one(ctx context.Context, c check) {
 		r.broken = fmt.Sprintf("%s: %v", c.id, err)
 		f = skipped("could not run: %v", err)
 	}
-	if f.absent {
-		return
-	}
 	res := verify.Result{ID: c.id, Proves: c.proves, Outcome: f.outcome, Reason: f.reason, Seconds: seconds(r.opts.Now().Sub(started))}
 	if !c.once {
 		res.File = r.model.part.name
@@ -111,14 +122,6 @@ func (r *runner) one(ctx context.Context, c check) {
 }
 
 func (r *runner) attempt(ctx context.Context, c check) (f finding, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v at %s", p, panicSite(debug.Stack()))
-		}
-	}()
-	if c.about != nil && !c.about(ctx, r.model) {
-		return finding{absent: true}, nil
-	}
 	if r.broken != "" {
 		return skipped("the verification had ended: %s", r.broken), nil
 	}
@@ -131,6 +134,11 @@ func (r *runner) attempt(ctx context.Context, c check) (f finding, err error) {
 			return skipped("not run because %s failed", id), nil
 		}
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v at %s", p, panicSite(debug.Stack()))
+		}
+	}()
 	f, err = c.run(ctx, r.model)
 	if ctx.Err() != nil {
 		return finding{}, context.Cause(ctx)
