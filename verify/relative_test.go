@@ -257,7 +257,6 @@ func TestBaseName(t *testing.T) {
 	for declared, want := range map[string]registry.Name{
 		"meta-llama/Llama-3.2-1B":                   "meta-llama/llama-3.2-1b",
 		"https://huggingface.co/Org/Name/tree/main": "org/name",
-		" org/name/ ":         "org/name",
 		"name":                "",
 		"/home/model":         "",
 		"../x":                "",
