@@ -56,6 +56,8 @@ type Facts struct {
 	KVHeads         int `json:"kvHeads,omitempty"`
 	// HeadDim is the size of one head where the files give it.
 	HeadDim int `json:"headDim,omitempty"`
+	// OtherVocabulary is the vocabulary's size that a GGUF file says where its list of tokens has another.
+	OtherVocabulary int `json:"otherVocabulary,omitempty"`
 	// EmbeddingRows is how many rows the matrix of token embeddings has.
 	EmbeddingRows int `json:"embeddingRows,omitempty"`
 
@@ -186,6 +188,7 @@ var embeddingNames = []string{
 	"gpt_neox.embed_in.weight", "bert.embeddings.word_embeddings.weight", "embeddings.word_embeddings.weight",
 	"roberta.embeddings.word_embeddings.weight", "distilbert.embeddings.word_embeddings.weight",
 	"mpnet.embeddings.word_embeddings.weight", "model.embeddings.tok_embeddings.weight", "embeddings.tok_embeddings.weight",
+	"model.tok_embeddings.weight", "transformer.word_embeddings.weight",
 }
 
 func embeddingRows(tensors []storedTensor) int {
@@ -247,8 +250,10 @@ func (f *Facts) fromGGUF(c *container) {
 	if v, ok := g.Value("tokenizer.ggml.tokens"); ok {
 		f.VocabularySize = int(v.Len)
 	}
-	if f.VocabularySize == 0 {
-		f.VocabularySize = integer("vocab_size")
+	if said := integer("vocab_size"); f.VocabularySize == 0 {
+		f.VocabularySize = said
+	} else if said > 0 && said != f.VocabularySize {
+		f.OtherVocabulary = said
 	}
 	f.Tokenizer = tokenizer.GGUFKind(g.Text("tokenizer.ggml.model", ""))
 	f.ChatTemplate = g.Text("tokenizer.chat_template", "") != ""

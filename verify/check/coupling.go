@@ -12,9 +12,9 @@ import (
 
 // Bounds of the coupling check, in standard errors of a rank correlation of unrelated values.
 const (
-	coupledLeast = 3   // below which a layer is not coupled
-	coupledMost  = 5.5 // what the other layers must have at least, in the middle
-	leastCoupled = 3   // layers
+	coupledLeast = 2 // below which a layer is not coupled
+	coupledMost  = 5 // what the other layers must have at least, in the middle
+	leastCoupled = 3 // layers
 )
 
 // couplingCheck compares what leads into the inner part of each feed-forward layer with what leads out of it. Training gives both the

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +21,8 @@ import (
 	"github.com/carat-hub/carat/verify/verifytest"
 )
 
-var fullTable = flag.Bool("detection", false, "damage every model with every seed and rewrite the detection table; takes minutes")
+var again = flag.String("detection", "", "damage every model with every seed, in the ways whose names match this regular expression, and rewrite that part of the "+
+	"detection table; \"healthy\" stands for the healthy variants; takes minutes")
 
 // seeds is how often each damage is done to each model for the table; detectedHere are the models whose first seed every run of the tests
 // tries again.
@@ -36,7 +38,7 @@ var rightChecks = map[string][]string{
 	"two layers swapped":                   {"run.alternatives"},
 	"one layer's weights shuffled":         {"tensors.order", "tensors.coupling", "run.alternatives"},
 	"wrong rope base":                      {"run.alternatives"},
-	"wrong head count that still fits":     {"run.alternatives", "structure.shapes"},
+	"wrong head count that still fits":     {"run.alternatives", "structure.shapes", "run.perplexity", "run.outputs"},
 	"byte-swapped tensor":                  {"tensors.outliers", "tensors.values", "tensors.order"},
 	"truncated shard with repaired header": {"structure.headers", "structure.layout", "structure.index", "structure.shapes", "tensors.values", "tensors.constants", "tensors.outliers"},
 	"tokenizer of another model":           {"run.vocabulary", "run.perplexity", "structure.shapes", "structure.headers", "tokenizer.special", "tokenizer.agreement"},
@@ -141,10 +143,14 @@ func each[T any](list []T, f func(T)) {
 }
 
 // TestDetection damages good models in every way and compares what verification finds with the table of docs/VERIFICATION.md. A run of
-// the tests tries the first seed on some of the models; -detection does all and rewrites the table.
+// the tests tries the first seed on some of the models; -detection . does all and rewrites the table.
 func TestDetection(t *testing.T) {
 	t.Parallel()
 	want := readDetection(t)
+	redo := func(string) bool { return false }
+	if *again != "" {
+		redo = regexp.MustCompile(*again).MatchString
+	}
 	type job struct {
 		d    verifytest.Damage
 		g    verifytest.Good
@@ -158,14 +164,14 @@ func TestDetection(t *testing.T) {
 		got.Attempts[d.Name] = map[string][]attempt{}
 	}
 	for _, g := range verifytest.GoodModels(t) {
-		if !*fullTable && !slices.Contains(detectedHere, g.Name) {
+		if *again == "" && !slices.Contains(detectedHere, g.Name) {
 			continue
 		}
 		got.Models = append(got.Models, g.Name)
 		good[g.Name] = found(verifyFiles(t, g.Model.Open(t)))
 		for _, d := range verifytest.Damages() {
 			for seed := range seeds {
-				if *fullTable || seed == 0 {
+				if redo(d.Name) || *again == "" && seed == 0 {
 					jobs = append(jobs, job{d, g, seed})
 				}
 			}
@@ -185,8 +191,15 @@ func TestDetection(t *testing.T) {
 			slices.SortFunc(list, func(a, b attempt) int { return cmp.Compare(a.Seed, b.Seed) })
 		}
 	}
-	if *fullTable {
-		got.Healthy, got.Refused = tryHealthy(t)
+	if *again != "" {
+		for _, d := range got.Damages {
+			if !redo(d) {
+				got.Attempts[d] = want.Attempts[d]
+			}
+		}
+		if got.Healthy, got.Refused = want.Healthy, want.Refused; redo("healthy") {
+			got.Healthy, got.Refused = tryHealthy(t)
+		}
 		writeDetection(t, got)
 		want = got
 	}
@@ -199,10 +212,7 @@ func TestDetection(t *testing.T) {
 		}
 	}
 	if p, err := os.ReadFile(detectionDoc); err != nil || !strings.Contains(string(p), want.table()) {
-		t.Errorf("the table in %s is not that of %s (%v): run with -detection", detectionDoc, detectionFile, err)
-	}
-	if caught, tried := want.rate(); float64(caught) < 0.95*float64(tried) && !*fullTable {
-		t.Logf("%d of %d are found by the right check", caught, tried)
+		t.Errorf("the table in %s is not that of %s (%v): run with -detection .", detectionDoc, detectionFile, err)
 	}
 	if len(want.Refused) > 0 || len(want.Healthy) < 20 {
 		t.Errorf("of %d healthy variants these are said to be broken: %v", len(want.Healthy), want.Refused)
@@ -305,7 +315,7 @@ func readDetection(t *testing.T) (d detection) {
 	t.Helper()
 	p, err := os.ReadFile(detectionFile)
 	if err != nil {
-		if *fullTable {
+		if *again != "" {
 			return d
 		}
 		t.Fatal(err)

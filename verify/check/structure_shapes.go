@@ -67,6 +67,9 @@ func compareShapes(ctx context.Context, m *model) (finding, error) {
 		return finding{evidence: ev}, err // what cannot be run cannot be compared
 	}
 	ev.Compared = true
+	if d.OtherVocabulary > 0 {
+		odd = append(odd, fmt.Sprintf("a vocabulary of %d is declared, but the list has %d tokens", d.OtherVocabulary, d.VocabularySize))
+	}
 	if ev.Tokens > 0 && ev.Tokens < ev.EmbeddingRows/2 {
 		odd = append(odd, fmt.Sprintf("the tokenizer has %d tokens, less than half of the embedding's %d rows", ev.Tokens, ev.EmbeddingRows))
 	}
