@@ -228,7 +228,7 @@ func TestOpenSourceRefuses(t *testing.T) {
 
 func TestOpenSourceFile(t *testing.T) {
 	t.Parallel()
-	dir := writeModel(t, map[string][]byte{"m.gguf": []byte("GGUF\x03\x00\x00\x00"), "fake.gguf": []byte("GG"), "secret.txt": []byte("x")})
+	dir := writeModel(t, map[string][]byte{"m.gguf": []byte("GGUF\x03\x00\x00\x00"), "fake.gguf": []byte("GG"), "m.onnx": []byte("x"), "secret.txt": []byte("x")})
 	s, err := OpenSource(filepath.Join(dir, "m.gguf"))
 	if err != nil {
 		t.Fatal(err)
@@ -237,8 +237,21 @@ func TestOpenSourceFile(t *testing.T) {
 	if len(s.Files) != 1 || s.Files[0].Path != "m.gguf" || s.Files[0].MediaType != registry.ModelPackWeight {
 		t.Errorf("files of a single GGUF are %+v", s.Files)
 	}
-	if _, err := OpenSource(filepath.Join(dir, "fake.gguf")); !errors.Is(err, ErrNoModel) {
-		t.Errorf("a file that is no GGUF: %v, want ErrNoModel", err)
+	if err := s.Complete(); err != nil {
+		t.Error(err)
+	}
+	part, err := OpenSource(filepath.Join(dir, "m.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer part.Close()
+	if err := part.Complete(); len(part.Files) != 1 || part.Files[0].MediaType != registry.ModelPackWeight || !errors.Is(err, ErrNoModel) {
+		t.Errorf("a file of another format is %+v, %v; want ErrNoModel from Complete", part.Files, err)
+	}
+	for _, name := range []string{"fake.gguf", "secret.txt"} {
+		if _, err := OpenSource(filepath.Join(dir, name)); !errors.Is(err, ErrNoModel) {
+			t.Errorf("%s: %v, want ErrNoModel", name, err)
+		}
 	}
 	if _, err := OpenSource(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)

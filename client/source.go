@@ -28,20 +28,21 @@ type SourceFile struct {
 	modTime time.Time
 }
 
-// Source is a model on disk: a folder, or a single GGUF file. All reading
+// Source is a model on disk: a folder, or a single file with weights. All reading
 // goes through the folder's os.Root, so nothing outside it is ever read.
 type Source struct {
 	Path  string // as given to OpenSource
 	Files []SourceFile
 
 	root *os.Root
+	part bool // a single file of a format that does not hold whole models
 }
 
 // ErrNoModel is returned by OpenSource for a folder or file that holds no model.
 var ErrNoModel = errors.New("no model found")
 
 // OpenSource lists the files of a folder that are part of the model, or
-// takes a single GGUF file. Hidden files and folders (.git, .cache, …) are
+// takes a single file with weights. Hidden files and folders (.git, .cache, …) are
 // left out. Symbolic links to files inside the folder are followed; links
 // that leave it, links to folders, and files that are not regular are errors,
 // as are paths that CheckPortable refuses. Errors: ErrNoModel.
@@ -89,15 +90,26 @@ func openFile(name string, info fs.FileInfo) (*Source, error) {
 		if err != nil {
 			return err
 		}
-		if !gguf {
-			return fmt.Errorf("%w: %s is not a GGUF file; for other formats give the model's folder", ErrNoModel, name)
+		ext := strings.ToLower(path.Ext(filepath.Base(real)))
+		if !gguf && (ext == ".gguf" || !weightExtensions[ext]) {
+			return fmt.Errorf("%w: %s is no file with weights (*.safetensors, *.gguf, *.onnx, *.bin, …)", ErrNoModel, name)
 		}
+		s.part = !gguf
 		return nil
 	}()
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
 	return s, nil
+}
+
+// Complete returns ErrNoModel for a single file that needs others beside it to
+// be a model, which is any but a GGUF file.
+func (s *Source) Complete() error {
+	if s.part {
+		return fmt.Errorf("%w: %s is not a GGUF file; for other formats give the model's folder", ErrNoModel, s.Path)
+	}
+	return nil
 }
 
 // Close releases the folder.

@@ -87,6 +87,11 @@ func folderOf(t testing.TB, config any, s *shelf) Files {
 
 func openAdapted(t testing.TB, files Files, adapters ...Adapter) *Model {
 	t.Helper()
+	o := SessionOptions{Threads: 1, Context: 16, Batch: 4}
+	estimate, err := EstimateMemory(t.Context(), files, o, adapters...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	m, err := OpenWith(context.Background(), files, OpenOptions{Adapters: adapters})
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +101,16 @@ func openAdapted(t testing.TB, files Files, adapters ...Adapter) *Model {
 			t.Error(err)
 		}
 	})
+	plain, err := EstimateMemory(t.Context(), files, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case m.Memory(o) != estimate:
+		t.Errorf("the open model says %+v, the estimate was %+v", m.Memory(o), estimate)
+	case len(adapters) > 0 && (estimate.Weights <= plain.Weights || estimate.Activations <= plain.Activations):
+		t.Errorf("with adapters it takes %+v, without %+v", estimate, plain)
+	}
 	return m
 }
 

@@ -46,7 +46,7 @@ func (b *binder) layer(i int) (l layer, err error) {
 	if d.Latent != nil {
 		err = b.latentAttention(&l, name)
 	} else {
-		err = b.attention(&l, name)
+		err = b.attention(&l, i, name)
 	}
 	if err != nil {
 		return l, err
@@ -161,9 +161,10 @@ func (b *binder) cutMemory(name string, typ tensor.Type, raw []byte, runs []int,
 	return out, b.adapt(name, out, cols)
 }
 
-func (b *binder) attention(l *layer, name func(string) string) (err error) {
+func (b *binder) attention(l *layer, i int, name func(string) string) (err error) {
 	d, names := b.d, b.names
-	q, kv := d.Heads*d.HeadDim, d.KVHeads*d.HeadDim
+	heads, kvHeads := d.heads(i)
+	q, kv := heads*d.HeadDim, kvHeads*d.HeadDim
 	if fused := name(names.qkv); fused != "" && b.has(fused+".weight") {
 		var parts []linear
 		if names.grouped {
@@ -190,24 +191,24 @@ func (b *binder) attention(l *layer, name func(string) string) (err error) {
 		return err
 	}
 	if sinks := name(names.sinks); sinks != "" && b.has(sinks) {
-		if l.sinks, err = b.flat(sinks, d.Heads); err != nil {
+		if l.sinks, err = b.flat(sinks, heads); err != nil {
 			return err
 		}
 	}
-	return b.qkNorms(l, name)
+	return b.qkNorms(l, heads, kvHeads, name)
 }
 
 // qkNorms binds the norms of queries and keys, which not all models of an architecture have.
-func (b *binder) qkNorms(l *layer, name func(string) string) (err error) {
+func (b *binder) qkNorms(l *layer, heads, kvHeads int, name func(string) string) (err error) {
 	d, names := b.d, b.names
 	if d.family.qkNorm == noQKNorm || names.qNorm == "" {
 		return nil
 	}
 	if one := name(names.qHeadNorm); one != "" && b.has(fmt.Sprintf(one, 0)+".weight") {
-		if l.queryNorm, err = b.headNorms(one, d.Heads); err != nil {
+		if l.queryNorm, err = b.headNorms(one, heads); err != nil {
 			return err
 		}
-		l.keyNorm, err = b.headNorms(name(names.kHeadNorm), d.KVHeads)
+		l.keyNorm, err = b.headNorms(name(names.kHeadNorm), kvHeads)
 		return err
 	}
 	q, k := name(names.qNorm), name(names.kNorm)
@@ -224,13 +225,13 @@ func (b *binder) qkNorms(l *layer, name func(string) string) (err error) {
 		}
 		return heads * d.HeadDim
 	}
-	if l.queryNorm, err = b.norm(q, width(q+".weight", d.Heads)); err != nil {
+	if l.queryNorm, err = b.norm(q, width(q+".weight", heads)); err != nil {
 		return err
 	}
 	if !b.has(k + ".weight") {
 		return b.malformed(k+".weight", "tensor is missing")
 	}
-	l.keyNorm, err = b.norm(k, width(k+".weight", d.KVHeads))
+	l.keyNorm, err = b.norm(k, width(k+".weight", kvHeads))
 	return err
 }
 
@@ -258,16 +259,20 @@ func (b *binder) grouped(name string, q, kv int) ([]linear, error) {
 	if b.dry || !t.typ.Runnable() {
 		return b.cut(name, t, []int{q, kv, kv}, d.Hidden)
 	}
+	rows := b.adapterRows
 	whole, err := b.cut(name, t, []int{q + 2*kv}, d.Hidden)
 	if err != nil {
 		return nil, err
+	}
+	if b.adapterRows > rows {
+		b.adapterRows = max(rows, q, kv) // adapters are dealt out as the matrix is
 	}
 	raw, err := b.c.read(t)
 	if err != nil {
 		return nil, err
 	}
 	rowBytes := len(raw) / (q + 2*kv)
-	share := d.Heads / d.KVHeads
+	share := q / kv
 	part := func(row int) int { return max(row/d.HeadDim%(share+2)-share+1, 0) }
 	data, bias := make([][]byte, 3), make([][]float32, 3)
 	for i := range q + 2*kv {

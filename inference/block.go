@@ -167,8 +167,9 @@ func (s *Session) ropeOf(l int) *kernel.Rope {
 
 // attend sets projected to the attention of the n states in normed.
 func (s *Session) attend(l, n int) error {
-	w := &s.m.weights.layers[l]
-	k, v := s.k[:n*s.m.desc.KVHeads*s.m.desc.HeadDim], s.v[:n*s.m.desc.KVHeads*s.m.desc.ValueDim]
+	d, w := s.m.desc, &s.m.weights.layers[l]
+	_, shared := d.heads(l)
+	k, v := s.k[:n*shared*d.HeadDim], s.v[:n*shared*d.ValueDim]
 	rope := s.ropeOf(l)
 	var err error
 	if w.latent != nil {
@@ -195,6 +196,7 @@ func (s *Session) attend(l, n int) error {
 // setAttention sets what attention has of its own in a layer.
 func (s *Session) setAttention(l int) {
 	d := s.m.desc
+	s.attention.Heads, s.attention.KVHeads = d.heads(l)
 	s.attention.Sinks, s.attention.Window, s.attention.Chunk = s.m.weights.layers[l].sinks, 0, 0
 	switch {
 	case d.windowed(l) && d.Chunked:
@@ -220,7 +222,7 @@ func (s *Session) queriesKeysValues(w *layer, rope *kernel.Rope, n int, k, v []f
 	if err := s.mulAll(s.normed, n, product{w.q, s.q}, product{w.k, k}, product{w.v, v}); err != nil {
 		return err
 	}
-	qWidth, kvWidth := d.Heads*d.HeadDim, d.KVHeads*d.HeadDim
+	qWidth, kvWidth := w.q.Rows, w.k.Rows
 	q := s.q[:n*qWidth]
 	if d.ClampQKV > 0 {
 		for _, x := range [][]float32{q, k, v} {

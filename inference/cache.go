@@ -43,7 +43,8 @@ func ParseCacheType(name string) (CacheType, error) {
 }
 
 // caches returns empty caches for the keys and the values of a layer.
-func (d *Description) caches(t CacheType) (keys, values *kernel.Cache) {
+func (d *Description) caches(layer int, t CacheType) (keys, values *kernel.Cache) {
+	_, shared := d.heads(layer)
 	one := func(dim int) *kernel.Cache {
 		typ := tensor.F32
 		switch {
@@ -52,7 +53,7 @@ func (d *Description) caches(t CacheType) (keys, values *kernel.Cache) {
 		case t != CacheF32:
 			typ = tensor.F16
 		}
-		c, err := kernel.NewCache(d.KVHeads, dim, typ)
+		c, err := kernel.NewCache(shared, dim, typ)
 		if err != nil {
 			panic(err) // the types above fit
 		}

@@ -64,6 +64,9 @@ func FuzzConfig(f *testing.F) {
 			return
 		}
 		defer m.Close()
+		if _, err := NewSampler(followed(m.SuggestedSampling())); err != nil {
+			t.Fatal(err)
+		}
 		s := m.NewSession(SessionOptions{Threads: 1, Context: 8})
 		defer s.Close()
 		if logits, err := s.Eval(ctx, []int{0, 1, 2}); err == nil && len(logits) != m.Vocabulary() {

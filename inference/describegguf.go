@@ -51,10 +51,39 @@ func (k keys) positive(key string, def float64) float64 {
 	return def
 }
 
+// headCountsFromGGUF reads the numbers of heads, of which each layer may have its own.
+func (d *Description) headCountsFromGGUF(k keys) error {
+	d.Heads = k.integer("attention.head_count", 0)
+	d.KVHeads = k.integer("attention.head_count_kv", d.Heads)
+	queries, differ := k.each("attention.head_count")
+	shared, sharedDiffer := k.each("attention.head_count_kv")
+	if !differ && !sharedDiffer || d.Layers < 1 || d.Layers > maxLayers {
+		return nil
+	}
+	// all returns the numbers of all layers, of which each key may have one.
+	all := func(each []int, one int) []int {
+		if each == nil {
+			return slices.Repeat([]int{one}, d.Layers)
+		}
+		return each[:min(len(each), d.Layers)]
+	}
+	d.LayerHeads = all(queries, d.Heads)
+	if _, ok := k.g.Value(k.name + ".attention.head_count_kv"); ok {
+		d.LayerKVHeads = all(shared, d.KVHeads)
+	} else {
+		d.LayerKVHeads = d.LayerHeads
+	}
+	if len(d.LayerHeads) < d.Layers || len(d.LayerKVHeads) < d.Layers {
+		return &fault.Malformed{Format: "gguf", Where: k.name + ".attention.head_count", Offset: -1, Reason: "the numbers of heads do not cover all layers"}
+	}
+	d.Heads, d.KVHeads = slices.Max(d.LayerHeads), slices.Max(d.LayerKVHeads)
+	return nil
+}
+
 func (d *Description) fromGGUF(g *gguf.File, name string) error {
 	k, fam := keys{g, name}, d.family
 	for _, key := range []string{
-		"attention.head_count", "attention.head_count_kv", "expert_feed_forward_length", "expert_count", "expert_used_count",
+		"expert_feed_forward_length", "expert_count", "expert_used_count",
 	} {
 		if _, differ := k.each(key); differ {
 			return fault.NewUnsupported("architecture", "%s differs between layers", key)
@@ -70,8 +99,9 @@ func (d *Description) fromGGUF(g *gguf.File, name string) error {
 		}
 		d.FeedForwards, d.FeedForward = widths, slices.Max(widths)
 	}
-	d.Heads = k.integer("attention.head_count", 0)
-	d.KVHeads = k.integer("attention.head_count_kv", d.Heads)
+	if err := d.headCountsFromGGUF(k); err != nil {
+		return err
+	}
 	d.Context = k.integer("context_length", 0)
 	if _, ok := g.Value(name + ".attention.layer_norm_rms_epsilon"); fam.layerNorm && (!ok || !fam.sparseMixer) {
 		d.NormEpsilon = float32(k.float("attention.layer_norm_epsilon", 1e-5))
@@ -79,7 +109,8 @@ func (d *Description) fromGGUF(g *gguf.File, name string) error {
 		d.NormEpsilon = float32(k.float("attention.layer_norm_rms_epsilon", 1e-5))
 	}
 	if d.Heads > 0 {
-		d.HeadDim = k.integer("attention.key_length", d.Hidden/d.Heads)
+		first, _ := d.heads(0)
+		d.HeadDim = k.integer("attention.key_length", d.Hidden/max(first, 1))
 	}
 	value := d.HeadDim
 	if name == "minicpm3" && d.Heads > 0 {

@@ -22,6 +22,8 @@ type Description struct {
 	FeedForwards []int
 	// Heads query heads share KVHeads key and value heads; queries and keys have HeadDim elements, values ValueDim.
 	Heads, KVHeads, HeadDim, ValueDim int
+	// LayerHeads and LayerKVHeads are the numbers of each layer where those differ, Heads and KVHeads then the largest.
+	LayerHeads, LayerKVHeads []int
 	// Context is the longest sequence that the model was made for.
 	Context     int
 	NormEpsilon float32
@@ -258,6 +260,14 @@ func (d *Description) feedForward(layer int) int {
 	return d.FeedForward
 }
 
+// heads returns how many heads a layer has, and how many key and value heads these share.
+func (d *Description) heads(layer int) (queries, shared int) {
+	if layer < len(d.LayerHeads) {
+		return d.LayerHeads[layer], d.LayerKVHeads[layer]
+	}
+	return d.Heads, d.KVHeads
+}
+
 // hasExperts says whether a layer has experts.
 func (d *Description) hasExperts(layer int) bool {
 	return d.Experts != nil && (layer >= len(d.Experts.Layers) || d.Experts.Layers[layer])
@@ -348,6 +358,14 @@ func (d *Description) check(c *container) error {
 			return malformed(f.what, "%d is not from %d to %d", f.value, f.min, f.max)
 		}
 	}
+	for l := range d.Layers {
+		switch queries, shared := d.heads(l); {
+		case queries < 1 || shared < 1:
+			return malformed("heads", "layer %d has %d heads and %d key and value heads", l, queries, shared)
+		case queries%shared != 0:
+			return malformed("heads", "%d heads cannot share %d key and value heads", queries, shared)
+		}
+	}
 	for _, n := range d.FeedForwards {
 		if n < 1 {
 			return malformed("feed-forward size", "%d is not from 1 to %d", n, maxFeed)
@@ -357,8 +375,9 @@ func (d *Description) check(c *container) error {
 		return fault.NewUnsupported("architecture", "windows of attention that goes both ways in a decoder")
 	}
 	switch rotated := 2 * max(len(d.Rope.Frequencies), len(d.Rope.Long)); {
-	case d.Heads%d.KVHeads != 0:
-		return malformed("heads", "%d heads cannot share %d key and value heads", d.Heads, d.KVHeads)
+	case d.LayerHeads != nil && (d.Latent != nil || d.AlibiBias > 0 || d.family.encoder):
+		// Their parts are made for all layers alike.
+		return fault.NewUnsupported("architecture", "the number of heads differs between layers")
 	case d.Latent == nil && rotated > d.HeadDim || d.Latent != nil && rotated != d.Latent.Rotated:
 		return malformed("rope", "%d dimensions rotated of %d", rotated, d.HeadDim)
 	case !(d.NormEpsilon >= 0 && d.NormEpsilon < 1):

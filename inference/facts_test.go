@@ -8,7 +8,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carat-hub/carat/inference/gguf"
+	"github.com/carat-hub/carat/inference/internal/readtest"
 	"github.com/carat-hub/carat/inference/tensor"
 )
 
@@ -58,41 +58,27 @@ func TestFactsGolden(t *testing.T) {
 	}
 }
 
-// ranges records what is read of a file.
-type ranges struct {
-	io.ReaderAt
-	reads, bytes int
-	last         int64
-}
-
-func (r *ranges) ReadAt(b []byte, off int64) (int, error) {
-	r.reads++
-	r.bytes += len(b)
-	r.last = max(r.last, off)
-	return r.ReaderAt.ReadAt(b, off)
-}
-
 func TestInspectReadsOnlyHeaders(t *testing.T) {
 	t.Parallel()
 	b, err := os.ReadFile(filepath.Join(tinyFolder, weightsName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &ranges{ReaderAt: bytes.NewReader(b)}
+	r := &readtest.Counter{ReaderAt: bytes.NewReader(b)}
 	facts, err := Inspect(context.Background(), FromSources(map[string]Source{weightsName: {r, int64(len(b))}}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.reads != 2 || r.bytes != 4096 || facts.Parameters != 2885888 || facts.Runnable || facts.Unsupported == "" {
-		t.Errorf("%d reads of %d bytes, %v", r.reads, r.bytes, facts)
+	if r.Reads != 2 || r.Bytes != 4096 || facts.Parameters != 2885888 || facts.Runnable || facts.Unsupported == "" {
+		t.Errorf("%d reads of %d bytes, %v", r.Reads, r.Bytes, facts)
 	}
 	if b, err = os.ReadFile(tinyGGUF); err != nil {
 		t.Fatal(err)
 	}
-	r = &ranges{ReaderAt: bytes.NewReader(b)}
+	r = &readtest.Counter{ReaderAt: bytes.NewReader(b)}
 	facts, err = Inspect(context.Background(), FromSources(map[string]Source{"x.gguf": {r, int64(len(b))}}))
-	if err != nil || r.reads > 2 || r.last > 64<<10 || facts.Parameters != 2885888 || !facts.Runnable {
-		t.Errorf("%d reads up to %d, %v, %v", r.reads, r.last, facts, err)
+	if err != nil || r.Reads > 2 || r.Last > 64<<10 || facts.Parameters != 2885888 || !facts.Runnable {
+		t.Errorf("%d reads up to %d, %v, %v", r.Reads, r.Last, facts, err)
 	}
 }
 
@@ -324,7 +310,7 @@ func TestRefusedModels(t *testing.T) {
 		{"layers of another type", folder(map[string]any{"model_type": "mistral", "layer_types": []string{"full_attention", "linear_attention"}}), true, "linear_attention"},
 		{"long rope with too few factors", folder(map[string]any{"rope_scaling": map[string]any{"type": "longrope", "long_factor": []float64{1}}}), false, "one for each"},
 		{"yarn beyond reason", folder(map[string]any{"rope_scaling": map[string]any{"type": "yarn", "factor": -1}}), false, "out of range"},
-		{"sizes of each layer", change(func(m *toy) { m.keys["llama.attention.head_count"] = []int32{2, 1} }), true, "differs between layers"},
+		{"sizes of each layer", change(func(m *toy) { m.keys["llama.expert_count"] = []int32{2, 1} }), true, "differs between layers"},
 		{"widths of too few layers", change(func(m *toy) {
 			m.keys["llama.feed_forward_length"] = []int32{12, 13}
 			m.keys["llama.block_count"] = uint32(3)
@@ -405,11 +391,14 @@ func TestRemoteCode(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	b, err := readAll(context.Background(), newToy().gguf(f), "toy.gguf", 1<<20)
-	if err != nil {
-		f.Fatal(err)
+	var b []byte
+	var err error
+	for _, m := range []*toy{newToy(), doubled()} {
+		if b, err = readAll(context.Background(), m.gguf(f), "toy.gguf", 1<<20); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
 	}
-	f.Add(b)
 	for _, g := range generatedArchitectures {
 		switch g.name {
 		case "deepseek3", "deepseek2-absorbed", "falcon-40b", "gemma3", "gpt-oss", "mpt", "olmo3", "phi3-longrope", "qwen2moe",

@@ -108,6 +108,7 @@ func (b *binder) adapt(name string, ls []linear, cols int) error {
 			}
 			ls[i].adapters = append(ls[i].adapters, one)
 			first += ls[i].Rows
+			b.adapterRank, b.adapterRows = max(b.adapterRank, rank), max(b.adapterRows, ls[i].Rows)
 		}
 	}
 	return nil
@@ -160,6 +161,10 @@ func (b *binder) adaptEmbedding(w *weights) error {
 		plain := adapterPair{down: p.down, up: p.up}
 		if err := plain.shaped(b.names.embedding, down, up); err != nil {
 			return err
+		}
+		b.adapterRank, b.adapterRows = max(b.adapterRank, rank), max(b.adapterRows, b.d.Hidden)
+		if b.dry {
+			continue
 		}
 		one := lowRank{}
 		t := p.down

@@ -24,6 +24,7 @@ type Model struct {
 	tokErr       error
 	eos          []int
 	chatTemplate string
+	suggestion   SamplingSuggestion
 
 	mu   sync.RWMutex // held for reading while the weights are in use
 	c    *container
@@ -74,13 +75,9 @@ func OpenWith(ctx context.Context, files Files, o OpenOptions) (_ *Model, err er
 	if m.desc, err = c.describe(ctx); err != nil {
 		return nil, err
 	}
-	var adapters []*adapter
-	for i, o := range o.Adapters {
-		a, err := openAdapter(ctx, c, o)
-		if err != nil {
-			return nil, fmt.Errorf("adapter %d: %w", i+1, err)
-		}
-		adapters, m.also = append(adapters, a), append(m.also, a.c)
+	adapters, err := m.openAdapters(ctx, o.Adapters)
+	if err != nil {
+		return nil, err
 	}
 	if m.weights, err = bind(ctx, c, m.desc, bindOptions{progress: o.Progress, adapters: adapters}); err != nil {
 		return nil, err
@@ -93,7 +90,7 @@ func OpenWith(ctx context.Context, files Files, o OpenOptions) (_ *Model, err er
 	if err != nil {
 		return nil, err
 	}
-	m.chatTemplate = extra.chatTemplate
+	m.chatTemplate, m.suggestion = extra.chatTemplate, c.suggestion(extra)
 	if m.tok, m.tokErr = c.tokenizer(ctx, extra); m.tokErr != nil {
 		m.tok = nil
 		if ctx.Err() != nil {
@@ -102,6 +99,19 @@ func OpenWith(ctx context.Context, files Files, o OpenOptions) (_ *Model, err er
 	}
 	m.eos = c.endTokens(extra, m.tok)
 	return m, nil
+}
+
+// openAdapters opens adapters for the model, which closes them.
+func (m *Model) openAdapters(ctx context.Context, adapters []Adapter) ([]*adapter, error) {
+	var open []*adapter
+	for i, o := range adapters {
+		a, err := openAdapter(ctx, m.c, o)
+		if err != nil {
+			return nil, fmt.Errorf("adapter %d: %w", i+1, err)
+		}
+		open, m.also = append(open, a), append(m.also, a.c)
+	}
+	return open, nil
 }
 
 // Close unmaps and closes the files, after waiting for calls under way. It does not close sessions.

@@ -110,8 +110,8 @@ func (m *Model) NewSession(o SessionOptions) *Session {
 		s.latent = newLatentBuffers(d, s.batch)
 	}
 	if !m.encodes() {
-		for range d.Layers {
-			k, v := d.caches(o.Cache)
+		for l := range d.Layers {
+			k, v := d.caches(l, o.Cache)
 			s.keys, s.values = append(s.keys, k), append(s.values, v)
 		}
 		s.k, s.v = make([]float32, s.batch*d.KVHeads*d.HeadDim), make([]float32, s.batch*d.KVHeads*d.ValueDim)

@@ -204,6 +204,29 @@ func TestInspectPath(t *testing.T) {
 	}
 }
 
+// TestInspectFile: any file with weights has facts; only a GGUF file is a model that can be pushed by itself.
+func TestInspectFile(t *testing.T) {
+	t.Parallel()
+	sh := newShell(t)
+	for path, format := range map[string]string{
+		filepath.Join(exampleModel, "model.safetensors"):                  "safetensors",
+		filepath.Join("..", "..", "inference/pickle/testdata/zip4.pt"):    "pytorch",
+		filepath.Join("..", "..", "inference/pickle/testdata/plain2.pkl"): "pickle",
+	} {
+		out, _ := sh.run(0, "", "inspect", path, "--json")
+		var got inspection
+		if err := json.Unmarshal([]byte(out), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Kind != "file" || len(got.Files) != 1 || got.Facts == nil || got.Facts.Format != format || got.FactsError != "" {
+			t.Errorf("inspect %s prints %s", path, out)
+		}
+		if _, msg := sh.run(1, "", "push", path, "localhost:1/a/b:v1"); !strings.Contains(msg, "give the model's folder") {
+			t.Errorf("push %s prints %s", path, msg)
+		}
+	}
+}
+
 func TestWrongUsage(t *testing.T) {
 	t.Parallel()
 	sh := newShell(t)

@@ -82,6 +82,9 @@ func (e *env) push(ctx context.Context, c *client.Client, path string, ref clien
 		return nil, err
 	}
 	defer source.Close()
+	if err := source.Complete(); err != nil {
+		return nil, err
+	}
 	description, err := e.describe(ctx, source, ref)
 	if err != nil {
 		return nil, err

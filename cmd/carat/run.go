@@ -21,7 +21,7 @@ import (
 type runFlags struct {
 	model     modelFlags
 	sampling  inference.Sampling
-	seeded    bool
+	given     func(flag string) bool // whether the command line has it
 	maxTokens int
 	context   int
 	cache     string
@@ -46,7 +46,9 @@ output as it grows, everything else to standard error.
 
 A token is chosen in these steps: penalties for repetition, --top-k, --top-p,
 --min-p, --temperature. --temperature 0 always takes the most likely token, and
-the same --seed gives the same answer.
+the same --seed gives the same answer. Where a flag is not given, the model's own
+settings count (generation_config.json, or general.sampling in a GGUF file);
+--verbose tells which were taken.
 
 ` + modelHelp,
 		Example: `  carat run examples/tiny-llama "Who made the heaven?"
@@ -54,7 +56,7 @@ the same --seed gives the same answer.
   carat run model-q4_k_m.gguf --raw --temperature 0 --max-tokens 32 < story.txt`,
 		Args: usage(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f.seeded = cmd.Flags().Changed("seed")
+			f.given = cmd.Flags().Changed
 			return e.run(cmd.Context(), &f, args)
 		},
 	}
@@ -80,11 +82,10 @@ the same --seed gives the same answer.
 }
 
 func (e *env) run(ctx context.Context, f *runFlags, args []string) (err error) {
-	if !f.seeded {
+	if !f.given("seed") {
 		f.sampling.Seed = rand.Uint64()
 	}
-	sampler, err := inference.NewSampler(f.sampling)
-	if err != nil {
+	if _, err := inference.NewSampler(f.sampling); err != nil {
 		return exit(exitUsage, err)
 	}
 	cache, err := inference.ParseCacheType(f.cache)
@@ -110,6 +111,11 @@ func (e *env) run(ctx context.Context, f *runFlags, args []string) (err error) {
 		}
 		f.raw = true
 	}
+	taken := f.follow(m.SuggestedSampling())
+	sampler, err := inference.NewSampler(f.sampling)
+	if err != nil {
+		return err
+	}
 	o := inference.SessionOptions{Threads: f.model.threads, Context: f.context, Cache: cache}
 	s := m.NewSession(o)
 	defer s.Close()
@@ -121,6 +127,9 @@ func (e *env) run(ctx context.Context, f *runFlags, args []string) (err error) {
 		fmt.Fprintf(e.stderr, "load     %.2fs\n", time.Since(start).Seconds())
 		fmt.Fprintf(e.stderr, "memory   %s of weights, %s for %d tokens, %s to compute\n",
 			formatBytes(need.Weights+need.Decoded), formatBytes(need.Cache), need.Context, formatBytes(need.Activations))
+		if len(taken) > 0 {
+			fmt.Fprintf(e.stderr, "sampling %s, as the model suggests\n", strings.Join(taken, ", "))
+		}
 	}
 	if talk {
 		return e.talk(ctx, c)
@@ -128,6 +137,25 @@ func (e *env) run(ctx context.Context, f *runFlags, args []string) (err error) {
 	out := newAnswerWriter(e.stdout)
 	err = c.answer(ctx, prompt, out.write)
 	return errors.Join(err, out.end())
+}
+
+// follow takes what a model suggests where no flag says otherwise, and returns what it took.
+func (f *runFlags) follow(s inference.SamplingSuggestion) (taken []string) {
+	set := func(flag string, to, value *float64) {
+		if value != nil && !f.given(flag) {
+			*to = *value
+			taken = append(taken, fmt.Sprintf("%s %g", flag, *value))
+		}
+	}
+	set("temperature", &f.sampling.Temperature, s.Temperature)
+	if s.TopK != nil && !f.given("top-k") {
+		f.sampling.TopK = *s.TopK
+		taken = append(taken, fmt.Sprintf("top-k %d", *s.TopK))
+	}
+	set("top-p", &f.sampling.TopP, s.TopP)
+	set("min-p", &f.sampling.MinP, s.MinP)
+	set("repeat-penalty", &f.sampling.RepeatPenalty, s.RepeatPenalty)
+	return taken
 }
 
 // prompt returns what the model is to answer, or that a conversation is meant.

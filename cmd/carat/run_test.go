@@ -101,6 +101,32 @@ func TestRunSamples(t *testing.T) {
 	}
 }
 
+// TestRunFollowsTheModel: settings of the model count where no flag is given, and --verbose tells them.
+func TestRunFollowsTheModel(t *testing.T) {
+	t.Parallel()
+	sh := newShell(t)
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(exampleModel)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "generation_config.json"), []byte(`{"do_sample":false,"top_k":7,"repetition_penalty":1.5}`))
+	run := func(args ...string) (string, string) {
+		return sh.run(0, "", append([]string{"run", dir, "In the beginning", "-n", "12", "--verbose"}, args...)...)
+	}
+	one, msg := run()
+	two, _ := run()
+	if one != two {
+		t.Errorf("the most likely tokens are once %q and once %q", one, two)
+	}
+	if want := "sampling temperature 0, top-k 7, repeat-penalty 1.5, as the model suggests\n"; !strings.Contains(msg, want) {
+		t.Errorf("--verbose does not print %q:\n%s", want, msg)
+	}
+	plain, msg := run("--temperature", "0", "--top-k", "40", "--repeat-penalty", "1")
+	if plain == one || strings.Contains(msg, "suggests") {
+		t.Errorf("with flags for all the answer is %q, without %q:\n%s", plain, one, msg)
+	}
+}
+
 // lowRankFolder writes an adapter that changes what the example model's first layer feeds forward.
 func lowRankFolder(t *testing.T) string {
 	t.Helper()

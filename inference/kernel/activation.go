@@ -2,27 +2,6 @@ package kernel
 
 import "math"
 
-// LayerNorm sets y to x less its mean, divided by its standard deviation (with eps added to the variance), times weight, plus
-// bias when bias is not nil.
-func LayerNorm(y, x, weight, bias []float32, eps float32) {
-	var sum float64
-	for _, v := range x {
-		sum += float64(v)
-	}
-	mean := sum / float64(len(x))
-	var squares float64
-	for _, v := range x {
-		squares += (float64(v) - mean) * (float64(v) - mean)
-	}
-	scale := 1 / math.Sqrt(squares/float64(len(x))+float64(eps))
-	for i, v := range x {
-		y[i] = float32((float64(v)-mean)*scale) * weight[i]
-	}
-	if bias != nil {
-		Add(y[:len(x)], bias)
-	}
-}
-
 // Scale multiplies each element of x by f.
 func Scale(x []float32, f float32) {
 	for i := range x {

@@ -131,3 +131,21 @@ func BenchmarkProducts(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkDecode measures turning blocks into float32, as prompts need it, in bytes of weights per second.
+func BenchmarkDecode(b *testing.B) {
+	for _, t := range benchmarkTypes() {
+		w := benchmarkWeights(b, t, cols)
+		x := make([]float32, cols)
+		for _, e := range engines() {
+			b.Run(t.String()+"/"+e.name(), func(b *testing.B) {
+				b.SetBytes(int64(len(w)))
+				for b.Loop() {
+					if err := e.decode(t, x, w); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

@@ -7,6 +7,8 @@ import (
 )
 
 //go:generate go run -C ../../tools/kernelgen . -out ../../inference/kernel/vector_amd64.s -stubs ../../inference/kernel/vector_amd64.go -pkg kernel
+//go:generate go run -C ../../tools/kernelgen . -part layer -out ../../inference/kernel/layer_amd64.s -stubs ../../inference/kernel/layer_amd64.go -pkg kernel
+//go:generate go run -C ../../tools/kernelgen . -part rare -out ../../inference/kernel/rare_amd64.s -stubs ../../inference/kernel/rare_amd64.go -pkg kernel
 //go:generate go run -C ../../tools/kernelgen ./arm64 -out ../../inference/kernel/vector_arm64.s -stubs ../../inference/kernel/vector_arm64.go
 
 // engine is the inner loops for one kind of processor. Each output element has one order of operations, whichever rows are computed
@@ -39,6 +41,16 @@ type engine interface {
 	swiglu(gate, up []float32)
 	// gelu sets each element of x to the activation of it, GELU or GELUTanh.
 	gelu(a Activation, x []float32)
+	// squares returns the sum of the squares of x.
+	squares(x []float32) float64
+	// moments returns the mean of x and the variance.
+	moments(x []float32) (mean, variance float64)
+	// standardize sets y to x less mean, times scale, each element times that of weight.
+	standardize(y, x, weight []float32, mean, scale float64)
+	// weigh sets y to x times scale, each element times that of weight.
+	weigh(y, x, weight []float32, scale float32)
+	// rotate turns pairs of each headDim elements of x, neighbours or those half of all pairs apart, as Rope says.
+	rotate(x []float32, headDim int, cos, sin []float32, adjacent bool)
 }
 
 // best is the engine for this processor.
@@ -92,15 +104,8 @@ func (a activations) slice(lo, hi int) activations {
 }
 
 // integer tells whether single vectors are multiplied as integers with weights of the type, which is much faster than turning
-// all weights into float32. The other block types put their weights together from tables.
-func integer(t tensor.Type) bool {
-	switch t {
-	case tensor.Q4_0, tensor.Q4_1, tensor.Q5_0, tensor.Q5_1, tensor.Q8_0, tensor.IQ4NL, tensor.MXFP4,
-		tensor.Q2K, tensor.Q3K, tensor.Q4K, tensor.Q5K, tensor.Q6K, tensor.Q8K, tensor.IQ4XS, tensor.TQ2_0:
-		return true
-	}
-	return false
-}
+// all weights into float32. All block types are.
+func integer(t tensor.Type) bool { return t.Quantized() && t.Decodable() }
 
 // plain is the engine for every processor, and the reference for the others.
 type plain struct{}

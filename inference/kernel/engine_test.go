@@ -6,10 +6,7 @@ import (
 	"iter"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/carat-hub/carat/inference/tensor"
 )
@@ -283,12 +280,7 @@ func TestGELU(t *testing.T) {
 	} {
 		for _, e := range vectorEngines() {
 			got, worst := unaligned(x), 0.0
-			own := slices.Clone(x)
-			plain{}.gelu(a, own)
-			if e.gelu(a, got); cmp.Equal(got, own) {
-				t.Logf("%s: activation %d has no kernel", e.name(), a)
-				continue
-			}
+			e.gelu(a, got)
 			for i, v := range x {
 				want := want(float64(v))
 				difference := math.Abs(float64(got[i]) - want)
@@ -357,7 +349,7 @@ func TestEnginesCheckLengths(t *testing.T) {
 		for i, call := range []func(){
 			func() { e.integerDots(tensor.Q4K, make([]byte, 144), newActivations(128), x[:1], &scratch{}) },
 			func() { e.integerDots(tensor.Q4K, make([]byte, 144), newActivations(256), nil, &scratch{}) },
-			func() { e.integerDots(tensor.TQ1_0, make([]byte, 54), newActivations(256), x[:1], &scratch{}) },
+			func() { e.integerDots(tensor.F16, make([]byte, 512), newActivations(256), x[:1], &scratch{}) },
 			func() { e.dots(tensor.F16, make([]byte, 255), x, x[:2], &scratch{}) },
 			func() { e.dots(tensor.F32, nil, nil, x[:2], &scratch{}) },
 			func() { e.integerDots(tensor.Q8_0, make([]byte, 67), newActivations(64), x[:1], &scratch{}) },

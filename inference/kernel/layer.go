@@ -4,10 +4,16 @@ import "math"
 
 // RMSNorm sets y to x divided by its root mean square (with eps added to the mean square) and multiplied by weight.
 func RMSNorm(y, x, weight []float32, eps float32) {
-	scale := rootMeanSquare(x, eps)
-	y, weight = y[:len(x)], weight[:len(x)]
-	for i, v := range x {
-		y[i] = v * scale * weight[i]
+	best.weigh(y[:len(x)], x, weight[:len(x)], rootMeanSquare(x, eps))
+}
+
+// LayerNorm sets y to x less its mean, divided by its standard deviation (with eps added to the variance), times weight, plus
+// bias when bias is not nil.
+func LayerNorm(y, x, weight, bias []float32, eps float32) {
+	mean, variance := best.moments(x)
+	best.standardize(y[:len(x)], x, weight[:len(x)], mean, 1/math.Sqrt(variance+float64(eps)))
+	if bias != nil {
+		Add(y[:len(x)], bias)
 	}
 }
 
@@ -18,18 +24,49 @@ func RMSNormHeads(x []float32, size int, eps float32) {
 	}
 }
 
-// rootMeanSquare returns what to multiply x with so that its mean square is one. Four sums need not wait for each other.
+// rootMeanSquare returns what to multiply x with so that its mean square is one.
 func rootMeanSquare(x []float32, eps float32) float32 {
+	return float32(1 / math.Sqrt(best.squares(x)/float64(len(x))+float64(eps)))
+}
+
+// squares has four sums, which need not wait for each other.
+func (plain) squares(x []float32) float64 {
 	var s0, s1, s2, s3 float64
-	rest := x
-	for ; len(rest) >= 4; rest = rest[4:] {
-		a, b, c, d := float64(rest[0]), float64(rest[1]), float64(rest[2]), float64(rest[3])
+	for ; len(x) >= 4; x = x[4:] {
+		a, b, c, d := float64(x[0]), float64(x[1]), float64(x[2]), float64(x[3])
 		s0, s1, s2, s3 = s0+a*a, s1+b*b, s2+c*c, s3+d*d
 	}
-	for _, v := range rest {
+	for _, v := range x {
 		s0 += float64(v) * float64(v)
 	}
-	return float32(1 / math.Sqrt((s0+s1+s2+s3)/float64(len(x))+float64(eps)))
+	return s0 + s1 + s2 + s3
+}
+
+func (plain) weigh(y, x, weight []float32, scale float32) {
+	y, weight = y[:len(x)], weight[:len(x)]
+	for i, v := range x {
+		y[i] = v * scale * weight[i]
+	}
+}
+
+func (plain) moments(x []float32) (mean, variance float64) {
+	var sum float64
+	for _, v := range x {
+		sum += float64(v)
+	}
+	mean = sum / float64(len(x))
+	var squares float64
+	for _, v := range x {
+		squares += (float64(v) - mean) * (float64(v) - mean)
+	}
+	return mean, squares / float64(len(x))
+}
+
+func (plain) standardize(y, x, weight []float32, mean, scale float64) {
+	y, weight = y[:len(x)], weight[:len(x)]
+	for i, v := range x {
+		y[i] = float32((float64(v)-mean)*scale) * weight[i]
+	}
 }
 
 // Add adds b to a, element by element.
@@ -126,11 +163,15 @@ func (r *Rope) From(i int) *Rope {
 // Apply rotates each head of x, whose length is a multiple of headDim, for the i-th of the prepared positions.
 func (r *Rope) Apply(x []float32, headDim, i int) {
 	half := len(r.Frequencies)
-	cos, sin := r.cos[i*half:(i+1)*half], r.sin[i*half:(i+1)*half]
+	best.rotate(x, headDim, r.cos[i*half:(i+1)*half], r.sin[i*half:(i+1)*half], r.Adjacent)
+}
+
+func (plain) rotate(x []float32, headDim int, cos, sin []float32, adjacent bool) {
+	half := len(cos)
 	for ; len(x) >= headDim; x = x[headDim:] {
 		for i := range half {
 			a, b := i, i+half
-			if r.Adjacent {
+			if adjacent {
 				a, b = 2*i, 2*i+1
 			}
 			xa, xb := x[a], x[b]

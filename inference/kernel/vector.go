@@ -42,7 +42,7 @@ type elementwise struct {
 	largest        func(x []float32) float32
 	exp            func(x []float32, shift float32) (sum float64)
 	swiglu         func(gate, up *float32, steps int)
-	gelu, geluTanh func(x *float32, steps int) // nil where there are none
+	gelu, geluTanh func(x *float32, steps int)
 }
 
 // vector is an engine of assembly, whose sums are held in a number of lanes until the end. The kernels that all engines for a processor
@@ -55,10 +55,18 @@ type vector struct {
 	panels         []panelFunc // for one vector, for two, and so on
 	mixers         []mixer
 	elementwise    []elementwise
-	blocks         map[tensor.Type]block // for the types of integer
+	blocks         map[tensor.Type]block // before those of rareBlocks
 }
 
 func (e *vector) name() string { return e.needs }
+
+// block returns the kernels for a block type.
+func (e *vector) block(t tensor.Type) (k block, ok bool) {
+	if k, ok = e.blocks[t]; !ok {
+		k, ok = rareBlocks[t]
+	}
+	return k, ok
+}
 
 func (e *vector) dots(t tensor.Type, w []byte, x, out []float32, s *scratch) bool {
 	var k *tiles
@@ -113,10 +121,11 @@ func (e *vector) rows(k *tiles, w *byte, stride int, x, out []float32, s *scratc
 func (e *vector) integerDots(t tensor.Type, w []byte, x activations, out []float32, _ *scratch) {
 	n := len(x.q)
 	size, ok := t.Size(int64(n))
-	k, known := e.blocks[t]
+	k, known := e.block(t)
 	if !ok || !known || n == 0 || len(x.scale) != n/32 || len(x.sum16) != n/16 || len(x.sum32) != n/32 || len(out) == 0 || int64(len(w)) != size*int64(len(out)) {
 		panic("kernel: rows of another length than the activations")
 	}
+	fillGrid(t)
 	elements, _ := t.Block()
 	sum := &x.sum16[0]
 	if k.wide {
@@ -182,10 +191,11 @@ func (e *vector) decode(t tensor.Type, dst []float32, src []byte) error {
 	case t == tensor.BF16 && len(dst)%8 == 0:
 		decodeBF16(&src[0], len(dst)/8, &dst[0])
 	default:
-		k, ok := e.blocks[t]
+		k, ok := e.block(t)
 		if !ok {
 			return tensor.Decode(t, dst, src)
 		}
+		fillGrid(t)
 		elements, _ := t.Block()
 		k.decode(&src[0], len(dst)/elements, &dst[0])
 	}
@@ -368,7 +378,7 @@ func (e *vector) gelu(a Activation, x []float32) {
 		if a == GELUTanh {
 			kernel = k.geluTanh
 		}
-		if steps := len(x) / k.lanes; steps > 0 && kernel != nil {
+		if steps := len(x) / k.lanes; steps > 0 {
 			kernel(&x[0], steps)
 			x = x[steps*k.lanes:]
 		}

@@ -264,6 +264,171 @@ func dotTQ2_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *fl
 //go:noescape
 func decodeTQ2_0(src *byte, blocks int, dst *float32)
 
+// dotIQ1SNEON sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ1SNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ1SDot sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ1SDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ1S turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ1S(src *byte, blocks int, dst *float32)
+
+// dotIQ1MNEON sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ1MNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ1MDot sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ1MDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ1M turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ1M(src *byte, blocks int, dst *float32)
+
+// dotIQ2XXSNEON sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2XXSNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ2XXSDot sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2XXSDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ2XXS turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ2XXS(src *byte, blocks int, dst *float32)
+
+// dotIQ2XSNEON sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2XSNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ2XSDot sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2XSDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ2XS turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ2XS(src *byte, blocks int, dst *float32)
+
+// dotIQ2SNEON sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2SNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ2SDot sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2SDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ2S turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ2S(src *byte, blocks int, dst *float32)
+
+// dotIQ3XXSNEON sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ3XXSNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ3XXSDot sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ3XXSDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ3XXS turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ3XXS(src *byte, blocks int, dst *float32)
+
+// dotIQ3SNEON sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ3SNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ3SDot sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ3SDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeIQ3S turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeIQ3S(src *byte, blocks int, dst *float32)
+
+// dotTQ1_0NEON sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotTQ1_0NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotTQ1_0Dot sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotTQ1_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeTQ1_0 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeTQ1_0(src *byte, blocks int, dst *float32)
+
+// dotQ1_0NEON sets out to the products of rows of blocks and activations, whose sums it does not need. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ1_0NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ1_0Dot sets out to the products of rows of blocks and activations, whose sums it does not need. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ1_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ1_0 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ1_0(src *byte, blocks int, dst *float32)
+
+// dotQ2_0NEON sets out to the products of rows of blocks and activations, whose sums it does not need. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ2_0NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ2_0Dot sets out to the products of rows of blocks and activations, whose sums it does not need. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ2_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeQ2_0 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeQ2_0(src *byte, blocks int, dst *float32)
+
+// dotNVFP4NEON sets out to the products of rows of blocks and activations, whose sums it does not need. rows and blocks are not 0.
+//
+//go:noescape
+func dotNVFP4NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotNVFP4Dot sets out to the products of rows of blocks and activations, whose sums it does not need. rows and blocks are not 0.
+//
+//go:noescape
+func dotNVFP4Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// decodeNVFP4 turns blocks into float32. blocks is not 0.
+//
+//go:noescape
+func decodeNVFP4(src *byte, blocks int, dst *float32)
+
 // quantize rounds blocks of 32 to multiples of a 127th of the largest of each, and sets the sums of each 16 and 32. blocks is not 0.
 //
 //go:noescape
@@ -338,3 +503,43 @@ func exp(x *float32, steps int, shift float32, lanes *float32)
 //
 //go:noescape
 func swiglu(gate *float32, up *float32, steps int)
+
+// gelu sets x to x times the normal distribution, eight a step. steps is not 0.
+//
+//go:noescape
+func gelu(x *float32, steps int)
+
+// geluTanh sets x to its approximate GELU by tanh, eight a step. steps is not 0.
+//
+//go:noescape
+func geluTanh(x *float32, steps int)
+
+// squares sets the 16 sums to those of the squares of every sixteenth value. steps is not 0.
+//
+//go:noescape
+func squares(x *float32, steps int, sums *float64)
+
+// deviations sets the 8 sums to those of every eighth value less a number, and squares to those of the squares. steps is not 0.
+//
+//go:noescape
+func deviations(x *float32, steps int, from float64, sums *float64, squares *float64)
+
+// standardize sets y to (x - mean) * scale * weight, eight a step. steps is not 0.
+//
+//go:noescape
+func standardize(y *float32, x *float32, weight *float32, mean float64, scale float64, steps int)
+
+// weigh sets y to x * scale * weight, eight a step. steps is not 0.
+//
+//go:noescape
+func weigh(y *float32, x *float32, weight *float32, scale float32, steps int)
+
+// rotateHalves turns the pairs of a and b, eight a step. steps is not 0.
+//
+//go:noescape
+func rotateHalves(a *float32, b *float32, cos *float32, sin *float32, steps int)
+
+// rotatePairs turns pairs of neighbours, four a step. steps is not 0.
+//
+//go:noescape
+func rotatePairs(x *float32, cos *float32, sin *float32, steps int)

@@ -89,81 +89,246 @@ DATA constants<>+260(SB)/4, $0x3f800000
 DATA constants<>+264(SB)/4, $0x3f800000
 DATA constants<>+268(SB)/4, $0x3f800000
 
-DATA constants<>+272(SB)/4, $0x42fe0000
-DATA constants<>+276(SB)/4, $0x42fe0000
-DATA constants<>+280(SB)/4, $0x42fe0000
-DATA constants<>+284(SB)/4, $0x42fe0000
+DATA constants<>+272(SB)/4, $0x00070007
+DATA constants<>+276(SB)/4, $0x00070007
+DATA constants<>+280(SB)/4, $0x00070007
+DATA constants<>+284(SB)/4, $0x00070007
 
-DATA constants<>+288(SB)/4, $0x0d800000
-DATA constants<>+292(SB)/4, $0x0d800000
-DATA constants<>+296(SB)/4, $0x0d800000
-DATA constants<>+300(SB)/4, $0x0d800000
+DATA constants<>+288(SB)/4, $0x3e000000
+DATA constants<>+292(SB)/4, $0x3e000000
+DATA constants<>+296(SB)/4, $0x3e000000
+DATA constants<>+300(SB)/4, $0x3e000000
 
-DATA constants<>+304(SB)/4, $0x7fffffff
-DATA constants<>+308(SB)/4, $0x7fffffff
-DATA constants<>+312(SB)/4, $0x7fffffff
-DATA constants<>+316(SB)/4, $0x7fffffff
+DATA constants<>+304(SB)/4, $0x00000001
+DATA constants<>+308(SB)/4, $0x00000001
+DATA constants<>+312(SB)/4, $0x00000001
+DATA constants<>+316(SB)/4, $0x00000001
 
-DATA constants<>+320(SB)/4, $0xc2ae999a
-DATA constants<>+324(SB)/4, $0xc2ae999a
-DATA constants<>+328(SB)/4, $0xc2ae999a
-DATA constants<>+332(SB)/4, $0xc2ae999a
+DATA constants<>+320(SB)/4, $0x08080808
+DATA constants<>+324(SB)/4, $0x08080808
+DATA constants<>+328(SB)/4, $0x80808080
+DATA constants<>+332(SB)/4, $0x80808080
 
-DATA constants<>+336(SB)/4, $0x42b0999a
-DATA constants<>+340(SB)/4, $0x42b0999a
-DATA constants<>+344(SB)/4, $0x42b0999a
-DATA constants<>+348(SB)/4, $0x42b0999a
+DATA constants<>+336(SB)/4, $0xfffd0000
+DATA constants<>+340(SB)/4, $0xfff7fffa
+DATA constants<>+344(SB)/4, $0xfffd0000
+DATA constants<>+348(SB)/4, $0xfff7fffa
 
-DATA constants<>+352(SB)/4, $0x3fb8aa3b
-DATA constants<>+356(SB)/4, $0x3fb8aa3b
-DATA constants<>+360(SB)/4, $0x3fb8aa3b
-DATA constants<>+364(SB)/4, $0x3fb8aa3b
+DATA constants<>+352(SB)/4, $0x01000100
+DATA constants<>+356(SB)/4, $0x01000100
+DATA constants<>+360(SB)/4, $0x03020302
+DATA constants<>+364(SB)/4, $0x03020302
 
-DATA constants<>+368(SB)/4, $0x3f318000
-DATA constants<>+372(SB)/4, $0x3f318000
-DATA constants<>+376(SB)/4, $0x3f318000
-DATA constants<>+380(SB)/4, $0x3f318000
+DATA constants<>+368(SB)/4, $0x05040504
+DATA constants<>+372(SB)/4, $0x05040504
+DATA constants<>+376(SB)/4, $0x07060706
+DATA constants<>+380(SB)/4, $0x07060706
 
-DATA constants<>+384(SB)/4, $0xb95e8083
-DATA constants<>+388(SB)/4, $0xb95e8083
-DATA constants<>+392(SB)/4, $0xb95e8083
-DATA constants<>+396(SB)/4, $0xb95e8083
+DATA constants<>+384(SB)/4, $0x0000007f
+DATA constants<>+388(SB)/4, $0x0000007f
+DATA constants<>+392(SB)/4, $0x0000007f
+DATA constants<>+396(SB)/4, $0x0000007f
 
-DATA constants<>+400(SB)/4, $0x39500d01
-DATA constants<>+404(SB)/4, $0x39500d01
-DATA constants<>+408(SB)/4, $0x39500d01
-DATA constants<>+412(SB)/4, $0x39500d01
+DATA constants<>+400(SB)/4, $0x00007f00
+DATA constants<>+404(SB)/4, $0x00007f00
+DATA constants<>+408(SB)/4, $0x00007f00
+DATA constants<>+412(SB)/4, $0x00007f00
 
-DATA constants<>+416(SB)/4, $0x3ab60b61
-DATA constants<>+420(SB)/4, $0x3ab60b61
-DATA constants<>+424(SB)/4, $0x3ab60b61
-DATA constants<>+428(SB)/4, $0x3ab60b61
+DATA constants<>+416(SB)/4, $0x007f0000
+DATA constants<>+420(SB)/4, $0x007f0000
+DATA constants<>+424(SB)/4, $0x007f0000
+DATA constants<>+428(SB)/4, $0x007f0000
 
-DATA constants<>+432(SB)/4, $0x3c088889
-DATA constants<>+436(SB)/4, $0x3c088889
-DATA constants<>+440(SB)/4, $0x3c088889
-DATA constants<>+444(SB)/4, $0x3c088889
+DATA constants<>+432(SB)/4, $0x7f000000
+DATA constants<>+436(SB)/4, $0x7f000000
+DATA constants<>+440(SB)/4, $0x7f000000
+DATA constants<>+444(SB)/4, $0x7f000000
 
-DATA constants<>+448(SB)/4, $0x3d2aaaab
-DATA constants<>+452(SB)/4, $0x3d2aaaab
-DATA constants<>+456(SB)/4, $0x3d2aaaab
-DATA constants<>+460(SB)/4, $0x3d2aaaab
+DATA constants<>+448(SB)/4, $0x3e800000
+DATA constants<>+452(SB)/4, $0x3e800000
+DATA constants<>+456(SB)/4, $0x3e800000
+DATA constants<>+460(SB)/4, $0x3e800000
 
-DATA constants<>+464(SB)/4, $0x3e2aaaab
-DATA constants<>+468(SB)/4, $0x3e2aaaab
-DATA constants<>+472(SB)/4, $0x3e2aaaab
-DATA constants<>+476(SB)/4, $0x3e2aaaab
+DATA constants<>+464(SB)/4, $0x01010101
+DATA constants<>+468(SB)/4, $0x03030303
+DATA constants<>+472(SB)/4, $0x09090909
+DATA constants<>+476(SB)/4, $0x1b1b1b1b
 
-DATA constants<>+480(SB)/4, $0x3f000000
-DATA constants<>+484(SB)/4, $0x3f000000
-DATA constants<>+488(SB)/4, $0x3f000000
-DATA constants<>+492(SB)/4, $0x3f000000
+DATA constants<>+480(SB)/4, $0x00000000
+DATA constants<>+484(SB)/4, $0x01010101
+DATA constants<>+488(SB)/4, $0x02020202
+DATA constants<>+492(SB)/4, $0x03030303
 
-DATA constants<>+496(SB)/4, $0x3f800000
-DATA constants<>+500(SB)/4, $0x3f800000
-DATA constants<>+504(SB)/4, $0x3f800000
-DATA constants<>+508(SB)/4, $0x3f800000
-GLOBL constants<>(SB), RODATA|NOPTR, $512
+DATA constants<>+496(SB)/4, $0xfafcfe00
+DATA constants<>+500(SB)/4, $0xfafcfe00
+DATA constants<>+504(SB)/4, $0xfafcfe00
+DATA constants<>+508(SB)/4, $0xfafcfe00
+
+DATA constants<>+512(SB)/4, $0x43000000
+DATA constants<>+516(SB)/4, $0x43000000
+DATA constants<>+520(SB)/4, $0x43000000
+DATA constants<>+524(SB)/4, $0x43000000
+
+DATA constants<>+528(SB)/4, $0x42fe0000
+DATA constants<>+532(SB)/4, $0x42fe0000
+DATA constants<>+536(SB)/4, $0x42fe0000
+DATA constants<>+540(SB)/4, $0x42fe0000
+
+DATA constants<>+544(SB)/4, $0x0d800000
+DATA constants<>+548(SB)/4, $0x0d800000
+DATA constants<>+552(SB)/4, $0x0d800000
+DATA constants<>+556(SB)/4, $0x0d800000
+
+DATA constants<>+560(SB)/4, $0x7fffffff
+DATA constants<>+564(SB)/4, $0x7fffffff
+DATA constants<>+568(SB)/4, $0x7fffffff
+DATA constants<>+572(SB)/4, $0x7fffffff
+
+DATA constants<>+576(SB)/4, $0xc2ae999a
+DATA constants<>+580(SB)/4, $0xc2ae999a
+DATA constants<>+584(SB)/4, $0xc2ae999a
+DATA constants<>+588(SB)/4, $0xc2ae999a
+
+DATA constants<>+592(SB)/4, $0x42b0999a
+DATA constants<>+596(SB)/4, $0x42b0999a
+DATA constants<>+600(SB)/4, $0x42b0999a
+DATA constants<>+604(SB)/4, $0x42b0999a
+
+DATA constants<>+608(SB)/4, $0x3fb8aa3b
+DATA constants<>+612(SB)/4, $0x3fb8aa3b
+DATA constants<>+616(SB)/4, $0x3fb8aa3b
+DATA constants<>+620(SB)/4, $0x3fb8aa3b
+
+DATA constants<>+624(SB)/4, $0x3f318000
+DATA constants<>+628(SB)/4, $0x3f318000
+DATA constants<>+632(SB)/4, $0x3f318000
+DATA constants<>+636(SB)/4, $0x3f318000
+
+DATA constants<>+640(SB)/4, $0xb95e8083
+DATA constants<>+644(SB)/4, $0xb95e8083
+DATA constants<>+648(SB)/4, $0xb95e8083
+DATA constants<>+652(SB)/4, $0xb95e8083
+
+DATA constants<>+656(SB)/4, $0x39500d01
+DATA constants<>+660(SB)/4, $0x39500d01
+DATA constants<>+664(SB)/4, $0x39500d01
+DATA constants<>+668(SB)/4, $0x39500d01
+
+DATA constants<>+672(SB)/4, $0x3ab60b61
+DATA constants<>+676(SB)/4, $0x3ab60b61
+DATA constants<>+680(SB)/4, $0x3ab60b61
+DATA constants<>+684(SB)/4, $0x3ab60b61
+
+DATA constants<>+688(SB)/4, $0x3c088889
+DATA constants<>+692(SB)/4, $0x3c088889
+DATA constants<>+696(SB)/4, $0x3c088889
+DATA constants<>+700(SB)/4, $0x3c088889
+
+DATA constants<>+704(SB)/4, $0x3d2aaaab
+DATA constants<>+708(SB)/4, $0x3d2aaaab
+DATA constants<>+712(SB)/4, $0x3d2aaaab
+DATA constants<>+716(SB)/4, $0x3d2aaaab
+
+DATA constants<>+720(SB)/4, $0x3e2aaaab
+DATA constants<>+724(SB)/4, $0x3e2aaaab
+DATA constants<>+728(SB)/4, $0x3e2aaaab
+DATA constants<>+732(SB)/4, $0x3e2aaaab
+
+DATA constants<>+736(SB)/4, $0x3f000000
+DATA constants<>+740(SB)/4, $0x3f000000
+DATA constants<>+744(SB)/4, $0x3f000000
+DATA constants<>+748(SB)/4, $0x3f000000
+
+DATA constants<>+752(SB)/4, $0x3f800000
+DATA constants<>+756(SB)/4, $0x3f800000
+DATA constants<>+760(SB)/4, $0x3f800000
+DATA constants<>+764(SB)/4, $0x3f800000
+
+DATA constants<>+768(SB)/4, $0x41800000
+DATA constants<>+772(SB)/4, $0x41800000
+DATA constants<>+776(SB)/4, $0x41800000
+DATA constants<>+780(SB)/4, $0x41800000
+
+DATA constants<>+784(SB)/4, $0x3eb504f3
+DATA constants<>+788(SB)/4, $0x3eb504f3
+DATA constants<>+792(SB)/4, $0x3eb504f3
+DATA constants<>+796(SB)/4, $0x3eb504f3
+
+DATA constants<>+800(SB)/4, $0x3e2ef945
+DATA constants<>+804(SB)/4, $0x3e2ef945
+DATA constants<>+808(SB)/4, $0x3e2ef945
+DATA constants<>+812(SB)/4, $0x3e2ef945
+
+DATA constants<>+816(SB)/4, $0xbf527892
+DATA constants<>+820(SB)/4, $0xbf527892
+DATA constants<>+824(SB)/4, $0xbf527892
+DATA constants<>+828(SB)/4, $0xbf527892
+
+DATA constants<>+832(SB)/4, $0x3fbe87b0
+DATA constants<>+836(SB)/4, $0x3fbe87b0
+DATA constants<>+840(SB)/4, $0x3fbe87b0
+DATA constants<>+844(SB)/4, $0x3fbe87b0
+
+DATA constants<>+848(SB)/4, $0xbf914e5d
+DATA constants<>+852(SB)/4, $0xbf914e5d
+DATA constants<>+856(SB)/4, $0xbf914e5d
+DATA constants<>+860(SB)/4, $0xbf914e5d
+
+DATA constants<>+864(SB)/4, $0x3e8ec7cc
+DATA constants<>+868(SB)/4, $0x3e8ec7cc
+DATA constants<>+872(SB)/4, $0x3e8ec7cc
+DATA constants<>+876(SB)/4, $0x3e8ec7cc
+
+DATA constants<>+880(SB)/4, $0xbe3ec24c
+DATA constants<>+884(SB)/4, $0xbe3ec24c
+DATA constants<>+888(SB)/4, $0xbe3ec24c
+DATA constants<>+892(SB)/4, $0xbe3ec24c
+
+DATA constants<>+896(SB)/4, $0x3dc636c9
+DATA constants<>+900(SB)/4, $0x3dc636c9
+DATA constants<>+904(SB)/4, $0x3dc636c9
+DATA constants<>+908(SB)/4, $0x3dc636c9
+
+DATA constants<>+912(SB)/4, $0x3ebf88fb
+DATA constants<>+916(SB)/4, $0x3ebf88fb
+DATA constants<>+920(SB)/4, $0x3ebf88fb
+DATA constants<>+924(SB)/4, $0x3ebf88fb
+
+DATA constants<>+928(SB)/4, $0x3f8000c7
+DATA constants<>+932(SB)/4, $0x3f8000c7
+DATA constants<>+936(SB)/4, $0x3f8000c7
+DATA constants<>+940(SB)/4, $0x3f8000c7
+
+DATA constants<>+944(SB)/4, $0xbfa1fc4e
+DATA constants<>+948(SB)/4, $0xbfa1fc4e
+DATA constants<>+952(SB)/4, $0xbfa1fc4e
+DATA constants<>+956(SB)/4, $0xbfa1fc4e
+
+DATA constants<>+960(SB)/4, $0xc1800000
+DATA constants<>+964(SB)/4, $0xc1800000
+DATA constants<>+968(SB)/4, $0xc1800000
+DATA constants<>+972(SB)/4, $0xc1800000
+
+DATA constants<>+976(SB)/4, $0x3d372713
+DATA constants<>+980(SB)/4, $0x3d372713
+DATA constants<>+984(SB)/4, $0x3d372713
+DATA constants<>+988(SB)/4, $0x3d372713
+
+DATA constants<>+992(SB)/4, $0x30d4801f
+DATA constants<>+996(SB)/4, $0x30d4801f
+DATA constants<>+1000(SB)/4, $0x30d4801f
+DATA constants<>+1004(SB)/4, $0x30d4801f
+
+DATA constants<>+1008(SB)/4, $0xbfcc422a
+DATA constants<>+1012(SB)/4, $0xbfcc422a
+DATA constants<>+1016(SB)/4, $0xbfcc422a
+DATA constants<>+1020(SB)/4, $0xbfcc422a
+
+DATA constants<>+1024(SB)/4, $0x3342bc9b
+DATA constants<>+1028(SB)/4, $0x3342bc9b
+DATA constants<>+1032(SB)/4, $0x3342bc9b
+DATA constants<>+1036(SB)/4, $0x3342bc9b
+GLOBL constants<>(SB), RODATA|NOPTR, $1040
 
 // func tileF32x4NEON(w *byte, wStride int, x *float32, steps int, acc *float32)
 TEXT ·tileF32x4NEON(SB), NOSPLIT, $0-40
@@ -7906,6 +8071,11297 @@ block:
 	CBNZ R1, block
 	RET
 
+// func dotIQ1SNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ1SNEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ1(SB), R7
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e400 // movi v0.16b, #0
+	WORD $0x4f00e401 // movi v1.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	WORD $0x3cc22002 // ldur q2, [x0, #34]
+	MOVD $constants<>+272(SB), R15
+	WORD $0x3dc001e3 // ldr q3, [x15]
+	WORD $0x7d400004 // ldr h4, [x0]
+	WORD $0x1ee24084 // fcvt s4, h4
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e5 // ldr q5, [x15]
+	WORD $0x1e250884 // fmul s4, s4, s5
+	WORD $0x6f140442 // ushr v2.8h, v2.8h, #12
+	WORD $0x4e231c42 // and v2.16b, v2.16b, v3.16b
+	WORD $0x4f10a445 // sxtl2 v5.4s, v2.8h
+	WORD $0x0f10a442 // sxtl v2.4s, v2.4h
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0x4f215442 // shl v2.4s, v2.4s, #1
+	WORD $0x4ea61c42 // orr v2.16b, v2.16b, v6.16b
+	WORD $0x4f2154a5 // shl v5.4s, v5.4s, #1
+	WORD $0x4ea61ca5 // orr v5.16b, v5.16b, v6.16b
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4f849042 // fmul v2.4s, v2.4s, v4.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8490a5 // fmul v5.4s, v5.4s, v4.s[0]
+	WORD $0xad401083 // ldp q3, q4, [x4]
+	WORD $0x6e22dc63 // fmul v3.4s, v3.4s, v2.4s
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	MOVHU 34(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 2(R0), R8
+	MOVHU 34(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 3(R0), R8
+	MOVHU 34(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 4(R0), R8
+	MOVHU 34(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 5(R0), R8
+	MOVHU 34(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad402067 // ldp q7, q8, [x3]
+	WORD $0x0e27c0aa // smull v10.8h, v5.8b, v7.8b
+	WORD $0x4e2780aa // smlal2 v10.8h, v5.16b, v7.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	WORD $0x0e28c0ca // smull v10.8h, v6.8b, v8.8b
+	WORD $0x4e2880ca // smlal2 v10.8h, v6.16b, v8.16b
+	WORD $0x4e606949 // sadalp v9.4s, v10.8h
+	MOVHU 36(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 6(R0), R8
+	MOVHU 36(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 7(R0), R8
+	MOVHU 36(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 8(R0), R8
+	MOVHU 36(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 9(R0), R8
+	MOVHU 36(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad412067 // ldp q7, q8, [x3, #32]
+	WORD $0x0e27c0ab // smull v11.8h, v5.8b, v7.8b
+	WORD $0x4e2780ab // smlal2 v11.8h, v5.16b, v7.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	WORD $0x0e28c0cb // smull v11.8h, v6.8b, v8.8b
+	WORD $0x4e2880cb // smlal2 v11.8h, v6.16b, v8.16b
+	WORD $0x4e60696a // sadalp v10.4s, v11.8h
+	MOVHU 38(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 10(R0), R8
+	MOVHU 38(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 11(R0), R8
+	MOVHU 38(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 12(R0), R8
+	MOVHU 38(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 13(R0), R8
+	MOVHU 38(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad422067 // ldp q7, q8, [x3, #64]
+	WORD $0x0e27c0ac // smull v12.8h, v5.8b, v7.8b
+	WORD $0x4e2780ac // smlal2 v12.8h, v5.16b, v7.16b
+	WORD $0x4e60298b // saddlp v11.4s, v12.8h
+	WORD $0x0e28c0cc // smull v12.8h, v6.8b, v8.8b
+	WORD $0x4e2880cc // smlal2 v12.8h, v6.16b, v8.16b
+	WORD $0x4e60698b // sadalp v11.4s, v12.8h
+	MOVHU 40(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 14(R0), R8
+	MOVHU 40(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 15(R0), R8
+	MOVHU 40(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 16(R0), R8
+	MOVHU 40(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 17(R0), R8
+	MOVHU 40(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad432067 // ldp q7, q8, [x3, #96]
+	WORD $0x0e27c0ad // smull v13.8h, v5.8b, v7.8b
+	WORD $0x4e2780ad // smlal2 v13.8h, v5.16b, v7.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	WORD $0x0e28c0cd // smull v13.8h, v6.8b, v8.8b
+	WORD $0x4e2880cd // smlal2 v13.8h, v6.16b, v8.16b
+	WORD $0x4e6069ac // sadalp v12.4s, v13.8h
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eacbd6b // addp v11.4s, v11.4s, v12.4s
+	WORD $0x4eabbd29 // addp v9.4s, v9.4s, v11.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e23cd20 // fmla v0.4s, v9.4s, v3.4s
+	MOVHU 42(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 18(R0), R8
+	MOVHU 42(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 19(R0), R8
+	MOVHU 42(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 20(R0), R8
+	MOVHU 42(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 21(R0), R8
+	MOVHU 42(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad442067 // ldp q7, q8, [x3, #128]
+	WORD $0x0e27c0aa // smull v10.8h, v5.8b, v7.8b
+	WORD $0x4e2780aa // smlal2 v10.8h, v5.16b, v7.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	WORD $0x0e28c0ca // smull v10.8h, v6.8b, v8.8b
+	WORD $0x4e2880ca // smlal2 v10.8h, v6.16b, v8.16b
+	WORD $0x4e606949 // sadalp v9.4s, v10.8h
+	MOVHU 44(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 22(R0), R8
+	MOVHU 44(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 23(R0), R8
+	MOVHU 44(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 24(R0), R8
+	MOVHU 44(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 25(R0), R8
+	MOVHU 44(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad452067 // ldp q7, q8, [x3, #160]
+	WORD $0x0e27c0ab // smull v11.8h, v5.8b, v7.8b
+	WORD $0x4e2780ab // smlal2 v11.8h, v5.16b, v7.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	WORD $0x0e28c0cb // smull v11.8h, v6.8b, v8.8b
+	WORD $0x4e2880cb // smlal2 v11.8h, v6.16b, v8.16b
+	WORD $0x4e60696a // sadalp v10.4s, v11.8h
+	MOVHU 46(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 26(R0), R8
+	MOVHU 46(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 27(R0), R8
+	MOVHU 46(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 28(R0), R8
+	MOVHU 46(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 29(R0), R8
+	MOVHU 46(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad462067 // ldp q7, q8, [x3, #192]
+	WORD $0x0e27c0ac // smull v12.8h, v5.8b, v7.8b
+	WORD $0x4e2780ac // smlal2 v12.8h, v5.16b, v7.16b
+	WORD $0x4e60298b // saddlp v11.4s, v12.8h
+	WORD $0x0e28c0cc // smull v12.8h, v6.8b, v8.8b
+	WORD $0x4e2880cc // smlal2 v12.8h, v6.16b, v8.16b
+	WORD $0x4e60698b // sadalp v11.4s, v12.8h
+	MOVHU 48(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 30(R0), R8
+	MOVHU 48(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 31(R0), R8
+	MOVHU 48(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 32(R0), R8
+	MOVHU 48(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 33(R0), R8
+	MOVHU 48(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad472067 // ldp q7, q8, [x3, #224]
+	WORD $0x0e27c0ad // smull v13.8h, v5.8b, v7.8b
+	WORD $0x4e2780ad // smlal2 v13.8h, v5.16b, v7.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	WORD $0x0e28c0cd // smull v13.8h, v6.8b, v8.8b
+	WORD $0x4e2880cd // smlal2 v13.8h, v6.16b, v8.16b
+	WORD $0x4e6069ac // sadalp v12.4s, v13.8h
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eacbd6b // addp v11.4s, v11.4s, v12.4s
+	WORD $0x4eabbd29 // addp v9.4s, v9.4s, v11.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e24cd21 // fmla v1.4s, v9.4s, v4.4s
+	ADD $50, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $32, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	WORD $0x7e30d800 // faddp s0, v0.2s
+	WORD $0xbc004440 // str s0, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotIQ1SDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ1SDot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ1(SB), R7
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e400 // movi v0.16b, #0
+	WORD $0x4f00e401 // movi v1.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	WORD $0x3cc22002 // ldur q2, [x0, #34]
+	MOVD $constants<>+272(SB), R15
+	WORD $0x3dc001e3 // ldr q3, [x15]
+	WORD $0x7d400004 // ldr h4, [x0]
+	WORD $0x1ee24084 // fcvt s4, h4
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e5 // ldr q5, [x15]
+	WORD $0x1e250884 // fmul s4, s4, s5
+	WORD $0x6f140442 // ushr v2.8h, v2.8h, #12
+	WORD $0x4e231c42 // and v2.16b, v2.16b, v3.16b
+	WORD $0x4f10a445 // sxtl2 v5.4s, v2.8h
+	WORD $0x0f10a442 // sxtl v2.4s, v2.4h
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0x4f215442 // shl v2.4s, v2.4s, #1
+	WORD $0x4ea61c42 // orr v2.16b, v2.16b, v6.16b
+	WORD $0x4f2154a5 // shl v5.4s, v5.4s, #1
+	WORD $0x4ea61ca5 // orr v5.16b, v5.16b, v6.16b
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4f849042 // fmul v2.4s, v2.4s, v4.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8490a5 // fmul v5.4s, v5.4s, v4.s[0]
+	WORD $0xad401083 // ldp q3, q4, [x4]
+	WORD $0x6e22dc63 // fmul v3.4s, v3.4s, v2.4s
+	WORD $0x6e25dc84 // fmul v4.4s, v4.4s, v5.4s
+	MOVHU 34(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 2(R0), R8
+	MOVHU 34(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 3(R0), R8
+	MOVHU 34(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 4(R0), R8
+	MOVHU 34(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 5(R0), R8
+	MOVHU 34(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad402067 // ldp q7, q8, [x3]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8794a9 // sdot v9.4s, v5.16b, v7.16b
+	WORD $0x4e8894c9 // sdot v9.4s, v6.16b, v8.16b
+	MOVHU 36(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 6(R0), R8
+	MOVHU 36(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 7(R0), R8
+	MOVHU 36(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 8(R0), R8
+	MOVHU 36(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 9(R0), R8
+	MOVHU 36(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad412067 // ldp q7, q8, [x3, #32]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e8794aa // sdot v10.4s, v5.16b, v7.16b
+	WORD $0x4e8894ca // sdot v10.4s, v6.16b, v8.16b
+	MOVHU 38(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 10(R0), R8
+	MOVHU 38(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 11(R0), R8
+	MOVHU 38(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 12(R0), R8
+	MOVHU 38(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 13(R0), R8
+	MOVHU 38(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad422067 // ldp q7, q8, [x3, #64]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e8794ab // sdot v11.4s, v5.16b, v7.16b
+	WORD $0x4e8894cb // sdot v11.4s, v6.16b, v8.16b
+	MOVHU 40(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 14(R0), R8
+	MOVHU 40(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 15(R0), R8
+	MOVHU 40(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 16(R0), R8
+	MOVHU 40(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 17(R0), R8
+	MOVHU 40(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad432067 // ldp q7, q8, [x3, #96]
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4e8794ac // sdot v12.4s, v5.16b, v7.16b
+	WORD $0x4e8894cc // sdot v12.4s, v6.16b, v8.16b
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eacbd6b // addp v11.4s, v11.4s, v12.4s
+	WORD $0x4eabbd29 // addp v9.4s, v9.4s, v11.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e23cd20 // fmla v0.4s, v9.4s, v3.4s
+	MOVHU 42(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 18(R0), R8
+	MOVHU 42(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 19(R0), R8
+	MOVHU 42(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 20(R0), R8
+	MOVHU 42(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 21(R0), R8
+	MOVHU 42(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad442067 // ldp q7, q8, [x3, #128]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8794a9 // sdot v9.4s, v5.16b, v7.16b
+	WORD $0x4e8894c9 // sdot v9.4s, v6.16b, v8.16b
+	MOVHU 44(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 22(R0), R8
+	MOVHU 44(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 23(R0), R8
+	MOVHU 44(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 24(R0), R8
+	MOVHU 44(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 25(R0), R8
+	MOVHU 44(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad452067 // ldp q7, q8, [x3, #160]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e8794aa // sdot v10.4s, v5.16b, v7.16b
+	WORD $0x4e8894ca // sdot v10.4s, v6.16b, v8.16b
+	MOVHU 46(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 26(R0), R8
+	MOVHU 46(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 27(R0), R8
+	MOVHU 46(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 28(R0), R8
+	MOVHU 46(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 29(R0), R8
+	MOVHU 46(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad462067 // ldp q7, q8, [x3, #192]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e8794ab // sdot v11.4s, v5.16b, v7.16b
+	WORD $0x4e8894cb // sdot v11.4s, v6.16b, v8.16b
+	MOVHU 48(R0), R8
+	LSR $14, R8, R8
+	AND $2, R8, R8
+	MOVD $1, R9
+	SUB R8, R9, R8
+	VDUP R8, V2.B16
+	MOVBU 30(R0), R8
+	MOVHU 48(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	MOVBU 31(R0), R8
+	MOVHU 48(R0), R9
+	UBFX $3, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	WORD $0x4ec638a5 // zip1 v5.2d, v5.2d, v6.2d
+	WORD $0x4e2284a5 // add v5.16b, v5.16b, v2.16b
+	MOVBU 32(R0), R8
+	MOVHU 48(R0), R9
+	UBFX $6, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 33(R0), R8
+	MOVHU 48(R0), R9
+	UBFX $9, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F7
+	WORD $0x4ec738c6 // zip1 v6.2d, v6.2d, v7.2d
+	WORD $0x4e2284c6 // add v6.16b, v6.16b, v2.16b
+	WORD $0xad472067 // ldp q7, q8, [x3, #224]
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4e8794ac // sdot v12.4s, v5.16b, v7.16b
+	WORD $0x4e8894cc // sdot v12.4s, v6.16b, v8.16b
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eacbd6b // addp v11.4s, v11.4s, v12.4s
+	WORD $0x4eabbd29 // addp v9.4s, v9.4s, v11.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e24cd21 // fmla v1.4s, v9.4s, v4.4s
+	ADD $50, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $32, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	WORD $0x7e30d800 // faddp s0, v0.2s
+	WORD $0xbc004440 // str s0, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeIQ1S(src *byte, blocks int, dst *float32)
+TEXT ·decodeIQ1S(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD $·gridIQ1(SB), R3
+
+block:
+	WORD $0x3cc22000 // ldur q0, [x0, #34]
+	MOVD $constants<>+272(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	WORD $0x7d400002 // ldr h2, [x0]
+	WORD $0x1ee24042 // fcvt s2, h2
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e3 // ldr q3, [x15]
+	WORD $0x1e230842 // fmul s2, s2, s3
+	WORD $0x6f140400 // ushr v0.8h, v0.8h, #12
+	WORD $0x4e211c00 // and v0.16b, v0.16b, v1.16b
+	WORD $0x4f10a403 // sxtl2 v3.4s, v0.8h
+	WORD $0x0f10a400 // sxtl v0.4s, v0.4h
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001e4 // ldr q4, [x15]
+	WORD $0x4f215400 // shl v0.4s, v0.4s, #1
+	WORD $0x4ea41c00 // orr v0.16b, v0.16b, v4.16b
+	WORD $0x4f215463 // shl v3.4s, v3.4s, #1
+	WORD $0x4ea41c63 // orr v3.16b, v3.16b, v4.16b
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f829000 // fmul v0.4s, v0.4s, v2.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4f829063 // fmul v3.4s, v3.4s, v2.s[0]
+	MOVHU 34(R0), R4
+	LSR $14, R4, R4
+	AND $2, R4, R4
+	MOVD $1, R5
+	SUB R4, R5, R4
+	VDUP R4, V1.B16
+	MOVBU 2(R0), R4
+	MOVHU 34(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 3(R0), R4
+	MOVHU 34(R0), R5
+	UBFX $3, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8090a5 // fmul v5.4s, v5.4s, v0.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8090c6 // fmul v6.4s, v6.4s, v0.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8090e7 // fmul v7.4s, v7.4s, v0.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f809108 // fmul v8.4s, v8.4s, v0.s[0]
+	WORD $0xad001845 // stp q5, q6, [x2]
+	WORD $0xad012047 // stp q7, q8, [x2, #32]
+	MOVBU 4(R0), R4
+	MOVHU 34(R0), R5
+	UBFX $6, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 5(R0), R4
+	MOVHU 34(R0), R5
+	UBFX $9, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8090a5 // fmul v5.4s, v5.4s, v0.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8090c6 // fmul v6.4s, v6.4s, v0.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8090e7 // fmul v7.4s, v7.4s, v0.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f809108 // fmul v8.4s, v8.4s, v0.s[0]
+	WORD $0xad021845 // stp q5, q6, [x2, #64]
+	WORD $0xad032047 // stp q7, q8, [x2, #96]
+	MOVHU 36(R0), R4
+	LSR $14, R4, R4
+	AND $2, R4, R4
+	MOVD $1, R5
+	SUB R4, R5, R4
+	VDUP R4, V1.B16
+	MOVBU 6(R0), R4
+	MOVHU 36(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 7(R0), R4
+	MOVHU 36(R0), R5
+	UBFX $3, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fa090a5 // fmul v5.4s, v5.4s, v0.s[1]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa090c6 // fmul v6.4s, v6.4s, v0.s[1]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa090e7 // fmul v7.4s, v7.4s, v0.s[1]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa09108 // fmul v8.4s, v8.4s, v0.s[1]
+	WORD $0xad041845 // stp q5, q6, [x2, #128]
+	WORD $0xad052047 // stp q7, q8, [x2, #160]
+	MOVBU 8(R0), R4
+	MOVHU 36(R0), R5
+	UBFX $6, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 9(R0), R4
+	MOVHU 36(R0), R5
+	UBFX $9, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fa090a5 // fmul v5.4s, v5.4s, v0.s[1]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa090c6 // fmul v6.4s, v6.4s, v0.s[1]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa090e7 // fmul v7.4s, v7.4s, v0.s[1]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa09108 // fmul v8.4s, v8.4s, v0.s[1]
+	WORD $0xad061845 // stp q5, q6, [x2, #192]
+	WORD $0xad072047 // stp q7, q8, [x2, #224]
+	MOVHU 38(R0), R4
+	LSR $14, R4, R4
+	AND $2, R4, R4
+	MOVD $1, R5
+	SUB R4, R5, R4
+	VDUP R4, V1.B16
+	MOVBU 10(R0), R4
+	MOVHU 38(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 11(R0), R4
+	MOVHU 38(R0), R5
+	UBFX $3, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8098a5 // fmul v5.4s, v5.4s, v0.s[2]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8098c6 // fmul v6.4s, v6.4s, v0.s[2]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8098e7 // fmul v7.4s, v7.4s, v0.s[2]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f809908 // fmul v8.4s, v8.4s, v0.s[2]
+	WORD $0xad081845 // stp q5, q6, [x2, #256]
+	WORD $0xad092047 // stp q7, q8, [x2, #288]
+	MOVBU 12(R0), R4
+	MOVHU 38(R0), R5
+	UBFX $6, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 13(R0), R4
+	MOVHU 38(R0), R5
+	UBFX $9, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8098a5 // fmul v5.4s, v5.4s, v0.s[2]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8098c6 // fmul v6.4s, v6.4s, v0.s[2]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8098e7 // fmul v7.4s, v7.4s, v0.s[2]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f809908 // fmul v8.4s, v8.4s, v0.s[2]
+	WORD $0xad0a1845 // stp q5, q6, [x2, #320]
+	WORD $0xad0b2047 // stp q7, q8, [x2, #352]
+	MOVHU 40(R0), R4
+	LSR $14, R4, R4
+	AND $2, R4, R4
+	MOVD $1, R5
+	SUB R4, R5, R4
+	VDUP R4, V1.B16
+	MOVBU 14(R0), R4
+	MOVHU 40(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 15(R0), R4
+	MOVHU 40(R0), R5
+	UBFX $3, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fa098a5 // fmul v5.4s, v5.4s, v0.s[3]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa098c6 // fmul v6.4s, v6.4s, v0.s[3]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa098e7 // fmul v7.4s, v7.4s, v0.s[3]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa09908 // fmul v8.4s, v8.4s, v0.s[3]
+	WORD $0xad0c1845 // stp q5, q6, [x2, #384]
+	WORD $0xad0d2047 // stp q7, q8, [x2, #416]
+	MOVBU 16(R0), R4
+	MOVHU 40(R0), R5
+	UBFX $6, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 17(R0), R4
+	MOVHU 40(R0), R5
+	UBFX $9, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fa098a5 // fmul v5.4s, v5.4s, v0.s[3]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa098c6 // fmul v6.4s, v6.4s, v0.s[3]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa098e7 // fmul v7.4s, v7.4s, v0.s[3]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa09908 // fmul v8.4s, v8.4s, v0.s[3]
+	WORD $0xad0e1845 // stp q5, q6, [x2, #448]
+	WORD $0xad0f2047 // stp q7, q8, [x2, #480]
+	MOVHU 42(R0), R4
+	LSR $14, R4, R4
+	AND $2, R4, R4
+	MOVD $1, R5
+	SUB R4, R5, R4
+	VDUP R4, V1.B16
+	MOVBU 18(R0), R4
+	MOVHU 42(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 19(R0), R4
+	MOVHU 42(R0), R5
+	UBFX $3, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8390a5 // fmul v5.4s, v5.4s, v3.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8390c6 // fmul v6.4s, v6.4s, v3.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8390e7 // fmul v7.4s, v7.4s, v3.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f839108 // fmul v8.4s, v8.4s, v3.s[0]
+	WORD $0xad101845 // stp q5, q6, [x2, #512]
+	WORD $0xad112047 // stp q7, q8, [x2, #544]
+	MOVBU 20(R0), R4
+	MOVHU 42(R0), R5
+	UBFX $6, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 21(R0), R4
+	MOVHU 42(R0), R5
+	UBFX $9, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8390a5 // fmul v5.4s, v5.4s, v3.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8390c6 // fmul v6.4s, v6.4s, v3.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8390e7 // fmul v7.4s, v7.4s, v3.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f839108 // fmul v8.4s, v8.4s, v3.s[0]
+	WORD $0xad121845 // stp q5, q6, [x2, #576]
+	WORD $0xad132047 // stp q7, q8, [x2, #608]
+	MOVHU 44(R0), R4
+	LSR $14, R4, R4
+	AND $2, R4, R4
+	MOVD $1, R5
+	SUB R4, R5, R4
+	VDUP R4, V1.B16
+	MOVBU 22(R0), R4
+	MOVHU 44(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 23(R0), R4
+	MOVHU 44(R0), R5
+	UBFX $3, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fa390a5 // fmul v5.4s, v5.4s, v3.s[1]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa390c6 // fmul v6.4s, v6.4s, v3.s[1]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa390e7 // fmul v7.4s, v7.4s, v3.s[1]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa39108 // fmul v8.4s, v8.4s, v3.s[1]
+	WORD $0xad141845 // stp q5, q6, [x2, #640]
+	WORD $0xad152047 // stp q7, q8, [x2, #672]
+	MOVBU 24(R0), R4
+	MOVHU 44(R0), R5
+	UBFX $6, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 25(R0), R4
+	MOVHU 44(R0), R5
+	UBFX $9, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fa390a5 // fmul v5.4s, v5.4s, v3.s[1]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa390c6 // fmul v6.4s, v6.4s, v3.s[1]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa390e7 // fmul v7.4s, v7.4s, v3.s[1]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa39108 // fmul v8.4s, v8.4s, v3.s[1]
+	WORD $0xad161845 // stp q5, q6, [x2, #704]
+	WORD $0xad172047 // stp q7, q8, [x2, #736]
+	MOVHU 46(R0), R4
+	LSR $14, R4, R4
+	AND $2, R4, R4
+	MOVD $1, R5
+	SUB R4, R5, R4
+	VDUP R4, V1.B16
+	MOVBU 26(R0), R4
+	MOVHU 46(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 27(R0), R4
+	MOVHU 46(R0), R5
+	UBFX $3, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8398a5 // fmul v5.4s, v5.4s, v3.s[2]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8398c6 // fmul v6.4s, v6.4s, v3.s[2]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8398e7 // fmul v7.4s, v7.4s, v3.s[2]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f839908 // fmul v8.4s, v8.4s, v3.s[2]
+	WORD $0xad181845 // stp q5, q6, [x2, #768]
+	WORD $0xad192047 // stp q7, q8, [x2, #800]
+	MOVBU 28(R0), R4
+	MOVHU 46(R0), R5
+	UBFX $6, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 29(R0), R4
+	MOVHU 46(R0), R5
+	UBFX $9, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8398a5 // fmul v5.4s, v5.4s, v3.s[2]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8398c6 // fmul v6.4s, v6.4s, v3.s[2]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8398e7 // fmul v7.4s, v7.4s, v3.s[2]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f839908 // fmul v8.4s, v8.4s, v3.s[2]
+	WORD $0xad1a1845 // stp q5, q6, [x2, #832]
+	WORD $0xad1b2047 // stp q7, q8, [x2, #864]
+	MOVHU 48(R0), R4
+	LSR $14, R4, R4
+	AND $2, R4, R4
+	MOVD $1, R5
+	SUB R4, R5, R4
+	VDUP R4, V1.B16
+	MOVBU 30(R0), R4
+	MOVHU 48(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 31(R0), R4
+	MOVHU 48(R0), R5
+	UBFX $3, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fa398a5 // fmul v5.4s, v5.4s, v3.s[3]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa398c6 // fmul v6.4s, v6.4s, v3.s[3]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa398e7 // fmul v7.4s, v7.4s, v3.s[3]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa39908 // fmul v8.4s, v8.4s, v3.s[3]
+	WORD $0xad1c1845 // stp q5, q6, [x2, #896]
+	WORD $0xad1d2047 // stp q7, q8, [x2, #928]
+	MOVBU 32(R0), R4
+	MOVHU 48(R0), R5
+	UBFX $6, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 33(R0), R4
+	MOVHU 48(R0), R5
+	UBFX $9, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	WORD $0x4ec43842 // zip1 v2.2d, v2.2d, v4.2d
+	WORD $0x4e218442 // add v2.16b, v2.16b, v1.16b
+	WORD $0x0f08a444 // sxtl v4.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a485 // sxtl v5.4s, v4.4h
+	WORD $0x4f10a486 // sxtl2 v6.4s, v4.8h
+	WORD $0x0f10a447 // sxtl v7.4s, v2.4h
+	WORD $0x4f10a448 // sxtl2 v8.4s, v2.8h
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fa398a5 // fmul v5.4s, v5.4s, v3.s[3]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa398c6 // fmul v6.4s, v6.4s, v3.s[3]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa398e7 // fmul v7.4s, v7.4s, v3.s[3]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa39908 // fmul v8.4s, v8.4s, v3.s[3]
+	WORD $0xad1e1845 // stp q5, q6, [x2, #960]
+	WORD $0xad1f2047 // stp q7, q8, [x2, #992]
+	ADD $50, R0
+	ADD $1024, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
+// func dotIQ1MNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ1MNEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ1(SB), R7
+	MOVD $constants<>+320(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	WORD $0x4f00e421 // movi v1.16b, #1
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e402 // movi v2.16b, #0
+	WORD $0x4f00e403 // movi v3.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	MOVD 48(R0), R9
+	UBFX $12, R9, $4, R8
+	LSR $28, R9, R9
+	BFI $4, R9, $4, R8
+	LSR $16, R9, R9
+	BFI $8, R9, $4, R8
+	LSR $16, R9, R9
+	BFI $12, R9, $4, R8
+	LSR $16, R9, R9
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e5 // ldr q5, [x15]
+	FMOVS R8, F4
+	WORD $0x1ee24084 // fcvt s4, h4
+	WORD $0x1e250884 // fmul s4, s4, s5
+	MOVD $constants<>+272(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	MOVD $constants<>+336(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0xfd401806 // ldr d6, [x0, #48]
+	MOVD $constants<>+352(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4e0900ca // tbl v10.16b, {v6.16b}, v9.16b
+	WORD $0x6e68454a // ushl v10.8h, v10.8h, v8.8h
+	WORD $0x4e271d4a // and v10.16b, v10.16b, v7.16b
+	WORD $0x4f10a54b // sxtl2 v11.4s, v10.8h
+	WORD $0x0f10a54a // sxtl v10.4s, v10.4h
+	MOVD $constants<>+368(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4e0900cc // tbl v12.16b, {v6.16b}, v9.16b
+	WORD $0x6e68458c // ushl v12.8h, v12.8h, v8.8h
+	WORD $0x4e271d8c // and v12.16b, v12.16b, v7.16b
+	WORD $0x4f10a58d // sxtl2 v13.4s, v12.8h
+	WORD $0x0f10a58c // sxtl v12.4s, v12.4h
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f21554a // shl v10.4s, v10.4s, #1
+	WORD $0x4ea91d4a // orr v10.16b, v10.16b, v9.16b
+	WORD $0x4f21556b // shl v11.4s, v11.4s, #1
+	WORD $0x4ea91d6b // orr v11.16b, v11.16b, v9.16b
+	WORD $0x4f21558c // shl v12.4s, v12.4s, #1
+	WORD $0x4ea91d8c // orr v12.16b, v12.16b, v9.16b
+	WORD $0x4f2155ad // shl v13.4s, v13.4s, #1
+	WORD $0x4ea91dad // orr v13.16b, v13.16b, v9.16b
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84914a // fmul v10.4s, v10.4s, v4.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f84916b // fmul v11.4s, v11.4s, v4.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f84918c // fmul v12.4s, v12.4s, v4.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8491ad // fmul v13.4s, v13.4s, v4.s[0]
+	WORD $0xad401484 // ldp q4, q5, [x4]
+	WORD $0x4e843886 // zip1 v6.4s, v4.4s, v4.4s
+	WORD $0x4e847887 // zip2 v7.4s, v4.4s, v4.4s
+	WORD $0x4e8538a8 // zip1 v8.4s, v5.4s, v5.4s
+	WORD $0x4e8578a9 // zip2 v9.4s, v5.4s, v5.4s
+	WORD $0x6e2adcc6 // fmul v6.4s, v6.4s, v10.4s
+	WORD $0x6e2bdce7 // fmul v7.4s, v7.4s, v11.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x6e2ddd29 // fmul v9.4s, v9.4s, v13.4s
+	MOVBU 0(R0), R8
+	MOVBU 32(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 1(R0), R8
+	MOVBU 32(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 32(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc00065 // ldr q5, [x3]
+	WORD $0x0e25c08b // smull v11.8h, v4.8b, v5.8b
+	WORD $0x4e25808b // smlal2 v11.8h, v4.16b, v5.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	MOVBU 2(R0), R8
+	MOVBU 33(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 3(R0), R8
+	MOVBU 33(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 33(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc00465 // ldr q5, [x3, #16]
+	WORD $0x0e25c08c // smull v12.8h, v4.8b, v5.8b
+	WORD $0x4e25808c // smlal2 v12.8h, v4.16b, v5.16b
+	WORD $0x4e60298b // saddlp v11.4s, v12.8h
+	MOVBU 4(R0), R8
+	MOVBU 34(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 5(R0), R8
+	MOVBU 34(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 34(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc00865 // ldr q5, [x3, #32]
+	WORD $0x0e25c08d // smull v13.8h, v4.8b, v5.8b
+	WORD $0x4e25808d // smlal2 v13.8h, v4.16b, v5.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	MOVBU 6(R0), R8
+	MOVBU 35(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 7(R0), R8
+	MOVBU 35(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 35(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc00c65 // ldr q5, [x3, #48]
+	WORD $0x0e25c08e // smull v14.8h, v4.8b, v5.8b
+	WORD $0x4e25808e // smlal2 v14.8h, v4.16b, v5.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4eacbd4a // addp v10.4s, v10.4s, v12.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e26cd42 // fmla v2.4s, v10.4s, v6.4s
+	MOVBU 8(R0), R8
+	MOVBU 36(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 9(R0), R8
+	MOVBU 36(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 36(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc01065 // ldr q5, [x3, #64]
+	WORD $0x0e25c08b // smull v11.8h, v4.8b, v5.8b
+	WORD $0x4e25808b // smlal2 v11.8h, v4.16b, v5.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	MOVBU 10(R0), R8
+	MOVBU 37(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 11(R0), R8
+	MOVBU 37(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 37(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc01465 // ldr q5, [x3, #80]
+	WORD $0x0e25c08c // smull v12.8h, v4.8b, v5.8b
+	WORD $0x4e25808c // smlal2 v12.8h, v4.16b, v5.16b
+	WORD $0x4e60298b // saddlp v11.4s, v12.8h
+	MOVBU 12(R0), R8
+	MOVBU 38(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 13(R0), R8
+	MOVBU 38(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 38(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc01865 // ldr q5, [x3, #96]
+	WORD $0x0e25c08d // smull v13.8h, v4.8b, v5.8b
+	WORD $0x4e25808d // smlal2 v13.8h, v4.16b, v5.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	MOVBU 14(R0), R8
+	MOVBU 39(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 15(R0), R8
+	MOVBU 39(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 39(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc01c65 // ldr q5, [x3, #112]
+	WORD $0x0e25c08e // smull v14.8h, v4.8b, v5.8b
+	WORD $0x4e25808e // smlal2 v14.8h, v4.16b, v5.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4eacbd4a // addp v10.4s, v10.4s, v12.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e27cd43 // fmla v3.4s, v10.4s, v7.4s
+	MOVBU 16(R0), R8
+	MOVBU 40(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 17(R0), R8
+	MOVBU 40(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 40(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc02065 // ldr q5, [x3, #128]
+	WORD $0x0e25c08b // smull v11.8h, v4.8b, v5.8b
+	WORD $0x4e25808b // smlal2 v11.8h, v4.16b, v5.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	MOVBU 18(R0), R8
+	MOVBU 41(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 19(R0), R8
+	MOVBU 41(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 41(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc02465 // ldr q5, [x3, #144]
+	WORD $0x0e25c08c // smull v12.8h, v4.8b, v5.8b
+	WORD $0x4e25808c // smlal2 v12.8h, v4.16b, v5.16b
+	WORD $0x4e60298b // saddlp v11.4s, v12.8h
+	MOVBU 20(R0), R8
+	MOVBU 42(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 21(R0), R8
+	MOVBU 42(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 42(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc02865 // ldr q5, [x3, #160]
+	WORD $0x0e25c08d // smull v13.8h, v4.8b, v5.8b
+	WORD $0x4e25808d // smlal2 v13.8h, v4.16b, v5.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	MOVBU 22(R0), R8
+	MOVBU 43(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 23(R0), R8
+	MOVBU 43(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 43(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc02c65 // ldr q5, [x3, #176]
+	WORD $0x0e25c08e // smull v14.8h, v4.8b, v5.8b
+	WORD $0x4e25808e // smlal2 v14.8h, v4.16b, v5.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4eacbd4a // addp v10.4s, v10.4s, v12.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e28cd42 // fmla v2.4s, v10.4s, v8.4s
+	MOVBU 24(R0), R8
+	MOVBU 44(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 25(R0), R8
+	MOVBU 44(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 44(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc03065 // ldr q5, [x3, #192]
+	WORD $0x0e25c08b // smull v11.8h, v4.8b, v5.8b
+	WORD $0x4e25808b // smlal2 v11.8h, v4.16b, v5.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	MOVBU 26(R0), R8
+	MOVBU 45(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 27(R0), R8
+	MOVBU 45(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 45(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc03465 // ldr q5, [x3, #208]
+	WORD $0x0e25c08c // smull v12.8h, v4.8b, v5.8b
+	WORD $0x4e25808c // smlal2 v12.8h, v4.16b, v5.16b
+	WORD $0x4e60298b // saddlp v11.4s, v12.8h
+	MOVBU 28(R0), R8
+	MOVBU 46(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 29(R0), R8
+	MOVBU 46(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 46(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc03865 // ldr q5, [x3, #224]
+	WORD $0x0e25c08d // smull v13.8h, v4.8b, v5.8b
+	WORD $0x4e25808d // smlal2 v13.8h, v4.16b, v5.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	MOVBU 30(R0), R8
+	MOVBU 47(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 31(R0), R8
+	MOVBU 47(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 47(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc03c65 // ldr q5, [x3, #240]
+	WORD $0x0e25c08e // smull v14.8h, v4.8b, v5.8b
+	WORD $0x4e25808e // smlal2 v14.8h, v4.16b, v5.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4eacbd4a // addp v10.4s, v10.4s, v12.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e29cd43 // fmla v3.4s, v10.4s, v9.4s
+	ADD $56, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $64, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+	WORD $0x6e22d442 // faddp v2.4s, v2.4s, v2.4s
+	WORD $0x7e30d842 // faddp s2, v2.2s
+	WORD $0xbc004442 // str s2, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotIQ1MDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ1MDot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ1(SB), R7
+	MOVD $constants<>+320(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	WORD $0x4f00e421 // movi v1.16b, #1
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e402 // movi v2.16b, #0
+	WORD $0x4f00e403 // movi v3.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	MOVD 48(R0), R9
+	UBFX $12, R9, $4, R8
+	LSR $28, R9, R9
+	BFI $4, R9, $4, R8
+	LSR $16, R9, R9
+	BFI $8, R9, $4, R8
+	LSR $16, R9, R9
+	BFI $12, R9, $4, R8
+	LSR $16, R9, R9
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e5 // ldr q5, [x15]
+	FMOVS R8, F4
+	WORD $0x1ee24084 // fcvt s4, h4
+	WORD $0x1e250884 // fmul s4, s4, s5
+	MOVD $constants<>+272(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	MOVD $constants<>+336(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0xfd401806 // ldr d6, [x0, #48]
+	MOVD $constants<>+352(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4e0900ca // tbl v10.16b, {v6.16b}, v9.16b
+	WORD $0x6e68454a // ushl v10.8h, v10.8h, v8.8h
+	WORD $0x4e271d4a // and v10.16b, v10.16b, v7.16b
+	WORD $0x4f10a54b // sxtl2 v11.4s, v10.8h
+	WORD $0x0f10a54a // sxtl v10.4s, v10.4h
+	MOVD $constants<>+368(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4e0900cc // tbl v12.16b, {v6.16b}, v9.16b
+	WORD $0x6e68458c // ushl v12.8h, v12.8h, v8.8h
+	WORD $0x4e271d8c // and v12.16b, v12.16b, v7.16b
+	WORD $0x4f10a58d // sxtl2 v13.4s, v12.8h
+	WORD $0x0f10a58c // sxtl v12.4s, v12.4h
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f21554a // shl v10.4s, v10.4s, #1
+	WORD $0x4ea91d4a // orr v10.16b, v10.16b, v9.16b
+	WORD $0x4f21556b // shl v11.4s, v11.4s, #1
+	WORD $0x4ea91d6b // orr v11.16b, v11.16b, v9.16b
+	WORD $0x4f21558c // shl v12.4s, v12.4s, #1
+	WORD $0x4ea91d8c // orr v12.16b, v12.16b, v9.16b
+	WORD $0x4f2155ad // shl v13.4s, v13.4s, #1
+	WORD $0x4ea91dad // orr v13.16b, v13.16b, v9.16b
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84914a // fmul v10.4s, v10.4s, v4.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f84916b // fmul v11.4s, v11.4s, v4.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f84918c // fmul v12.4s, v12.4s, v4.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8491ad // fmul v13.4s, v13.4s, v4.s[0]
+	WORD $0xad401484 // ldp q4, q5, [x4]
+	WORD $0x4e843886 // zip1 v6.4s, v4.4s, v4.4s
+	WORD $0x4e847887 // zip2 v7.4s, v4.4s, v4.4s
+	WORD $0x4e8538a8 // zip1 v8.4s, v5.4s, v5.4s
+	WORD $0x4e8578a9 // zip2 v9.4s, v5.4s, v5.4s
+	WORD $0x6e2adcc6 // fmul v6.4s, v6.4s, v10.4s
+	WORD $0x6e2bdce7 // fmul v7.4s, v7.4s, v11.4s
+	WORD $0x6e2cdd08 // fmul v8.4s, v8.4s, v12.4s
+	WORD $0x6e2ddd29 // fmul v9.4s, v9.4s, v13.4s
+	MOVBU 0(R0), R8
+	MOVBU 32(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 1(R0), R8
+	MOVBU 32(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 32(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc00065 // ldr q5, [x3]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e85948a // sdot v10.4s, v4.16b, v5.16b
+	MOVBU 2(R0), R8
+	MOVBU 33(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 3(R0), R8
+	MOVBU 33(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 33(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc00465 // ldr q5, [x3, #16]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e85948b // sdot v11.4s, v4.16b, v5.16b
+	MOVBU 4(R0), R8
+	MOVBU 34(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 5(R0), R8
+	MOVBU 34(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 34(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc00865 // ldr q5, [x3, #32]
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4e85948c // sdot v12.4s, v4.16b, v5.16b
+	MOVBU 6(R0), R8
+	MOVBU 35(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 7(R0), R8
+	MOVBU 35(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 35(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc00c65 // ldr q5, [x3, #48]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e85948d // sdot v13.4s, v4.16b, v5.16b
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4eacbd4a // addp v10.4s, v10.4s, v12.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e26cd42 // fmla v2.4s, v10.4s, v6.4s
+	MOVBU 8(R0), R8
+	MOVBU 36(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 9(R0), R8
+	MOVBU 36(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 36(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc01065 // ldr q5, [x3, #64]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e85948a // sdot v10.4s, v4.16b, v5.16b
+	MOVBU 10(R0), R8
+	MOVBU 37(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 11(R0), R8
+	MOVBU 37(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 37(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc01465 // ldr q5, [x3, #80]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e85948b // sdot v11.4s, v4.16b, v5.16b
+	MOVBU 12(R0), R8
+	MOVBU 38(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 13(R0), R8
+	MOVBU 38(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 38(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc01865 // ldr q5, [x3, #96]
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4e85948c // sdot v12.4s, v4.16b, v5.16b
+	MOVBU 14(R0), R8
+	MOVBU 39(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 15(R0), R8
+	MOVBU 39(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 39(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc01c65 // ldr q5, [x3, #112]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e85948d // sdot v13.4s, v4.16b, v5.16b
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4eacbd4a // addp v10.4s, v10.4s, v12.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e27cd43 // fmla v3.4s, v10.4s, v7.4s
+	MOVBU 16(R0), R8
+	MOVBU 40(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 17(R0), R8
+	MOVBU 40(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 40(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc02065 // ldr q5, [x3, #128]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e85948a // sdot v10.4s, v4.16b, v5.16b
+	MOVBU 18(R0), R8
+	MOVBU 41(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 19(R0), R8
+	MOVBU 41(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 41(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc02465 // ldr q5, [x3, #144]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e85948b // sdot v11.4s, v4.16b, v5.16b
+	MOVBU 20(R0), R8
+	MOVBU 42(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 21(R0), R8
+	MOVBU 42(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 42(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc02865 // ldr q5, [x3, #160]
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4e85948c // sdot v12.4s, v4.16b, v5.16b
+	MOVBU 22(R0), R8
+	MOVBU 43(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 23(R0), R8
+	MOVBU 43(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 43(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc02c65 // ldr q5, [x3, #176]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e85948d // sdot v13.4s, v4.16b, v5.16b
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4eacbd4a // addp v10.4s, v10.4s, v12.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e28cd42 // fmla v2.4s, v10.4s, v8.4s
+	MOVBU 24(R0), R8
+	MOVBU 44(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 25(R0), R8
+	MOVBU 44(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 44(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc03065 // ldr q5, [x3, #192]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e85948a // sdot v10.4s, v4.16b, v5.16b
+	MOVBU 26(R0), R8
+	MOVBU 45(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 27(R0), R8
+	MOVBU 45(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 45(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc03465 // ldr q5, [x3, #208]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e85948b // sdot v11.4s, v4.16b, v5.16b
+	MOVBU 28(R0), R8
+	MOVBU 46(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 29(R0), R8
+	MOVBU 46(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 46(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc03865 // ldr q5, [x3, #224]
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4e85948c // sdot v12.4s, v4.16b, v5.16b
+	MOVBU 30(R0), R8
+	MOVBU 47(R0), R9
+	UBFX $0, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F4
+	MOVBU 31(R0), R8
+	MOVBU 47(R0), R9
+	UBFX $4, R9, $3, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	MOVBU 47(R0), R9
+	VDUP R9, V5.B16
+	WORD $0x4e208ca5 // cmtst v5.16b, v5.16b, v0.16b
+	WORD $0x4ea11ca5 // orr v5.16b, v5.16b, v1.16b
+	WORD $0x4e258484 // add v4.16b, v4.16b, v5.16b
+	WORD $0x3dc03c65 // ldr q5, [x3, #240]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e85948d // sdot v13.4s, v4.16b, v5.16b
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4eacbd4a // addp v10.4s, v10.4s, v12.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e29cd43 // fmla v3.4s, v10.4s, v9.4s
+	ADD $56, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $64, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e23d442 // fadd v2.4s, v2.4s, v3.4s
+	WORD $0x6e22d442 // faddp v2.4s, v2.4s, v2.4s
+	WORD $0x7e30d842 // faddp s2, v2.2s
+	WORD $0xbc004442 // str s2, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeIQ1M(src *byte, blocks int, dst *float32)
+TEXT ·decodeIQ1M(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD $·gridIQ1(SB), R3
+	MOVD $constants<>+320(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	WORD $0x4f00e421 // movi v1.16b, #1
+
+block:
+	MOVD 48(R0), R5
+	UBFX $12, R5, $4, R4
+	LSR $28, R5, R5
+	BFI $4, R5, $4, R4
+	LSR $16, R5, R5
+	BFI $8, R5, $4, R4
+	LSR $16, R5, R5
+	BFI $12, R5, $4, R4
+	LSR $16, R5, R5
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e3 // ldr q3, [x15]
+	FMOVS R4, F2
+	WORD $0x1ee24042 // fcvt s2, h2
+	WORD $0x1e230842 // fmul s2, s2, s3
+	MOVD $constants<>+272(SB), R15
+	WORD $0x3dc001e5 // ldr q5, [x15]
+	MOVD $constants<>+336(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0xfd401804 // ldr d4, [x0, #48]
+	MOVD $constants<>+352(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	WORD $0x4e070088 // tbl v8.16b, {v4.16b}, v7.16b
+	WORD $0x6e664508 // ushl v8.8h, v8.8h, v6.8h
+	WORD $0x4e251d08 // and v8.16b, v8.16b, v5.16b
+	WORD $0x4f10a509 // sxtl2 v9.4s, v8.8h
+	WORD $0x0f10a508 // sxtl v8.4s, v8.4h
+	MOVD $constants<>+368(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	WORD $0x4e07008a // tbl v10.16b, {v4.16b}, v7.16b
+	WORD $0x6e66454a // ushl v10.8h, v10.8h, v6.8h
+	WORD $0x4e251d4a // and v10.16b, v10.16b, v5.16b
+	WORD $0x4f10a54b // sxtl2 v11.4s, v10.8h
+	WORD $0x0f10a54a // sxtl v10.4s, v10.4h
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	WORD $0x4f215508 // shl v8.4s, v8.4s, #1
+	WORD $0x4ea71d08 // orr v8.16b, v8.16b, v7.16b
+	WORD $0x4f215529 // shl v9.4s, v9.4s, #1
+	WORD $0x4ea71d29 // orr v9.16b, v9.16b, v7.16b
+	WORD $0x4f21554a // shl v10.4s, v10.4s, #1
+	WORD $0x4ea71d4a // orr v10.16b, v10.16b, v7.16b
+	WORD $0x4f21556b // shl v11.4s, v11.4s, #1
+	WORD $0x4ea71d6b // orr v11.16b, v11.16b, v7.16b
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f829108 // fmul v8.4s, v8.4s, v2.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f829129 // fmul v9.4s, v9.4s, v2.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f82914a // fmul v10.4s, v10.4s, v2.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f82916b // fmul v11.4s, v11.4s, v2.s[0]
+	MOVBU 0(R0), R4
+	MOVBU 32(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 1(R0), R4
+	MOVBU 32(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 32(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4f889084 // fmul v4.4s, v4.4s, v8.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8890a5 // fmul v5.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8890c6 // fmul v6.4s, v6.4s, v8.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8890e7 // fmul v7.4s, v7.4s, v8.s[0]
+	WORD $0xad001444 // stp q4, q5, [x2]
+	WORD $0xad011c46 // stp q6, q7, [x2, #32]
+	MOVBU 2(R0), R4
+	MOVBU 33(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 3(R0), R4
+	MOVBU 33(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 33(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4fa89084 // fmul v4.4s, v4.4s, v8.s[1]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fa890a5 // fmul v5.4s, v5.4s, v8.s[1]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa890c6 // fmul v6.4s, v6.4s, v8.s[1]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa890e7 // fmul v7.4s, v7.4s, v8.s[1]
+	WORD $0xad021444 // stp q4, q5, [x2, #64]
+	WORD $0xad031c46 // stp q6, q7, [x2, #96]
+	MOVBU 4(R0), R4
+	MOVBU 34(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 5(R0), R4
+	MOVBU 34(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 34(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4f889884 // fmul v4.4s, v4.4s, v8.s[2]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8898a5 // fmul v5.4s, v5.4s, v8.s[2]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8898c6 // fmul v6.4s, v6.4s, v8.s[2]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8898e7 // fmul v7.4s, v7.4s, v8.s[2]
+	WORD $0xad041444 // stp q4, q5, [x2, #128]
+	WORD $0xad051c46 // stp q6, q7, [x2, #160]
+	MOVBU 6(R0), R4
+	MOVBU 35(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 7(R0), R4
+	MOVBU 35(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 35(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4fa89884 // fmul v4.4s, v4.4s, v8.s[3]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fa898a5 // fmul v5.4s, v5.4s, v8.s[3]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa898c6 // fmul v6.4s, v6.4s, v8.s[3]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa898e7 // fmul v7.4s, v7.4s, v8.s[3]
+	WORD $0xad061444 // stp q4, q5, [x2, #192]
+	WORD $0xad071c46 // stp q6, q7, [x2, #224]
+	MOVBU 8(R0), R4
+	MOVBU 36(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 9(R0), R4
+	MOVBU 36(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 36(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4f899084 // fmul v4.4s, v4.4s, v9.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8990a5 // fmul v5.4s, v5.4s, v9.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8990c6 // fmul v6.4s, v6.4s, v9.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8990e7 // fmul v7.4s, v7.4s, v9.s[0]
+	WORD $0xad081444 // stp q4, q5, [x2, #256]
+	WORD $0xad091c46 // stp q6, q7, [x2, #288]
+	MOVBU 10(R0), R4
+	MOVBU 37(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 11(R0), R4
+	MOVBU 37(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 37(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4fa99084 // fmul v4.4s, v4.4s, v9.s[1]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fa990a5 // fmul v5.4s, v5.4s, v9.s[1]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa990c6 // fmul v6.4s, v6.4s, v9.s[1]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa990e7 // fmul v7.4s, v7.4s, v9.s[1]
+	WORD $0xad0a1444 // stp q4, q5, [x2, #320]
+	WORD $0xad0b1c46 // stp q6, q7, [x2, #352]
+	MOVBU 12(R0), R4
+	MOVBU 38(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 13(R0), R4
+	MOVBU 38(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 38(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4f899884 // fmul v4.4s, v4.4s, v9.s[2]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8998a5 // fmul v5.4s, v5.4s, v9.s[2]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8998c6 // fmul v6.4s, v6.4s, v9.s[2]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8998e7 // fmul v7.4s, v7.4s, v9.s[2]
+	WORD $0xad0c1444 // stp q4, q5, [x2, #384]
+	WORD $0xad0d1c46 // stp q6, q7, [x2, #416]
+	MOVBU 14(R0), R4
+	MOVBU 39(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 15(R0), R4
+	MOVBU 39(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 39(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4fa99884 // fmul v4.4s, v4.4s, v9.s[3]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fa998a5 // fmul v5.4s, v5.4s, v9.s[3]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa998c6 // fmul v6.4s, v6.4s, v9.s[3]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa998e7 // fmul v7.4s, v7.4s, v9.s[3]
+	WORD $0xad0e1444 // stp q4, q5, [x2, #448]
+	WORD $0xad0f1c46 // stp q6, q7, [x2, #480]
+	MOVBU 16(R0), R4
+	MOVBU 40(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 17(R0), R4
+	MOVBU 40(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 40(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4f8a9084 // fmul v4.4s, v4.4s, v10.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8a90a5 // fmul v5.4s, v5.4s, v10.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8a90c6 // fmul v6.4s, v6.4s, v10.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8a90e7 // fmul v7.4s, v7.4s, v10.s[0]
+	WORD $0xad101444 // stp q4, q5, [x2, #512]
+	WORD $0xad111c46 // stp q6, q7, [x2, #544]
+	MOVBU 18(R0), R4
+	MOVBU 41(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 19(R0), R4
+	MOVBU 41(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 41(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4faa9084 // fmul v4.4s, v4.4s, v10.s[1]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4faa90a5 // fmul v5.4s, v5.4s, v10.s[1]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4faa90c6 // fmul v6.4s, v6.4s, v10.s[1]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4faa90e7 // fmul v7.4s, v7.4s, v10.s[1]
+	WORD $0xad121444 // stp q4, q5, [x2, #576]
+	WORD $0xad131c46 // stp q6, q7, [x2, #608]
+	MOVBU 20(R0), R4
+	MOVBU 42(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 21(R0), R4
+	MOVBU 42(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 42(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4f8a9884 // fmul v4.4s, v4.4s, v10.s[2]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8a98a5 // fmul v5.4s, v5.4s, v10.s[2]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8a98c6 // fmul v6.4s, v6.4s, v10.s[2]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8a98e7 // fmul v7.4s, v7.4s, v10.s[2]
+	WORD $0xad141444 // stp q4, q5, [x2, #640]
+	WORD $0xad151c46 // stp q6, q7, [x2, #672]
+	MOVBU 22(R0), R4
+	MOVBU 43(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 23(R0), R4
+	MOVBU 43(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 43(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4faa9884 // fmul v4.4s, v4.4s, v10.s[3]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4faa98a5 // fmul v5.4s, v5.4s, v10.s[3]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4faa98c6 // fmul v6.4s, v6.4s, v10.s[3]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4faa98e7 // fmul v7.4s, v7.4s, v10.s[3]
+	WORD $0xad161444 // stp q4, q5, [x2, #704]
+	WORD $0xad171c46 // stp q6, q7, [x2, #736]
+	MOVBU 24(R0), R4
+	MOVBU 44(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 25(R0), R4
+	MOVBU 44(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 44(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4f8b9084 // fmul v4.4s, v4.4s, v11.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8b90a5 // fmul v5.4s, v5.4s, v11.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8b90c6 // fmul v6.4s, v6.4s, v11.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8b90e7 // fmul v7.4s, v7.4s, v11.s[0]
+	WORD $0xad181444 // stp q4, q5, [x2, #768]
+	WORD $0xad191c46 // stp q6, q7, [x2, #800]
+	MOVBU 26(R0), R4
+	MOVBU 45(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 27(R0), R4
+	MOVBU 45(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 45(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4fab9084 // fmul v4.4s, v4.4s, v11.s[1]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fab90a5 // fmul v5.4s, v5.4s, v11.s[1]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fab90c6 // fmul v6.4s, v6.4s, v11.s[1]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fab90e7 // fmul v7.4s, v7.4s, v11.s[1]
+	WORD $0xad1a1444 // stp q4, q5, [x2, #832]
+	WORD $0xad1b1c46 // stp q6, q7, [x2, #864]
+	MOVBU 28(R0), R4
+	MOVBU 46(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 29(R0), R4
+	MOVBU 46(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 46(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4f8b9884 // fmul v4.4s, v4.4s, v11.s[2]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8b98a5 // fmul v5.4s, v5.4s, v11.s[2]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8b98c6 // fmul v6.4s, v6.4s, v11.s[2]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8b98e7 // fmul v7.4s, v7.4s, v11.s[2]
+	WORD $0xad1c1444 // stp q4, q5, [x2, #896]
+	WORD $0xad1d1c46 // stp q6, q7, [x2, #928]
+	MOVBU 30(R0), R4
+	MOVBU 47(R0), R5
+	UBFX $0, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F2
+	MOVBU 31(R0), R4
+	MOVBU 47(R0), R5
+	UBFX $4, R5, $3, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F3
+	WORD $0x4ec33842 // zip1 v2.2d, v2.2d, v3.2d
+	MOVBU 47(R0), R5
+	VDUP R5, V3.B16
+	WORD $0x4e208c63 // cmtst v3.16b, v3.16b, v0.16b
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4e238442 // add v2.16b, v2.16b, v3.16b
+	WORD $0x0f08a443 // sxtl v3.8h, v2.8b
+	WORD $0x4f08a442 // sxtl2 v2.8h, v2.16b
+	WORD $0x0f10a464 // sxtl v4.4s, v3.4h
+	WORD $0x4f10a465 // sxtl2 v5.4s, v3.8h
+	WORD $0x0f10a446 // sxtl v6.4s, v2.4h
+	WORD $0x4f10a447 // sxtl2 v7.4s, v2.8h
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4fab9884 // fmul v4.4s, v4.4s, v11.s[3]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4fab98a5 // fmul v5.4s, v5.4s, v11.s[3]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fab98c6 // fmul v6.4s, v6.4s, v11.s[3]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fab98e7 // fmul v7.4s, v7.4s, v11.s[3]
+	WORD $0xad1e1444 // stp q4, q5, [x2, #960]
+	WORD $0xad1f1c46 // stp q6, q7, [x2, #992]
+	ADD $56, R0
+	ADD $1024, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
+// func dotIQ2XXSNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ2XXSNEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ2XXS(SB), R7
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	PRFM 1600(R0), PLDL1KEEP
+	WORD $0x3cc02005 // ldur q5, [x0, #2]
+	WORD $0x3cc12006 // ldur q6, [x0, #18]
+	WORD $0x3cc22007 // ldur q7, [x0, #34]
+	WORD $0x3cc32008 // ldur q8, [x0, #50]
+	WORD $0x4e8658a5 // uzp2 v5.4s, v5.4s, v6.4s
+	WORD $0x4e8858e6 // uzp2 v6.4s, v7.4s, v8.4s
+	WORD $0x7d400007 // ldr h7, [x0]
+	WORD $0x1ee240e7 // fcvt s7, h7
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x1e2808e7 // fmul s7, s7, s8
+	WORD $0x6f2404a8 // ushr v8.4s, v5.4s, #28
+	WORD $0x6f2404c9 // ushr v9.4s, v6.4s, #28
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001ea // ldr q10, [x15]
+	WORD $0x4f215508 // shl v8.4s, v8.4s, #1
+	WORD $0x4eaa1d08 // orr v8.16b, v8.16b, v10.16b
+	WORD $0x4f215529 // shl v9.4s, v9.4s, #1
+	WORD $0x4eaa1d29 // orr v9.16b, v9.16b, v10.16b
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f879108 // fmul v8.4s, v8.4s, v7.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f879129 // fmul v9.4s, v9.4s, v7.s[0]
+	WORD $0xad402887 // ldp q7, q10, [x4]
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4e2b1ca8 // and v8.16b, v5.16b, v11.16b
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4f2154a9 // shl v9.4s, v5.4s, #1
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4f2254a9 // shl v9.4s, v5.4s, #2
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4f2354a9 // shl v9.4s, v5.4s, #3
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	WORD $0x4e205909 // cnt v9.16b, v8.16b
+	WORD $0x4f0f5529 // shl v9.16b, v9.16b, #7
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	WORD $0x4e040509 // dup v9.4s, v8.s[0]
+	MOVBU 2(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 3(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 4(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	MOVBU 5(R0), R8
+	FMOVD (R7)(R8<<3), F13
+	WORD $0x4ecd398c // zip1 v12.2d, v12.2d, v13.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad40386d // ldp q13, q14, [x3]
+	WORD $0x0e2dc170 // smull v16.8h, v11.8b, v13.8b
+	WORD $0x4e2d8170 // smlal2 v16.8h, v11.16b, v13.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x0e2ec190 // smull v16.8h, v12.8b, v14.8b
+	WORD $0x4e2e8190 // smlal2 v16.8h, v12.16b, v14.16b
+	WORD $0x4e606a0f // sadalp v15.4s, v16.8h
+	WORD $0x4e0c0509 // dup v9.4s, v8.s[1]
+	MOVBU 10(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 11(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 12(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	MOVBU 13(R0), R8
+	FMOVD (R7)(R8<<3), F13
+	WORD $0x4ecd398c // zip1 v12.2d, v12.2d, v13.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad41386d // ldp q13, q14, [x3, #32]
+	WORD $0x0e2dc171 // smull v17.8h, v11.8b, v13.8b
+	WORD $0x4e2d8171 // smlal2 v17.8h, v11.16b, v13.16b
+	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
+	WORD $0x0e2ec191 // smull v17.8h, v12.8b, v14.8b
+	WORD $0x4e2e8191 // smlal2 v17.8h, v12.16b, v14.16b
+	WORD $0x4e606a30 // sadalp v16.4s, v17.8h
+	WORD $0x4e140509 // dup v9.4s, v8.s[2]
+	MOVBU 18(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 19(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 20(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	MOVBU 21(R0), R8
+	FMOVD (R7)(R8<<3), F13
+	WORD $0x4ecd398c // zip1 v12.2d, v12.2d, v13.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad42386d // ldp q13, q14, [x3, #64]
+	WORD $0x0e2dc172 // smull v18.8h, v11.8b, v13.8b
+	WORD $0x4e2d8172 // smlal2 v18.8h, v11.16b, v13.16b
+	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
+	WORD $0x0e2ec192 // smull v18.8h, v12.8b, v14.8b
+	WORD $0x4e2e8192 // smlal2 v18.8h, v12.16b, v14.16b
+	WORD $0x4e606a51 // sadalp v17.4s, v18.8h
+	WORD $0x4e1c0509 // dup v9.4s, v8.s[3]
+	MOVBU 26(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 27(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 28(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	MOVBU 29(R0), R8
+	FMOVD (R7)(R8<<3), F13
+	WORD $0x4ecd398c // zip1 v12.2d, v12.2d, v13.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad43386d // ldp q13, q14, [x3, #96]
+	WORD $0x0e2dc173 // smull v19.8h, v11.8b, v13.8b
+	WORD $0x4e2d8173 // smlal2 v19.8h, v11.16b, v13.16b
+	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
+	WORD $0x0e2ec193 // smull v19.8h, v12.8b, v14.8b
+	WORD $0x4e2e8193 // smlal2 v19.8h, v12.16b, v14.16b
+	WORD $0x4e606a72 // sadalp v18.4s, v19.8h
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
+	WORD $0x4eb1bdef // addp v15.4s, v15.4s, v17.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4e291cc5 // and v5.16b, v6.16b, v9.16b
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f2154c8 // shl v8.4s, v6.4s, #1
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f2254c8 // shl v8.4s, v6.4s, #2
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f2354c8 // shl v8.4s, v6.4s, #3
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e2058a8 // cnt v8.16b, v5.16b
+	WORD $0x4f0f5508 // shl v8.16b, v8.16b, #7
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e0404a8 // dup v8.4s, v5.s[0]
+	MOVBU 34(R0), R8
+	FMOVD (R7)(R8<<3), F9
+	MOVBU 35(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 36(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 37(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad44346c // ldp q12, q13, [x3, #128]
+	WORD $0x0e2cc12f // smull v15.8h, v9.8b, v12.8b
+	WORD $0x4e2c812f // smlal2 v15.8h, v9.16b, v12.16b
+	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
+	WORD $0x0e2dc16f // smull v15.8h, v11.8b, v13.8b
+	WORD $0x4e2d816f // smlal2 v15.8h, v11.16b, v13.16b
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4e0c04a8 // dup v8.4s, v5.s[1]
+	MOVBU 42(R0), R8
+	FMOVD (R7)(R8<<3), F9
+	MOVBU 43(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 44(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 45(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad45346c // ldp q12, q13, [x3, #160]
+	WORD $0x0e2cc130 // smull v16.8h, v9.8b, v12.8b
+	WORD $0x4e2c8130 // smlal2 v16.8h, v9.16b, v12.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x0e2dc170 // smull v16.8h, v11.8b, v13.8b
+	WORD $0x4e2d8170 // smlal2 v16.8h, v11.16b, v13.16b
+	WORD $0x4e606a0f // sadalp v15.4s, v16.8h
+	WORD $0x4e1404a8 // dup v8.4s, v5.s[2]
+	MOVBU 50(R0), R8
+	FMOVD (R7)(R8<<3), F9
+	MOVBU 51(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 52(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 53(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad46346c // ldp q12, q13, [x3, #192]
+	WORD $0x0e2cc131 // smull v17.8h, v9.8b, v12.8b
+	WORD $0x4e2c8131 // smlal2 v17.8h, v9.16b, v12.16b
+	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
+	WORD $0x0e2dc171 // smull v17.8h, v11.8b, v13.8b
+	WORD $0x4e2d8171 // smlal2 v17.8h, v11.16b, v13.16b
+	WORD $0x4e606a30 // sadalp v16.4s, v17.8h
+	WORD $0x4e1c04a8 // dup v8.4s, v5.s[3]
+	MOVBU 58(R0), R8
+	FMOVD (R7)(R8<<3), F9
+	MOVBU 59(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 60(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 61(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad47346c // ldp q12, q13, [x3, #224]
+	WORD $0x0e2cc132 // smull v18.8h, v9.8b, v12.8b
+	WORD $0x4e2c8132 // smlal2 v18.8h, v9.16b, v12.16b
+	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
+	WORD $0x0e2dc172 // smull v18.8h, v11.8b, v13.8b
+	WORD $0x4e2d8172 // smlal2 v18.8h, v11.16b, v13.16b
+	WORD $0x4e606a51 // sadalp v17.4s, v18.8h
+	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
+	WORD $0x4eb1be10 // addp v16.4s, v16.4s, v17.4s
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2acdc4 // fmla v4.4s, v14.4s, v10.4s
+	ADD $66, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $32, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotIQ2XXSDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ2XXSDot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ2XXS(SB), R7
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	PRFM 1600(R0), PLDL1KEEP
+	WORD $0x3cc02005 // ldur q5, [x0, #2]
+	WORD $0x3cc12006 // ldur q6, [x0, #18]
+	WORD $0x3cc22007 // ldur q7, [x0, #34]
+	WORD $0x3cc32008 // ldur q8, [x0, #50]
+	WORD $0x4e8658a5 // uzp2 v5.4s, v5.4s, v6.4s
+	WORD $0x4e8858e6 // uzp2 v6.4s, v7.4s, v8.4s
+	WORD $0x7d400007 // ldr h7, [x0]
+	WORD $0x1ee240e7 // fcvt s7, h7
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x1e2808e7 // fmul s7, s7, s8
+	WORD $0x6f2404a8 // ushr v8.4s, v5.4s, #28
+	WORD $0x6f2404c9 // ushr v9.4s, v6.4s, #28
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001ea // ldr q10, [x15]
+	WORD $0x4f215508 // shl v8.4s, v8.4s, #1
+	WORD $0x4eaa1d08 // orr v8.16b, v8.16b, v10.16b
+	WORD $0x4f215529 // shl v9.4s, v9.4s, #1
+	WORD $0x4eaa1d29 // orr v9.16b, v9.16b, v10.16b
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f879108 // fmul v8.4s, v8.4s, v7.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f879129 // fmul v9.4s, v9.4s, v7.s[0]
+	WORD $0xad402887 // ldp q7, q10, [x4]
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4e2b1ca8 // and v8.16b, v5.16b, v11.16b
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4f2154a9 // shl v9.4s, v5.4s, #1
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4f2254a9 // shl v9.4s, v5.4s, #2
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4f2354a9 // shl v9.4s, v5.4s, #3
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	WORD $0x4e205909 // cnt v9.16b, v8.16b
+	WORD $0x4f0f5529 // shl v9.16b, v9.16b, #7
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	WORD $0x4e040509 // dup v9.4s, v8.s[0]
+	MOVBU 2(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 3(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 4(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	MOVBU 5(R0), R8
+	FMOVD (R7)(R8<<3), F13
+	WORD $0x4ecd398c // zip1 v12.2d, v12.2d, v13.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad40386d // ldp q13, q14, [x3]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e8d956f // sdot v15.4s, v11.16b, v13.16b
+	WORD $0x4e8e958f // sdot v15.4s, v12.16b, v14.16b
+	WORD $0x4e0c0509 // dup v9.4s, v8.s[1]
+	MOVBU 10(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 11(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 12(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	MOVBU 13(R0), R8
+	FMOVD (R7)(R8<<3), F13
+	WORD $0x4ecd398c // zip1 v12.2d, v12.2d, v13.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad41386d // ldp q13, q14, [x3, #32]
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4e8d9570 // sdot v16.4s, v11.16b, v13.16b
+	WORD $0x4e8e9590 // sdot v16.4s, v12.16b, v14.16b
+	WORD $0x4e140509 // dup v9.4s, v8.s[2]
+	MOVBU 18(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 19(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 20(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	MOVBU 21(R0), R8
+	FMOVD (R7)(R8<<3), F13
+	WORD $0x4ecd398c // zip1 v12.2d, v12.2d, v13.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad42386d // ldp q13, q14, [x3, #64]
+	WORD $0x4f00e411 // movi v17.16b, #0
+	WORD $0x4e8d9571 // sdot v17.4s, v11.16b, v13.16b
+	WORD $0x4e8e9591 // sdot v17.4s, v12.16b, v14.16b
+	WORD $0x4e1c0509 // dup v9.4s, v8.s[3]
+	MOVBU 26(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 27(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 28(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	MOVBU 29(R0), R8
+	FMOVD (R7)(R8<<3), F13
+	WORD $0x4ecd398c // zip1 v12.2d, v12.2d, v13.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad43386d // ldp q13, q14, [x3, #96]
+	WORD $0x4f00e412 // movi v18.16b, #0
+	WORD $0x4e8d9572 // sdot v18.4s, v11.16b, v13.16b
+	WORD $0x4e8e9592 // sdot v18.4s, v12.16b, v14.16b
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
+	WORD $0x4eb1bdef // addp v15.4s, v15.4s, v17.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4e291cc5 // and v5.16b, v6.16b, v9.16b
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f2154c8 // shl v8.4s, v6.4s, #1
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f2254c8 // shl v8.4s, v6.4s, #2
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f2354c8 // shl v8.4s, v6.4s, #3
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e2058a8 // cnt v8.16b, v5.16b
+	WORD $0x4f0f5508 // shl v8.16b, v8.16b, #7
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e0404a8 // dup v8.4s, v5.s[0]
+	MOVBU 34(R0), R8
+	FMOVD (R7)(R8<<3), F9
+	MOVBU 35(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 36(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 37(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad44346c // ldp q12, q13, [x3, #128]
+	WORD $0x4f00e40e // movi v14.16b, #0
+	WORD $0x4e8c952e // sdot v14.4s, v9.16b, v12.16b
+	WORD $0x4e8d956e // sdot v14.4s, v11.16b, v13.16b
+	WORD $0x4e0c04a8 // dup v8.4s, v5.s[1]
+	MOVBU 42(R0), R8
+	FMOVD (R7)(R8<<3), F9
+	MOVBU 43(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 44(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 45(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad45346c // ldp q12, q13, [x3, #160]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e8c952f // sdot v15.4s, v9.16b, v12.16b
+	WORD $0x4e8d956f // sdot v15.4s, v11.16b, v13.16b
+	WORD $0x4e1404a8 // dup v8.4s, v5.s[2]
+	MOVBU 50(R0), R8
+	FMOVD (R7)(R8<<3), F9
+	MOVBU 51(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 52(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 53(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad46346c // ldp q12, q13, [x3, #192]
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4e8c9530 // sdot v16.4s, v9.16b, v12.16b
+	WORD $0x4e8d9570 // sdot v16.4s, v11.16b, v13.16b
+	WORD $0x4e1c04a8 // dup v8.4s, v5.s[3]
+	MOVBU 58(R0), R8
+	FMOVD (R7)(R8<<3), F9
+	MOVBU 59(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 60(R0), R8
+	FMOVD (R7)(R8<<3), F11
+	MOVBU 61(R0), R8
+	FMOVD (R7)(R8<<3), F12
+	WORD $0x4ecc396b // zip1 v11.2d, v11.2d, v12.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad47346c // ldp q12, q13, [x3, #224]
+	WORD $0x4f00e411 // movi v17.16b, #0
+	WORD $0x4e8c9531 // sdot v17.4s, v9.16b, v12.16b
+	WORD $0x4e8d9571 // sdot v17.4s, v11.16b, v13.16b
+	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
+	WORD $0x4eb1be10 // addp v16.4s, v16.4s, v17.4s
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2acdc4 // fmla v4.4s, v14.4s, v10.4s
+	ADD $66, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $32, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeIQ2XXS(src *byte, blocks int, dst *float32)
+TEXT ·decodeIQ2XXS(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD $·gridIQ2XXS(SB), R3
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+block:
+	WORD $0x3cc02003 // ldur q3, [x0, #2]
+	WORD $0x3cc12004 // ldur q4, [x0, #18]
+	WORD $0x3cc22005 // ldur q5, [x0, #34]
+	WORD $0x3cc32006 // ldur q6, [x0, #50]
+	WORD $0x4e845863 // uzp2 v3.4s, v3.4s, v4.4s
+	WORD $0x4e8658a4 // uzp2 v4.4s, v5.4s, v6.4s
+	WORD $0x7d400005 // ldr h5, [x0]
+	WORD $0x1ee240a5 // fcvt s5, h5
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0x1e2608a5 // fmul s5, s5, s6
+	WORD $0x6f240466 // ushr v6.4s, v3.4s, #28
+	WORD $0x6f240487 // ushr v7.4s, v4.4s, #28
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x4f2154c6 // shl v6.4s, v6.4s, #1
+	WORD $0x4ea81cc6 // orr v6.16b, v6.16b, v8.16b
+	WORD $0x4f2154e7 // shl v7.4s, v7.4s, #1
+	WORD $0x4ea81ce7 // orr v7.16b, v7.16b, v8.16b
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8590c6 // fmul v6.4s, v6.4s, v5.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8590e7 // fmul v7.4s, v7.4s, v5.s[0]
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4e291c65 // and v5.16b, v3.16b, v9.16b
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f215468 // shl v8.4s, v3.4s, #1
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f225468 // shl v8.4s, v3.4s, #2
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f235468 // shl v8.4s, v3.4s, #3
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e2058a8 // cnt v8.16b, v5.16b
+	WORD $0x4f0f5508 // shl v8.16b, v8.16b, #7
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e0404a8 // dup v8.4s, v5.s[0]
+	MOVBU 2(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	MOVBU 3(R0), R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca3929 // zip1 v9.2d, v9.2d, v10.2d
+	WORD $0x4e00010a // tbl v10.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86916b // fmul v11.4s, v11.4s, v6.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f86918c // fmul v12.4s, v12.4s, v6.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8691ad // fmul v13.4s, v13.4s, v6.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8691ce // fmul v14.4s, v14.4s, v6.s[0]
+	WORD $0xad00304b // stp q11, q12, [x2]
+	WORD $0xad01384d // stp q13, q14, [x2, #32]
+	MOVBU 4(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	MOVBU 5(R0), R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca3929 // zip1 v9.2d, v9.2d, v10.2d
+	WORD $0x4e01010a // tbl v10.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86916b // fmul v11.4s, v11.4s, v6.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f86918c // fmul v12.4s, v12.4s, v6.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8691ad // fmul v13.4s, v13.4s, v6.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8691ce // fmul v14.4s, v14.4s, v6.s[0]
+	WORD $0xad02304b // stp q11, q12, [x2, #64]
+	WORD $0xad03384d // stp q13, q14, [x2, #96]
+	WORD $0x4e0c04a8 // dup v8.4s, v5.s[1]
+	MOVBU 10(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	MOVBU 11(R0), R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca3929 // zip1 v9.2d, v9.2d, v10.2d
+	WORD $0x4e00010a // tbl v10.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6916b // fmul v11.4s, v11.4s, v6.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa6918c // fmul v12.4s, v12.4s, v6.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa691ad // fmul v13.4s, v13.4s, v6.s[1]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa691ce // fmul v14.4s, v14.4s, v6.s[1]
+	WORD $0xad04304b // stp q11, q12, [x2, #128]
+	WORD $0xad05384d // stp q13, q14, [x2, #160]
+	MOVBU 12(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	MOVBU 13(R0), R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca3929 // zip1 v9.2d, v9.2d, v10.2d
+	WORD $0x4e01010a // tbl v10.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6916b // fmul v11.4s, v11.4s, v6.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa6918c // fmul v12.4s, v12.4s, v6.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa691ad // fmul v13.4s, v13.4s, v6.s[1]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa691ce // fmul v14.4s, v14.4s, v6.s[1]
+	WORD $0xad06304b // stp q11, q12, [x2, #192]
+	WORD $0xad07384d // stp q13, q14, [x2, #224]
+	WORD $0x4e1404a8 // dup v8.4s, v5.s[2]
+	MOVBU 18(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	MOVBU 19(R0), R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca3929 // zip1 v9.2d, v9.2d, v10.2d
+	WORD $0x4e00010a // tbl v10.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86996b // fmul v11.4s, v11.4s, v6.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f86998c // fmul v12.4s, v12.4s, v6.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8699ad // fmul v13.4s, v13.4s, v6.s[2]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8699ce // fmul v14.4s, v14.4s, v6.s[2]
+	WORD $0xad08304b // stp q11, q12, [x2, #256]
+	WORD $0xad09384d // stp q13, q14, [x2, #288]
+	MOVBU 20(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	MOVBU 21(R0), R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca3929 // zip1 v9.2d, v9.2d, v10.2d
+	WORD $0x4e01010a // tbl v10.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86996b // fmul v11.4s, v11.4s, v6.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f86998c // fmul v12.4s, v12.4s, v6.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8699ad // fmul v13.4s, v13.4s, v6.s[2]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8699ce // fmul v14.4s, v14.4s, v6.s[2]
+	WORD $0xad0a304b // stp q11, q12, [x2, #320]
+	WORD $0xad0b384d // stp q13, q14, [x2, #352]
+	WORD $0x4e1c04a8 // dup v8.4s, v5.s[3]
+	MOVBU 26(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	MOVBU 27(R0), R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca3929 // zip1 v9.2d, v9.2d, v10.2d
+	WORD $0x4e00010a // tbl v10.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6996b // fmul v11.4s, v11.4s, v6.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa6998c // fmul v12.4s, v12.4s, v6.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa699ad // fmul v13.4s, v13.4s, v6.s[3]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa699ce // fmul v14.4s, v14.4s, v6.s[3]
+	WORD $0xad0c304b // stp q11, q12, [x2, #384]
+	WORD $0xad0d384d // stp q13, q14, [x2, #416]
+	MOVBU 28(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	MOVBU 29(R0), R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca3929 // zip1 v9.2d, v9.2d, v10.2d
+	WORD $0x4e01010a // tbl v10.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6996b // fmul v11.4s, v11.4s, v6.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa6998c // fmul v12.4s, v12.4s, v6.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa699ad // fmul v13.4s, v13.4s, v6.s[3]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa699ce // fmul v14.4s, v14.4s, v6.s[3]
+	WORD $0xad0e304b // stp q11, q12, [x2, #448]
+	WORD $0xad0f384d // stp q13, q14, [x2, #480]
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x4e281c83 // and v3.16b, v4.16b, v8.16b
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x4f215485 // shl v5.4s, v4.4s, #1
+	WORD $0x4e281ca5 // and v5.16b, v5.16b, v8.16b
+	WORD $0x4ea51c63 // orr v3.16b, v3.16b, v5.16b
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x4f225485 // shl v5.4s, v4.4s, #2
+	WORD $0x4e281ca5 // and v5.16b, v5.16b, v8.16b
+	WORD $0x4ea51c63 // orr v3.16b, v3.16b, v5.16b
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x4f235485 // shl v5.4s, v4.4s, #3
+	WORD $0x4e281ca5 // and v5.16b, v5.16b, v8.16b
+	WORD $0x4ea51c63 // orr v3.16b, v3.16b, v5.16b
+	WORD $0x4e205865 // cnt v5.16b, v3.16b
+	WORD $0x4f0f54a5 // shl v5.16b, v5.16b, #7
+	WORD $0x4ea51c63 // orr v3.16b, v3.16b, v5.16b
+	WORD $0x4e040465 // dup v5.4s, v3.s[0]
+	MOVBU 34(R0), R4
+	FMOVD (R3)(R4<<3), F8
+	MOVBU 35(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000a9 // tbl v9.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87914a // fmul v10.4s, v10.4s, v7.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87916b // fmul v11.4s, v11.4s, v7.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f87918c // fmul v12.4s, v12.4s, v7.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8791ad // fmul v13.4s, v13.4s, v7.s[0]
+	WORD $0xad102c4a // stp q10, q11, [x2, #512]
+	WORD $0xad11344c // stp q12, q13, [x2, #544]
+	MOVBU 36(R0), R4
+	FMOVD (R3)(R4<<3), F8
+	MOVBU 37(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100a9 // tbl v9.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87914a // fmul v10.4s, v10.4s, v7.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87916b // fmul v11.4s, v11.4s, v7.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f87918c // fmul v12.4s, v12.4s, v7.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8791ad // fmul v13.4s, v13.4s, v7.s[0]
+	WORD $0xad122c4a // stp q10, q11, [x2, #576]
+	WORD $0xad13344c // stp q12, q13, [x2, #608]
+	WORD $0x4e0c0465 // dup v5.4s, v3.s[1]
+	MOVBU 42(R0), R4
+	FMOVD (R3)(R4<<3), F8
+	MOVBU 43(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000a9 // tbl v9.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7914a // fmul v10.4s, v10.4s, v7.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7916b // fmul v11.4s, v11.4s, v7.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa7918c // fmul v12.4s, v12.4s, v7.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa791ad // fmul v13.4s, v13.4s, v7.s[1]
+	WORD $0xad142c4a // stp q10, q11, [x2, #640]
+	WORD $0xad15344c // stp q12, q13, [x2, #672]
+	MOVBU 44(R0), R4
+	FMOVD (R3)(R4<<3), F8
+	MOVBU 45(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100a9 // tbl v9.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7914a // fmul v10.4s, v10.4s, v7.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7916b // fmul v11.4s, v11.4s, v7.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa7918c // fmul v12.4s, v12.4s, v7.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa791ad // fmul v13.4s, v13.4s, v7.s[1]
+	WORD $0xad162c4a // stp q10, q11, [x2, #704]
+	WORD $0xad17344c // stp q12, q13, [x2, #736]
+	WORD $0x4e140465 // dup v5.4s, v3.s[2]
+	MOVBU 50(R0), R4
+	FMOVD (R3)(R4<<3), F8
+	MOVBU 51(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000a9 // tbl v9.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87994a // fmul v10.4s, v10.4s, v7.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87996b // fmul v11.4s, v11.4s, v7.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f87998c // fmul v12.4s, v12.4s, v7.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8799ad // fmul v13.4s, v13.4s, v7.s[2]
+	WORD $0xad182c4a // stp q10, q11, [x2, #768]
+	WORD $0xad19344c // stp q12, q13, [x2, #800]
+	MOVBU 52(R0), R4
+	FMOVD (R3)(R4<<3), F8
+	MOVBU 53(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100a9 // tbl v9.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87994a // fmul v10.4s, v10.4s, v7.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87996b // fmul v11.4s, v11.4s, v7.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f87998c // fmul v12.4s, v12.4s, v7.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8799ad // fmul v13.4s, v13.4s, v7.s[2]
+	WORD $0xad1a2c4a // stp q10, q11, [x2, #832]
+	WORD $0xad1b344c // stp q12, q13, [x2, #864]
+	WORD $0x4e1c0465 // dup v5.4s, v3.s[3]
+	MOVBU 58(R0), R4
+	FMOVD (R3)(R4<<3), F8
+	MOVBU 59(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000a9 // tbl v9.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7994a // fmul v10.4s, v10.4s, v7.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7996b // fmul v11.4s, v11.4s, v7.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa7998c // fmul v12.4s, v12.4s, v7.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa799ad // fmul v13.4s, v13.4s, v7.s[3]
+	WORD $0xad1c2c4a // stp q10, q11, [x2, #896]
+	WORD $0xad1d344c // stp q12, q13, [x2, #928]
+	MOVBU 60(R0), R4
+	FMOVD (R3)(R4<<3), F8
+	MOVBU 61(R0), R4
+	FMOVD (R3)(R4<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100a9 // tbl v9.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7994a // fmul v10.4s, v10.4s, v7.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7996b // fmul v11.4s, v11.4s, v7.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa7998c // fmul v12.4s, v12.4s, v7.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa799ad // fmul v13.4s, v13.4s, v7.s[3]
+	WORD $0xad1e2c4a // stp q10, q11, [x2, #960]
+	WORD $0xad1f344c // stp q12, q13, [x2, #992]
+	ADD $66, R0
+	ADD $1024, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
+// func dotIQ2XSNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ2XSNEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ2XS(SB), R7
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	PRFM 1600(R0), PLDL1KEEP
+	WORD $0x4f00e5e6 // movi v6.16b, #15
+	WORD $0xfc442005 // ldur d5, [x0, #66]
+	WORD $0x4e261ca7 // and v7.16b, v5.16b, v6.16b
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	WORD $0x4e0538e7 // zip1 v7.16b, v7.16b, v5.16b
+	WORD $0x7d400005 // ldr h5, [x0]
+	WORD $0x1ee240a5 // fcvt s5, h5
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0x1e2608a5 // fmul s5, s5, s6
+	WORD $0x4f00e426 // movi v6.16b, #1
+	WORD $0x4f0954e7 // shl v7.16b, v7.16b, #1
+	WORD $0x4ea61ce7 // orr v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f859108 // fmul v8.4s, v8.4s, v5.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f859129 // fmul v9.4s, v9.4s, v5.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85914a // fmul v10.4s, v10.4s, v5.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85916b // fmul v11.4s, v11.4s, v5.s[0]
+	WORD $0xad401885 // ldp q5, q6, [x4]
+	WORD $0x4e8538a7 // zip1 v7.4s, v5.4s, v5.4s
+	WORD $0x4e8578ac // zip2 v12.4s, v5.4s, v5.4s
+	WORD $0x4e8638cd // zip1 v13.4s, v6.4s, v6.4s
+	WORD $0x4e8678ce // zip2 v14.4s, v6.4s, v6.4s
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x6e29dd8c // fmul v12.4s, v12.4s, v9.4s
+	WORD $0x6e2addad // fmul v13.4s, v13.4s, v10.4s
+	WORD $0x6e2bddce // fmul v14.4s, v14.4s, v11.4s
+	WORD $0x3cc02005 // ldur q5, [x0, #2]
+	WORD $0x3cc12006 // ldur q6, [x0, #18]
+	WORD $0x6f1704a5 // ushr v5.8h, v5.8h, #9
+	WORD $0x6f1704c6 // ushr v6.8h, v6.8h, #9
+	WORD $0x4e0618a5 // uzp1 v5.16b, v5.16b, v6.16b
+	WORD $0x4e2058a8 // cnt v8.16b, v5.16b
+	WORD $0x4f0f5508 // shl v8.16b, v8.16b, #7
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e0404a6 // dup v6.4s, v5.s[0]
+	MOVHU 2(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 4(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc00069 // ldr q9, [x3]
+	WORD $0x0e29c10b // smull v11.8h, v8.8b, v9.8b
+	WORD $0x4e29810b // smlal2 v11.8h, v8.16b, v9.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	MOVHU 6(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 8(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc00469 // ldr q9, [x3, #16]
+	WORD $0x0e29c10f // smull v15.8h, v8.8b, v9.8b
+	WORD $0x4e29810f // smlal2 v15.8h, v8.16b, v9.16b
+	WORD $0x4e6029eb // saddlp v11.4s, v15.8h
+	WORD $0x4e0c04a6 // dup v6.4s, v5.s[1]
+	MOVHU 10(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 12(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc00869 // ldr q9, [x3, #32]
+	WORD $0x0e29c110 // smull v16.8h, v8.8b, v9.8b
+	WORD $0x4e298110 // smlal2 v16.8h, v8.16b, v9.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	MOVHU 14(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 16(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc00c69 // ldr q9, [x3, #48]
+	WORD $0x0e29c111 // smull v17.8h, v8.8b, v9.8b
+	WORD $0x4e298111 // smlal2 v17.8h, v8.16b, v9.16b
+	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eafbd4a // addp v10.4s, v10.4s, v15.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e27cd43 // fmla v3.4s, v10.4s, v7.4s
+	WORD $0x4e1404a6 // dup v6.4s, v5.s[2]
+	MOVHU 18(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 20(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc01069 // ldr q9, [x3, #64]
+	WORD $0x0e29c10b // smull v11.8h, v8.8b, v9.8b
+	WORD $0x4e29810b // smlal2 v11.8h, v8.16b, v9.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	MOVHU 22(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 24(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc01469 // ldr q9, [x3, #80]
+	WORD $0x0e29c10f // smull v15.8h, v8.8b, v9.8b
+	WORD $0x4e29810f // smlal2 v15.8h, v8.16b, v9.16b
+	WORD $0x4e6029eb // saddlp v11.4s, v15.8h
+	WORD $0x4e1c04a6 // dup v6.4s, v5.s[3]
+	MOVHU 26(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 28(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc01869 // ldr q9, [x3, #96]
+	WORD $0x0e29c110 // smull v16.8h, v8.8b, v9.8b
+	WORD $0x4e298110 // smlal2 v16.8h, v8.16b, v9.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	MOVHU 30(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 32(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc01c69 // ldr q9, [x3, #112]
+	WORD $0x0e29c111 // smull v17.8h, v8.8b, v9.8b
+	WORD $0x4e298111 // smlal2 v17.8h, v8.16b, v9.16b
+	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eafbd4a // addp v10.4s, v10.4s, v15.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2ccd44 // fmla v4.4s, v10.4s, v12.4s
+	WORD $0x3cc22005 // ldur q5, [x0, #34]
+	WORD $0x3cc32006 // ldur q6, [x0, #50]
+	WORD $0x6f1704a5 // ushr v5.8h, v5.8h, #9
+	WORD $0x6f1704c6 // ushr v6.8h, v6.8h, #9
+	WORD $0x4e0618a5 // uzp1 v5.16b, v5.16b, v6.16b
+	WORD $0x4e2058a8 // cnt v8.16b, v5.16b
+	WORD $0x4f0f5508 // shl v8.16b, v8.16b, #7
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e0404a6 // dup v6.4s, v5.s[0]
+	MOVHU 34(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 36(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc02069 // ldr q9, [x3, #128]
+	WORD $0x0e29c10b // smull v11.8h, v8.8b, v9.8b
+	WORD $0x4e29810b // smlal2 v11.8h, v8.16b, v9.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	MOVHU 38(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 40(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc02469 // ldr q9, [x3, #144]
+	WORD $0x0e29c10f // smull v15.8h, v8.8b, v9.8b
+	WORD $0x4e29810f // smlal2 v15.8h, v8.16b, v9.16b
+	WORD $0x4e6029eb // saddlp v11.4s, v15.8h
+	WORD $0x4e0c04a6 // dup v6.4s, v5.s[1]
+	MOVHU 42(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 44(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc02869 // ldr q9, [x3, #160]
+	WORD $0x0e29c110 // smull v16.8h, v8.8b, v9.8b
+	WORD $0x4e298110 // smlal2 v16.8h, v8.16b, v9.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	MOVHU 46(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 48(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc02c69 // ldr q9, [x3, #176]
+	WORD $0x0e29c111 // smull v17.8h, v8.8b, v9.8b
+	WORD $0x4e298111 // smlal2 v17.8h, v8.16b, v9.16b
+	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eafbd4a // addp v10.4s, v10.4s, v15.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2dcd43 // fmla v3.4s, v10.4s, v13.4s
+	WORD $0x4e1404a6 // dup v6.4s, v5.s[2]
+	MOVHU 50(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 52(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc03069 // ldr q9, [x3, #192]
+	WORD $0x0e29c10b // smull v11.8h, v8.8b, v9.8b
+	WORD $0x4e29810b // smlal2 v11.8h, v8.16b, v9.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	MOVHU 54(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 56(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc03469 // ldr q9, [x3, #208]
+	WORD $0x0e29c10f // smull v15.8h, v8.8b, v9.8b
+	WORD $0x4e29810f // smlal2 v15.8h, v8.16b, v9.16b
+	WORD $0x4e6029eb // saddlp v11.4s, v15.8h
+	WORD $0x4e1c04a6 // dup v6.4s, v5.s[3]
+	MOVHU 58(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 60(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc03869 // ldr q9, [x3, #224]
+	WORD $0x0e29c110 // smull v16.8h, v8.8b, v9.8b
+	WORD $0x4e298110 // smlal2 v16.8h, v8.16b, v9.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	MOVHU 62(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 64(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc03c69 // ldr q9, [x3, #240]
+	WORD $0x0e29c111 // smull v17.8h, v8.8b, v9.8b
+	WORD $0x4e298111 // smlal2 v17.8h, v8.16b, v9.16b
+	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eafbd4a // addp v10.4s, v10.4s, v15.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2ecd44 // fmla v4.4s, v10.4s, v14.4s
+	ADD $74, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $64, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotIQ2XSDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ2XSDot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ2XS(SB), R7
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	PRFM 1600(R0), PLDL1KEEP
+	WORD $0x4f00e5e6 // movi v6.16b, #15
+	WORD $0xfc442005 // ldur d5, [x0, #66]
+	WORD $0x4e261ca7 // and v7.16b, v5.16b, v6.16b
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	WORD $0x4e0538e7 // zip1 v7.16b, v7.16b, v5.16b
+	WORD $0x7d400005 // ldr h5, [x0]
+	WORD $0x1ee240a5 // fcvt s5, h5
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0x1e2608a5 // fmul s5, s5, s6
+	WORD $0x4f00e426 // movi v6.16b, #1
+	WORD $0x4f0954e7 // shl v7.16b, v7.16b, #1
+	WORD $0x4ea61ce7 // orr v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f859108 // fmul v8.4s, v8.4s, v5.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f859129 // fmul v9.4s, v9.4s, v5.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85914a // fmul v10.4s, v10.4s, v5.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85916b // fmul v11.4s, v11.4s, v5.s[0]
+	WORD $0xad401885 // ldp q5, q6, [x4]
+	WORD $0x4e8538a7 // zip1 v7.4s, v5.4s, v5.4s
+	WORD $0x4e8578ac // zip2 v12.4s, v5.4s, v5.4s
+	WORD $0x4e8638cd // zip1 v13.4s, v6.4s, v6.4s
+	WORD $0x4e8678ce // zip2 v14.4s, v6.4s, v6.4s
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x6e29dd8c // fmul v12.4s, v12.4s, v9.4s
+	WORD $0x6e2addad // fmul v13.4s, v13.4s, v10.4s
+	WORD $0x6e2bddce // fmul v14.4s, v14.4s, v11.4s
+	WORD $0x3cc02005 // ldur q5, [x0, #2]
+	WORD $0x3cc12006 // ldur q6, [x0, #18]
+	WORD $0x6f1704a5 // ushr v5.8h, v5.8h, #9
+	WORD $0x6f1704c6 // ushr v6.8h, v6.8h, #9
+	WORD $0x4e0618a5 // uzp1 v5.16b, v5.16b, v6.16b
+	WORD $0x4e2058a8 // cnt v8.16b, v5.16b
+	WORD $0x4f0f5508 // shl v8.16b, v8.16b, #7
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e0404a6 // dup v6.4s, v5.s[0]
+	MOVHU 2(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 4(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc00069 // ldr q9, [x3]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e89950a // sdot v10.4s, v8.16b, v9.16b
+	MOVHU 6(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 8(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc00469 // ldr q9, [x3, #16]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e89950b // sdot v11.4s, v8.16b, v9.16b
+	WORD $0x4e0c04a6 // dup v6.4s, v5.s[1]
+	MOVHU 10(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 12(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc00869 // ldr q9, [x3, #32]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e89950f // sdot v15.4s, v8.16b, v9.16b
+	MOVHU 14(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 16(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc00c69 // ldr q9, [x3, #48]
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4e899510 // sdot v16.4s, v8.16b, v9.16b
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eafbd4a // addp v10.4s, v10.4s, v15.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e27cd43 // fmla v3.4s, v10.4s, v7.4s
+	WORD $0x4e1404a6 // dup v6.4s, v5.s[2]
+	MOVHU 18(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 20(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc01069 // ldr q9, [x3, #64]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e89950a // sdot v10.4s, v8.16b, v9.16b
+	MOVHU 22(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 24(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc01469 // ldr q9, [x3, #80]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e89950b // sdot v11.4s, v8.16b, v9.16b
+	WORD $0x4e1c04a6 // dup v6.4s, v5.s[3]
+	MOVHU 26(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 28(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc01869 // ldr q9, [x3, #96]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e89950f // sdot v15.4s, v8.16b, v9.16b
+	MOVHU 30(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 32(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc01c69 // ldr q9, [x3, #112]
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4e899510 // sdot v16.4s, v8.16b, v9.16b
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eafbd4a // addp v10.4s, v10.4s, v15.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2ccd44 // fmla v4.4s, v10.4s, v12.4s
+	WORD $0x3cc22005 // ldur q5, [x0, #34]
+	WORD $0x3cc32006 // ldur q6, [x0, #50]
+	WORD $0x6f1704a5 // ushr v5.8h, v5.8h, #9
+	WORD $0x6f1704c6 // ushr v6.8h, v6.8h, #9
+	WORD $0x4e0618a5 // uzp1 v5.16b, v5.16b, v6.16b
+	WORD $0x4e2058a8 // cnt v8.16b, v5.16b
+	WORD $0x4f0f5508 // shl v8.16b, v8.16b, #7
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e0404a6 // dup v6.4s, v5.s[0]
+	MOVHU 34(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 36(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc02069 // ldr q9, [x3, #128]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e89950a // sdot v10.4s, v8.16b, v9.16b
+	MOVHU 38(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 40(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc02469 // ldr q9, [x3, #144]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e89950b // sdot v11.4s, v8.16b, v9.16b
+	WORD $0x4e0c04a6 // dup v6.4s, v5.s[1]
+	MOVHU 42(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 44(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc02869 // ldr q9, [x3, #160]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e89950f // sdot v15.4s, v8.16b, v9.16b
+	MOVHU 46(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 48(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc02c69 // ldr q9, [x3, #176]
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4e899510 // sdot v16.4s, v8.16b, v9.16b
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eafbd4a // addp v10.4s, v10.4s, v15.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2dcd43 // fmla v3.4s, v10.4s, v13.4s
+	WORD $0x4e1404a6 // dup v6.4s, v5.s[2]
+	MOVHU 50(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 52(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc03069 // ldr q9, [x3, #192]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e89950a // sdot v10.4s, v8.16b, v9.16b
+	MOVHU 54(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 56(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc03469 // ldr q9, [x3, #208]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e89950b // sdot v11.4s, v8.16b, v9.16b
+	WORD $0x4e1c04a6 // dup v6.4s, v5.s[3]
+	MOVHU 58(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 60(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0000c9 // tbl v9.16b, {v6.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc03869 // ldr q9, [x3, #224]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e89950f // sdot v15.4s, v8.16b, v9.16b
+	MOVHU 62(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	MOVHU 64(R0), R8
+	AND $511, R8, R8
+	FMOVD (R7)(R8<<3), F9
+	WORD $0x4ec93908 // zip1 v8.2d, v8.2d, v9.2d
+	WORD $0x4e0100c9 // tbl v9.16b, {v6.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x3dc03c69 // ldr q9, [x3, #240]
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4e899510 // sdot v16.4s, v8.16b, v9.16b
+	WORD $0x4eabbd4a // addp v10.4s, v10.4s, v11.4s
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eafbd4a // addp v10.4s, v10.4s, v15.4s
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4e2ecd44 // fmla v4.4s, v10.4s, v14.4s
+	ADD $74, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $64, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeIQ2XS(src *byte, blocks int, dst *float32)
+TEXT ·decodeIQ2XS(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD $·gridIQ2XS(SB), R3
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+block:
+	WORD $0x4f00e5e4 // movi v4.16b, #15
+	WORD $0xfc442003 // ldur d3, [x0, #66]
+	WORD $0x4e241c65 // and v5.16b, v3.16b, v4.16b
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e0338a5 // zip1 v5.16b, v5.16b, v3.16b
+	WORD $0x7d400003 // ldr h3, [x0]
+	WORD $0x1ee24063 // fcvt s3, h3
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e4 // ldr q4, [x15]
+	WORD $0x1e240863 // fmul s3, s3, s4
+	WORD $0x4f00e424 // movi v4.16b, #1
+	WORD $0x4f0954a5 // shl v5.16b, v5.16b, #1
+	WORD $0x4ea41ca5 // orr v5.16b, v5.16b, v4.16b
+	WORD $0x0f08a4a4 // sxtl v4.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a486 // sxtl v6.4s, v4.4h
+	WORD $0x4f10a487 // sxtl2 v7.4s, v4.8h
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8390c6 // fmul v6.4s, v6.4s, v3.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8390e7 // fmul v7.4s, v7.4s, v3.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f839108 // fmul v8.4s, v8.4s, v3.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f839129 // fmul v9.4s, v9.4s, v3.s[0]
+	WORD $0x3cc02003 // ldur q3, [x0, #2]
+	WORD $0x3cc12004 // ldur q4, [x0, #18]
+	WORD $0x6f170463 // ushr v3.8h, v3.8h, #9
+	WORD $0x6f170484 // ushr v4.8h, v4.8h, #9
+	WORD $0x4e041863 // uzp1 v3.16b, v3.16b, v4.16b
+	WORD $0x4e205865 // cnt v5.16b, v3.16b
+	WORD $0x4f0f54a5 // shl v5.16b, v5.16b, #7
+	WORD $0x4ea51c63 // orr v3.16b, v3.16b, v5.16b
+	WORD $0x4e040464 // dup v4.4s, v3.s[0]
+	MOVHU 2(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 4(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e00008a // tbl v10.16b, {v4.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86916b // fmul v11.4s, v11.4s, v6.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f86918c // fmul v12.4s, v12.4s, v6.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8691ad // fmul v13.4s, v13.4s, v6.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8691ce // fmul v14.4s, v14.4s, v6.s[0]
+	WORD $0xad00304b // stp q11, q12, [x2]
+	WORD $0xad01384d // stp q13, q14, [x2, #32]
+	MOVHU 6(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 8(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e01008a // tbl v10.16b, {v4.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6916b // fmul v11.4s, v11.4s, v6.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa6918c // fmul v12.4s, v12.4s, v6.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa691ad // fmul v13.4s, v13.4s, v6.s[1]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa691ce // fmul v14.4s, v14.4s, v6.s[1]
+	WORD $0xad02304b // stp q11, q12, [x2, #64]
+	WORD $0xad03384d // stp q13, q14, [x2, #96]
+	WORD $0x4e0c0464 // dup v4.4s, v3.s[1]
+	MOVHU 10(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 12(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e00008a // tbl v10.16b, {v4.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86996b // fmul v11.4s, v11.4s, v6.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f86998c // fmul v12.4s, v12.4s, v6.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8699ad // fmul v13.4s, v13.4s, v6.s[2]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8699ce // fmul v14.4s, v14.4s, v6.s[2]
+	WORD $0xad04304b // stp q11, q12, [x2, #128]
+	WORD $0xad05384d // stp q13, q14, [x2, #160]
+	MOVHU 14(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 16(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e01008a // tbl v10.16b, {v4.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6996b // fmul v11.4s, v11.4s, v6.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa6998c // fmul v12.4s, v12.4s, v6.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa699ad // fmul v13.4s, v13.4s, v6.s[3]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa699ce // fmul v14.4s, v14.4s, v6.s[3]
+	WORD $0xad06304b // stp q11, q12, [x2, #192]
+	WORD $0xad07384d // stp q13, q14, [x2, #224]
+	WORD $0x4e140464 // dup v4.4s, v3.s[2]
+	MOVHU 18(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 20(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e00008a // tbl v10.16b, {v4.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87916b // fmul v11.4s, v11.4s, v7.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f87918c // fmul v12.4s, v12.4s, v7.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8791ad // fmul v13.4s, v13.4s, v7.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8791ce // fmul v14.4s, v14.4s, v7.s[0]
+	WORD $0xad08304b // stp q11, q12, [x2, #256]
+	WORD $0xad09384d // stp q13, q14, [x2, #288]
+	MOVHU 22(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 24(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e01008a // tbl v10.16b, {v4.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7916b // fmul v11.4s, v11.4s, v7.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa7918c // fmul v12.4s, v12.4s, v7.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa791ad // fmul v13.4s, v13.4s, v7.s[1]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa791ce // fmul v14.4s, v14.4s, v7.s[1]
+	WORD $0xad0a304b // stp q11, q12, [x2, #320]
+	WORD $0xad0b384d // stp q13, q14, [x2, #352]
+	WORD $0x4e1c0464 // dup v4.4s, v3.s[3]
+	MOVHU 26(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 28(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e00008a // tbl v10.16b, {v4.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87996b // fmul v11.4s, v11.4s, v7.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f87998c // fmul v12.4s, v12.4s, v7.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8799ad // fmul v13.4s, v13.4s, v7.s[2]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8799ce // fmul v14.4s, v14.4s, v7.s[2]
+	WORD $0xad0c304b // stp q11, q12, [x2, #384]
+	WORD $0xad0d384d // stp q13, q14, [x2, #416]
+	MOVHU 30(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 32(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e01008a // tbl v10.16b, {v4.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7996b // fmul v11.4s, v11.4s, v7.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa7998c // fmul v12.4s, v12.4s, v7.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa799ad // fmul v13.4s, v13.4s, v7.s[3]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa799ce // fmul v14.4s, v14.4s, v7.s[3]
+	WORD $0xad0e304b // stp q11, q12, [x2, #448]
+	WORD $0xad0f384d // stp q13, q14, [x2, #480]
+	WORD $0x3cc22003 // ldur q3, [x0, #34]
+	WORD $0x3cc32004 // ldur q4, [x0, #50]
+	WORD $0x6f170463 // ushr v3.8h, v3.8h, #9
+	WORD $0x6f170484 // ushr v4.8h, v4.8h, #9
+	WORD $0x4e041863 // uzp1 v3.16b, v3.16b, v4.16b
+	WORD $0x4e205865 // cnt v5.16b, v3.16b
+	WORD $0x4f0f54a5 // shl v5.16b, v5.16b, #7
+	WORD $0x4ea51c63 // orr v3.16b, v3.16b, v5.16b
+	WORD $0x4e040464 // dup v4.4s, v3.s[0]
+	MOVHU 34(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 36(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e00008a // tbl v10.16b, {v4.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f88916b // fmul v11.4s, v11.4s, v8.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f88918c // fmul v12.4s, v12.4s, v8.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8891ad // fmul v13.4s, v13.4s, v8.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8891ce // fmul v14.4s, v14.4s, v8.s[0]
+	WORD $0xad10304b // stp q11, q12, [x2, #512]
+	WORD $0xad11384d // stp q13, q14, [x2, #544]
+	MOVHU 38(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 40(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e01008a // tbl v10.16b, {v4.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa8916b // fmul v11.4s, v11.4s, v8.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa8918c // fmul v12.4s, v12.4s, v8.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa891ad // fmul v13.4s, v13.4s, v8.s[1]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa891ce // fmul v14.4s, v14.4s, v8.s[1]
+	WORD $0xad12304b // stp q11, q12, [x2, #576]
+	WORD $0xad13384d // stp q13, q14, [x2, #608]
+	WORD $0x4e0c0464 // dup v4.4s, v3.s[1]
+	MOVHU 42(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 44(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e00008a // tbl v10.16b, {v4.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f88996b // fmul v11.4s, v11.4s, v8.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f88998c // fmul v12.4s, v12.4s, v8.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8899ad // fmul v13.4s, v13.4s, v8.s[2]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8899ce // fmul v14.4s, v14.4s, v8.s[2]
+	WORD $0xad14304b // stp q11, q12, [x2, #640]
+	WORD $0xad15384d // stp q13, q14, [x2, #672]
+	MOVHU 46(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 48(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e01008a // tbl v10.16b, {v4.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa8996b // fmul v11.4s, v11.4s, v8.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa8998c // fmul v12.4s, v12.4s, v8.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa899ad // fmul v13.4s, v13.4s, v8.s[3]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa899ce // fmul v14.4s, v14.4s, v8.s[3]
+	WORD $0xad16304b // stp q11, q12, [x2, #704]
+	WORD $0xad17384d // stp q13, q14, [x2, #736]
+	WORD $0x4e140464 // dup v4.4s, v3.s[2]
+	MOVHU 50(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 52(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e00008a // tbl v10.16b, {v4.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f89916b // fmul v11.4s, v11.4s, v9.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f89918c // fmul v12.4s, v12.4s, v9.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8991ad // fmul v13.4s, v13.4s, v9.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8991ce // fmul v14.4s, v14.4s, v9.s[0]
+	WORD $0xad18304b // stp q11, q12, [x2, #768]
+	WORD $0xad19384d // stp q13, q14, [x2, #800]
+	MOVHU 54(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 56(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e01008a // tbl v10.16b, {v4.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa9916b // fmul v11.4s, v11.4s, v9.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa9918c // fmul v12.4s, v12.4s, v9.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa991ad // fmul v13.4s, v13.4s, v9.s[1]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa991ce // fmul v14.4s, v14.4s, v9.s[1]
+	WORD $0xad1a304b // stp q11, q12, [x2, #832]
+	WORD $0xad1b384d // stp q13, q14, [x2, #864]
+	WORD $0x4e1c0464 // dup v4.4s, v3.s[3]
+	MOVHU 58(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 60(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e00008a // tbl v10.16b, {v4.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f89996b // fmul v11.4s, v11.4s, v9.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f89998c // fmul v12.4s, v12.4s, v9.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8999ad // fmul v13.4s, v13.4s, v9.s[2]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8999ce // fmul v14.4s, v14.4s, v9.s[2]
+	WORD $0xad1c304b // stp q11, q12, [x2, #896]
+	WORD $0xad1d384d // stp q13, q14, [x2, #928]
+	MOVHU 62(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	MOVHU 64(R0), R4
+	AND $511, R4, R4
+	FMOVD (R3)(R4<<3), F10
+	WORD $0x4eca38a5 // zip1 v5.2d, v5.2d, v10.2d
+	WORD $0x4e01008a // tbl v10.16b, {v4.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1ca5 // eor v5.16b, v5.16b, v10.16b
+	WORD $0x6e2a84a5 // sub v5.16b, v5.16b, v10.16b
+	WORD $0x0f08a4aa // sxtl v10.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a4ad // sxtl v13.4s, v5.4h
+	WORD $0x4f10a4ae // sxtl2 v14.4s, v5.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa9996b // fmul v11.4s, v11.4s, v9.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa9998c // fmul v12.4s, v12.4s, v9.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa999ad // fmul v13.4s, v13.4s, v9.s[3]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa999ce // fmul v14.4s, v14.4s, v9.s[3]
+	WORD $0xad1e304b // stp q11, q12, [x2, #960]
+	WORD $0xad1f384d // stp q13, q14, [x2, #992]
+	ADD $74, R0
+	ADD $1024, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
+// func dotIQ2SNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ2SNEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ2S(SB), R7
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	PRFM 1600(R0), PLDL1KEEP
+	WORD $0x4f00e5e6 // movi v6.16b, #15
+	WORD $0xfc44a005 // ldur d5, [x0, #74]
+	WORD $0x4e261ca7 // and v7.16b, v5.16b, v6.16b
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	WORD $0x4e0538e7 // zip1 v7.16b, v7.16b, v5.16b
+	WORD $0x7d400005 // ldr h5, [x0]
+	WORD $0x1ee240a5 // fcvt s5, h5
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0x1e2608a5 // fmul s5, s5, s6
+	WORD $0x4f00e426 // movi v6.16b, #1
+	WORD $0x4f0954e7 // shl v7.16b, v7.16b, #1
+	WORD $0x4ea61ce7 // orr v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f859108 // fmul v8.4s, v8.4s, v5.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f859129 // fmul v9.4s, v9.4s, v5.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85914a // fmul v10.4s, v10.4s, v5.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85916b // fmul v11.4s, v11.4s, v5.s[0]
+	WORD $0xad401885 // ldp q5, q6, [x4]
+	WORD $0x4e8538a7 // zip1 v7.4s, v5.4s, v5.4s
+	WORD $0x4e8578ac // zip2 v12.4s, v5.4s, v5.4s
+	WORD $0x4e8638cd // zip1 v13.4s, v6.4s, v6.4s
+	WORD $0x4e8678ce // zip2 v14.4s, v6.4s, v6.4s
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x6e29dd8c // fmul v12.4s, v12.4s, v9.4s
+	WORD $0x6e2addad // fmul v13.4s, v13.4s, v10.4s
+	WORD $0x6e2bddce // fmul v14.4s, v14.4s, v11.4s
+	WORD $0xbc422005 // ldur s5, [x0, #34]
+	MOVBU 2(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 3(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc00068 // ldr q8, [x3]
+	WORD $0x0e28c0ca // smull v10.8h, v6.8b, v8.8b
+	WORD $0x4e2880ca // smlal2 v10.8h, v6.16b, v8.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	MOVBU 4(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 5(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc00468 // ldr q8, [x3, #16]
+	WORD $0x0e28c0cb // smull v11.8h, v6.8b, v8.8b
+	WORD $0x4e2880cb // smlal2 v11.8h, v6.16b, v8.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	WORD $0xbc426005 // ldur s5, [x0, #38]
+	MOVBU 6(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 7(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc00868 // ldr q8, [x3, #32]
+	WORD $0x0e28c0cf // smull v15.8h, v6.8b, v8.8b
+	WORD $0x4e2880cf // smlal2 v15.8h, v6.16b, v8.16b
+	WORD $0x4e6029eb // saddlp v11.4s, v15.8h
+	MOVBU 8(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 9(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc00c68 // ldr q8, [x3, #48]
+	WORD $0x0e28c0d0 // smull v16.8h, v6.8b, v8.8b
+	WORD $0x4e2880d0 // smlal2 v16.8h, v6.16b, v8.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eabbd29 // addp v9.4s, v9.4s, v11.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e27cd23 // fmla v3.4s, v9.4s, v7.4s
+	WORD $0xbc42a005 // ldur s5, [x0, #42]
+	MOVBU 10(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 11(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc01068 // ldr q8, [x3, #64]
+	WORD $0x0e28c0ca // smull v10.8h, v6.8b, v8.8b
+	WORD $0x4e2880ca // smlal2 v10.8h, v6.16b, v8.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	MOVBU 12(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 13(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc01468 // ldr q8, [x3, #80]
+	WORD $0x0e28c0cb // smull v11.8h, v6.8b, v8.8b
+	WORD $0x4e2880cb // smlal2 v11.8h, v6.16b, v8.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	WORD $0xbc42e005 // ldur s5, [x0, #46]
+	MOVBU 14(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 15(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc01868 // ldr q8, [x3, #96]
+	WORD $0x0e28c0cf // smull v15.8h, v6.8b, v8.8b
+	WORD $0x4e2880cf // smlal2 v15.8h, v6.16b, v8.16b
+	WORD $0x4e6029eb // saddlp v11.4s, v15.8h
+	MOVBU 16(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 17(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc01c68 // ldr q8, [x3, #112]
+	WORD $0x0e28c0d0 // smull v16.8h, v6.8b, v8.8b
+	WORD $0x4e2880d0 // smlal2 v16.8h, v6.16b, v8.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eabbd29 // addp v9.4s, v9.4s, v11.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e2ccd24 // fmla v4.4s, v9.4s, v12.4s
+	WORD $0xbc432005 // ldur s5, [x0, #50]
+	MOVBU 18(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 19(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc02068 // ldr q8, [x3, #128]
+	WORD $0x0e28c0ca // smull v10.8h, v6.8b, v8.8b
+	WORD $0x4e2880ca // smlal2 v10.8h, v6.16b, v8.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	MOVBU 20(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 21(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc02468 // ldr q8, [x3, #144]
+	WORD $0x0e28c0cb // smull v11.8h, v6.8b, v8.8b
+	WORD $0x4e2880cb // smlal2 v11.8h, v6.16b, v8.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	WORD $0xbc436005 // ldur s5, [x0, #54]
+	MOVBU 22(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 23(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc02868 // ldr q8, [x3, #160]
+	WORD $0x0e28c0cf // smull v15.8h, v6.8b, v8.8b
+	WORD $0x4e2880cf // smlal2 v15.8h, v6.16b, v8.16b
+	WORD $0x4e6029eb // saddlp v11.4s, v15.8h
+	MOVBU 24(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 25(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc02c68 // ldr q8, [x3, #176]
+	WORD $0x0e28c0d0 // smull v16.8h, v6.8b, v8.8b
+	WORD $0x4e2880d0 // smlal2 v16.8h, v6.16b, v8.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eabbd29 // addp v9.4s, v9.4s, v11.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e2dcd23 // fmla v3.4s, v9.4s, v13.4s
+	WORD $0xbc43a005 // ldur s5, [x0, #58]
+	MOVBU 26(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 27(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc03068 // ldr q8, [x3, #192]
+	WORD $0x0e28c0ca // smull v10.8h, v6.8b, v8.8b
+	WORD $0x4e2880ca // smlal2 v10.8h, v6.16b, v8.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	MOVBU 28(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 29(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc03468 // ldr q8, [x3, #208]
+	WORD $0x0e28c0cb // smull v11.8h, v6.8b, v8.8b
+	WORD $0x4e2880cb // smlal2 v11.8h, v6.16b, v8.16b
+	WORD $0x4e60296a // saddlp v10.4s, v11.8h
+	WORD $0xbc43e005 // ldur s5, [x0, #62]
+	MOVBU 30(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 31(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc03868 // ldr q8, [x3, #224]
+	WORD $0x0e28c0cf // smull v15.8h, v6.8b, v8.8b
+	WORD $0x4e2880cf // smlal2 v15.8h, v6.16b, v8.16b
+	WORD $0x4e6029eb // saddlp v11.4s, v15.8h
+	MOVBU 32(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 33(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc03c68 // ldr q8, [x3, #240]
+	WORD $0x0e28c0d0 // smull v16.8h, v6.8b, v8.8b
+	WORD $0x4e2880d0 // smlal2 v16.8h, v6.16b, v8.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eabbd29 // addp v9.4s, v9.4s, v11.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e2ecd24 // fmla v4.4s, v9.4s, v14.4s
+	ADD $82, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $64, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotIQ2SDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ2SDot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ2S(SB), R7
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	PRFM 1600(R0), PLDL1KEEP
+	WORD $0x4f00e5e6 // movi v6.16b, #15
+	WORD $0xfc44a005 // ldur d5, [x0, #74]
+	WORD $0x4e261ca7 // and v7.16b, v5.16b, v6.16b
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	WORD $0x4e0538e7 // zip1 v7.16b, v7.16b, v5.16b
+	WORD $0x7d400005 // ldr h5, [x0]
+	WORD $0x1ee240a5 // fcvt s5, h5
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0x1e2608a5 // fmul s5, s5, s6
+	WORD $0x4f00e426 // movi v6.16b, #1
+	WORD $0x4f0954e7 // shl v7.16b, v7.16b, #1
+	WORD $0x4ea61ce7 // orr v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f859108 // fmul v8.4s, v8.4s, v5.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f859129 // fmul v9.4s, v9.4s, v5.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85914a // fmul v10.4s, v10.4s, v5.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85916b // fmul v11.4s, v11.4s, v5.s[0]
+	WORD $0xad401885 // ldp q5, q6, [x4]
+	WORD $0x4e8538a7 // zip1 v7.4s, v5.4s, v5.4s
+	WORD $0x4e8578ac // zip2 v12.4s, v5.4s, v5.4s
+	WORD $0x4e8638cd // zip1 v13.4s, v6.4s, v6.4s
+	WORD $0x4e8678ce // zip2 v14.4s, v6.4s, v6.4s
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x6e29dd8c // fmul v12.4s, v12.4s, v9.4s
+	WORD $0x6e2addad // fmul v13.4s, v13.4s, v10.4s
+	WORD $0x6e2bddce // fmul v14.4s, v14.4s, v11.4s
+	WORD $0xbc422005 // ldur s5, [x0, #34]
+	MOVBU 2(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 3(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc00068 // ldr q8, [x3]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8894c9 // sdot v9.4s, v6.16b, v8.16b
+	MOVBU 4(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 5(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc00468 // ldr q8, [x3, #16]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e8894ca // sdot v10.4s, v6.16b, v8.16b
+	WORD $0xbc426005 // ldur s5, [x0, #38]
+	MOVBU 6(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 7(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc00868 // ldr q8, [x3, #32]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e8894cb // sdot v11.4s, v6.16b, v8.16b
+	MOVBU 8(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 9(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc00c68 // ldr q8, [x3, #48]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e8894cf // sdot v15.4s, v6.16b, v8.16b
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eabbd29 // addp v9.4s, v9.4s, v11.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e27cd23 // fmla v3.4s, v9.4s, v7.4s
+	WORD $0xbc42a005 // ldur s5, [x0, #42]
+	MOVBU 10(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 11(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc01068 // ldr q8, [x3, #64]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8894c9 // sdot v9.4s, v6.16b, v8.16b
+	MOVBU 12(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 13(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc01468 // ldr q8, [x3, #80]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e8894ca // sdot v10.4s, v6.16b, v8.16b
+	WORD $0xbc42e005 // ldur s5, [x0, #46]
+	MOVBU 14(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 15(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc01868 // ldr q8, [x3, #96]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e8894cb // sdot v11.4s, v6.16b, v8.16b
+	MOVBU 16(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 17(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc01c68 // ldr q8, [x3, #112]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e8894cf // sdot v15.4s, v6.16b, v8.16b
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eabbd29 // addp v9.4s, v9.4s, v11.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e2ccd24 // fmla v4.4s, v9.4s, v12.4s
+	WORD $0xbc432005 // ldur s5, [x0, #50]
+	MOVBU 18(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 19(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc02068 // ldr q8, [x3, #128]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8894c9 // sdot v9.4s, v6.16b, v8.16b
+	MOVBU 20(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 21(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc02468 // ldr q8, [x3, #144]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e8894ca // sdot v10.4s, v6.16b, v8.16b
+	WORD $0xbc436005 // ldur s5, [x0, #54]
+	MOVBU 22(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 23(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc02868 // ldr q8, [x3, #160]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e8894cb // sdot v11.4s, v6.16b, v8.16b
+	MOVBU 24(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 25(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc02c68 // ldr q8, [x3, #176]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e8894cf // sdot v15.4s, v6.16b, v8.16b
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eabbd29 // addp v9.4s, v9.4s, v11.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e2dcd23 // fmla v3.4s, v9.4s, v13.4s
+	WORD $0xbc43a005 // ldur s5, [x0, #58]
+	MOVBU 26(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 27(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc03068 // ldr q8, [x3, #192]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8894c9 // sdot v9.4s, v6.16b, v8.16b
+	MOVBU 28(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 29(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc03468 // ldr q8, [x3, #208]
+	WORD $0x4f00e40a // movi v10.16b, #0
+	WORD $0x4e8894ca // sdot v10.4s, v6.16b, v8.16b
+	WORD $0xbc43e005 // ldur s5, [x0, #62]
+	MOVBU 30(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $0, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 31(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $2, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0000a8 // tbl v8.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc03868 // ldr q8, [x3, #224]
+	WORD $0x4f00e40b // movi v11.16b, #0
+	WORD $0x4e8894cb // sdot v11.4s, v6.16b, v8.16b
+	MOVBU 32(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $4, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F6
+	MOVBU 33(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $6, R9, $2, R9
+	ORR R9<<8, R8, R8
+	FMOVD (R7)(R8<<3), F8
+	WORD $0x4ec838c6 // zip1 v6.2d, v6.2d, v8.2d
+	WORD $0x4e0100a8 // tbl v8.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e281cc6 // eor v6.16b, v6.16b, v8.16b
+	WORD $0x6e2884c6 // sub v6.16b, v6.16b, v8.16b
+	WORD $0x3dc03c68 // ldr q8, [x3, #240]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e8894cf // sdot v15.4s, v6.16b, v8.16b
+	WORD $0x4eaabd29 // addp v9.4s, v9.4s, v10.4s
+	WORD $0x4eafbd6b // addp v11.4s, v11.4s, v15.4s
+	WORD $0x4eabbd29 // addp v9.4s, v9.4s, v11.4s
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4e2ecd24 // fmla v4.4s, v9.4s, v14.4s
+	ADD $82, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $64, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeIQ2S(src *byte, blocks int, dst *float32)
+TEXT ·decodeIQ2S(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD $·gridIQ2S(SB), R3
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+block:
+	WORD $0x4f00e5e4 // movi v4.16b, #15
+	WORD $0xfc44a003 // ldur d3, [x0, #74]
+	WORD $0x4e241c65 // and v5.16b, v3.16b, v4.16b
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e0338a5 // zip1 v5.16b, v5.16b, v3.16b
+	WORD $0x7d400003 // ldr h3, [x0]
+	WORD $0x1ee24063 // fcvt s3, h3
+	MOVD $constants<>+288(SB), R15
+	WORD $0x3dc001e4 // ldr q4, [x15]
+	WORD $0x1e240863 // fmul s3, s3, s4
+	WORD $0x4f00e424 // movi v4.16b, #1
+	WORD $0x4f0954a5 // shl v5.16b, v5.16b, #1
+	WORD $0x4ea41ca5 // orr v5.16b, v5.16b, v4.16b
+	WORD $0x0f08a4a4 // sxtl v4.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a486 // sxtl v6.4s, v4.4h
+	WORD $0x4f10a487 // sxtl2 v7.4s, v4.8h
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8390c6 // fmul v6.4s, v6.4s, v3.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8390e7 // fmul v7.4s, v7.4s, v3.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f839108 // fmul v8.4s, v8.4s, v3.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f839129 // fmul v9.4s, v9.4s, v3.s[0]
+	WORD $0xbc422003 // ldur s3, [x0, #34]
+	MOVBU 2(R0), R4
+	MOVBU 66(R0), R5
+	UBFX $0, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 3(R0), R4
+	MOVBU 66(R0), R5
+	UBFX $2, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f86914a // fmul v10.4s, v10.4s, v6.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86916b // fmul v11.4s, v11.4s, v6.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f86918c // fmul v12.4s, v12.4s, v6.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8691ad // fmul v13.4s, v13.4s, v6.s[0]
+	WORD $0xad002c4a // stp q10, q11, [x2]
+	WORD $0xad01344c // stp q12, q13, [x2, #32]
+	MOVBU 4(R0), R4
+	MOVBU 66(R0), R5
+	UBFX $4, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 5(R0), R4
+	MOVBU 66(R0), R5
+	UBFX $6, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa6914a // fmul v10.4s, v10.4s, v6.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6916b // fmul v11.4s, v11.4s, v6.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa6918c // fmul v12.4s, v12.4s, v6.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa691ad // fmul v13.4s, v13.4s, v6.s[1]
+	WORD $0xad022c4a // stp q10, q11, [x2, #64]
+	WORD $0xad03344c // stp q12, q13, [x2, #96]
+	WORD $0xbc426003 // ldur s3, [x0, #38]
+	MOVBU 6(R0), R4
+	MOVBU 67(R0), R5
+	UBFX $0, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 7(R0), R4
+	MOVBU 67(R0), R5
+	UBFX $2, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f86994a // fmul v10.4s, v10.4s, v6.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86996b // fmul v11.4s, v11.4s, v6.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f86998c // fmul v12.4s, v12.4s, v6.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8699ad // fmul v13.4s, v13.4s, v6.s[2]
+	WORD $0xad042c4a // stp q10, q11, [x2, #128]
+	WORD $0xad05344c // stp q12, q13, [x2, #160]
+	MOVBU 8(R0), R4
+	MOVBU 67(R0), R5
+	UBFX $4, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 9(R0), R4
+	MOVBU 67(R0), R5
+	UBFX $6, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa6994a // fmul v10.4s, v10.4s, v6.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6996b // fmul v11.4s, v11.4s, v6.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa6998c // fmul v12.4s, v12.4s, v6.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa699ad // fmul v13.4s, v13.4s, v6.s[3]
+	WORD $0xad062c4a // stp q10, q11, [x2, #192]
+	WORD $0xad07344c // stp q12, q13, [x2, #224]
+	WORD $0xbc42a003 // ldur s3, [x0, #42]
+	MOVBU 10(R0), R4
+	MOVBU 68(R0), R5
+	UBFX $0, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 11(R0), R4
+	MOVBU 68(R0), R5
+	UBFX $2, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87914a // fmul v10.4s, v10.4s, v7.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87916b // fmul v11.4s, v11.4s, v7.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f87918c // fmul v12.4s, v12.4s, v7.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8791ad // fmul v13.4s, v13.4s, v7.s[0]
+	WORD $0xad082c4a // stp q10, q11, [x2, #256]
+	WORD $0xad09344c // stp q12, q13, [x2, #288]
+	MOVBU 12(R0), R4
+	MOVBU 68(R0), R5
+	UBFX $4, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 13(R0), R4
+	MOVBU 68(R0), R5
+	UBFX $6, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7914a // fmul v10.4s, v10.4s, v7.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7916b // fmul v11.4s, v11.4s, v7.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa7918c // fmul v12.4s, v12.4s, v7.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa791ad // fmul v13.4s, v13.4s, v7.s[1]
+	WORD $0xad0a2c4a // stp q10, q11, [x2, #320]
+	WORD $0xad0b344c // stp q12, q13, [x2, #352]
+	WORD $0xbc42e003 // ldur s3, [x0, #46]
+	MOVBU 14(R0), R4
+	MOVBU 69(R0), R5
+	UBFX $0, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 15(R0), R4
+	MOVBU 69(R0), R5
+	UBFX $2, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87994a // fmul v10.4s, v10.4s, v7.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87996b // fmul v11.4s, v11.4s, v7.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f87998c // fmul v12.4s, v12.4s, v7.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8799ad // fmul v13.4s, v13.4s, v7.s[2]
+	WORD $0xad0c2c4a // stp q10, q11, [x2, #384]
+	WORD $0xad0d344c // stp q12, q13, [x2, #416]
+	MOVBU 16(R0), R4
+	MOVBU 69(R0), R5
+	UBFX $4, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 17(R0), R4
+	MOVBU 69(R0), R5
+	UBFX $6, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7994a // fmul v10.4s, v10.4s, v7.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7996b // fmul v11.4s, v11.4s, v7.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa7998c // fmul v12.4s, v12.4s, v7.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa799ad // fmul v13.4s, v13.4s, v7.s[3]
+	WORD $0xad0e2c4a // stp q10, q11, [x2, #448]
+	WORD $0xad0f344c // stp q12, q13, [x2, #480]
+	WORD $0xbc432003 // ldur s3, [x0, #50]
+	MOVBU 18(R0), R4
+	MOVBU 70(R0), R5
+	UBFX $0, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 19(R0), R4
+	MOVBU 70(R0), R5
+	UBFX $2, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f88914a // fmul v10.4s, v10.4s, v8.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f88916b // fmul v11.4s, v11.4s, v8.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f88918c // fmul v12.4s, v12.4s, v8.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8891ad // fmul v13.4s, v13.4s, v8.s[0]
+	WORD $0xad102c4a // stp q10, q11, [x2, #512]
+	WORD $0xad11344c // stp q12, q13, [x2, #544]
+	MOVBU 20(R0), R4
+	MOVBU 70(R0), R5
+	UBFX $4, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 21(R0), R4
+	MOVBU 70(R0), R5
+	UBFX $6, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa8914a // fmul v10.4s, v10.4s, v8.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa8916b // fmul v11.4s, v11.4s, v8.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa8918c // fmul v12.4s, v12.4s, v8.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa891ad // fmul v13.4s, v13.4s, v8.s[1]
+	WORD $0xad122c4a // stp q10, q11, [x2, #576]
+	WORD $0xad13344c // stp q12, q13, [x2, #608]
+	WORD $0xbc436003 // ldur s3, [x0, #54]
+	MOVBU 22(R0), R4
+	MOVBU 71(R0), R5
+	UBFX $0, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 23(R0), R4
+	MOVBU 71(R0), R5
+	UBFX $2, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f88994a // fmul v10.4s, v10.4s, v8.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f88996b // fmul v11.4s, v11.4s, v8.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f88998c // fmul v12.4s, v12.4s, v8.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8899ad // fmul v13.4s, v13.4s, v8.s[2]
+	WORD $0xad142c4a // stp q10, q11, [x2, #640]
+	WORD $0xad15344c // stp q12, q13, [x2, #672]
+	MOVBU 24(R0), R4
+	MOVBU 71(R0), R5
+	UBFX $4, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 25(R0), R4
+	MOVBU 71(R0), R5
+	UBFX $6, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa8994a // fmul v10.4s, v10.4s, v8.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa8996b // fmul v11.4s, v11.4s, v8.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa8998c // fmul v12.4s, v12.4s, v8.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa899ad // fmul v13.4s, v13.4s, v8.s[3]
+	WORD $0xad162c4a // stp q10, q11, [x2, #704]
+	WORD $0xad17344c // stp q12, q13, [x2, #736]
+	WORD $0xbc43a003 // ldur s3, [x0, #58]
+	MOVBU 26(R0), R4
+	MOVBU 72(R0), R5
+	UBFX $0, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 27(R0), R4
+	MOVBU 72(R0), R5
+	UBFX $2, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f89914a // fmul v10.4s, v10.4s, v9.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f89916b // fmul v11.4s, v11.4s, v9.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f89918c // fmul v12.4s, v12.4s, v9.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8991ad // fmul v13.4s, v13.4s, v9.s[0]
+	WORD $0xad182c4a // stp q10, q11, [x2, #768]
+	WORD $0xad19344c // stp q12, q13, [x2, #800]
+	MOVBU 28(R0), R4
+	MOVBU 72(R0), R5
+	UBFX $4, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 29(R0), R4
+	MOVBU 72(R0), R5
+	UBFX $6, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa9914a // fmul v10.4s, v10.4s, v9.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa9916b // fmul v11.4s, v11.4s, v9.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa9918c // fmul v12.4s, v12.4s, v9.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa991ad // fmul v13.4s, v13.4s, v9.s[1]
+	WORD $0xad1a2c4a // stp q10, q11, [x2, #832]
+	WORD $0xad1b344c // stp q12, q13, [x2, #864]
+	WORD $0xbc43e003 // ldur s3, [x0, #62]
+	MOVBU 30(R0), R4
+	MOVBU 73(R0), R5
+	UBFX $0, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 31(R0), R4
+	MOVBU 73(R0), R5
+	UBFX $2, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f89994a // fmul v10.4s, v10.4s, v9.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f89996b // fmul v11.4s, v11.4s, v9.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f89998c // fmul v12.4s, v12.4s, v9.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8999ad // fmul v13.4s, v13.4s, v9.s[2]
+	WORD $0xad1c2c4a // stp q10, q11, [x2, #896]
+	WORD $0xad1d344c // stp q12, q13, [x2, #928]
+	MOVBU 32(R0), R4
+	MOVBU 73(R0), R5
+	UBFX $4, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F4
+	MOVBU 33(R0), R4
+	MOVBU 73(R0), R5
+	UBFX $6, R5, $2, R5
+	ORR R5<<8, R4, R4
+	FMOVD (R3)(R4<<3), F5
+	WORD $0x4ec53884 // zip1 v4.2d, v4.2d, v5.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4aa // sxtl v10.4s, v5.4h
+	WORD $0x4f10a4ab // sxtl2 v11.4s, v5.8h
+	WORD $0x0f10a48c // sxtl v12.4s, v4.4h
+	WORD $0x4f10a48d // sxtl2 v13.4s, v4.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa9994a // fmul v10.4s, v10.4s, v9.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa9996b // fmul v11.4s, v11.4s, v9.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa9998c // fmul v12.4s, v12.4s, v9.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa999ad // fmul v13.4s, v13.4s, v9.s[3]
+	WORD $0xad1e2c4a // stp q10, q11, [x2, #960]
+	WORD $0xad1f344c // stp q12, q13, [x2, #992]
+	ADD $82, R0
+	ADD $1024, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
+// func dotIQ3XXSNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ3XXSNEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ3XXS(SB), R7
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	PRFM 1600(R0), PLDL1KEEP
+	WORD $0x3cc42005 // ldur q5, [x0, #66]
+	WORD $0x3cc52006 // ldur q6, [x0, #82]
+	WORD $0x7d400007 // ldr h7, [x0]
+	WORD $0x1ee240e7 // fcvt s7, h7
+	MOVD $constants<>+448(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x1e2808e7 // fmul s7, s7, s8
+	WORD $0x6f2404a8 // ushr v8.4s, v5.4s, #28
+	WORD $0x6f2404c9 // ushr v9.4s, v6.4s, #28
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001ea // ldr q10, [x15]
+	WORD $0x4f215508 // shl v8.4s, v8.4s, #1
+	WORD $0x4eaa1d08 // orr v8.16b, v8.16b, v10.16b
+	WORD $0x4f215529 // shl v9.4s, v9.4s, #1
+	WORD $0x4eaa1d29 // orr v9.16b, v9.16b, v10.16b
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f879108 // fmul v8.4s, v8.4s, v7.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f879129 // fmul v9.4s, v9.4s, v7.s[0]
+	WORD $0xad402887 // ldp q7, q10, [x4]
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4e2b1ca8 // and v8.16b, v5.16b, v11.16b
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4f2154a9 // shl v9.4s, v5.4s, #1
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4f2254a9 // shl v9.4s, v5.4s, #2
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4f2354a9 // shl v9.4s, v5.4s, #3
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	WORD $0x4e205909 // cnt v9.16b, v8.16b
+	WORD $0x4f0f5529 // shl v9.16b, v9.16b, #7
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	WORD $0x4e040509 // dup v9.4s, v8.s[0]
+	MOVBU 2(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 3(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 4(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 5(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e8e39ad // zip1 v13.4s, v13.4s, v14.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 6(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 7(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 8(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	MOVBU 9(R0), R8
+	FMOVS (R7)(R8<<2), F15
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4e8f39ce // zip1 v14.4s, v14.4s, v15.4s
+	WORD $0x4ece398c // zip1 v12.2d, v12.2d, v14.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad40386d // ldp q13, q14, [x3]
+	WORD $0x0e2dc170 // smull v16.8h, v11.8b, v13.8b
+	WORD $0x4e2d8170 // smlal2 v16.8h, v11.16b, v13.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x0e2ec190 // smull v16.8h, v12.8b, v14.8b
+	WORD $0x4e2e8190 // smlal2 v16.8h, v12.16b, v14.16b
+	WORD $0x4e606a0f // sadalp v15.4s, v16.8h
+	WORD $0x4e0c0509 // dup v9.4s, v8.s[1]
+	MOVBU 10(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 11(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 12(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 13(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e8e39ad // zip1 v13.4s, v13.4s, v14.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 14(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 15(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 16(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	MOVBU 17(R0), R8
+	FMOVS (R7)(R8<<2), F16
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4e9039ce // zip1 v14.4s, v14.4s, v16.4s
+	WORD $0x4ece398c // zip1 v12.2d, v12.2d, v14.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad41386d // ldp q13, q14, [x3, #32]
+	WORD $0x0e2dc171 // smull v17.8h, v11.8b, v13.8b
+	WORD $0x4e2d8171 // smlal2 v17.8h, v11.16b, v13.16b
+	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
+	WORD $0x0e2ec191 // smull v17.8h, v12.8b, v14.8b
+	WORD $0x4e2e8191 // smlal2 v17.8h, v12.16b, v14.16b
+	WORD $0x4e606a30 // sadalp v16.4s, v17.8h
+	WORD $0x4e140509 // dup v9.4s, v8.s[2]
+	MOVBU 18(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 19(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 20(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 21(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e8e39ad // zip1 v13.4s, v13.4s, v14.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 22(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 23(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 24(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	MOVBU 25(R0), R8
+	FMOVS (R7)(R8<<2), F17
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4e9139ce // zip1 v14.4s, v14.4s, v17.4s
+	WORD $0x4ece398c // zip1 v12.2d, v12.2d, v14.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad42386d // ldp q13, q14, [x3, #64]
+	WORD $0x0e2dc172 // smull v18.8h, v11.8b, v13.8b
+	WORD $0x4e2d8172 // smlal2 v18.8h, v11.16b, v13.16b
+	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
+	WORD $0x0e2ec192 // smull v18.8h, v12.8b, v14.8b
+	WORD $0x4e2e8192 // smlal2 v18.8h, v12.16b, v14.16b
+	WORD $0x4e606a51 // sadalp v17.4s, v18.8h
+	WORD $0x4e1c0509 // dup v9.4s, v8.s[3]
+	MOVBU 26(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 27(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 28(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 29(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e8e39ad // zip1 v13.4s, v13.4s, v14.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 30(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 31(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 32(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	MOVBU 33(R0), R8
+	FMOVS (R7)(R8<<2), F18
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4e9239ce // zip1 v14.4s, v14.4s, v18.4s
+	WORD $0x4ece398c // zip1 v12.2d, v12.2d, v14.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad43386d // ldp q13, q14, [x3, #96]
+	WORD $0x0e2dc173 // smull v19.8h, v11.8b, v13.8b
+	WORD $0x4e2d8173 // smlal2 v19.8h, v11.16b, v13.16b
+	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
+	WORD $0x0e2ec193 // smull v19.8h, v12.8b, v14.8b
+	WORD $0x4e2e8193 // smlal2 v19.8h, v12.16b, v14.16b
+	WORD $0x4e606a72 // sadalp v18.4s, v19.8h
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
+	WORD $0x4eb1bdef // addp v15.4s, v15.4s, v17.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4e291cc5 // and v5.16b, v6.16b, v9.16b
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f2154c8 // shl v8.4s, v6.4s, #1
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f2254c8 // shl v8.4s, v6.4s, #2
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f2354c8 // shl v8.4s, v6.4s, #3
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e2058a8 // cnt v8.16b, v5.16b
+	WORD $0x4f0f5508 // shl v8.16b, v8.16b, #7
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e0404a8 // dup v8.4s, v5.s[0]
+	MOVBU 34(R0), R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 35(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 36(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 37(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	WORD $0x4e8b3929 // zip1 v9.4s, v9.4s, v11.4s
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4ecc3929 // zip1 v9.2d, v9.2d, v12.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 38(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 39(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 40(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 41(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e8e39ad // zip1 v13.4s, v13.4s, v14.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad44346c // ldp q12, q13, [x3, #128]
+	WORD $0x0e2cc12f // smull v15.8h, v9.8b, v12.8b
+	WORD $0x4e2c812f // smlal2 v15.8h, v9.16b, v12.16b
+	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
+	WORD $0x0e2dc16f // smull v15.8h, v11.8b, v13.8b
+	WORD $0x4e2d816f // smlal2 v15.8h, v11.16b, v13.16b
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4e0c04a8 // dup v8.4s, v5.s[1]
+	MOVBU 42(R0), R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 43(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 44(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 45(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	WORD $0x4e8b3929 // zip1 v9.4s, v9.4s, v11.4s
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4ecc3929 // zip1 v9.2d, v9.2d, v12.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 46(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 47(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 48(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 49(R0), R8
+	FMOVS (R7)(R8<<2), F15
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e8f39ad // zip1 v13.4s, v13.4s, v15.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad45346c // ldp q12, q13, [x3, #160]
+	WORD $0x0e2cc130 // smull v16.8h, v9.8b, v12.8b
+	WORD $0x4e2c8130 // smlal2 v16.8h, v9.16b, v12.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x0e2dc170 // smull v16.8h, v11.8b, v13.8b
+	WORD $0x4e2d8170 // smlal2 v16.8h, v11.16b, v13.16b
+	WORD $0x4e606a0f // sadalp v15.4s, v16.8h
+	WORD $0x4e1404a8 // dup v8.4s, v5.s[2]
+	MOVBU 50(R0), R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 51(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 52(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 53(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	WORD $0x4e8b3929 // zip1 v9.4s, v9.4s, v11.4s
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4ecc3929 // zip1 v9.2d, v9.2d, v12.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 54(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 55(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 56(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 57(R0), R8
+	FMOVS (R7)(R8<<2), F16
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e9039ad // zip1 v13.4s, v13.4s, v16.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad46346c // ldp q12, q13, [x3, #192]
+	WORD $0x0e2cc131 // smull v17.8h, v9.8b, v12.8b
+	WORD $0x4e2c8131 // smlal2 v17.8h, v9.16b, v12.16b
+	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
+	WORD $0x0e2dc171 // smull v17.8h, v11.8b, v13.8b
+	WORD $0x4e2d8171 // smlal2 v17.8h, v11.16b, v13.16b
+	WORD $0x4e606a30 // sadalp v16.4s, v17.8h
+	WORD $0x4e1c04a8 // dup v8.4s, v5.s[3]
+	MOVBU 58(R0), R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 59(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 60(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 61(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	WORD $0x4e8b3929 // zip1 v9.4s, v9.4s, v11.4s
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4ecc3929 // zip1 v9.2d, v9.2d, v12.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 62(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 63(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 64(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 65(R0), R8
+	FMOVS (R7)(R8<<2), F17
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e9139ad // zip1 v13.4s, v13.4s, v17.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad47346c // ldp q12, q13, [x3, #224]
+	WORD $0x0e2cc132 // smull v18.8h, v9.8b, v12.8b
+	WORD $0x4e2c8132 // smlal2 v18.8h, v9.16b, v12.16b
+	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
+	WORD $0x0e2dc172 // smull v18.8h, v11.8b, v13.8b
+	WORD $0x4e2d8172 // smlal2 v18.8h, v11.16b, v13.16b
+	WORD $0x4e606a51 // sadalp v17.4s, v18.8h
+	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
+	WORD $0x4eb1be10 // addp v16.4s, v16.4s, v17.4s
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2acdc4 // fmla v4.4s, v14.4s, v10.4s
+	ADD $98, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $32, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotIQ3XXSDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ3XXSDot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ3XXS(SB), R7
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	PRFM 1600(R0), PLDL1KEEP
+	WORD $0x3cc42005 // ldur q5, [x0, #66]
+	WORD $0x3cc52006 // ldur q6, [x0, #82]
+	WORD $0x7d400007 // ldr h7, [x0]
+	WORD $0x1ee240e7 // fcvt s7, h7
+	MOVD $constants<>+448(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x1e2808e7 // fmul s7, s7, s8
+	WORD $0x6f2404a8 // ushr v8.4s, v5.4s, #28
+	WORD $0x6f2404c9 // ushr v9.4s, v6.4s, #28
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001ea // ldr q10, [x15]
+	WORD $0x4f215508 // shl v8.4s, v8.4s, #1
+	WORD $0x4eaa1d08 // orr v8.16b, v8.16b, v10.16b
+	WORD $0x4f215529 // shl v9.4s, v9.4s, #1
+	WORD $0x4eaa1d29 // orr v9.16b, v9.16b, v10.16b
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f879108 // fmul v8.4s, v8.4s, v7.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f879129 // fmul v9.4s, v9.4s, v7.s[0]
+	WORD $0xad402887 // ldp q7, q10, [x4]
+	WORD $0x6e28dce7 // fmul v7.4s, v7.4s, v8.4s
+	WORD $0x6e29dd4a // fmul v10.4s, v10.4s, v9.4s
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4e2b1ca8 // and v8.16b, v5.16b, v11.16b
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4f2154a9 // shl v9.4s, v5.4s, #1
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4f2254a9 // shl v9.4s, v5.4s, #2
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+	WORD $0x4f2354a9 // shl v9.4s, v5.4s, #3
+	WORD $0x4e2b1d29 // and v9.16b, v9.16b, v11.16b
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	WORD $0x4e205909 // cnt v9.16b, v8.16b
+	WORD $0x4f0f5529 // shl v9.16b, v9.16b, #7
+	WORD $0x4ea91d08 // orr v8.16b, v8.16b, v9.16b
+	WORD $0x4e040509 // dup v9.4s, v8.s[0]
+	MOVBU 2(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 3(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 4(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 5(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e8e39ad // zip1 v13.4s, v13.4s, v14.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 6(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 7(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 8(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	MOVBU 9(R0), R8
+	FMOVS (R7)(R8<<2), F15
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4e8f39ce // zip1 v14.4s, v14.4s, v15.4s
+	WORD $0x4ece398c // zip1 v12.2d, v12.2d, v14.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad40386d // ldp q13, q14, [x3]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e8d956f // sdot v15.4s, v11.16b, v13.16b
+	WORD $0x4e8e958f // sdot v15.4s, v12.16b, v14.16b
+	WORD $0x4e0c0509 // dup v9.4s, v8.s[1]
+	MOVBU 10(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 11(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 12(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 13(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e8e39ad // zip1 v13.4s, v13.4s, v14.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 14(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 15(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 16(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	MOVBU 17(R0), R8
+	FMOVS (R7)(R8<<2), F16
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4e9039ce // zip1 v14.4s, v14.4s, v16.4s
+	WORD $0x4ece398c // zip1 v12.2d, v12.2d, v14.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad41386d // ldp q13, q14, [x3, #32]
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4e8d9570 // sdot v16.4s, v11.16b, v13.16b
+	WORD $0x4e8e9590 // sdot v16.4s, v12.16b, v14.16b
+	WORD $0x4e140509 // dup v9.4s, v8.s[2]
+	MOVBU 18(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 19(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 20(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 21(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e8e39ad // zip1 v13.4s, v13.4s, v14.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 22(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 23(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 24(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	MOVBU 25(R0), R8
+	FMOVS (R7)(R8<<2), F17
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4e9139ce // zip1 v14.4s, v14.4s, v17.4s
+	WORD $0x4ece398c // zip1 v12.2d, v12.2d, v14.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad42386d // ldp q13, q14, [x3, #64]
+	WORD $0x4f00e411 // movi v17.16b, #0
+	WORD $0x4e8d9571 // sdot v17.4s, v11.16b, v13.16b
+	WORD $0x4e8e9591 // sdot v17.4s, v12.16b, v14.16b
+	WORD $0x4e1c0509 // dup v9.4s, v8.s[3]
+	MOVBU 26(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 27(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 28(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 29(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e8e39ad // zip1 v13.4s, v13.4s, v14.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e00012c // tbl v12.16b, {v9.16b}, v0.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	MOVBU 30(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 31(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 32(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	MOVBU 33(R0), R8
+	FMOVS (R7)(R8<<2), F18
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4e9239ce // zip1 v14.4s, v14.4s, v18.4s
+	WORD $0x4ece398c // zip1 v12.2d, v12.2d, v14.2d
+	WORD $0x4e01012d // tbl v13.16b, {v9.16b}, v1.16b
+	WORD $0x4e228dad // cmtst v13.16b, v13.16b, v2.16b
+	WORD $0x6e2d1d8c // eor v12.16b, v12.16b, v13.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad43386d // ldp q13, q14, [x3, #96]
+	WORD $0x4f00e412 // movi v18.16b, #0
+	WORD $0x4e8d9572 // sdot v18.4s, v11.16b, v13.16b
+	WORD $0x4e8e9592 // sdot v18.4s, v12.16b, v14.16b
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
+	WORD $0x4eb1bdef // addp v15.4s, v15.4s, v17.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e27cde3 // fmla v3.4s, v15.4s, v7.4s
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4e291cc5 // and v5.16b, v6.16b, v9.16b
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f2154c8 // shl v8.4s, v6.4s, #1
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f2254c8 // shl v8.4s, v6.4s, #2
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f2354c8 // shl v8.4s, v6.4s, #3
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e2058a8 // cnt v8.16b, v5.16b
+	WORD $0x4f0f5508 // shl v8.16b, v8.16b, #7
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e0404a8 // dup v8.4s, v5.s[0]
+	MOVBU 34(R0), R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 35(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 36(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 37(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	WORD $0x4e8b3929 // zip1 v9.4s, v9.4s, v11.4s
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4ecc3929 // zip1 v9.2d, v9.2d, v12.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 38(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 39(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 40(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 41(R0), R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e8e39ad // zip1 v13.4s, v13.4s, v14.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad44346c // ldp q12, q13, [x3, #128]
+	WORD $0x4f00e40e // movi v14.16b, #0
+	WORD $0x4e8c952e // sdot v14.4s, v9.16b, v12.16b
+	WORD $0x4e8d956e // sdot v14.4s, v11.16b, v13.16b
+	WORD $0x4e0c04a8 // dup v8.4s, v5.s[1]
+	MOVBU 42(R0), R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 43(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 44(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 45(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	WORD $0x4e8b3929 // zip1 v9.4s, v9.4s, v11.4s
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4ecc3929 // zip1 v9.2d, v9.2d, v12.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 46(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 47(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 48(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 49(R0), R8
+	FMOVS (R7)(R8<<2), F15
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e8f39ad // zip1 v13.4s, v13.4s, v15.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad45346c // ldp q12, q13, [x3, #160]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e8c952f // sdot v15.4s, v9.16b, v12.16b
+	WORD $0x4e8d956f // sdot v15.4s, v11.16b, v13.16b
+	WORD $0x4e1404a8 // dup v8.4s, v5.s[2]
+	MOVBU 50(R0), R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 51(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 52(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 53(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	WORD $0x4e8b3929 // zip1 v9.4s, v9.4s, v11.4s
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4ecc3929 // zip1 v9.2d, v9.2d, v12.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 54(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 55(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 56(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 57(R0), R8
+	FMOVS (R7)(R8<<2), F16
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e9039ad // zip1 v13.4s, v13.4s, v16.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad46346c // ldp q12, q13, [x3, #192]
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4e8c9530 // sdot v16.4s, v9.16b, v12.16b
+	WORD $0x4e8d9570 // sdot v16.4s, v11.16b, v13.16b
+	WORD $0x4e1c04a8 // dup v8.4s, v5.s[3]
+	MOVBU 58(R0), R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 59(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 60(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 61(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	WORD $0x4e8b3929 // zip1 v9.4s, v9.4s, v11.4s
+	WORD $0x4e8d398c // zip1 v12.4s, v12.4s, v13.4s
+	WORD $0x4ecc3929 // zip1 v9.2d, v9.2d, v12.2d
+	WORD $0x4e00010b // tbl v11.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d6b // cmtst v11.16b, v11.16b, v2.16b
+	WORD $0x6e2b1d29 // eor v9.16b, v9.16b, v11.16b
+	WORD $0x6e2b8529 // sub v9.16b, v9.16b, v11.16b
+	MOVBU 62(R0), R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 63(R0), R8
+	FMOVS (R7)(R8<<2), F12
+	MOVBU 64(R0), R8
+	FMOVS (R7)(R8<<2), F13
+	MOVBU 65(R0), R8
+	FMOVS (R7)(R8<<2), F17
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4e9139ad // zip1 v13.4s, v13.4s, v17.4s
+	WORD $0x4ecd396b // zip1 v11.2d, v11.2d, v13.2d
+	WORD $0x4e01010c // tbl v12.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d8c // cmtst v12.16b, v12.16b, v2.16b
+	WORD $0x6e2c1d6b // eor v11.16b, v11.16b, v12.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad47346c // ldp q12, q13, [x3, #224]
+	WORD $0x4f00e411 // movi v17.16b, #0
+	WORD $0x4e8c9531 // sdot v17.4s, v9.16b, v12.16b
+	WORD $0x4e8d9571 // sdot v17.4s, v11.16b, v13.16b
+	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
+	WORD $0x4eb1be10 // addp v16.4s, v16.4s, v17.4s
+	WORD $0x4eb0bdce // addp v14.4s, v14.4s, v16.4s
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4e2acdc4 // fmla v4.4s, v14.4s, v10.4s
+	ADD $98, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $32, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeIQ3XXS(src *byte, blocks int, dst *float32)
+TEXT ·decodeIQ3XXS(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD $·gridIQ3XXS(SB), R3
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+block:
+	WORD $0x3cc42003 // ldur q3, [x0, #66]
+	WORD $0x3cc52004 // ldur q4, [x0, #82]
+	WORD $0x7d400005 // ldr h5, [x0]
+	WORD $0x1ee240a5 // fcvt s5, h5
+	MOVD $constants<>+448(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	WORD $0x1e2608a5 // fmul s5, s5, s6
+	WORD $0x6f240466 // ushr v6.4s, v3.4s, #28
+	WORD $0x6f240487 // ushr v7.4s, v4.4s, #28
+	MOVD $constants<>+304(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x4f2154c6 // shl v6.4s, v6.4s, #1
+	WORD $0x4ea81cc6 // orr v6.16b, v6.16b, v8.16b
+	WORD $0x4f2154e7 // shl v7.4s, v7.4s, #1
+	WORD $0x4ea81ce7 // orr v7.16b, v7.16b, v8.16b
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8590c6 // fmul v6.4s, v6.4s, v5.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8590e7 // fmul v7.4s, v7.4s, v5.s[0]
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4e291c65 // and v5.16b, v3.16b, v9.16b
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f215468 // shl v8.4s, v3.4s, #1
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f225468 // shl v8.4s, v3.4s, #2
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	WORD $0x4f235468 // shl v8.4s, v3.4s, #3
+	WORD $0x4e291d08 // and v8.16b, v8.16b, v9.16b
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e2058a8 // cnt v8.16b, v5.16b
+	WORD $0x4f0f5508 // shl v8.16b, v8.16b, #7
+	WORD $0x4ea81ca5 // orr v5.16b, v5.16b, v8.16b
+	WORD $0x4e0404a8 // dup v8.4s, v5.s[0]
+	MOVBU 2(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 3(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 4(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	MOVBU 5(R0), R4
+	FMOVS (R3)(R4<<2), F12
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e00010a // tbl v10.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86916b // fmul v11.4s, v11.4s, v6.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f86918c // fmul v12.4s, v12.4s, v6.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8691ad // fmul v13.4s, v13.4s, v6.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8691ce // fmul v14.4s, v14.4s, v6.s[0]
+	WORD $0xad00304b // stp q11, q12, [x2]
+	WORD $0xad01384d // stp q13, q14, [x2, #32]
+	MOVBU 6(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 7(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 8(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	MOVBU 9(R0), R4
+	FMOVS (R3)(R4<<2), F12
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e01010a // tbl v10.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86916b // fmul v11.4s, v11.4s, v6.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f86918c // fmul v12.4s, v12.4s, v6.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8691ad // fmul v13.4s, v13.4s, v6.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8691ce // fmul v14.4s, v14.4s, v6.s[0]
+	WORD $0xad02304b // stp q11, q12, [x2, #64]
+	WORD $0xad03384d // stp q13, q14, [x2, #96]
+	WORD $0x4e0c04a8 // dup v8.4s, v5.s[1]
+	MOVBU 10(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 11(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 12(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	MOVBU 13(R0), R4
+	FMOVS (R3)(R4<<2), F12
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e00010a // tbl v10.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6916b // fmul v11.4s, v11.4s, v6.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa6918c // fmul v12.4s, v12.4s, v6.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa691ad // fmul v13.4s, v13.4s, v6.s[1]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa691ce // fmul v14.4s, v14.4s, v6.s[1]
+	WORD $0xad04304b // stp q11, q12, [x2, #128]
+	WORD $0xad05384d // stp q13, q14, [x2, #160]
+	MOVBU 14(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 15(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 16(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	MOVBU 17(R0), R4
+	FMOVS (R3)(R4<<2), F12
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e01010a // tbl v10.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6916b // fmul v11.4s, v11.4s, v6.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa6918c // fmul v12.4s, v12.4s, v6.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa691ad // fmul v13.4s, v13.4s, v6.s[1]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa691ce // fmul v14.4s, v14.4s, v6.s[1]
+	WORD $0xad06304b // stp q11, q12, [x2, #192]
+	WORD $0xad07384d // stp q13, q14, [x2, #224]
+	WORD $0x4e1404a8 // dup v8.4s, v5.s[2]
+	MOVBU 18(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 19(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 20(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	MOVBU 21(R0), R4
+	FMOVS (R3)(R4<<2), F12
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e00010a // tbl v10.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86996b // fmul v11.4s, v11.4s, v6.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f86998c // fmul v12.4s, v12.4s, v6.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8699ad // fmul v13.4s, v13.4s, v6.s[2]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8699ce // fmul v14.4s, v14.4s, v6.s[2]
+	WORD $0xad08304b // stp q11, q12, [x2, #256]
+	WORD $0xad09384d // stp q13, q14, [x2, #288]
+	MOVBU 22(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 23(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 24(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	MOVBU 25(R0), R4
+	FMOVS (R3)(R4<<2), F12
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e01010a // tbl v10.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86996b // fmul v11.4s, v11.4s, v6.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f86998c // fmul v12.4s, v12.4s, v6.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8699ad // fmul v13.4s, v13.4s, v6.s[2]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f8699ce // fmul v14.4s, v14.4s, v6.s[2]
+	WORD $0xad0a304b // stp q11, q12, [x2, #320]
+	WORD $0xad0b384d // stp q13, q14, [x2, #352]
+	WORD $0x4e1c04a8 // dup v8.4s, v5.s[3]
+	MOVBU 26(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 27(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 28(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	MOVBU 29(R0), R4
+	FMOVS (R3)(R4<<2), F12
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e00010a // tbl v10.16b, {v8.16b}, v0.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6996b // fmul v11.4s, v11.4s, v6.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa6998c // fmul v12.4s, v12.4s, v6.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa699ad // fmul v13.4s, v13.4s, v6.s[3]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa699ce // fmul v14.4s, v14.4s, v6.s[3]
+	WORD $0xad0c304b // stp q11, q12, [x2, #384]
+	WORD $0xad0d384d // stp q13, q14, [x2, #416]
+	MOVBU 30(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 31(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 32(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	MOVBU 33(R0), R4
+	FMOVS (R3)(R4<<2), F12
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e01010a // tbl v10.16b, {v8.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0x0f08a52a // sxtl v10.8h, v9.8b
+	WORD $0x4f08a529 // sxtl2 v9.8h, v9.16b
+	WORD $0x0f10a54b // sxtl v11.4s, v10.4h
+	WORD $0x4f10a54c // sxtl2 v12.4s, v10.8h
+	WORD $0x0f10a52d // sxtl v13.4s, v9.4h
+	WORD $0x4f10a52e // sxtl2 v14.4s, v9.8h
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6996b // fmul v11.4s, v11.4s, v6.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa6998c // fmul v12.4s, v12.4s, v6.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa699ad // fmul v13.4s, v13.4s, v6.s[3]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4fa699ce // fmul v14.4s, v14.4s, v6.s[3]
+	WORD $0xad0e304b // stp q11, q12, [x2, #448]
+	WORD $0xad0f384d // stp q13, q14, [x2, #480]
+	MOVD $constants<>+384(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x4e281c83 // and v3.16b, v4.16b, v8.16b
+	MOVD $constants<>+400(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x4f215485 // shl v5.4s, v4.4s, #1
+	WORD $0x4e281ca5 // and v5.16b, v5.16b, v8.16b
+	WORD $0x4ea51c63 // orr v3.16b, v3.16b, v5.16b
+	MOVD $constants<>+416(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x4f225485 // shl v5.4s, v4.4s, #2
+	WORD $0x4e281ca5 // and v5.16b, v5.16b, v8.16b
+	WORD $0x4ea51c63 // orr v3.16b, v3.16b, v5.16b
+	MOVD $constants<>+432(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	WORD $0x4f235485 // shl v5.4s, v4.4s, #3
+	WORD $0x4e281ca5 // and v5.16b, v5.16b, v8.16b
+	WORD $0x4ea51c63 // orr v3.16b, v3.16b, v5.16b
+	WORD $0x4e205865 // cnt v5.16b, v3.16b
+	WORD $0x4f0f54a5 // shl v5.16b, v5.16b, #7
+	WORD $0x4ea51c63 // orr v3.16b, v3.16b, v5.16b
+	WORD $0x4e040465 // dup v5.4s, v3.s[0]
+	MOVBU 34(R0), R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 35(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 36(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 37(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000a9 // tbl v9.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87914a // fmul v10.4s, v10.4s, v7.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87916b // fmul v11.4s, v11.4s, v7.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f87918c // fmul v12.4s, v12.4s, v7.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8791ad // fmul v13.4s, v13.4s, v7.s[0]
+	WORD $0xad102c4a // stp q10, q11, [x2, #512]
+	WORD $0xad11344c // stp q12, q13, [x2, #544]
+	MOVBU 38(R0), R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 39(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 40(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 41(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0100a9 // tbl v9.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87914a // fmul v10.4s, v10.4s, v7.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87916b // fmul v11.4s, v11.4s, v7.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f87918c // fmul v12.4s, v12.4s, v7.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8791ad // fmul v13.4s, v13.4s, v7.s[0]
+	WORD $0xad122c4a // stp q10, q11, [x2, #576]
+	WORD $0xad13344c // stp q12, q13, [x2, #608]
+	WORD $0x4e0c0465 // dup v5.4s, v3.s[1]
+	MOVBU 42(R0), R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 43(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 44(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 45(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000a9 // tbl v9.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7914a // fmul v10.4s, v10.4s, v7.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7916b // fmul v11.4s, v11.4s, v7.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa7918c // fmul v12.4s, v12.4s, v7.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa791ad // fmul v13.4s, v13.4s, v7.s[1]
+	WORD $0xad142c4a // stp q10, q11, [x2, #640]
+	WORD $0xad15344c // stp q12, q13, [x2, #672]
+	MOVBU 46(R0), R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 47(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 48(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 49(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0100a9 // tbl v9.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7914a // fmul v10.4s, v10.4s, v7.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7916b // fmul v11.4s, v11.4s, v7.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa7918c // fmul v12.4s, v12.4s, v7.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa791ad // fmul v13.4s, v13.4s, v7.s[1]
+	WORD $0xad162c4a // stp q10, q11, [x2, #704]
+	WORD $0xad17344c // stp q12, q13, [x2, #736]
+	WORD $0x4e140465 // dup v5.4s, v3.s[2]
+	MOVBU 50(R0), R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 51(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 52(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 53(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000a9 // tbl v9.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87994a // fmul v10.4s, v10.4s, v7.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87996b // fmul v11.4s, v11.4s, v7.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f87998c // fmul v12.4s, v12.4s, v7.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8799ad // fmul v13.4s, v13.4s, v7.s[2]
+	WORD $0xad182c4a // stp q10, q11, [x2, #768]
+	WORD $0xad19344c // stp q12, q13, [x2, #800]
+	MOVBU 54(R0), R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 55(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 56(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 57(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0100a9 // tbl v9.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87994a // fmul v10.4s, v10.4s, v7.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87996b // fmul v11.4s, v11.4s, v7.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f87998c // fmul v12.4s, v12.4s, v7.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8799ad // fmul v13.4s, v13.4s, v7.s[2]
+	WORD $0xad1a2c4a // stp q10, q11, [x2, #832]
+	WORD $0xad1b344c // stp q12, q13, [x2, #864]
+	WORD $0x4e1c0465 // dup v5.4s, v3.s[3]
+	MOVBU 58(R0), R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 59(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 60(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 61(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000a9 // tbl v9.16b, {v5.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7994a // fmul v10.4s, v10.4s, v7.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7996b // fmul v11.4s, v11.4s, v7.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa7998c // fmul v12.4s, v12.4s, v7.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa799ad // fmul v13.4s, v13.4s, v7.s[3]
+	WORD $0xad1c2c4a // stp q10, q11, [x2, #896]
+	WORD $0xad1d344c // stp q12, q13, [x2, #928]
+	MOVBU 62(R0), R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 63(R0), R4
+	FMOVS (R3)(R4<<2), F9
+	MOVBU 64(R0), R4
+	FMOVS (R3)(R4<<2), F10
+	MOVBU 65(R0), R4
+	FMOVS (R3)(R4<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0100a9 // tbl v9.16b, {v5.16b}, v1.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7994a // fmul v10.4s, v10.4s, v7.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7996b // fmul v11.4s, v11.4s, v7.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa7998c // fmul v12.4s, v12.4s, v7.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa799ad // fmul v13.4s, v13.4s, v7.s[3]
+	WORD $0xad1e2c4a // stp q10, q11, [x2, #960]
+	WORD $0xad1f344c // stp q12, q13, [x2, #992]
+	ADD $98, R0
+	ADD $1024, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
+// func dotIQ3SNEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ3SNEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ3S(SB), R7
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	PRFM 1600(R0), PLDL1KEEP
+	WORD $0x4f00e5e6 // movi v6.16b, #15
+	WORD $0xbc46a005 // ldur s5, [x0, #106]
+	WORD $0x4e261ca7 // and v7.16b, v5.16b, v6.16b
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	WORD $0x4e0538e7 // zip1 v7.16b, v7.16b, v5.16b
+	WORD $0x7d400005 // ldr h5, [x0]
+	WORD $0x1ee240a5 // fcvt s5, h5
+	WORD $0x4f00e426 // movi v6.16b, #1
+	WORD $0x4f0954e7 // shl v7.16b, v7.16b, #1
+	WORD $0x4ea61ce7 // orr v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f859108 // fmul v8.4s, v8.4s, v5.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f859129 // fmul v9.4s, v9.4s, v5.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85914a // fmul v10.4s, v10.4s, v5.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85916b // fmul v11.4s, v11.4s, v5.s[0]
+	WORD $0xad401885 // ldp q5, q6, [x4]
+	WORD $0x6e28dca5 // fmul v5.4s, v5.4s, v8.4s
+	WORD $0x6e29dcc6 // fmul v6.4s, v6.4s, v9.4s
+	WORD $0xbc44a007 // ldur s7, [x0, #74]
+	MOVBU 2(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 3(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 4(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 5(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 6(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 7(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 8(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 9(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F12
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad402c6a // ldp q10, q11, [x3]
+	WORD $0x0e2ac10d // smull v13.8h, v8.8b, v10.8b
+	WORD $0x4e2a810d // smlal2 v13.8h, v8.16b, v10.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	WORD $0x0e2bc12d // smull v13.8h, v9.8b, v11.8b
+	WORD $0x4e2b812d // smlal2 v13.8h, v9.16b, v11.16b
+	WORD $0x4e6069ac // sadalp v12.4s, v13.8h
+	WORD $0xbc44e007 // ldur s7, [x0, #78]
+	MOVBU 10(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 11(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 12(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 13(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 14(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 15(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 16(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 17(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F13
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8d396b // zip1 v11.4s, v11.4s, v13.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad412c6a // ldp q10, q11, [x3, #32]
+	WORD $0x0e2ac10e // smull v14.8h, v8.8b, v10.8b
+	WORD $0x4e2a810e // smlal2 v14.8h, v8.16b, v10.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x0e2bc12e // smull v14.8h, v9.8b, v11.8b
+	WORD $0x4e2b812e // smlal2 v14.8h, v9.16b, v11.16b
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0xbc452007 // ldur s7, [x0, #82]
+	MOVBU 18(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 19(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 20(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 21(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 22(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 23(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 24(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 25(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8e396b // zip1 v11.4s, v11.4s, v14.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad422c6a // ldp q10, q11, [x3, #64]
+	WORD $0x0e2ac10f // smull v15.8h, v8.8b, v10.8b
+	WORD $0x4e2a810f // smlal2 v15.8h, v8.16b, v10.16b
+	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
+	WORD $0x0e2bc12f // smull v15.8h, v9.8b, v11.8b
+	WORD $0x4e2b812f // smlal2 v15.8h, v9.16b, v11.16b
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0xbc456007 // ldur s7, [x0, #86]
+	MOVBU 26(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 27(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 28(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 29(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 30(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 31(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 32(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 33(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F15
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8f396b // zip1 v11.4s, v11.4s, v15.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad432c6a // ldp q10, q11, [x3, #96]
+	WORD $0x0e2ac110 // smull v16.8h, v8.8b, v10.8b
+	WORD $0x4e2a8110 // smlal2 v16.8h, v8.16b, v10.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x0e2bc130 // smull v16.8h, v9.8b, v11.8b
+	WORD $0x4e2b8130 // smlal2 v16.8h, v9.16b, v11.16b
+	WORD $0x4e606a0f // sadalp v15.4s, v16.8h
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e25cd83 // fmla v3.4s, v12.4s, v5.4s
+	WORD $0xbc45a007 // ldur s7, [x0, #90]
+	MOVBU 34(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 35(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 36(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 37(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 38(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 39(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 40(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 41(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F12
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad442c6a // ldp q10, q11, [x3, #128]
+	WORD $0x0e2ac10d // smull v13.8h, v8.8b, v10.8b
+	WORD $0x4e2a810d // smlal2 v13.8h, v8.16b, v10.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	WORD $0x0e2bc12d // smull v13.8h, v9.8b, v11.8b
+	WORD $0x4e2b812d // smlal2 v13.8h, v9.16b, v11.16b
+	WORD $0x4e6069ac // sadalp v12.4s, v13.8h
+	WORD $0xbc45e007 // ldur s7, [x0, #94]
+	MOVBU 42(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 43(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 44(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 45(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 46(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 47(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 48(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 49(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F13
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8d396b // zip1 v11.4s, v11.4s, v13.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad452c6a // ldp q10, q11, [x3, #160]
+	WORD $0x0e2ac10e // smull v14.8h, v8.8b, v10.8b
+	WORD $0x4e2a810e // smlal2 v14.8h, v8.16b, v10.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x0e2bc12e // smull v14.8h, v9.8b, v11.8b
+	WORD $0x4e2b812e // smlal2 v14.8h, v9.16b, v11.16b
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0xbc462007 // ldur s7, [x0, #98]
+	MOVBU 50(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 51(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 52(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 53(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 54(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 55(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 56(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 57(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8e396b // zip1 v11.4s, v11.4s, v14.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad462c6a // ldp q10, q11, [x3, #192]
+	WORD $0x0e2ac10f // smull v15.8h, v8.8b, v10.8b
+	WORD $0x4e2a810f // smlal2 v15.8h, v8.16b, v10.16b
+	WORD $0x4e6029ee // saddlp v14.4s, v15.8h
+	WORD $0x0e2bc12f // smull v15.8h, v9.8b, v11.8b
+	WORD $0x4e2b812f // smlal2 v15.8h, v9.16b, v11.16b
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0xbc466007 // ldur s7, [x0, #102]
+	MOVBU 58(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 59(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 60(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 61(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 62(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 63(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 64(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 65(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F15
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8f396b // zip1 v11.4s, v11.4s, v15.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad472c6a // ldp q10, q11, [x3, #224]
+	WORD $0x0e2ac110 // smull v16.8h, v8.8b, v10.8b
+	WORD $0x4e2a8110 // smlal2 v16.8h, v8.16b, v10.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x0e2bc130 // smull v16.8h, v9.8b, v11.8b
+	WORD $0x4e2b8130 // smlal2 v16.8h, v9.16b, v11.16b
+	WORD $0x4e606a0f // sadalp v15.4s, v16.8h
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e26cd84 // fmla v4.4s, v12.4s, v6.4s
+	ADD $110, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $32, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotIQ3SDot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotIQ3SDot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $·gridIQ3S(SB), R7
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	PRFM 1600(R0), PLDL1KEEP
+	WORD $0x4f00e5e6 // movi v6.16b, #15
+	WORD $0xbc46a005 // ldur s5, [x0, #106]
+	WORD $0x4e261ca7 // and v7.16b, v5.16b, v6.16b
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	WORD $0x4e0538e7 // zip1 v7.16b, v7.16b, v5.16b
+	WORD $0x7d400005 // ldr h5, [x0]
+	WORD $0x1ee240a5 // fcvt s5, h5
+	WORD $0x4f00e426 // movi v6.16b, #1
+	WORD $0x4f0954e7 // shl v7.16b, v7.16b, #1
+	WORD $0x4ea61ce7 // orr v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f859108 // fmul v8.4s, v8.4s, v5.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f859129 // fmul v9.4s, v9.4s, v5.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85914a // fmul v10.4s, v10.4s, v5.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85916b // fmul v11.4s, v11.4s, v5.s[0]
+	WORD $0xad401885 // ldp q5, q6, [x4]
+	WORD $0x6e28dca5 // fmul v5.4s, v5.4s, v8.4s
+	WORD $0x6e29dcc6 // fmul v6.4s, v6.4s, v9.4s
+	WORD $0xbc44a007 // ldur s7, [x0, #74]
+	MOVBU 2(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 3(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 4(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 5(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 6(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 7(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 8(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 9(R0), R8
+	MOVBU 66(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F12
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad402c6a // ldp q10, q11, [x3]
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4e8a950c // sdot v12.4s, v8.16b, v10.16b
+	WORD $0x4e8b952c // sdot v12.4s, v9.16b, v11.16b
+	WORD $0xbc44e007 // ldur s7, [x0, #78]
+	MOVBU 10(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 11(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 12(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 13(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 14(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 15(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 16(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 17(R0), R8
+	MOVBU 67(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F13
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8d396b // zip1 v11.4s, v11.4s, v13.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad412c6a // ldp q10, q11, [x3, #32]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e8a950d // sdot v13.4s, v8.16b, v10.16b
+	WORD $0x4e8b952d // sdot v13.4s, v9.16b, v11.16b
+	WORD $0xbc452007 // ldur s7, [x0, #82]
+	MOVBU 18(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 19(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 20(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 21(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 22(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 23(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 24(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 25(R0), R8
+	MOVBU 68(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8e396b // zip1 v11.4s, v11.4s, v14.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad422c6a // ldp q10, q11, [x3, #64]
+	WORD $0x4f00e40e // movi v14.16b, #0
+	WORD $0x4e8a950e // sdot v14.4s, v8.16b, v10.16b
+	WORD $0x4e8b952e // sdot v14.4s, v9.16b, v11.16b
+	WORD $0xbc456007 // ldur s7, [x0, #86]
+	MOVBU 26(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 27(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 28(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 29(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 30(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 31(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 32(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 33(R0), R8
+	MOVBU 69(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F15
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8f396b // zip1 v11.4s, v11.4s, v15.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad432c6a // ldp q10, q11, [x3, #96]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e8a950f // sdot v15.4s, v8.16b, v10.16b
+	WORD $0x4e8b952f // sdot v15.4s, v9.16b, v11.16b
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e25cd83 // fmla v3.4s, v12.4s, v5.4s
+	WORD $0xbc45a007 // ldur s7, [x0, #90]
+	MOVBU 34(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 35(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 36(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 37(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 38(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 39(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 40(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 41(R0), R8
+	MOVBU 70(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F12
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8c396b // zip1 v11.4s, v11.4s, v12.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad442c6a // ldp q10, q11, [x3, #128]
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4e8a950c // sdot v12.4s, v8.16b, v10.16b
+	WORD $0x4e8b952c // sdot v12.4s, v9.16b, v11.16b
+	WORD $0xbc45e007 // ldur s7, [x0, #94]
+	MOVBU 42(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 43(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 44(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 45(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 46(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 47(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 48(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 49(R0), R8
+	MOVBU 71(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F13
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8d396b // zip1 v11.4s, v11.4s, v13.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad452c6a // ldp q10, q11, [x3, #160]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e8a950d // sdot v13.4s, v8.16b, v10.16b
+	WORD $0x4e8b952d // sdot v13.4s, v9.16b, v11.16b
+	WORD $0xbc462007 // ldur s7, [x0, #98]
+	MOVBU 50(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 51(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 52(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 53(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 54(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 55(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 56(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 57(R0), R8
+	MOVBU 72(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F14
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8e396b // zip1 v11.4s, v11.4s, v14.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad462c6a // ldp q10, q11, [x3, #192]
+	WORD $0x4f00e40e // movi v14.16b, #0
+	WORD $0x4e8a950e // sdot v14.4s, v8.16b, v10.16b
+	WORD $0x4e8b952e // sdot v14.4s, v9.16b, v11.16b
+	WORD $0xbc466007 // ldur s7, [x0, #102]
+	MOVBU 58(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $0, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F8
+	MOVBU 59(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $1, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 60(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $2, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 61(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $3, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4e8b394a // zip1 v10.4s, v10.4s, v11.4s
+	WORD $0x4eca3908 // zip1 v8.2d, v8.2d, v10.2d
+	WORD $0x4e0000e9 // tbl v9.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d29 // cmtst v9.16b, v9.16b, v2.16b
+	WORD $0x6e291d08 // eor v8.16b, v8.16b, v9.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	MOVBU 62(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $4, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F9
+	MOVBU 63(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $5, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F10
+	MOVBU 64(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $6, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F11
+	MOVBU 65(R0), R8
+	MOVBU 73(R0), R9
+	UBFX $7, R9, $1, R9
+	ORR R9<<8, R8, R8
+	FMOVS (R7)(R8<<2), F15
+	WORD $0x4e8a3929 // zip1 v9.4s, v9.4s, v10.4s
+	WORD $0x4e8f396b // zip1 v11.4s, v11.4s, v15.4s
+	WORD $0x4ecb3929 // zip1 v9.2d, v9.2d, v11.2d
+	WORD $0x4e0100ea // tbl v10.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d4a // cmtst v10.16b, v10.16b, v2.16b
+	WORD $0x6e2a1d29 // eor v9.16b, v9.16b, v10.16b
+	WORD $0x6e2a8529 // sub v9.16b, v9.16b, v10.16b
+	WORD $0xad472c6a // ldp q10, q11, [x3, #224]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e8a950f // sdot v15.4s, v8.16b, v10.16b
+	WORD $0x4e8b952f // sdot v15.4s, v9.16b, v11.16b
+	WORD $0x4eadbd8c // addp v12.4s, v12.4s, v13.4s
+	WORD $0x4eafbdce // addp v14.4s, v14.4s, v15.4s
+	WORD $0x4eaebd8c // addp v12.4s, v12.4s, v14.4s
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4e26cd84 // fmla v4.4s, v12.4s, v6.4s
+	ADD $110, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $32, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeIQ3S(src *byte, blocks int, dst *float32)
+TEXT ·decodeIQ3S(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD $·gridIQ3S(SB), R3
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+block:
+	WORD $0x4f00e5e4 // movi v4.16b, #15
+	WORD $0xbc46a003 // ldur s3, [x0, #106]
+	WORD $0x4e241c65 // and v5.16b, v3.16b, v4.16b
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0x4e0338a5 // zip1 v5.16b, v5.16b, v3.16b
+	WORD $0x7d400003 // ldr h3, [x0]
+	WORD $0x1ee24063 // fcvt s3, h3
+	WORD $0x4f00e424 // movi v4.16b, #1
+	WORD $0x4f0954a5 // shl v5.16b, v5.16b, #1
+	WORD $0x4ea41ca5 // orr v5.16b, v5.16b, v4.16b
+	WORD $0x0f08a4a4 // sxtl v4.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a486 // sxtl v6.4s, v4.4h
+	WORD $0x4f10a487 // sxtl2 v7.4s, v4.8h
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8390c6 // fmul v6.4s, v6.4s, v3.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8390e7 // fmul v7.4s, v7.4s, v3.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f839108 // fmul v8.4s, v8.4s, v3.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f839129 // fmul v9.4s, v9.4s, v3.s[0]
+	WORD $0xbc44a003 // ldur s3, [x0, #74]
+	MOVBU 2(R0), R4
+	MOVBU 66(R0), R5
+	UBFX $0, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 3(R0), R4
+	MOVBU 66(R0), R5
+	UBFX $1, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 4(R0), R4
+	MOVBU 66(R0), R5
+	UBFX $2, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 5(R0), R4
+	MOVBU 66(R0), R5
+	UBFX $3, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f869108 // fmul v8.4s, v8.4s, v6.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f869129 // fmul v9.4s, v9.4s, v6.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f86914a // fmul v10.4s, v10.4s, v6.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86916b // fmul v11.4s, v11.4s, v6.s[0]
+	WORD $0xad002448 // stp q8, q9, [x2]
+	WORD $0xad012c4a // stp q10, q11, [x2, #32]
+	MOVBU 6(R0), R4
+	MOVBU 66(R0), R5
+	UBFX $4, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 7(R0), R4
+	MOVBU 66(R0), R5
+	UBFX $5, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 8(R0), R4
+	MOVBU 66(R0), R5
+	UBFX $6, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 9(R0), R4
+	MOVBU 66(R0), R5
+	UBFX $7, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f869108 // fmul v8.4s, v8.4s, v6.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f869129 // fmul v9.4s, v9.4s, v6.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f86914a // fmul v10.4s, v10.4s, v6.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86916b // fmul v11.4s, v11.4s, v6.s[0]
+	WORD $0xad022448 // stp q8, q9, [x2, #64]
+	WORD $0xad032c4a // stp q10, q11, [x2, #96]
+	WORD $0xbc44e003 // ldur s3, [x0, #78]
+	MOVBU 10(R0), R4
+	MOVBU 67(R0), R5
+	UBFX $0, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 11(R0), R4
+	MOVBU 67(R0), R5
+	UBFX $1, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 12(R0), R4
+	MOVBU 67(R0), R5
+	UBFX $2, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 13(R0), R4
+	MOVBU 67(R0), R5
+	UBFX $3, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa69108 // fmul v8.4s, v8.4s, v6.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa69129 // fmul v9.4s, v9.4s, v6.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa6914a // fmul v10.4s, v10.4s, v6.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6916b // fmul v11.4s, v11.4s, v6.s[1]
+	WORD $0xad042448 // stp q8, q9, [x2, #128]
+	WORD $0xad052c4a // stp q10, q11, [x2, #160]
+	MOVBU 14(R0), R4
+	MOVBU 67(R0), R5
+	UBFX $4, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 15(R0), R4
+	MOVBU 67(R0), R5
+	UBFX $5, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 16(R0), R4
+	MOVBU 67(R0), R5
+	UBFX $6, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 17(R0), R4
+	MOVBU 67(R0), R5
+	UBFX $7, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa69108 // fmul v8.4s, v8.4s, v6.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa69129 // fmul v9.4s, v9.4s, v6.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa6914a // fmul v10.4s, v10.4s, v6.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6916b // fmul v11.4s, v11.4s, v6.s[1]
+	WORD $0xad062448 // stp q8, q9, [x2, #192]
+	WORD $0xad072c4a // stp q10, q11, [x2, #224]
+	WORD $0xbc452003 // ldur s3, [x0, #82]
+	MOVBU 18(R0), R4
+	MOVBU 68(R0), R5
+	UBFX $0, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 19(R0), R4
+	MOVBU 68(R0), R5
+	UBFX $1, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 20(R0), R4
+	MOVBU 68(R0), R5
+	UBFX $2, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 21(R0), R4
+	MOVBU 68(R0), R5
+	UBFX $3, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f869908 // fmul v8.4s, v8.4s, v6.s[2]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f869929 // fmul v9.4s, v9.4s, v6.s[2]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f86994a // fmul v10.4s, v10.4s, v6.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86996b // fmul v11.4s, v11.4s, v6.s[2]
+	WORD $0xad082448 // stp q8, q9, [x2, #256]
+	WORD $0xad092c4a // stp q10, q11, [x2, #288]
+	MOVBU 22(R0), R4
+	MOVBU 68(R0), R5
+	UBFX $4, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 23(R0), R4
+	MOVBU 68(R0), R5
+	UBFX $5, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 24(R0), R4
+	MOVBU 68(R0), R5
+	UBFX $6, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 25(R0), R4
+	MOVBU 68(R0), R5
+	UBFX $7, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f869908 // fmul v8.4s, v8.4s, v6.s[2]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f869929 // fmul v9.4s, v9.4s, v6.s[2]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f86994a // fmul v10.4s, v10.4s, v6.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f86996b // fmul v11.4s, v11.4s, v6.s[2]
+	WORD $0xad0a2448 // stp q8, q9, [x2, #320]
+	WORD $0xad0b2c4a // stp q10, q11, [x2, #352]
+	WORD $0xbc456003 // ldur s3, [x0, #86]
+	MOVBU 26(R0), R4
+	MOVBU 69(R0), R5
+	UBFX $0, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 27(R0), R4
+	MOVBU 69(R0), R5
+	UBFX $1, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 28(R0), R4
+	MOVBU 69(R0), R5
+	UBFX $2, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 29(R0), R4
+	MOVBU 69(R0), R5
+	UBFX $3, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa69908 // fmul v8.4s, v8.4s, v6.s[3]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa69929 // fmul v9.4s, v9.4s, v6.s[3]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa6994a // fmul v10.4s, v10.4s, v6.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6996b // fmul v11.4s, v11.4s, v6.s[3]
+	WORD $0xad0c2448 // stp q8, q9, [x2, #384]
+	WORD $0xad0d2c4a // stp q10, q11, [x2, #416]
+	MOVBU 30(R0), R4
+	MOVBU 69(R0), R5
+	UBFX $4, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 31(R0), R4
+	MOVBU 69(R0), R5
+	UBFX $5, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 32(R0), R4
+	MOVBU 69(R0), R5
+	UBFX $6, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 33(R0), R4
+	MOVBU 69(R0), R5
+	UBFX $7, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa69908 // fmul v8.4s, v8.4s, v6.s[3]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa69929 // fmul v9.4s, v9.4s, v6.s[3]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa6994a // fmul v10.4s, v10.4s, v6.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa6996b // fmul v11.4s, v11.4s, v6.s[3]
+	WORD $0xad0e2448 // stp q8, q9, [x2, #448]
+	WORD $0xad0f2c4a // stp q10, q11, [x2, #480]
+	WORD $0xbc45a003 // ldur s3, [x0, #90]
+	MOVBU 34(R0), R4
+	MOVBU 70(R0), R5
+	UBFX $0, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 35(R0), R4
+	MOVBU 70(R0), R5
+	UBFX $1, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 36(R0), R4
+	MOVBU 70(R0), R5
+	UBFX $2, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 37(R0), R4
+	MOVBU 70(R0), R5
+	UBFX $3, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f879108 // fmul v8.4s, v8.4s, v7.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f879129 // fmul v9.4s, v9.4s, v7.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87914a // fmul v10.4s, v10.4s, v7.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87916b // fmul v11.4s, v11.4s, v7.s[0]
+	WORD $0xad102448 // stp q8, q9, [x2, #512]
+	WORD $0xad112c4a // stp q10, q11, [x2, #544]
+	MOVBU 38(R0), R4
+	MOVBU 70(R0), R5
+	UBFX $4, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 39(R0), R4
+	MOVBU 70(R0), R5
+	UBFX $5, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 40(R0), R4
+	MOVBU 70(R0), R5
+	UBFX $6, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 41(R0), R4
+	MOVBU 70(R0), R5
+	UBFX $7, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f879108 // fmul v8.4s, v8.4s, v7.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f879129 // fmul v9.4s, v9.4s, v7.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87914a // fmul v10.4s, v10.4s, v7.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87916b // fmul v11.4s, v11.4s, v7.s[0]
+	WORD $0xad122448 // stp q8, q9, [x2, #576]
+	WORD $0xad132c4a // stp q10, q11, [x2, #608]
+	WORD $0xbc45e003 // ldur s3, [x0, #94]
+	MOVBU 42(R0), R4
+	MOVBU 71(R0), R5
+	UBFX $0, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 43(R0), R4
+	MOVBU 71(R0), R5
+	UBFX $1, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 44(R0), R4
+	MOVBU 71(R0), R5
+	UBFX $2, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 45(R0), R4
+	MOVBU 71(R0), R5
+	UBFX $3, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa79108 // fmul v8.4s, v8.4s, v7.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa79129 // fmul v9.4s, v9.4s, v7.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7914a // fmul v10.4s, v10.4s, v7.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7916b // fmul v11.4s, v11.4s, v7.s[1]
+	WORD $0xad142448 // stp q8, q9, [x2, #640]
+	WORD $0xad152c4a // stp q10, q11, [x2, #672]
+	MOVBU 46(R0), R4
+	MOVBU 71(R0), R5
+	UBFX $4, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 47(R0), R4
+	MOVBU 71(R0), R5
+	UBFX $5, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 48(R0), R4
+	MOVBU 71(R0), R5
+	UBFX $6, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 49(R0), R4
+	MOVBU 71(R0), R5
+	UBFX $7, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa79108 // fmul v8.4s, v8.4s, v7.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa79129 // fmul v9.4s, v9.4s, v7.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7914a // fmul v10.4s, v10.4s, v7.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7916b // fmul v11.4s, v11.4s, v7.s[1]
+	WORD $0xad162448 // stp q8, q9, [x2, #704]
+	WORD $0xad172c4a // stp q10, q11, [x2, #736]
+	WORD $0xbc462003 // ldur s3, [x0, #98]
+	MOVBU 50(R0), R4
+	MOVBU 72(R0), R5
+	UBFX $0, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 51(R0), R4
+	MOVBU 72(R0), R5
+	UBFX $1, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 52(R0), R4
+	MOVBU 72(R0), R5
+	UBFX $2, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 53(R0), R4
+	MOVBU 72(R0), R5
+	UBFX $3, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f879908 // fmul v8.4s, v8.4s, v7.s[2]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f879929 // fmul v9.4s, v9.4s, v7.s[2]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87994a // fmul v10.4s, v10.4s, v7.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87996b // fmul v11.4s, v11.4s, v7.s[2]
+	WORD $0xad182448 // stp q8, q9, [x2, #768]
+	WORD $0xad192c4a // stp q10, q11, [x2, #800]
+	MOVBU 54(R0), R4
+	MOVBU 72(R0), R5
+	UBFX $4, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 55(R0), R4
+	MOVBU 72(R0), R5
+	UBFX $5, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 56(R0), R4
+	MOVBU 72(R0), R5
+	UBFX $6, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 57(R0), R4
+	MOVBU 72(R0), R5
+	UBFX $7, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f879908 // fmul v8.4s, v8.4s, v7.s[2]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f879929 // fmul v9.4s, v9.4s, v7.s[2]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f87994a // fmul v10.4s, v10.4s, v7.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f87996b // fmul v11.4s, v11.4s, v7.s[2]
+	WORD $0xad1a2448 // stp q8, q9, [x2, #832]
+	WORD $0xad1b2c4a // stp q10, q11, [x2, #864]
+	WORD $0xbc466003 // ldur s3, [x0, #102]
+	MOVBU 58(R0), R4
+	MOVBU 73(R0), R5
+	UBFX $0, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 59(R0), R4
+	MOVBU 73(R0), R5
+	UBFX $1, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 60(R0), R4
+	MOVBU 73(R0), R5
+	UBFX $2, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 61(R0), R4
+	MOVBU 73(R0), R5
+	UBFX $3, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e000065 // tbl v5.16b, {v3.16b}, v0.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa79908 // fmul v8.4s, v8.4s, v7.s[3]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa79929 // fmul v9.4s, v9.4s, v7.s[3]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7994a // fmul v10.4s, v10.4s, v7.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7996b // fmul v11.4s, v11.4s, v7.s[3]
+	WORD $0xad1c2448 // stp q8, q9, [x2, #896]
+	WORD $0xad1d2c4a // stp q10, q11, [x2, #928]
+	MOVBU 62(R0), R4
+	MOVBU 73(R0), R5
+	UBFX $4, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F4
+	MOVBU 63(R0), R4
+	MOVBU 73(R0), R5
+	UBFX $5, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F5
+	MOVBU 64(R0), R4
+	MOVBU 73(R0), R5
+	UBFX $6, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F8
+	MOVBU 65(R0), R4
+	MOVBU 73(R0), R5
+	UBFX $7, R5, $1, R5
+	ORR R5<<8, R4, R4
+	FMOVS (R3)(R4<<2), F9
+	WORD $0x4e853884 // zip1 v4.4s, v4.4s, v5.4s
+	WORD $0x4e893908 // zip1 v8.4s, v8.4s, v9.4s
+	WORD $0x4ec83884 // zip1 v4.2d, v4.2d, v8.2d
+	WORD $0x4e010065 // tbl v5.16b, {v3.16b}, v1.16b
+	WORD $0x4e228ca5 // cmtst v5.16b, v5.16b, v2.16b
+	WORD $0x6e251c84 // eor v4.16b, v4.16b, v5.16b
+	WORD $0x6e258484 // sub v4.16b, v4.16b, v5.16b
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a484 // sxtl2 v4.8h, v4.16b
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x0f10a48a // sxtl v10.4s, v4.4h
+	WORD $0x4f10a48b // sxtl2 v11.4s, v4.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa79908 // fmul v8.4s, v8.4s, v7.s[3]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa79929 // fmul v9.4s, v9.4s, v7.s[3]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa7994a // fmul v10.4s, v10.4s, v7.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa7996b // fmul v11.4s, v11.4s, v7.s[3]
+	WORD $0xad1e2448 // stp q8, q9, [x2, #960]
+	WORD $0xad1f2c4a // stp q10, q11, [x2, #992]
+	ADD $110, R0
+	ADD $1024, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
+// func dotTQ1_0NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotTQ1_0NEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	WORD $0x4f02e6c0 // movi v0.16b, #86
+	WORD $0x4f05e561 // movi v1.16b, #171
+	WORD $0x4f07e7e2 // movi v2.16b, #255
+	WORD $0x4f00e463 // movi v3.16b, #3
+	MOVD $constants<>+464(SB), R15
+	WORD $0x3dc001e4 // ldr q4, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e405 // movi v5.16b, #0
+	WORD $0x4f00e406 // movi v6.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	WORD $0x7d406807 // ldr h7, [x0, #52]
+	WORD $0x1ee240e7 // fcvt s7, h7
+	WORD $0x4e0404e7 // dup v7.4s, v7.s[0]
+	WORD $0xad402488 // ldp q8, q9, [x4]
+	WORD $0x6e27dd08 // fmul v8.4s, v8.4s, v7.4s
+	WORD $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
+	WORD $0xad402807 // ldp q7, q10, [x0]
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0x6e203d4c // cmhs v12.16b, v10.16b, v0.16b
+	WORD $0x6e213d4d // cmhs v13.16b, v10.16b, v1.16b
+	WORD $0x6e2c844c // sub v12.16b, v2.16b, v12.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad40386d // ldp q13, q14, [x3]
+	WORD $0x0e2dc170 // smull v16.8h, v11.8b, v13.8b
+	WORD $0x4e2d8170 // smlal2 v16.8h, v11.16b, v13.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x0e2ec190 // smull v16.8h, v12.8b, v14.8b
+	WORD $0x4e2e8190 // smlal2 v16.8h, v12.16b, v14.16b
+	WORD $0x4e606a0f // sadalp v15.4s, v16.8h
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0x4e239d4a // mul v10.16b, v10.16b, v3.16b
+	WORD $0x6e203d4c // cmhs v12.16b, v10.16b, v0.16b
+	WORD $0x6e213d4d // cmhs v13.16b, v10.16b, v1.16b
+	WORD $0x6e2c844c // sub v12.16b, v2.16b, v12.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad41386d // ldp q13, q14, [x3, #32]
+	WORD $0x0e2dc171 // smull v17.8h, v11.8b, v13.8b
+	WORD $0x4e2d8171 // smlal2 v17.8h, v11.16b, v13.16b
+	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
+	WORD $0x0e2ec191 // smull v17.8h, v12.8b, v14.8b
+	WORD $0x4e2e8191 // smlal2 v17.8h, v12.16b, v14.16b
+	WORD $0x4e606a30 // sadalp v16.4s, v17.8h
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0x4e239d4a // mul v10.16b, v10.16b, v3.16b
+	WORD $0x6e203d4c // cmhs v12.16b, v10.16b, v0.16b
+	WORD $0x6e213d4d // cmhs v13.16b, v10.16b, v1.16b
+	WORD $0x6e2c844c // sub v12.16b, v2.16b, v12.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad42386d // ldp q13, q14, [x3, #64]
+	WORD $0x0e2dc172 // smull v18.8h, v11.8b, v13.8b
+	WORD $0x4e2d8172 // smlal2 v18.8h, v11.16b, v13.16b
+	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
+	WORD $0x0e2ec192 // smull v18.8h, v12.8b, v14.8b
+	WORD $0x4e2e8192 // smlal2 v18.8h, v12.16b, v14.16b
+	WORD $0x4e606a51 // sadalp v17.4s, v18.8h
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0x4e239d4a // mul v10.16b, v10.16b, v3.16b
+	WORD $0x6e203d4c // cmhs v12.16b, v10.16b, v0.16b
+	WORD $0x6e213d4d // cmhs v13.16b, v10.16b, v1.16b
+	WORD $0x6e2c844c // sub v12.16b, v2.16b, v12.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad43386d // ldp q13, q14, [x3, #96]
+	WORD $0x0e2dc173 // smull v19.8h, v11.8b, v13.8b
+	WORD $0x4e2d8173 // smlal2 v19.8h, v11.16b, v13.16b
+	WORD $0x4e602a72 // saddlp v18.4s, v19.8h
+	WORD $0x0e2ec193 // smull v19.8h, v12.8b, v14.8b
+	WORD $0x4e2e8193 // smlal2 v19.8h, v12.16b, v14.16b
+	WORD $0x4e606a72 // sadalp v18.4s, v19.8h
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
+	WORD $0x4eb1bdef // addp v15.4s, v15.4s, v17.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e28cde5 // fmla v5.4s, v15.4s, v8.4s
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0x4e239d4a // mul v10.16b, v10.16b, v3.16b
+	WORD $0x6e203d4c // cmhs v12.16b, v10.16b, v0.16b
+	WORD $0x6e213d4d // cmhs v13.16b, v10.16b, v1.16b
+	WORD $0x6e2c844c // sub v12.16b, v2.16b, v12.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad44386d // ldp q13, q14, [x3, #128]
+	WORD $0x0e2dc170 // smull v16.8h, v11.8b, v13.8b
+	WORD $0x4e2d8170 // smlal2 v16.8h, v11.16b, v13.16b
+	WORD $0x4e602a0f // saddlp v15.4s, v16.8h
+	WORD $0x0e2ec190 // smull v16.8h, v12.8b, v14.8b
+	WORD $0x4e2e8190 // smlal2 v16.8h, v12.16b, v14.16b
+	WORD $0x4e606a0f // sadalp v15.4s, v16.8h
+	WORD $0x3dc00807 // ldr q7, [x0, #32]
+	WORD $0x6e203cea // cmhs v10.16b, v7.16b, v0.16b
+	WORD $0x6e213ceb // cmhs v11.16b, v7.16b, v1.16b
+	WORD $0x6e2a844a // sub v10.16b, v2.16b, v10.16b
+	WORD $0x6e2b854a // sub v10.16b, v10.16b, v11.16b
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad45346c // ldp q12, q13, [x3, #160]
+	WORD $0x0e2cc150 // smull v16.8h, v10.8b, v12.8b
+	WORD $0x4e2c8150 // smlal2 v16.8h, v10.16b, v12.16b
+	WORD $0x4e602a0e // saddlp v14.4s, v16.8h
+	WORD $0x0e2dc170 // smull v16.8h, v11.8b, v13.8b
+	WORD $0x4e2d8170 // smlal2 v16.8h, v11.16b, v13.16b
+	WORD $0x4e606a0e // sadalp v14.4s, v16.8h
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203cea // cmhs v10.16b, v7.16b, v0.16b
+	WORD $0x6e213ceb // cmhs v11.16b, v7.16b, v1.16b
+	WORD $0x6e2a844a // sub v10.16b, v2.16b, v10.16b
+	WORD $0x6e2b854a // sub v10.16b, v10.16b, v11.16b
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad46346c // ldp q12, q13, [x3, #192]
+	WORD $0x0e2cc151 // smull v17.8h, v10.8b, v12.8b
+	WORD $0x4e2c8151 // smlal2 v17.8h, v10.16b, v12.16b
+	WORD $0x4e602a30 // saddlp v16.4s, v17.8h
+	WORD $0x0e2dc171 // smull v17.8h, v11.8b, v13.8b
+	WORD $0x4e2d8171 // smlal2 v17.8h, v11.16b, v13.16b
+	WORD $0x4e606a30 // sadalp v16.4s, v17.8h
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203cea // cmhs v10.16b, v7.16b, v0.16b
+	WORD $0x6e213ceb // cmhs v11.16b, v7.16b, v1.16b
+	WORD $0x6e2a844a // sub v10.16b, v2.16b, v10.16b
+	WORD $0x6e2b854a // sub v10.16b, v10.16b, v11.16b
+	WORD $0xbd403007 // ldr s7, [x0, #48]
+	WORD $0x4e0404e7 // dup v7.4s, v7.s[0]
+	WORD $0x4e249ce7 // mul v7.16b, v7.16b, v4.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad47346c // ldp q12, q13, [x3, #224]
+	WORD $0x0e2cc152 // smull v18.8h, v10.8b, v12.8b
+	WORD $0x4e2c8152 // smlal2 v18.8h, v10.16b, v12.16b
+	WORD $0x4e602a51 // saddlp v17.4s, v18.8h
+	WORD $0x0e2dc172 // smull v18.8h, v11.8b, v13.8b
+	WORD $0x4e2d8172 // smlal2 v18.8h, v11.16b, v13.16b
+	WORD $0x4e606a51 // sadalp v17.4s, v18.8h
+	WORD $0x4eaebdef // addp v15.4s, v15.4s, v14.4s
+	WORD $0x4eb1be10 // addp v16.4s, v16.4s, v17.4s
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e29cde6 // fmla v6.4s, v15.4s, v9.4s
+	ADD $54, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $32, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x6e25d4a5 // faddp v5.4s, v5.4s, v5.4s
+	WORD $0x7e30d8a5 // faddp s5, v5.2s
+	WORD $0xbc004445 // str s5, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotTQ1_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotTQ1_0Dot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	WORD $0x4f02e6c0 // movi v0.16b, #86
+	WORD $0x4f05e561 // movi v1.16b, #171
+	WORD $0x4f07e7e2 // movi v2.16b, #255
+	WORD $0x4f00e463 // movi v3.16b, #3
+	MOVD $constants<>+464(SB), R15
+	WORD $0x3dc001e4 // ldr q4, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD sum+40(FP), R5
+	MOVD blocks+16(FP), R6
+	WORD $0x4f00e405 // movi v5.16b, #0
+	WORD $0x4f00e406 // movi v6.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	WORD $0x7d406807 // ldr h7, [x0, #52]
+	WORD $0x1ee240e7 // fcvt s7, h7
+	WORD $0x4e0404e7 // dup v7.4s, v7.s[0]
+	WORD $0xad402488 // ldp q8, q9, [x4]
+	WORD $0x6e27dd08 // fmul v8.4s, v8.4s, v7.4s
+	WORD $0x6e27dd29 // fmul v9.4s, v9.4s, v7.4s
+	WORD $0xad402807 // ldp q7, q10, [x0]
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0x6e203d4c // cmhs v12.16b, v10.16b, v0.16b
+	WORD $0x6e213d4d // cmhs v13.16b, v10.16b, v1.16b
+	WORD $0x6e2c844c // sub v12.16b, v2.16b, v12.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad40386d // ldp q13, q14, [x3]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e8d956f // sdot v15.4s, v11.16b, v13.16b
+	WORD $0x4e8e958f // sdot v15.4s, v12.16b, v14.16b
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0x4e239d4a // mul v10.16b, v10.16b, v3.16b
+	WORD $0x6e203d4c // cmhs v12.16b, v10.16b, v0.16b
+	WORD $0x6e213d4d // cmhs v13.16b, v10.16b, v1.16b
+	WORD $0x6e2c844c // sub v12.16b, v2.16b, v12.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad41386d // ldp q13, q14, [x3, #32]
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4e8d9570 // sdot v16.4s, v11.16b, v13.16b
+	WORD $0x4e8e9590 // sdot v16.4s, v12.16b, v14.16b
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0x4e239d4a // mul v10.16b, v10.16b, v3.16b
+	WORD $0x6e203d4c // cmhs v12.16b, v10.16b, v0.16b
+	WORD $0x6e213d4d // cmhs v13.16b, v10.16b, v1.16b
+	WORD $0x6e2c844c // sub v12.16b, v2.16b, v12.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad42386d // ldp q13, q14, [x3, #64]
+	WORD $0x4f00e411 // movi v17.16b, #0
+	WORD $0x4e8d9571 // sdot v17.4s, v11.16b, v13.16b
+	WORD $0x4e8e9591 // sdot v17.4s, v12.16b, v14.16b
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0x4e239d4a // mul v10.16b, v10.16b, v3.16b
+	WORD $0x6e203d4c // cmhs v12.16b, v10.16b, v0.16b
+	WORD $0x6e213d4d // cmhs v13.16b, v10.16b, v1.16b
+	WORD $0x6e2c844c // sub v12.16b, v2.16b, v12.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad43386d // ldp q13, q14, [x3, #96]
+	WORD $0x4f00e412 // movi v18.16b, #0
+	WORD $0x4e8d9572 // sdot v18.4s, v11.16b, v13.16b
+	WORD $0x4e8e9592 // sdot v18.4s, v12.16b, v14.16b
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4eb2be31 // addp v17.4s, v17.4s, v18.4s
+	WORD $0x4eb1bdef // addp v15.4s, v15.4s, v17.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e28cde5 // fmla v5.4s, v15.4s, v8.4s
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0x4e239d4a // mul v10.16b, v10.16b, v3.16b
+	WORD $0x6e203d4c // cmhs v12.16b, v10.16b, v0.16b
+	WORD $0x6e213d4d // cmhs v13.16b, v10.16b, v1.16b
+	WORD $0x6e2c844c // sub v12.16b, v2.16b, v12.16b
+	WORD $0x6e2d858c // sub v12.16b, v12.16b, v13.16b
+	WORD $0xad44386d // ldp q13, q14, [x3, #128]
+	WORD $0x4f00e40f // movi v15.16b, #0
+	WORD $0x4e8d956f // sdot v15.4s, v11.16b, v13.16b
+	WORD $0x4e8e958f // sdot v15.4s, v12.16b, v14.16b
+	WORD $0x3dc00807 // ldr q7, [x0, #32]
+	WORD $0x6e203cea // cmhs v10.16b, v7.16b, v0.16b
+	WORD $0x6e213ceb // cmhs v11.16b, v7.16b, v1.16b
+	WORD $0x6e2a844a // sub v10.16b, v2.16b, v10.16b
+	WORD $0x6e2b854a // sub v10.16b, v10.16b, v11.16b
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad45346c // ldp q12, q13, [x3, #160]
+	WORD $0x4f00e40e // movi v14.16b, #0
+	WORD $0x4e8c954e // sdot v14.4s, v10.16b, v12.16b
+	WORD $0x4e8d956e // sdot v14.4s, v11.16b, v13.16b
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203cea // cmhs v10.16b, v7.16b, v0.16b
+	WORD $0x6e213ceb // cmhs v11.16b, v7.16b, v1.16b
+	WORD $0x6e2a844a // sub v10.16b, v2.16b, v10.16b
+	WORD $0x6e2b854a // sub v10.16b, v10.16b, v11.16b
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad46346c // ldp q12, q13, [x3, #192]
+	WORD $0x4f00e410 // movi v16.16b, #0
+	WORD $0x4e8c9550 // sdot v16.4s, v10.16b, v12.16b
+	WORD $0x4e8d9570 // sdot v16.4s, v11.16b, v13.16b
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203cea // cmhs v10.16b, v7.16b, v0.16b
+	WORD $0x6e213ceb // cmhs v11.16b, v7.16b, v1.16b
+	WORD $0x6e2a844a // sub v10.16b, v2.16b, v10.16b
+	WORD $0x6e2b854a // sub v10.16b, v10.16b, v11.16b
+	WORD $0xbd403007 // ldr s7, [x0, #48]
+	WORD $0x4e0404e7 // dup v7.4s, v7.s[0]
+	WORD $0x4e249ce7 // mul v7.16b, v7.16b, v4.16b
+	WORD $0x6e203ceb // cmhs v11.16b, v7.16b, v0.16b
+	WORD $0x6e213cec // cmhs v12.16b, v7.16b, v1.16b
+	WORD $0x6e2b844b // sub v11.16b, v2.16b, v11.16b
+	WORD $0x6e2c856b // sub v11.16b, v11.16b, v12.16b
+	WORD $0xad47346c // ldp q12, q13, [x3, #224]
+	WORD $0x4f00e411 // movi v17.16b, #0
+	WORD $0x4e8c9551 // sdot v17.4s, v10.16b, v12.16b
+	WORD $0x4e8d9571 // sdot v17.4s, v11.16b, v13.16b
+	WORD $0x4eaebdef // addp v15.4s, v15.4s, v14.4s
+	WORD $0x4eb1be10 // addp v16.4s, v16.4s, v17.4s
+	WORD $0x4eb0bdef // addp v15.4s, v15.4s, v16.4s
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4e29cde6 // fmla v6.4s, v15.4s, v9.4s
+	ADD $54, R0
+	ADD $256, R3
+	ADD $32, R4
+	ADD $32, R5
+	SUB $1, R6
+	CBNZ R6, block
+
+end:
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x6e25d4a5 // faddp v5.4s, v5.4s, v5.4s
+	WORD $0x7e30d8a5 // faddp s5, v5.2s
+	WORD $0xbc004445 // str s5, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeTQ1_0(src *byte, blocks int, dst *float32)
+TEXT ·decodeTQ1_0(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	WORD $0x4f02e6c0 // movi v0.16b, #86
+	WORD $0x4f05e561 // movi v1.16b, #171
+	WORD $0x4f07e7e2 // movi v2.16b, #255
+	WORD $0x4f00e463 // movi v3.16b, #3
+	MOVD $constants<>+464(SB), R15
+	WORD $0x3dc001e4 // ldr q4, [x15]
+
+block:
+	WORD $0x7d406805 // ldr h5, [x0, #52]
+	WORD $0x1ee240a5 // fcvt s5, h5
+	WORD $0x4e0404a5 // dup v5.4s, v5.s[0]
+	WORD $0xad401c06 // ldp q6, q7, [x0]
+	WORD $0x6e203cc8 // cmhs v8.16b, v6.16b, v0.16b
+	WORD $0x6e213cc9 // cmhs v9.16b, v6.16b, v1.16b
+	WORD $0x6e288448 // sub v8.16b, v2.16b, v8.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85914a // fmul v10.4s, v10.4s, v5.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85916b // fmul v11.4s, v11.4s, v5.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f85918c // fmul v12.4s, v12.4s, v5.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8591ad // fmul v13.4s, v13.4s, v5.s[0]
+	WORD $0xad002c4a // stp q10, q11, [x2]
+	WORD $0xad01344c // stp q12, q13, [x2, #32]
+	WORD $0x6e203ce8 // cmhs v8.16b, v7.16b, v0.16b
+	WORD $0x6e213ce9 // cmhs v9.16b, v7.16b, v1.16b
+	WORD $0x6e288448 // sub v8.16b, v2.16b, v8.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85914a // fmul v10.4s, v10.4s, v5.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85916b // fmul v11.4s, v11.4s, v5.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f85918c // fmul v12.4s, v12.4s, v5.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8591ad // fmul v13.4s, v13.4s, v5.s[0]
+	WORD $0xad022c4a // stp q10, q11, [x2, #64]
+	WORD $0xad03344c // stp q12, q13, [x2, #96]
+	WORD $0x4e239cc6 // mul v6.16b, v6.16b, v3.16b
+	WORD $0x6e203cc8 // cmhs v8.16b, v6.16b, v0.16b
+	WORD $0x6e213cc9 // cmhs v9.16b, v6.16b, v1.16b
+	WORD $0x6e288448 // sub v8.16b, v2.16b, v8.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa5914a // fmul v10.4s, v10.4s, v5.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa5916b // fmul v11.4s, v11.4s, v5.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa5918c // fmul v12.4s, v12.4s, v5.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa591ad // fmul v13.4s, v13.4s, v5.s[1]
+	WORD $0xad042c4a // stp q10, q11, [x2, #128]
+	WORD $0xad05344c // stp q12, q13, [x2, #160]
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ce8 // cmhs v8.16b, v7.16b, v0.16b
+	WORD $0x6e213ce9 // cmhs v9.16b, v7.16b, v1.16b
+	WORD $0x6e288448 // sub v8.16b, v2.16b, v8.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa5914a // fmul v10.4s, v10.4s, v5.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa5916b // fmul v11.4s, v11.4s, v5.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa5918c // fmul v12.4s, v12.4s, v5.s[1]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa591ad // fmul v13.4s, v13.4s, v5.s[1]
+	WORD $0xad062c4a // stp q10, q11, [x2, #192]
+	WORD $0xad07344c // stp q12, q13, [x2, #224]
+	WORD $0x4e239cc6 // mul v6.16b, v6.16b, v3.16b
+	WORD $0x6e203cc8 // cmhs v8.16b, v6.16b, v0.16b
+	WORD $0x6e213cc9 // cmhs v9.16b, v6.16b, v1.16b
+	WORD $0x6e288448 // sub v8.16b, v2.16b, v8.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85994a // fmul v10.4s, v10.4s, v5.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85996b // fmul v11.4s, v11.4s, v5.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f85998c // fmul v12.4s, v12.4s, v5.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8599ad // fmul v13.4s, v13.4s, v5.s[2]
+	WORD $0xad082c4a // stp q10, q11, [x2, #256]
+	WORD $0xad09344c // stp q12, q13, [x2, #288]
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ce8 // cmhs v8.16b, v7.16b, v0.16b
+	WORD $0x6e213ce9 // cmhs v9.16b, v7.16b, v1.16b
+	WORD $0x6e288448 // sub v8.16b, v2.16b, v8.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85994a // fmul v10.4s, v10.4s, v5.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85996b // fmul v11.4s, v11.4s, v5.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f85998c // fmul v12.4s, v12.4s, v5.s[2]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8599ad // fmul v13.4s, v13.4s, v5.s[2]
+	WORD $0xad0a2c4a // stp q10, q11, [x2, #320]
+	WORD $0xad0b344c // stp q12, q13, [x2, #352]
+	WORD $0x4e239cc6 // mul v6.16b, v6.16b, v3.16b
+	WORD $0x6e203cc8 // cmhs v8.16b, v6.16b, v0.16b
+	WORD $0x6e213cc9 // cmhs v9.16b, v6.16b, v1.16b
+	WORD $0x6e288448 // sub v8.16b, v2.16b, v8.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa5994a // fmul v10.4s, v10.4s, v5.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa5996b // fmul v11.4s, v11.4s, v5.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa5998c // fmul v12.4s, v12.4s, v5.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa599ad // fmul v13.4s, v13.4s, v5.s[3]
+	WORD $0xad0c2c4a // stp q10, q11, [x2, #384]
+	WORD $0xad0d344c // stp q12, q13, [x2, #416]
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ce8 // cmhs v8.16b, v7.16b, v0.16b
+	WORD $0x6e213ce9 // cmhs v9.16b, v7.16b, v1.16b
+	WORD $0x6e288448 // sub v8.16b, v2.16b, v8.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa5994a // fmul v10.4s, v10.4s, v5.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa5996b // fmul v11.4s, v11.4s, v5.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa5998c // fmul v12.4s, v12.4s, v5.s[3]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fa599ad // fmul v13.4s, v13.4s, v5.s[3]
+	WORD $0xad0e2c4a // stp q10, q11, [x2, #448]
+	WORD $0xad0f344c // stp q12, q13, [x2, #480]
+	WORD $0x4e239cc6 // mul v6.16b, v6.16b, v3.16b
+	WORD $0x6e203cc8 // cmhs v8.16b, v6.16b, v0.16b
+	WORD $0x6e213cc9 // cmhs v9.16b, v6.16b, v1.16b
+	WORD $0x6e288448 // sub v8.16b, v2.16b, v8.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85914a // fmul v10.4s, v10.4s, v5.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85916b // fmul v11.4s, v11.4s, v5.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f85918c // fmul v12.4s, v12.4s, v5.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8591ad // fmul v13.4s, v13.4s, v5.s[0]
+	WORD $0xad102c4a // stp q10, q11, [x2, #512]
+	WORD $0xad11344c // stp q12, q13, [x2, #544]
+	WORD $0x4e239ce7 // mul v7.16b, v7.16b, v3.16b
+	WORD $0x6e203ce8 // cmhs v8.16b, v7.16b, v0.16b
+	WORD $0x6e213ce9 // cmhs v9.16b, v7.16b, v1.16b
+	WORD $0x6e288448 // sub v8.16b, v2.16b, v8.16b
+	WORD $0x6e298508 // sub v8.16b, v8.16b, v9.16b
+	WORD $0x0f08a509 // sxtl v9.8h, v8.8b
+	WORD $0x4f08a508 // sxtl2 v8.8h, v8.16b
+	WORD $0x0f10a52a // sxtl v10.4s, v9.4h
+	WORD $0x4f10a52b // sxtl2 v11.4s, v9.8h
+	WORD $0x0f10a50c // sxtl v12.4s, v8.4h
+	WORD $0x4f10a50d // sxtl2 v13.4s, v8.8h
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85914a // fmul v10.4s, v10.4s, v5.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85916b // fmul v11.4s, v11.4s, v5.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f85918c // fmul v12.4s, v12.4s, v5.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8591ad // fmul v13.4s, v13.4s, v5.s[0]
+	WORD $0xad122c4a // stp q10, q11, [x2, #576]
+	WORD $0xad13344c // stp q12, q13, [x2, #608]
+	WORD $0x3dc00806 // ldr q6, [x0, #32]
+	WORD $0x6e203cc7 // cmhs v7.16b, v6.16b, v0.16b
+	WORD $0x6e213cc8 // cmhs v8.16b, v6.16b, v1.16b
+	WORD $0x6e278447 // sub v7.16b, v2.16b, v7.16b
+	WORD $0x6e2884e7 // sub v7.16b, v7.16b, v8.16b
+	WORD $0x0f08a4e8 // sxtl v8.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a509 // sxtl v9.4s, v8.4h
+	WORD $0x4f10a50a // sxtl2 v10.4s, v8.8h
+	WORD $0x0f10a4eb // sxtl v11.4s, v7.4h
+	WORD $0x4f10a4ec // sxtl2 v12.4s, v7.8h
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa59129 // fmul v9.4s, v9.4s, v5.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa5914a // fmul v10.4s, v10.4s, v5.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa5916b // fmul v11.4s, v11.4s, v5.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa5918c // fmul v12.4s, v12.4s, v5.s[1]
+	WORD $0xad142849 // stp q9, q10, [x2, #640]
+	WORD $0xad15304b // stp q11, q12, [x2, #672]
+	WORD $0x4e239cc6 // mul v6.16b, v6.16b, v3.16b
+	WORD $0x6e203cc7 // cmhs v7.16b, v6.16b, v0.16b
+	WORD $0x6e213cc8 // cmhs v8.16b, v6.16b, v1.16b
+	WORD $0x6e278447 // sub v7.16b, v2.16b, v7.16b
+	WORD $0x6e2884e7 // sub v7.16b, v7.16b, v8.16b
+	WORD $0x0f08a4e8 // sxtl v8.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a509 // sxtl v9.4s, v8.4h
+	WORD $0x4f10a50a // sxtl2 v10.4s, v8.8h
+	WORD $0x0f10a4eb // sxtl v11.4s, v7.4h
+	WORD $0x4f10a4ec // sxtl2 v12.4s, v7.8h
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa59129 // fmul v9.4s, v9.4s, v5.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa5914a // fmul v10.4s, v10.4s, v5.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa5916b // fmul v11.4s, v11.4s, v5.s[1]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa5918c // fmul v12.4s, v12.4s, v5.s[1]
+	WORD $0xad162849 // stp q9, q10, [x2, #704]
+	WORD $0xad17304b // stp q11, q12, [x2, #736]
+	WORD $0x4e239cc6 // mul v6.16b, v6.16b, v3.16b
+	WORD $0x6e203cc7 // cmhs v7.16b, v6.16b, v0.16b
+	WORD $0x6e213cc8 // cmhs v8.16b, v6.16b, v1.16b
+	WORD $0x6e278447 // sub v7.16b, v2.16b, v7.16b
+	WORD $0x6e2884e7 // sub v7.16b, v7.16b, v8.16b
+	WORD $0x0f08a4e8 // sxtl v8.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a509 // sxtl v9.4s, v8.4h
+	WORD $0x4f10a50a // sxtl2 v10.4s, v8.8h
+	WORD $0x0f10a4eb // sxtl v11.4s, v7.4h
+	WORD $0x4f10a4ec // sxtl2 v12.4s, v7.8h
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f859929 // fmul v9.4s, v9.4s, v5.s[2]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85994a // fmul v10.4s, v10.4s, v5.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85996b // fmul v11.4s, v11.4s, v5.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f85998c // fmul v12.4s, v12.4s, v5.s[2]
+	WORD $0xad182849 // stp q9, q10, [x2, #768]
+	WORD $0xad19304b // stp q11, q12, [x2, #800]
+	WORD $0x4e239cc6 // mul v6.16b, v6.16b, v3.16b
+	WORD $0x6e203cc7 // cmhs v7.16b, v6.16b, v0.16b
+	WORD $0x6e213cc8 // cmhs v8.16b, v6.16b, v1.16b
+	WORD $0x6e278447 // sub v7.16b, v2.16b, v7.16b
+	WORD $0x6e2884e7 // sub v7.16b, v7.16b, v8.16b
+	WORD $0x0f08a4e8 // sxtl v8.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a509 // sxtl v9.4s, v8.4h
+	WORD $0x4f10a50a // sxtl2 v10.4s, v8.8h
+	WORD $0x0f10a4eb // sxtl v11.4s, v7.4h
+	WORD $0x4f10a4ec // sxtl2 v12.4s, v7.8h
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f859929 // fmul v9.4s, v9.4s, v5.s[2]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f85994a // fmul v10.4s, v10.4s, v5.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f85996b // fmul v11.4s, v11.4s, v5.s[2]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f85998c // fmul v12.4s, v12.4s, v5.s[2]
+	WORD $0xad1a2849 // stp q9, q10, [x2, #832]
+	WORD $0xad1b304b // stp q11, q12, [x2, #864]
+	WORD $0x4e239cc6 // mul v6.16b, v6.16b, v3.16b
+	WORD $0x6e203cc7 // cmhs v7.16b, v6.16b, v0.16b
+	WORD $0x6e213cc8 // cmhs v8.16b, v6.16b, v1.16b
+	WORD $0x6e278447 // sub v7.16b, v2.16b, v7.16b
+	WORD $0x6e2884e7 // sub v7.16b, v7.16b, v8.16b
+	WORD $0x0f08a4e8 // sxtl v8.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a509 // sxtl v9.4s, v8.4h
+	WORD $0x4f10a50a // sxtl2 v10.4s, v8.8h
+	WORD $0x0f10a4eb // sxtl v11.4s, v7.4h
+	WORD $0x4f10a4ec // sxtl2 v12.4s, v7.8h
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa59929 // fmul v9.4s, v9.4s, v5.s[3]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa5994a // fmul v10.4s, v10.4s, v5.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa5996b // fmul v11.4s, v11.4s, v5.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa5998c // fmul v12.4s, v12.4s, v5.s[3]
+	WORD $0xad1c2849 // stp q9, q10, [x2, #896]
+	WORD $0xad1d304b // stp q11, q12, [x2, #928]
+	WORD $0xbd403006 // ldr s6, [x0, #48]
+	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
+	WORD $0x4e249cc6 // mul v6.16b, v6.16b, v4.16b
+	WORD $0x6e203cc7 // cmhs v7.16b, v6.16b, v0.16b
+	WORD $0x6e213cc8 // cmhs v8.16b, v6.16b, v1.16b
+	WORD $0x6e278447 // sub v7.16b, v2.16b, v7.16b
+	WORD $0x6e2884e7 // sub v7.16b, v7.16b, v8.16b
+	WORD $0x0f08a4e8 // sxtl v8.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a509 // sxtl v9.4s, v8.4h
+	WORD $0x4f10a50a // sxtl2 v10.4s, v8.8h
+	WORD $0x0f10a4eb // sxtl v11.4s, v7.4h
+	WORD $0x4f10a4ec // sxtl2 v12.4s, v7.8h
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa59929 // fmul v9.4s, v9.4s, v5.s[3]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa5994a // fmul v10.4s, v10.4s, v5.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa5996b // fmul v11.4s, v11.4s, v5.s[3]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fa5998c // fmul v12.4s, v12.4s, v5.s[3]
+	WORD $0xad1e2849 // stp q9, q10, [x2, #960]
+	WORD $0xad1f304b // stp q11, q12, [x2, #992]
+	ADD $54, R0
+	ADD $1024, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
+// func dotQ1_0NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotQ1_0NEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+	WORD $0x4f07e7e3 // movi v3.16b, #255
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD blocks+16(FP), R5
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x1ee240c6 // fcvt s6, h6
+	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
+	WORD $0xbc402007 // ldur s7, [x0, #2]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad402c68 // ldp q8, q11, [x3]
+	WORD $0x0e28c12e // smull v14.8h, v9.8b, v8.8b
+	WORD $0x4e28812e // smlal2 v14.8h, v9.16b, v8.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x0e2bc14e // smull v14.8h, v10.8b, v11.8b
+	WORD $0x4e2b814e // smlal2 v14.8h, v10.16b, v11.16b
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0xbd40008c // ldr s12, [x4]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8c11a4 // fmla v4.4s, v13.4s, v12.s[0]
+	WORD $0xbc406007 // ldur s7, [x0, #6]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad412c68 // ldp q8, q11, [x3, #32]
+	WORD $0x0e28c12e // smull v14.8h, v9.8b, v8.8b
+	WORD $0x4e28812e // smlal2 v14.8h, v9.16b, v8.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x0e2bc14e // smull v14.8h, v10.8b, v11.8b
+	WORD $0x4e2b814e // smlal2 v14.8h, v10.16b, v11.16b
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0xbd40048c // ldr s12, [x4, #4]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fac11a5 // fmla v5.4s, v13.4s, v12.s[1]
+	WORD $0xbc40a007 // ldur s7, [x0, #10]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad422c68 // ldp q8, q11, [x3, #64]
+	WORD $0x0e28c12e // smull v14.8h, v9.8b, v8.8b
+	WORD $0x4e28812e // smlal2 v14.8h, v9.16b, v8.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x0e2bc14e // smull v14.8h, v10.8b, v11.8b
+	WORD $0x4e2b814e // smlal2 v14.8h, v10.16b, v11.16b
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0xbd40088c // ldr s12, [x4, #8]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8c19a4 // fmla v4.4s, v13.4s, v12.s[2]
+	WORD $0xbc40e007 // ldur s7, [x0, #14]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad432c68 // ldp q8, q11, [x3, #96]
+	WORD $0x0e28c12e // smull v14.8h, v9.8b, v8.8b
+	WORD $0x4e28812e // smlal2 v14.8h, v9.16b, v8.16b
+	WORD $0x4e6029cd // saddlp v13.4s, v14.8h
+	WORD $0x0e2bc14e // smull v14.8h, v10.8b, v11.8b
+	WORD $0x4e2b814e // smlal2 v14.8h, v10.16b, v11.16b
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0xbd400c8c // ldr s12, [x4, #12]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fac19a5 // fmla v5.4s, v13.4s, v12.s[3]
+	ADD $18, R0
+	ADD $128, R3
+	ADD $16, R4
+	SUB $1, R5
+	CBNZ R5, block
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	WORD $0x7e30d884 // faddp s4, v4.2s
+	WORD $0xbc004444 // str s4, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotQ1_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotQ1_0Dot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+	WORD $0x4f07e7e3 // movi v3.16b, #255
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD blocks+16(FP), R5
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x1ee240c6 // fcvt s6, h6
+	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
+	WORD $0xbc402007 // ldur s7, [x0, #2]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad402c68 // ldp q8, q11, [x3]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e88952d // sdot v13.4s, v9.16b, v8.16b
+	WORD $0x4e8b954d // sdot v13.4s, v10.16b, v11.16b
+	WORD $0xbd40008c // ldr s12, [x4]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8c11a4 // fmla v4.4s, v13.4s, v12.s[0]
+	WORD $0xbc406007 // ldur s7, [x0, #6]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad412c68 // ldp q8, q11, [x3, #32]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e88952d // sdot v13.4s, v9.16b, v8.16b
+	WORD $0x4e8b954d // sdot v13.4s, v10.16b, v11.16b
+	WORD $0xbd40048c // ldr s12, [x4, #4]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fac11a5 // fmla v5.4s, v13.4s, v12.s[1]
+	WORD $0xbc40a007 // ldur s7, [x0, #10]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad422c68 // ldp q8, q11, [x3, #64]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e88952d // sdot v13.4s, v9.16b, v8.16b
+	WORD $0x4e8b954d // sdot v13.4s, v10.16b, v11.16b
+	WORD $0xbd40088c // ldr s12, [x4, #8]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f8c19a4 // fmla v4.4s, v13.4s, v12.s[2]
+	WORD $0xbc40e007 // ldur s7, [x0, #14]
+	WORD $0x4e0000e8 // tbl v8.16b, {v7.16b}, v0.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e288469 // sub v9.16b, v3.16b, v8.16b
+	WORD $0x6e288529 // sub v9.16b, v9.16b, v8.16b
+	WORD $0x4e0100e8 // tbl v8.16b, {v7.16b}, v1.16b
+	WORD $0x4e228d08 // cmtst v8.16b, v8.16b, v2.16b
+	WORD $0x6e28846a // sub v10.16b, v3.16b, v8.16b
+	WORD $0x6e28854a // sub v10.16b, v10.16b, v8.16b
+	WORD $0xad432c68 // ldp q8, q11, [x3, #96]
+	WORD $0x4f00e40d // movi v13.16b, #0
+	WORD $0x4e88952d // sdot v13.4s, v9.16b, v8.16b
+	WORD $0x4e8b954d // sdot v13.4s, v10.16b, v11.16b
+	WORD $0xbd400c8c // ldr s12, [x4, #12]
+	WORD $0x4f8c90cc // fmul v12.4s, v6.4s, v12.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4fac19a5 // fmla v5.4s, v13.4s, v12.s[3]
+	ADD $18, R0
+	ADD $128, R3
+	ADD $16, R4
+	SUB $1, R5
+	CBNZ R5, block
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	WORD $0x7e30d884 // faddp s4, v4.2s
+	WORD $0xbc004444 // str s4, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeQ1_0(src *byte, blocks int, dst *float32)
+TEXT ·decodeQ1_0(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD $constants<>+0(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+16(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+32(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+	WORD $0x4f07e7e3 // movi v3.16b, #255
+
+block:
+	WORD $0x7d400004 // ldr h4, [x0]
+	WORD $0x1ee24084 // fcvt s4, h4
+	WORD $0x4e040484 // dup v4.4s, v4.s[0]
+	WORD $0xbc402005 // ldur s5, [x0, #2]
+	WORD $0x4e0000a6 // tbl v6.16b, {v5.16b}, v0.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f849108 // fmul v8.4s, v8.4s, v4.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f849129 // fmul v9.4s, v9.4s, v4.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84914a // fmul v10.4s, v10.4s, v4.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f84916b // fmul v11.4s, v11.4s, v4.s[0]
+	WORD $0xad002448 // stp q8, q9, [x2]
+	WORD $0xad012c4a // stp q10, q11, [x2, #32]
+	WORD $0x4e0100a6 // tbl v6.16b, {v5.16b}, v1.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f849108 // fmul v8.4s, v8.4s, v4.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f849129 // fmul v9.4s, v9.4s, v4.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84914a // fmul v10.4s, v10.4s, v4.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f84916b // fmul v11.4s, v11.4s, v4.s[0]
+	WORD $0xad022448 // stp q8, q9, [x2, #64]
+	WORD $0xad032c4a // stp q10, q11, [x2, #96]
+	WORD $0xbc406005 // ldur s5, [x0, #6]
+	WORD $0x4e0000a6 // tbl v6.16b, {v5.16b}, v0.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa49108 // fmul v8.4s, v8.4s, v4.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa49129 // fmul v9.4s, v9.4s, v4.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa4914a // fmul v10.4s, v10.4s, v4.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa4916b // fmul v11.4s, v11.4s, v4.s[1]
+	WORD $0xad042448 // stp q8, q9, [x2, #128]
+	WORD $0xad052c4a // stp q10, q11, [x2, #160]
+	WORD $0x4e0100a6 // tbl v6.16b, {v5.16b}, v1.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa49108 // fmul v8.4s, v8.4s, v4.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa49129 // fmul v9.4s, v9.4s, v4.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa4914a // fmul v10.4s, v10.4s, v4.s[1]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa4916b // fmul v11.4s, v11.4s, v4.s[1]
+	WORD $0xad062448 // stp q8, q9, [x2, #192]
+	WORD $0xad072c4a // stp q10, q11, [x2, #224]
+	WORD $0xbc40a005 // ldur s5, [x0, #10]
+	WORD $0x4e0000a6 // tbl v6.16b, {v5.16b}, v0.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f849908 // fmul v8.4s, v8.4s, v4.s[2]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f849929 // fmul v9.4s, v9.4s, v4.s[2]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84994a // fmul v10.4s, v10.4s, v4.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f84996b // fmul v11.4s, v11.4s, v4.s[2]
+	WORD $0xad082448 // stp q8, q9, [x2, #256]
+	WORD $0xad092c4a // stp q10, q11, [x2, #288]
+	WORD $0x4e0100a6 // tbl v6.16b, {v5.16b}, v1.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f849908 // fmul v8.4s, v8.4s, v4.s[2]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f849929 // fmul v9.4s, v9.4s, v4.s[2]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84994a // fmul v10.4s, v10.4s, v4.s[2]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f84996b // fmul v11.4s, v11.4s, v4.s[2]
+	WORD $0xad0a2448 // stp q8, q9, [x2, #320]
+	WORD $0xad0b2c4a // stp q10, q11, [x2, #352]
+	WORD $0xbc40e005 // ldur s5, [x0, #14]
+	WORD $0x4e0000a6 // tbl v6.16b, {v5.16b}, v0.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa49908 // fmul v8.4s, v8.4s, v4.s[3]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa49929 // fmul v9.4s, v9.4s, v4.s[3]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa4994a // fmul v10.4s, v10.4s, v4.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa4996b // fmul v11.4s, v11.4s, v4.s[3]
+	WORD $0xad0c2448 // stp q8, q9, [x2, #384]
+	WORD $0xad0d2c4a // stp q10, q11, [x2, #416]
+	WORD $0x4e0100a6 // tbl v6.16b, {v5.16b}, v1.16b
+	WORD $0x4e228cc6 // cmtst v6.16b, v6.16b, v2.16b
+	WORD $0x6e268467 // sub v7.16b, v3.16b, v6.16b
+	WORD $0x6e2684e7 // sub v7.16b, v7.16b, v6.16b
+	WORD $0x0f08a4e6 // sxtl v6.8h, v7.8b
+	WORD $0x4f08a4e7 // sxtl2 v7.8h, v7.16b
+	WORD $0x0f10a4c8 // sxtl v8.4s, v6.4h
+	WORD $0x4f10a4c9 // sxtl2 v9.4s, v6.8h
+	WORD $0x0f10a4ea // sxtl v10.4s, v7.4h
+	WORD $0x4f10a4eb // sxtl2 v11.4s, v7.8h
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa49908 // fmul v8.4s, v8.4s, v4.s[3]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa49929 // fmul v9.4s, v9.4s, v4.s[3]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa4994a // fmul v10.4s, v10.4s, v4.s[3]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4fa4996b // fmul v11.4s, v11.4s, v4.s[3]
+	WORD $0xad0e2448 // stp q8, q9, [x2, #448]
+	WORD $0xad0f2c4a // stp q10, q11, [x2, #480]
+	ADD $18, R0
+	ADD $512, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
+// func dotQ2_0NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotQ2_0NEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $constants<>+480(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+496(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	WORD $0x4f00e462 // movi v2.16b, #3
+	WORD $0x4f00e423 // movi v3.16b, #1
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD blocks+16(FP), R5
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x1ee240c6 // fcvt s6, h6
+	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
+	WORD $0xbc402007 // ldur s7, [x0, #2]
+	WORD $0x4e0000e7 // tbl v7.16b, {v7.16b}, v0.16b
+	WORD $0x6e2144e7 // ushl v7.16b, v7.16b, v1.16b
+	WORD $0x4e221ce7 // and v7.16b, v7.16b, v2.16b
+	WORD $0x6e2384e7 // sub v7.16b, v7.16b, v3.16b
+	WORD $0xbc406008 // ldur s8, [x0, #6]
+	WORD $0x4e000108 // tbl v8.16b, {v8.16b}, v0.16b
+	WORD $0x6e214508 // ushl v8.16b, v8.16b, v1.16b
+	WORD $0x4e221d08 // and v8.16b, v8.16b, v2.16b
+	WORD $0x6e238508 // sub v8.16b, v8.16b, v3.16b
+	WORD $0xad402869 // ldp q9, q10, [x3]
+	WORD $0x0e29c0ed // smull v13.8h, v7.8b, v9.8b
+	WORD $0x4e2980ed // smlal2 v13.8h, v7.16b, v9.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	WORD $0x0e2ac10d // smull v13.8h, v8.8b, v10.8b
+	WORD $0x4e2a810d // smlal2 v13.8h, v8.16b, v10.16b
+	WORD $0x4e6069ac // sadalp v12.4s, v13.8h
+	WORD $0xbd40008b // ldr s11, [x4]
+	WORD $0x4f8b90cb // fmul v11.4s, v6.4s, v11.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f8b1184 // fmla v4.4s, v12.4s, v11.s[0]
+	WORD $0xbc40a007 // ldur s7, [x0, #10]
+	WORD $0x4e0000e7 // tbl v7.16b, {v7.16b}, v0.16b
+	WORD $0x6e2144e7 // ushl v7.16b, v7.16b, v1.16b
+	WORD $0x4e221ce7 // and v7.16b, v7.16b, v2.16b
+	WORD $0x6e2384e7 // sub v7.16b, v7.16b, v3.16b
+	WORD $0xbc40e008 // ldur s8, [x0, #14]
+	WORD $0x4e000108 // tbl v8.16b, {v8.16b}, v0.16b
+	WORD $0x6e214508 // ushl v8.16b, v8.16b, v1.16b
+	WORD $0x4e221d08 // and v8.16b, v8.16b, v2.16b
+	WORD $0x6e238508 // sub v8.16b, v8.16b, v3.16b
+	WORD $0xad412869 // ldp q9, q10, [x3, #32]
+	WORD $0x0e29c0ed // smull v13.8h, v7.8b, v9.8b
+	WORD $0x4e2980ed // smlal2 v13.8h, v7.16b, v9.16b
+	WORD $0x4e6029ac // saddlp v12.4s, v13.8h
+	WORD $0x0e2ac10d // smull v13.8h, v8.8b, v10.8b
+	WORD $0x4e2a810d // smlal2 v13.8h, v8.16b, v10.16b
+	WORD $0x4e6069ac // sadalp v12.4s, v13.8h
+	WORD $0xbd40048b // ldr s11, [x4, #4]
+	WORD $0x4f8b90cb // fmul v11.4s, v6.4s, v11.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fab1185 // fmla v5.4s, v12.4s, v11.s[1]
+	ADD $18, R0
+	ADD $64, R3
+	ADD $8, R4
+	SUB $1, R5
+	CBNZ R5, block
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	WORD $0x7e30d884 // faddp s4, v4.2s
+	WORD $0xbc004444 // str s4, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotQ2_0Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotQ2_0Dot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	MOVD $constants<>+480(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+496(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	WORD $0x4f00e462 // movi v2.16b, #3
+	WORD $0x4f00e423 // movi v3.16b, #1
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD blocks+16(FP), R5
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	WORD $0x7d400006 // ldr h6, [x0]
+	WORD $0x1ee240c6 // fcvt s6, h6
+	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
+	WORD $0xbc402007 // ldur s7, [x0, #2]
+	WORD $0x4e0000e7 // tbl v7.16b, {v7.16b}, v0.16b
+	WORD $0x6e2144e7 // ushl v7.16b, v7.16b, v1.16b
+	WORD $0x4e221ce7 // and v7.16b, v7.16b, v2.16b
+	WORD $0x6e2384e7 // sub v7.16b, v7.16b, v3.16b
+	WORD $0xbc406008 // ldur s8, [x0, #6]
+	WORD $0x4e000108 // tbl v8.16b, {v8.16b}, v0.16b
+	WORD $0x6e214508 // ushl v8.16b, v8.16b, v1.16b
+	WORD $0x4e221d08 // and v8.16b, v8.16b, v2.16b
+	WORD $0x6e238508 // sub v8.16b, v8.16b, v3.16b
+	WORD $0xad402869 // ldp q9, q10, [x3]
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4e8994ec // sdot v12.4s, v7.16b, v9.16b
+	WORD $0x4e8a950c // sdot v12.4s, v8.16b, v10.16b
+	WORD $0xbd40008b // ldr s11, [x4]
+	WORD $0x4f8b90cb // fmul v11.4s, v6.4s, v11.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f8b1184 // fmla v4.4s, v12.4s, v11.s[0]
+	WORD $0xbc40a007 // ldur s7, [x0, #10]
+	WORD $0x4e0000e7 // tbl v7.16b, {v7.16b}, v0.16b
+	WORD $0x6e2144e7 // ushl v7.16b, v7.16b, v1.16b
+	WORD $0x4e221ce7 // and v7.16b, v7.16b, v2.16b
+	WORD $0x6e2384e7 // sub v7.16b, v7.16b, v3.16b
+	WORD $0xbc40e008 // ldur s8, [x0, #14]
+	WORD $0x4e000108 // tbl v8.16b, {v8.16b}, v0.16b
+	WORD $0x6e214508 // ushl v8.16b, v8.16b, v1.16b
+	WORD $0x4e221d08 // and v8.16b, v8.16b, v2.16b
+	WORD $0x6e238508 // sub v8.16b, v8.16b, v3.16b
+	WORD $0xad412869 // ldp q9, q10, [x3, #32]
+	WORD $0x4f00e40c // movi v12.16b, #0
+	WORD $0x4e8994ec // sdot v12.4s, v7.16b, v9.16b
+	WORD $0x4e8a950c // sdot v12.4s, v8.16b, v10.16b
+	WORD $0xbd40048b // ldr s11, [x4, #4]
+	WORD $0x4f8b90cb // fmul v11.4s, v6.4s, v11.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4fab1185 // fmla v5.4s, v12.4s, v11.s[1]
+	ADD $18, R0
+	ADD $64, R3
+	ADD $8, R4
+	SUB $1, R5
+	CBNZ R5, block
+	WORD $0x4e25d484 // fadd v4.4s, v4.4s, v5.4s
+	WORD $0x6e24d484 // faddp v4.4s, v4.4s, v4.4s
+	WORD $0x7e30d884 // faddp s4, v4.2s
+	WORD $0xbc004444 // str s4, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeQ2_0(src *byte, blocks int, dst *float32)
+TEXT ·decodeQ2_0(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	MOVD $constants<>+480(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+496(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	WORD $0x4f00e462 // movi v2.16b, #3
+	WORD $0x4f00e423 // movi v3.16b, #1
+
+block:
+	WORD $0x7d400004 // ldr h4, [x0]
+	WORD $0x1ee24084 // fcvt s4, h4
+	WORD $0x4e040484 // dup v4.4s, v4.s[0]
+	WORD $0xbc402005 // ldur s5, [x0, #2]
+	WORD $0x4e0000a5 // tbl v5.16b, {v5.16b}, v0.16b
+	WORD $0x6e2144a5 // ushl v5.16b, v5.16b, v1.16b
+	WORD $0x4e221ca5 // and v5.16b, v5.16b, v2.16b
+	WORD $0x6e2384a5 // sub v5.16b, v5.16b, v3.16b
+	WORD $0x0f08a4a6 // sxtl v6.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a4c7 // sxtl v7.4s, v6.4h
+	WORD $0x4f10a4c8 // sxtl2 v8.4s, v6.8h
+	WORD $0x0f10a4a9 // sxtl v9.4s, v5.4h
+	WORD $0x4f10a4aa // sxtl2 v10.4s, v5.8h
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8490e7 // fmul v7.4s, v7.4s, v4.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f849108 // fmul v8.4s, v8.4s, v4.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f849129 // fmul v9.4s, v9.4s, v4.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84914a // fmul v10.4s, v10.4s, v4.s[0]
+	WORD $0xad002047 // stp q7, q8, [x2]
+	WORD $0xad012849 // stp q9, q10, [x2, #32]
+	WORD $0xbc406005 // ldur s5, [x0, #6]
+	WORD $0x4e0000a5 // tbl v5.16b, {v5.16b}, v0.16b
+	WORD $0x6e2144a5 // ushl v5.16b, v5.16b, v1.16b
+	WORD $0x4e221ca5 // and v5.16b, v5.16b, v2.16b
+	WORD $0x6e2384a5 // sub v5.16b, v5.16b, v3.16b
+	WORD $0x0f08a4a6 // sxtl v6.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a4c7 // sxtl v7.4s, v6.4h
+	WORD $0x4f10a4c8 // sxtl2 v8.4s, v6.8h
+	WORD $0x0f10a4a9 // sxtl v9.4s, v5.4h
+	WORD $0x4f10a4aa // sxtl2 v10.4s, v5.8h
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8490e7 // fmul v7.4s, v7.4s, v4.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f849108 // fmul v8.4s, v8.4s, v4.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f849129 // fmul v9.4s, v9.4s, v4.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f84914a // fmul v10.4s, v10.4s, v4.s[0]
+	WORD $0xad022047 // stp q7, q8, [x2, #64]
+	WORD $0xad032849 // stp q9, q10, [x2, #96]
+	WORD $0xbc40a005 // ldur s5, [x0, #10]
+	WORD $0x4e0000a5 // tbl v5.16b, {v5.16b}, v0.16b
+	WORD $0x6e2144a5 // ushl v5.16b, v5.16b, v1.16b
+	WORD $0x4e221ca5 // and v5.16b, v5.16b, v2.16b
+	WORD $0x6e2384a5 // sub v5.16b, v5.16b, v3.16b
+	WORD $0x0f08a4a6 // sxtl v6.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a4c7 // sxtl v7.4s, v6.4h
+	WORD $0x4f10a4c8 // sxtl2 v8.4s, v6.8h
+	WORD $0x0f10a4a9 // sxtl v9.4s, v5.4h
+	WORD $0x4f10a4aa // sxtl2 v10.4s, v5.8h
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa490e7 // fmul v7.4s, v7.4s, v4.s[1]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa49108 // fmul v8.4s, v8.4s, v4.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa49129 // fmul v9.4s, v9.4s, v4.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa4914a // fmul v10.4s, v10.4s, v4.s[1]
+	WORD $0xad042047 // stp q7, q8, [x2, #128]
+	WORD $0xad052849 // stp q9, q10, [x2, #160]
+	WORD $0xbc40e005 // ldur s5, [x0, #14]
+	WORD $0x4e0000a5 // tbl v5.16b, {v5.16b}, v0.16b
+	WORD $0x6e2144a5 // ushl v5.16b, v5.16b, v1.16b
+	WORD $0x4e221ca5 // and v5.16b, v5.16b, v2.16b
+	WORD $0x6e2384a5 // sub v5.16b, v5.16b, v3.16b
+	WORD $0x0f08a4a6 // sxtl v6.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a4c7 // sxtl v7.4s, v6.4h
+	WORD $0x4f10a4c8 // sxtl2 v8.4s, v6.8h
+	WORD $0x0f10a4a9 // sxtl v9.4s, v5.4h
+	WORD $0x4f10a4aa // sxtl2 v10.4s, v5.8h
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa490e7 // fmul v7.4s, v7.4s, v4.s[1]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa49108 // fmul v8.4s, v8.4s, v4.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa49129 // fmul v9.4s, v9.4s, v4.s[1]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4fa4914a // fmul v10.4s, v10.4s, v4.s[1]
+	WORD $0xad062047 // stp q7, q8, [x2, #192]
+	WORD $0xad072849 // stp q9, q10, [x2, #224]
+	ADD $18, R0
+	ADD $256, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
+// func dotNVFP4NEON(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotNVFP4NEON(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	WORD $0x4f00e5e0 // movi v0.16b, #15
+	WORD $0x4f03e7e1 // movi v1.16b, #127
+	MOVD $constants<>+64(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD blocks+16(FP), R5
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	MOVD $constants<>+512(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	WORD $0xbd400005 // ldr s5, [x0]
+	WORD $0x6e218ca6 // cmeq v6.16b, v5.16b, v1.16b
+	WORD $0x4e661ca5 // bic v5.16b, v5.16b, v6.16b
+	WORD $0x4e211ca5 // and v5.16b, v5.16b, v1.16b
+	WORD $0x0f08a4a5 // sxtl v5.8h, v5.8b
+	WORD $0x4f1754a5 // shl v5.8h, v5.8h, #7
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x4f8790a5 // fmul v5.4s, v5.4s, v7.s[0]
+	WORD $0xfc404006 // ldur d6, [x0, #4]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00066 // ldr q6, [x3]
+	WORD $0x0e26c0ea // smull v10.8h, v7.8b, v6.8b
+	WORD $0x4e2680ea // smlal2 v10.8h, v7.16b, v6.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	WORD $0xbd400088 // ldr s8, [x4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f881123 // fmla v3.4s, v9.4s, v8.s[0]
+	WORD $0xfc40c006 // ldur d6, [x0, #12]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00466 // ldr q6, [x3, #16]
+	WORD $0x0e26c0ea // smull v10.8h, v7.8b, v6.8b
+	WORD $0x4e2680ea // smlal2 v10.8h, v7.16b, v6.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	WORD $0xbd400088 // ldr s8, [x4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa81124 // fmla v4.4s, v9.4s, v8.s[1]
+	WORD $0xfc414006 // ldur d6, [x0, #20]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00866 // ldr q6, [x3, #32]
+	WORD $0x0e26c0ea // smull v10.8h, v7.8b, v6.8b
+	WORD $0x4e2680ea // smlal2 v10.8h, v7.16b, v6.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	WORD $0xbd400488 // ldr s8, [x4, #4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f881923 // fmla v3.4s, v9.4s, v8.s[2]
+	WORD $0xfc41c006 // ldur d6, [x0, #28]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00c66 // ldr q6, [x3, #48]
+	WORD $0x0e26c0ea // smull v10.8h, v7.8b, v6.8b
+	WORD $0x4e2680ea // smlal2 v10.8h, v7.16b, v6.16b
+	WORD $0x4e602949 // saddlp v9.4s, v10.8h
+	WORD $0xbd400488 // ldr s8, [x4, #4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa81924 // fmla v4.4s, v9.4s, v8.s[3]
+	ADD $36, R0
+	ADD $64, R3
+	ADD $8, R4
+	SUB $1, R5
+	CBNZ R5, block
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func dotNVFP4Dot(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+TEXT ·dotNVFP4Dot(SB), NOSPLIT, $0-56
+	MOVD w+0(FP), R0
+	MOVD rows+8(FP), R1
+	MOVD out+48(FP), R2
+	WORD $0x4f00e5e0 // movi v0.16b, #15
+	WORD $0x4f03e7e1 // movi v1.16b, #127
+	MOVD $constants<>+64(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+row:
+	MOVD q+24(FP), R3
+	MOVD scale+32(FP), R4
+	MOVD blocks+16(FP), R5
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+
+block:
+	PRFM 1536(R0), PLDL1KEEP
+	MOVD $constants<>+512(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	WORD $0xbd400005 // ldr s5, [x0]
+	WORD $0x6e218ca6 // cmeq v6.16b, v5.16b, v1.16b
+	WORD $0x4e661ca5 // bic v5.16b, v5.16b, v6.16b
+	WORD $0x4e211ca5 // and v5.16b, v5.16b, v1.16b
+	WORD $0x0f08a4a5 // sxtl v5.8h, v5.8b
+	WORD $0x4f1754a5 // shl v5.8h, v5.8h, #7
+	WORD $0x0e2178a5 // fcvtl v5.4s, v5.4h
+	WORD $0x4f8790a5 // fmul v5.4s, v5.4s, v7.s[0]
+	WORD $0xfc404006 // ldur d6, [x0, #4]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00066 // ldr q6, [x3]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8694e9 // sdot v9.4s, v7.16b, v6.16b
+	WORD $0xbd400088 // ldr s8, [x4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f881123 // fmla v3.4s, v9.4s, v8.s[0]
+	WORD $0xfc40c006 // ldur d6, [x0, #12]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00466 // ldr q6, [x3, #16]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8694e9 // sdot v9.4s, v7.16b, v6.16b
+	WORD $0xbd400088 // ldr s8, [x4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa81124 // fmla v4.4s, v9.4s, v8.s[1]
+	WORD $0xfc414006 // ldur d6, [x0, #20]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00866 // ldr q6, [x3, #32]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8694e9 // sdot v9.4s, v7.16b, v6.16b
+	WORD $0xbd400488 // ldr s8, [x4, #4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f881923 // fmla v3.4s, v9.4s, v8.s[2]
+	WORD $0xfc41c006 // ldur d6, [x0, #28]
+	WORD $0x4e201cc7 // and v7.16b, v6.16b, v0.16b
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x4ec638e7 // zip1 v7.2d, v7.2d, v6.2d
+	WORD $0x4e070047 // tbl v7.16b, {v2.16b}, v7.16b
+	WORD $0x3dc00c66 // ldr q6, [x3, #48]
+	WORD $0x4f00e409 // movi v9.16b, #0
+	WORD $0x4e8694e9 // sdot v9.4s, v7.16b, v6.16b
+	WORD $0xbd400488 // ldr s8, [x4, #4]
+	WORD $0x4f8890a8 // fmul v8.4s, v5.4s, v8.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa81924 // fmla v4.4s, v9.4s, v8.s[3]
+	ADD $36, R0
+	ADD $64, R3
+	ADD $8, R4
+	SUB $1, R5
+	CBNZ R5, block
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	WORD $0x6e23d463 // faddp v3.4s, v3.4s, v3.4s
+	WORD $0x7e30d863 // faddp s3, v3.2s
+	WORD $0xbc004443 // str s3, [x2], #4
+	SUB $1, R1
+	CBNZ R1, row
+	RET
+
+// func decodeNVFP4(src *byte, blocks int, dst *float32)
+TEXT ·decodeNVFP4(SB), NOSPLIT, $0-24
+	MOVD src+0(FP), R0
+	MOVD blocks+8(FP), R1
+	MOVD dst+16(FP), R2
+	WORD $0x4f00e5e0 // movi v0.16b, #15
+	WORD $0x4f03e7e1 // movi v1.16b, #127
+	MOVD $constants<>+64(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+
+block:
+	MOVD $constants<>+512(SB), R15
+	WORD $0x3dc001e5 // ldr q5, [x15]
+	WORD $0xbd400003 // ldr s3, [x0]
+	WORD $0x6e218c64 // cmeq v4.16b, v3.16b, v1.16b
+	WORD $0x4e641c63 // bic v3.16b, v3.16b, v4.16b
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x0f08a463 // sxtl v3.8h, v3.8b
+	WORD $0x4f175463 // shl v3.8h, v3.8h, #7
+	WORD $0x0e217863 // fcvtl v3.4s, v3.4h
+	WORD $0x4f859063 // fmul v3.4s, v3.4s, v5.s[0]
+	WORD $0xfc404004 // ldur d4, [x0, #4]
+	WORD $0x4e201c85 // and v5.16b, v4.16b, v0.16b
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	WORD $0x4ec438a5 // zip1 v5.2d, v5.2d, v4.2d
+	WORD $0x4e050045 // tbl v5.16b, {v2.16b}, v5.16b
+	WORD $0x0f08a4a4 // sxtl v4.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a486 // sxtl v6.4s, v4.4h
+	WORD $0x4f10a487 // sxtl2 v7.4s, v4.8h
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8390c6 // fmul v6.4s, v6.4s, v3.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8390e7 // fmul v7.4s, v7.4s, v3.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f839108 // fmul v8.4s, v8.4s, v3.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f839129 // fmul v9.4s, v9.4s, v3.s[0]
+	WORD $0xad001c46 // stp q6, q7, [x2]
+	WORD $0xad012448 // stp q8, q9, [x2, #32]
+	WORD $0xfc40c004 // ldur d4, [x0, #12]
+	WORD $0x4e201c85 // and v5.16b, v4.16b, v0.16b
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	WORD $0x4ec438a5 // zip1 v5.2d, v5.2d, v4.2d
+	WORD $0x4e050045 // tbl v5.16b, {v2.16b}, v5.16b
+	WORD $0x0f08a4a4 // sxtl v4.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a486 // sxtl v6.4s, v4.4h
+	WORD $0x4f10a487 // sxtl2 v7.4s, v4.8h
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa390c6 // fmul v6.4s, v6.4s, v3.s[1]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa390e7 // fmul v7.4s, v7.4s, v3.s[1]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa39108 // fmul v8.4s, v8.4s, v3.s[1]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa39129 // fmul v9.4s, v9.4s, v3.s[1]
+	WORD $0xad021c46 // stp q6, q7, [x2, #64]
+	WORD $0xad032448 // stp q8, q9, [x2, #96]
+	WORD $0xfc414004 // ldur d4, [x0, #20]
+	WORD $0x4e201c85 // and v5.16b, v4.16b, v0.16b
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	WORD $0x4ec438a5 // zip1 v5.2d, v5.2d, v4.2d
+	WORD $0x4e050045 // tbl v5.16b, {v2.16b}, v5.16b
+	WORD $0x0f08a4a4 // sxtl v4.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a486 // sxtl v6.4s, v4.4h
+	WORD $0x4f10a487 // sxtl2 v7.4s, v4.8h
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8398c6 // fmul v6.4s, v6.4s, v3.s[2]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8398e7 // fmul v7.4s, v7.4s, v3.s[2]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f839908 // fmul v8.4s, v8.4s, v3.s[2]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f839929 // fmul v9.4s, v9.4s, v3.s[2]
+	WORD $0xad041c46 // stp q6, q7, [x2, #128]
+	WORD $0xad052448 // stp q8, q9, [x2, #160]
+	WORD $0xfc41c004 // ldur d4, [x0, #28]
+	WORD $0x4e201c85 // and v5.16b, v4.16b, v0.16b
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	WORD $0x4ec438a5 // zip1 v5.2d, v5.2d, v4.2d
+	WORD $0x4e050045 // tbl v5.16b, {v2.16b}, v5.16b
+	WORD $0x0f08a4a4 // sxtl v4.8h, v5.8b
+	WORD $0x4f08a4a5 // sxtl2 v5.8h, v5.16b
+	WORD $0x0f10a486 // sxtl v6.4s, v4.4h
+	WORD $0x4f10a487 // sxtl2 v7.4s, v4.8h
+	WORD $0x0f10a4a8 // sxtl v8.4s, v5.4h
+	WORD $0x4f10a4a9 // sxtl2 v9.4s, v5.8h
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4fa398c6 // fmul v6.4s, v6.4s, v3.s[3]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4fa398e7 // fmul v7.4s, v7.4s, v3.s[3]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4fa39908 // fmul v8.4s, v8.4s, v3.s[3]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4fa39929 // fmul v9.4s, v9.4s, v3.s[3]
+	WORD $0xad061c46 // stp q6, q7, [x2, #192]
+	WORD $0xad072448 // stp q8, q9, [x2, #224]
+	ADD $36, R0
+	ADD $256, R2
+	SUB $1, R1
+	CBNZ R1, block
+	RET
+
 // func quantize(x *float32, blocks int, q *int8, scale *float32, sums16 *float32, sums32 *float32)
 TEXT ·quantize(SB), NOSPLIT, $0-48
 	MOVD x+0(FP), R0
@@ -7914,11 +19370,11 @@ TEXT ·quantize(SB), NOSPLIT, $0-48
 	MOVD scale+24(FP), R3
 	MOVD sums16+32(FP), R4
 	MOVD sums32+40(FP), R5
-	MOVD $constants<>+272(SB), R15
+	MOVD $constants<>+528(SB), R15
 	WORD $0x3dc001e0 // ldr q0, [x15]
-	MOVD $constants<>+288(SB), R15
+	MOVD $constants<>+544(SB), R15
 	WORD $0x3dc001e1 // ldr q1, [x15]
-	MOVD $constants<>+304(SB), R15
+	MOVD $constants<>+560(SB), R15
 	WORD $0x3dc001e2 // ldr q2, [x15]
 
 next:
@@ -9338,29 +20794,29 @@ TEXT ·exp(SB), NOSPLIT, $0-32
 	MOVD lanes+24(FP), R2
 	FMOVS shift+16(FP), F0
 	WORD $0x4e040400 // dup v0.4s, v0.s[0]
-	MOVD $constants<>+320(SB), R15
+	MOVD $constants<>+576(SB), R15
 	WORD $0x3dc001e1 // ldr q1, [x15]
-	MOVD $constants<>+336(SB), R15
+	MOVD $constants<>+592(SB), R15
 	WORD $0x3dc001e2 // ldr q2, [x15]
-	MOVD $constants<>+352(SB), R15
+	MOVD $constants<>+608(SB), R15
 	WORD $0x3dc001e3 // ldr q3, [x15]
-	MOVD $constants<>+368(SB), R15
+	MOVD $constants<>+624(SB), R15
 	WORD $0x3dc001e4 // ldr q4, [x15]
-	MOVD $constants<>+384(SB), R15
+	MOVD $constants<>+640(SB), R15
 	WORD $0x3dc001e5 // ldr q5, [x15]
-	MOVD $constants<>+400(SB), R15
+	MOVD $constants<>+656(SB), R15
 	WORD $0x3dc001e6 // ldr q6, [x15]
-	MOVD $constants<>+416(SB), R15
+	MOVD $constants<>+672(SB), R15
 	WORD $0x3dc001e7 // ldr q7, [x15]
-	MOVD $constants<>+432(SB), R15
+	MOVD $constants<>+688(SB), R15
 	WORD $0x3dc001e8 // ldr q8, [x15]
-	MOVD $constants<>+448(SB), R15
+	MOVD $constants<>+704(SB), R15
 	WORD $0x3dc001e9 // ldr q9, [x15]
-	MOVD $constants<>+464(SB), R15
+	MOVD $constants<>+720(SB), R15
 	WORD $0x3dc001ea // ldr q10, [x15]
-	MOVD $constants<>+480(SB), R15
+	MOVD $constants<>+736(SB), R15
 	WORD $0x3dc001eb // ldr q11, [x15]
-	MOVD $constants<>+496(SB), R15
+	MOVD $constants<>+752(SB), R15
 	WORD $0x3dc001ec // ldr q12, [x15]
 	WORD $0x4f00e40d // movi v13.16b, #0
 	WORD $0x4f00e40e // movi v14.16b, #0
@@ -9433,29 +20889,29 @@ TEXT ·swiglu(SB), NOSPLIT, $0-24
 	MOVD gate+0(FP), R0
 	MOVD up+8(FP), R1
 	MOVD steps+16(FP), R2
-	MOVD $constants<>+320(SB), R15
+	MOVD $constants<>+576(SB), R15
 	WORD $0x3dc001e0 // ldr q0, [x15]
-	MOVD $constants<>+336(SB), R15
+	MOVD $constants<>+592(SB), R15
 	WORD $0x3dc001e1 // ldr q1, [x15]
-	MOVD $constants<>+352(SB), R15
+	MOVD $constants<>+608(SB), R15
 	WORD $0x3dc001e2 // ldr q2, [x15]
-	MOVD $constants<>+368(SB), R15
+	MOVD $constants<>+624(SB), R15
 	WORD $0x3dc001e3 // ldr q3, [x15]
-	MOVD $constants<>+384(SB), R15
+	MOVD $constants<>+640(SB), R15
 	WORD $0x3dc001e4 // ldr q4, [x15]
-	MOVD $constants<>+400(SB), R15
+	MOVD $constants<>+656(SB), R15
 	WORD $0x3dc001e5 // ldr q5, [x15]
-	MOVD $constants<>+416(SB), R15
+	MOVD $constants<>+672(SB), R15
 	WORD $0x3dc001e6 // ldr q6, [x15]
-	MOVD $constants<>+432(SB), R15
+	MOVD $constants<>+688(SB), R15
 	WORD $0x3dc001e7 // ldr q7, [x15]
-	MOVD $constants<>+448(SB), R15
+	MOVD $constants<>+704(SB), R15
 	WORD $0x3dc001e8 // ldr q8, [x15]
-	MOVD $constants<>+464(SB), R15
+	MOVD $constants<>+720(SB), R15
 	WORD $0x3dc001e9 // ldr q9, [x15]
-	MOVD $constants<>+480(SB), R15
+	MOVD $constants<>+736(SB), R15
 	WORD $0x3dc001ea // ldr q10, [x15]
-	MOVD $constants<>+496(SB), R15
+	MOVD $constants<>+752(SB), R15
 	WORD $0x3dc001eb // ldr q11, [x15]
 
 next:
@@ -9524,4 +20980,620 @@ next:
 	ADD $32, R1
 	SUB $1, R2
 	CBNZ R2, next
+	RET
+
+// func gelu(x *float32, steps int)
+TEXT ·gelu(SB), NOSPLIT, $0-16
+	MOVD x+0(FP), R0
+	MOVD steps+8(FP), R1
+	MOVD $constants<>+576(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+592(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+608(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+	MOVD $constants<>+624(SB), R15
+	WORD $0x3dc001e3 // ldr q3, [x15]
+	MOVD $constants<>+640(SB), R15
+	WORD $0x3dc001e4 // ldr q4, [x15]
+	MOVD $constants<>+656(SB), R15
+	WORD $0x3dc001e5 // ldr q5, [x15]
+	MOVD $constants<>+672(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	MOVD $constants<>+688(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	MOVD $constants<>+704(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	MOVD $constants<>+720(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	MOVD $constants<>+736(SB), R15
+	WORD $0x3dc001ea // ldr q10, [x15]
+	MOVD $constants<>+752(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+
+next:
+	WORD $0xad40340c // ldp q12, q13, [x0]
+	MOVD $constants<>+560(SB), R15
+	WORD $0x3dc001f6 // ldr q22, [x15]
+	MOVD $constants<>+768(SB), R15
+	WORD $0x3dc001f7 // ldr q23, [x15]
+	MOVD $constants<>+784(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4e361d8e // and v14.16b, v12.16b, v22.16b
+	WORD $0x4eb7f5ce // fmin v14.4s, v14.4s, v23.4s
+	WORD $0x6e2eddd0 // fmul v16.4s, v14.4s, v14.4s
+	WORD $0x4eb01e12 // mov v18.16b, v16.16b
+	WORD $0x4eaecdd2 // fmls v18.4s, v14.4s, v14.4s
+	WORD $0x4eab1d74 // mov v20.16b, v11.16b
+	WORD $0x4e38cdd4 // fmla v20.4s, v14.4s, v24.4s
+	WORD $0x6e34fd74 // fdiv v20.4s, v11.4s, v20.4s
+	WORD $0x4e361daf // and v15.16b, v13.16b, v22.16b
+	WORD $0x4eb7f5ef // fmin v15.4s, v15.4s, v23.4s
+	WORD $0x6e2fddf1 // fmul v17.4s, v15.4s, v15.4s
+	WORD $0x4eb11e33 // mov v19.16b, v17.16b
+	WORD $0x4eafcdf3 // fmls v19.4s, v15.4s, v15.4s
+	WORD $0x4eab1d75 // mov v21.16b, v11.16b
+	WORD $0x4e38cdf5 // fmla v21.4s, v15.4s, v24.4s
+	WORD $0x6e35fd75 // fdiv v21.4s, v11.4s, v21.4s
+	MOVD $constants<>+800(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	MOVD $constants<>+816(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	MOVD $constants<>+832(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
+	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
+	MOVD $constants<>+848(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	MOVD $constants<>+864(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
+	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
+	MOVD $constants<>+880(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	MOVD $constants<>+896(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
+	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
+	MOVD $constants<>+912(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	MOVD $constants<>+928(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f16 // mov v22.16b, v24.16b
+	WORD $0x4eb81f17 // mov v23.16b, v24.16b
+	WORD $0x4e34cdd6 // fmla v22.4s, v14.4s, v20.4s
+	WORD $0x4e35cdf7 // fmla v23.4s, v15.4s, v21.4s
+	MOVD $constants<>+944(SB), R15
+	WORD $0x3dc001f8 // ldr q24, [x15]
+	WORD $0x4eb81f0e // mov v14.16b, v24.16b
+	WORD $0x4eb81f0f // mov v15.16b, v24.16b
+	WORD $0x4e34cece // fmla v14.4s, v22.4s, v20.4s
+	WORD $0x4e35ceef // fmla v15.4s, v23.4s, v21.4s
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	WORD $0x4ea1f5ce // fmin v14.4s, v14.4s, v1.4s
+	WORD $0x4ea1f5ef // fmin v15.4s, v15.4s, v1.4s
+	WORD $0x6e22ddd8 // fmul v24.4s, v14.4s, v2.4s
+	WORD $0x6e22ddf9 // fmul v25.4s, v15.4s, v2.4s
+	WORD $0x4e21ab16 // fcvtns v22.4s, v24.4s
+	WORD $0x4e21ab37 // fcvtns v23.4s, v25.4s
+	WORD $0x4e21dad8 // scvtf v24.4s, v22.4s
+	WORD $0x4e21daf9 // scvtf v25.4s, v23.4s
+	WORD $0x4ea3cf0e // fmls v14.4s, v24.4s, v3.4s
+	WORD $0x4ea3cf2f // fmls v15.4s, v25.4s, v3.4s
+	WORD $0x4ea4cf0e // fmls v14.4s, v24.4s, v4.4s
+	WORD $0x4ea4cf2f // fmls v15.4s, v25.4s, v4.4s
+	WORD $0x4ea51cb8 // mov v24.16b, v5.16b
+	WORD $0x4ea51cb9 // mov v25.16b, v5.16b
+	WORD $0x4ea61cda // mov v26.16b, v6.16b
+	WORD $0x4ea61cdb // mov v27.16b, v6.16b
+	WORD $0x4e2ecf1a // fmla v26.4s, v24.4s, v14.4s
+	WORD $0x4e2fcf3b // fmla v27.4s, v25.4s, v15.4s
+	WORD $0x4ea71cf8 // mov v24.16b, v7.16b
+	WORD $0x4ea71cf9 // mov v25.16b, v7.16b
+	WORD $0x4e2ecf58 // fmla v24.4s, v26.4s, v14.4s
+	WORD $0x4e2fcf79 // fmla v25.4s, v27.4s, v15.4s
+	WORD $0x4ea81d1a // mov v26.16b, v8.16b
+	WORD $0x4ea81d1b // mov v27.16b, v8.16b
+	WORD $0x4e2ecf1a // fmla v26.4s, v24.4s, v14.4s
+	WORD $0x4e2fcf3b // fmla v27.4s, v25.4s, v15.4s
+	WORD $0x4ea91d38 // mov v24.16b, v9.16b
+	WORD $0x4ea91d39 // mov v25.16b, v9.16b
+	WORD $0x4e2ecf58 // fmla v24.4s, v26.4s, v14.4s
+	WORD $0x4e2fcf79 // fmla v25.4s, v27.4s, v15.4s
+	WORD $0x4eaa1d5a // mov v26.16b, v10.16b
+	WORD $0x4eaa1d5b // mov v27.16b, v10.16b
+	WORD $0x4e2ecf1a // fmla v26.4s, v24.4s, v14.4s
+	WORD $0x4e2fcf3b // fmla v27.4s, v25.4s, v15.4s
+	WORD $0x4eab1d78 // mov v24.16b, v11.16b
+	WORD $0x4eab1d79 // mov v25.16b, v11.16b
+	WORD $0x4e2ecf58 // fmla v24.4s, v26.4s, v14.4s
+	WORD $0x4e2fcf79 // fmla v25.4s, v27.4s, v15.4s
+	WORD $0x4eab1d7a // mov v26.16b, v11.16b
+	WORD $0x4eab1d7b // mov v27.16b, v11.16b
+	WORD $0x4e2ecf1a // fmla v26.4s, v24.4s, v14.4s
+	WORD $0x4e2fcf3b // fmla v27.4s, v25.4s, v15.4s
+	WORD $0x4f3756d6 // shl v22.4s, v22.4s, #23
+	WORD $0x4f3756f7 // shl v23.4s, v23.4s, #23
+	WORD $0x4eab86d6 // add v22.4s, v22.4s, v11.4s
+	WORD $0x4eab86f7 // add v23.4s, v23.4s, v11.4s
+	WORD $0x6e36df4e // fmul v14.4s, v26.4s, v22.4s
+	WORD $0x6e37df6f // fmul v15.4s, v27.4s, v23.4s
+	WORD $0x6e2ade94 // fmul v20.4s, v20.4s, v10.4s
+	WORD $0x6e2ede94 // fmul v20.4s, v20.4s, v14.4s
+	WORD $0x4eab1d76 // mov v22.16b, v11.16b
+	WORD $0x4e2ace56 // fmla v22.4s, v18.4s, v10.4s
+	WORD $0x6e36de94 // fmul v20.4s, v20.4s, v22.4s
+	WORD $0x6ea0fa16 // fneg v22.4s, v16.4s
+	WORD $0x6e2aded6 // fmul v22.4s, v22.4s, v10.4s
+	WORD $0x6e2adeb5 // fmul v21.4s, v21.4s, v10.4s
+	WORD $0x6e2fdeb5 // fmul v21.4s, v21.4s, v15.4s
+	WORD $0x4eab1d77 // mov v23.16b, v11.16b
+	WORD $0x4e2ace77 // fmla v23.4s, v19.4s, v10.4s
+	WORD $0x6e37deb5 // fmul v21.4s, v21.4s, v23.4s
+	WORD $0x6ea0fa37 // fneg v23.4s, v17.4s
+	WORD $0x6e2adef7 // fmul v23.4s, v23.4s, v10.4s
+	WORD $0x4e20f6d6 // fmax v22.4s, v22.4s, v0.4s
+	WORD $0x4e20f6f7 // fmax v23.4s, v23.4s, v0.4s
+	WORD $0x4ea1f6d6 // fmin v22.4s, v22.4s, v1.4s
+	WORD $0x4ea1f6f7 // fmin v23.4s, v23.4s, v1.4s
+	WORD $0x6e22ded0 // fmul v16.4s, v22.4s, v2.4s
+	WORD $0x6e22def1 // fmul v17.4s, v23.4s, v2.4s
+	WORD $0x4e21aa0e // fcvtns v14.4s, v16.4s
+	WORD $0x4e21aa2f // fcvtns v15.4s, v17.4s
+	WORD $0x4e21d9d0 // scvtf v16.4s, v14.4s
+	WORD $0x4e21d9f1 // scvtf v17.4s, v15.4s
+	WORD $0x4ea3ce16 // fmls v22.4s, v16.4s, v3.4s
+	WORD $0x4ea3ce37 // fmls v23.4s, v17.4s, v3.4s
+	WORD $0x4ea4ce16 // fmls v22.4s, v16.4s, v4.4s
+	WORD $0x4ea4ce37 // fmls v23.4s, v17.4s, v4.4s
+	WORD $0x4ea51cb0 // mov v16.16b, v5.16b
+	WORD $0x4ea51cb1 // mov v17.16b, v5.16b
+	WORD $0x4ea61cd2 // mov v18.16b, v6.16b
+	WORD $0x4ea61cd3 // mov v19.16b, v6.16b
+	WORD $0x4e36ce12 // fmla v18.4s, v16.4s, v22.4s
+	WORD $0x4e37ce33 // fmla v19.4s, v17.4s, v23.4s
+	WORD $0x4ea71cf0 // mov v16.16b, v7.16b
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e36ce50 // fmla v16.4s, v18.4s, v22.4s
+	WORD $0x4e37ce71 // fmla v17.4s, v19.4s, v23.4s
+	WORD $0x4ea81d12 // mov v18.16b, v8.16b
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e36ce12 // fmla v18.4s, v16.4s, v22.4s
+	WORD $0x4e37ce33 // fmla v19.4s, v17.4s, v23.4s
+	WORD $0x4ea91d30 // mov v16.16b, v9.16b
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e36ce50 // fmla v16.4s, v18.4s, v22.4s
+	WORD $0x4e37ce71 // fmla v17.4s, v19.4s, v23.4s
+	WORD $0x4eaa1d52 // mov v18.16b, v10.16b
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e36ce12 // fmla v18.4s, v16.4s, v22.4s
+	WORD $0x4e37ce33 // fmla v19.4s, v17.4s, v23.4s
+	WORD $0x4eab1d70 // mov v16.16b, v11.16b
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e36ce50 // fmla v16.4s, v18.4s, v22.4s
+	WORD $0x4e37ce71 // fmla v17.4s, v19.4s, v23.4s
+	WORD $0x4eab1d72 // mov v18.16b, v11.16b
+	WORD $0x4eab1d73 // mov v19.16b, v11.16b
+	WORD $0x4e36ce12 // fmla v18.4s, v16.4s, v22.4s
+	WORD $0x4e37ce33 // fmla v19.4s, v17.4s, v23.4s
+	WORD $0x4f3755ce // shl v14.4s, v14.4s, #23
+	WORD $0x4f3755ef // shl v15.4s, v15.4s, #23
+	WORD $0x4eab85ce // add v14.4s, v14.4s, v11.4s
+	WORD $0x4eab85ef // add v15.4s, v15.4s, v11.4s
+	WORD $0x6e2ede56 // fmul v22.4s, v18.4s, v14.4s
+	WORD $0x6e2fde77 // fmul v23.4s, v19.4s, v15.4s
+	WORD $0x4f00e40e // movi v14.16b, #0
+	WORD $0x6e34ded6 // fmul v22.4s, v22.4s, v20.4s
+	WORD $0x4eb6d56f // fsub v15.4s, v11.4s, v22.4s
+	WORD $0x6eace5d1 // fcmgt v17.4s, v14.4s, v12.4s
+	WORD $0x4e311ed6 // and v22.16b, v22.16b, v17.16b
+	WORD $0x4e711def // bic v15.16b, v15.16b, v17.16b
+	WORD $0x4eaf1ed6 // orr v22.16b, v22.16b, v15.16b
+	WORD $0x6e36dd8c // fmul v12.4s, v12.4s, v22.4s
+	WORD $0x6e35def7 // fmul v23.4s, v23.4s, v21.4s
+	WORD $0x4eb7d570 // fsub v16.4s, v11.4s, v23.4s
+	WORD $0x6eade5d2 // fcmgt v18.4s, v14.4s, v13.4s
+	WORD $0x4e321ef7 // and v23.16b, v23.16b, v18.16b
+	WORD $0x4e721e10 // bic v16.16b, v16.16b, v18.16b
+	WORD $0x4eb01ef7 // orr v23.16b, v23.16b, v16.16b
+	WORD $0x6e37ddad // fmul v13.4s, v13.4s, v23.4s
+	WORD $0xad00340c // stp q12, q13, [x0]
+	ADD $32, R0
+	SUB $1, R1
+	CBNZ R1, next
+	RET
+
+// func geluTanh(x *float32, steps int)
+TEXT ·geluTanh(SB), NOSPLIT, $0-16
+	MOVD x+0(FP), R0
+	MOVD steps+8(FP), R1
+	MOVD $constants<>+576(SB), R15
+	WORD $0x3dc001e0 // ldr q0, [x15]
+	MOVD $constants<>+592(SB), R15
+	WORD $0x3dc001e1 // ldr q1, [x15]
+	MOVD $constants<>+608(SB), R15
+	WORD $0x3dc001e2 // ldr q2, [x15]
+	MOVD $constants<>+624(SB), R15
+	WORD $0x3dc001e3 // ldr q3, [x15]
+	MOVD $constants<>+640(SB), R15
+	WORD $0x3dc001e4 // ldr q4, [x15]
+	MOVD $constants<>+656(SB), R15
+	WORD $0x3dc001e5 // ldr q5, [x15]
+	MOVD $constants<>+672(SB), R15
+	WORD $0x3dc001e6 // ldr q6, [x15]
+	MOVD $constants<>+688(SB), R15
+	WORD $0x3dc001e7 // ldr q7, [x15]
+	MOVD $constants<>+704(SB), R15
+	WORD $0x3dc001e8 // ldr q8, [x15]
+	MOVD $constants<>+720(SB), R15
+	WORD $0x3dc001e9 // ldr q9, [x15]
+	MOVD $constants<>+736(SB), R15
+	WORD $0x3dc001ea // ldr q10, [x15]
+	MOVD $constants<>+752(SB), R15
+	WORD $0x3dc001eb // ldr q11, [x15]
+
+next:
+	WORD $0xad40340c // ldp q12, q13, [x0]
+	MOVD $constants<>+768(SB), R15
+	WORD $0x3dc001f2 // ldr q18, [x15]
+	MOVD $constants<>+960(SB), R15
+	WORD $0x3dc001f3 // ldr q19, [x15]
+	WORD $0x4eb2f58e // fmin v14.4s, v12.4s, v18.4s
+	WORD $0x4e33f5ce // fmax v14.4s, v14.4s, v19.4s
+	WORD $0x4eb2f5af // fmin v15.4s, v13.4s, v18.4s
+	WORD $0x4e33f5ef // fmax v15.4s, v15.4s, v19.4s
+	MOVD $constants<>+976(SB), R15
+	WORD $0x3dc001f2 // ldr q18, [x15]
+	MOVD $constants<>+992(SB), R15
+	WORD $0x3dc001f3 // ldr q19, [x15]
+	MOVD $constants<>+1008(SB), R15
+	WORD $0x3dc001f4 // ldr q20, [x15]
+	MOVD $constants<>+1024(SB), R15
+	WORD $0x3dc001f5 // ldr q21, [x15]
+	WORD $0x6e2eddd6 // fmul v22.4s, v14.4s, v14.4s
+	WORD $0x6ea0fad7 // fneg v23.4s, v22.4s
+	WORD $0x4e2ecdd7 // fmla v23.4s, v14.4s, v14.4s
+	WORD $0x6e36de58 // fmul v24.4s, v18.4s, v22.4s
+	WORD $0x6ea0fb19 // fneg v25.4s, v24.4s
+	WORD $0x4e36ce59 // fmla v25.4s, v18.4s, v22.4s
+	WORD $0x4e36ce79 // fmla v25.4s, v19.4s, v22.4s
+	WORD $0x4e37ce59 // fmla v25.4s, v18.4s, v23.4s
+	WORD $0x4e38d57a // fadd v26.4s, v11.4s, v24.4s
+	WORD $0x4eabd756 // fsub v22.4s, v26.4s, v11.4s
+	WORD $0x4eb6d757 // fsub v23.4s, v26.4s, v22.4s
+	WORD $0x4eb7d577 // fsub v23.4s, v11.4s, v23.4s
+	WORD $0x4eb6d71b // fsub v27.4s, v24.4s, v22.4s
+	WORD $0x4e37d77b // fadd v27.4s, v27.4s, v23.4s
+	WORD $0x4e39d77b // fadd v27.4s, v27.4s, v25.4s
+	WORD $0x6e3addd8 // fmul v24.4s, v14.4s, v26.4s
+	WORD $0x6ea0fb19 // fneg v25.4s, v24.4s
+	WORD $0x4e3acdd9 // fmla v25.4s, v14.4s, v26.4s
+	WORD $0x4e3bcdd9 // fmla v25.4s, v14.4s, v27.4s
+	WORD $0x6e38de8e // fmul v14.4s, v20.4s, v24.4s
+	WORD $0x6ea0f9d0 // fneg v16.4s, v14.4s
+	WORD $0x4e38ce90 // fmla v16.4s, v20.4s, v24.4s
+	WORD $0x4e38ceb0 // fmla v16.4s, v21.4s, v24.4s
+	WORD $0x4e39ce90 // fmla v16.4s, v20.4s, v25.4s
+	WORD $0x6e2fddf6 // fmul v22.4s, v15.4s, v15.4s
+	WORD $0x6ea0fad7 // fneg v23.4s, v22.4s
+	WORD $0x4e2fcdf7 // fmla v23.4s, v15.4s, v15.4s
+	WORD $0x6e36de58 // fmul v24.4s, v18.4s, v22.4s
+	WORD $0x6ea0fb19 // fneg v25.4s, v24.4s
+	WORD $0x4e36ce59 // fmla v25.4s, v18.4s, v22.4s
+	WORD $0x4e36ce79 // fmla v25.4s, v19.4s, v22.4s
+	WORD $0x4e37ce59 // fmla v25.4s, v18.4s, v23.4s
+	WORD $0x4e38d57a // fadd v26.4s, v11.4s, v24.4s
+	WORD $0x4eabd756 // fsub v22.4s, v26.4s, v11.4s
+	WORD $0x4eb6d757 // fsub v23.4s, v26.4s, v22.4s
+	WORD $0x4eb7d577 // fsub v23.4s, v11.4s, v23.4s
+	WORD $0x4eb6d71b // fsub v27.4s, v24.4s, v22.4s
+	WORD $0x4e37d77b // fadd v27.4s, v27.4s, v23.4s
+	WORD $0x4e39d77b // fadd v27.4s, v27.4s, v25.4s
+	WORD $0x6e3addf8 // fmul v24.4s, v15.4s, v26.4s
+	WORD $0x6ea0fb19 // fneg v25.4s, v24.4s
+	WORD $0x4e3acdf9 // fmla v25.4s, v15.4s, v26.4s
+	WORD $0x4e3bcdf9 // fmla v25.4s, v15.4s, v27.4s
+	WORD $0x6e38de8f // fmul v15.4s, v20.4s, v24.4s
+	WORD $0x6ea0f9f1 // fneg v17.4s, v15.4s
+	WORD $0x4e38ce91 // fmla v17.4s, v20.4s, v24.4s
+	WORD $0x4e38ceb1 // fmla v17.4s, v21.4s, v24.4s
+	WORD $0x4e39ce91 // fmla v17.4s, v20.4s, v25.4s
+	WORD $0x4e20f5ce // fmax v14.4s, v14.4s, v0.4s
+	WORD $0x4e20f5ef // fmax v15.4s, v15.4s, v0.4s
+	WORD $0x4ea1f5ce // fmin v14.4s, v14.4s, v1.4s
+	WORD $0x4ea1f5ef // fmin v15.4s, v15.4s, v1.4s
+	WORD $0x6e22ddd4 // fmul v20.4s, v14.4s, v2.4s
+	WORD $0x6e22ddf5 // fmul v21.4s, v15.4s, v2.4s
+	WORD $0x4e21aa92 // fcvtns v18.4s, v20.4s
+	WORD $0x4e21aab3 // fcvtns v19.4s, v21.4s
+	WORD $0x4e21da54 // scvtf v20.4s, v18.4s
+	WORD $0x4e21da75 // scvtf v21.4s, v19.4s
+	WORD $0x4ea3ce8e // fmls v14.4s, v20.4s, v3.4s
+	WORD $0x4ea3ceaf // fmls v15.4s, v21.4s, v3.4s
+	WORD $0x4ea4ce8e // fmls v14.4s, v20.4s, v4.4s
+	WORD $0x4ea4ceaf // fmls v15.4s, v21.4s, v4.4s
+	WORD $0x4ea51cb4 // mov v20.16b, v5.16b
+	WORD $0x4ea51cb5 // mov v21.16b, v5.16b
+	WORD $0x4ea61cd6 // mov v22.16b, v6.16b
+	WORD $0x4ea61cd7 // mov v23.16b, v6.16b
+	WORD $0x4e2ece96 // fmla v22.4s, v20.4s, v14.4s
+	WORD $0x4e2fceb7 // fmla v23.4s, v21.4s, v15.4s
+	WORD $0x4ea71cf4 // mov v20.16b, v7.16b
+	WORD $0x4ea71cf5 // mov v21.16b, v7.16b
+	WORD $0x4e2eced4 // fmla v20.4s, v22.4s, v14.4s
+	WORD $0x4e2fcef5 // fmla v21.4s, v23.4s, v15.4s
+	WORD $0x4ea81d16 // mov v22.16b, v8.16b
+	WORD $0x4ea81d17 // mov v23.16b, v8.16b
+	WORD $0x4e2ece96 // fmla v22.4s, v20.4s, v14.4s
+	WORD $0x4e2fceb7 // fmla v23.4s, v21.4s, v15.4s
+	WORD $0x4ea91d34 // mov v20.16b, v9.16b
+	WORD $0x4ea91d35 // mov v21.16b, v9.16b
+	WORD $0x4e2eced4 // fmla v20.4s, v22.4s, v14.4s
+	WORD $0x4e2fcef5 // fmla v21.4s, v23.4s, v15.4s
+	WORD $0x4eaa1d56 // mov v22.16b, v10.16b
+	WORD $0x4eaa1d57 // mov v23.16b, v10.16b
+	WORD $0x4e2ece96 // fmla v22.4s, v20.4s, v14.4s
+	WORD $0x4e2fceb7 // fmla v23.4s, v21.4s, v15.4s
+	WORD $0x4eab1d74 // mov v20.16b, v11.16b
+	WORD $0x4eab1d75 // mov v21.16b, v11.16b
+	WORD $0x4e2eced4 // fmla v20.4s, v22.4s, v14.4s
+	WORD $0x4e2fcef5 // fmla v21.4s, v23.4s, v15.4s
+	WORD $0x4eab1d76 // mov v22.16b, v11.16b
+	WORD $0x4eab1d77 // mov v23.16b, v11.16b
+	WORD $0x4e2ece96 // fmla v22.4s, v20.4s, v14.4s
+	WORD $0x4e2fceb7 // fmla v23.4s, v21.4s, v15.4s
+	WORD $0x4f375652 // shl v18.4s, v18.4s, #23
+	WORD $0x4f375673 // shl v19.4s, v19.4s, #23
+	WORD $0x4eab8652 // add v18.4s, v18.4s, v11.4s
+	WORD $0x4eab8673 // add v19.4s, v19.4s, v11.4s
+	WORD $0x6e32dece // fmul v14.4s, v22.4s, v18.4s
+	WORD $0x6e33deef // fmul v15.4s, v23.4s, v19.4s
+	WORD $0x4e30cdce // fmla v14.4s, v14.4s, v16.4s
+	WORD $0x4e2bd5ce // fadd v14.4s, v14.4s, v11.4s
+	WORD $0x6e2efd8c // fdiv v12.4s, v12.4s, v14.4s
+	WORD $0x4e31cdef // fmla v15.4s, v15.4s, v17.4s
+	WORD $0x4e2bd5ef // fadd v15.4s, v15.4s, v11.4s
+	WORD $0x6e2ffdad // fdiv v13.4s, v13.4s, v15.4s
+	WORD $0xad00340c // stp q12, q13, [x0]
+	ADD $32, R0
+	SUB $1, R1
+	CBNZ R1, next
+	RET
+
+// func squares(x *float32, steps int, sums *float64)
+TEXT ·squares(SB), NOSPLIT, $0-24
+	MOVD x+0(FP), R0
+	MOVD steps+8(FP), R1
+	MOVD sums+16(FP), R2
+	WORD $0x4f00e400 // movi v0.16b, #0
+	WORD $0x4f00e401 // movi v1.16b, #0
+	WORD $0x4f00e402 // movi v2.16b, #0
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+	WORD $0x4f00e406 // movi v6.16b, #0
+	WORD $0x4f00e407 // movi v7.16b, #0
+
+next:
+	WORD $0xad402408 // ldp q8, q9, [x0]
+	WORD $0xad412c0a // ldp q10, q11, [x0, #32]
+	WORD $0x0e61790c // fcvtl v12.2d, v8.2s
+	WORD $0x4e617908 // fcvtl2 v8.2d, v8.4s
+	WORD $0x4e6ccd80 // fmla v0.2d, v12.2d, v12.2d
+	WORD $0x4e68cd01 // fmla v1.2d, v8.2d, v8.2d
+	WORD $0x0e617928 // fcvtl v8.2d, v9.2s
+	WORD $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD $0x4e68cd02 // fmla v2.2d, v8.2d, v8.2d
+	WORD $0x4e69cd23 // fmla v3.2d, v9.2d, v9.2d
+	WORD $0x0e617948 // fcvtl v8.2d, v10.2s
+	WORD $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	WORD $0x4e68cd04 // fmla v4.2d, v8.2d, v8.2d
+	WORD $0x4e6acd45 // fmla v5.2d, v10.2d, v10.2d
+	WORD $0x0e617968 // fcvtl v8.2d, v11.2s
+	WORD $0x4e61796b // fcvtl2 v11.2d, v11.4s
+	WORD $0x4e68cd06 // fmla v6.2d, v8.2d, v8.2d
+	WORD $0x4e6bcd67 // fmla v7.2d, v11.2d, v11.2d
+	ADD $64, R0
+	SUB $1, R1
+	CBNZ R1, next
+	WORD $0xad000440 // stp q0, q1, [x2]
+	WORD $0xad010c42 // stp q2, q3, [x2, #32]
+	WORD $0xad021444 // stp q4, q5, [x2, #64]
+	WORD $0xad031c46 // stp q6, q7, [x2, #96]
+	RET
+
+// func deviations(x *float32, steps int, from float64, sums *float64, squares *float64)
+TEXT ·deviations(SB), NOSPLIT, $0-40
+	MOVD x+0(FP), R0
+	MOVD steps+8(FP), R1
+	FMOVD from+16(FP), F0
+	WORD $0x4ec03800 // zip1 v0.2d, v0.2d, v0.2d
+	MOVD sums+24(FP), R2
+	MOVD squares+32(FP), R3
+	WORD $0x4f00e401 // movi v1.16b, #0
+	WORD $0x4f00e402 // movi v2.16b, #0
+	WORD $0x4f00e403 // movi v3.16b, #0
+	WORD $0x4f00e404 // movi v4.16b, #0
+	WORD $0x4f00e405 // movi v5.16b, #0
+	WORD $0x4f00e406 // movi v6.16b, #0
+	WORD $0x4f00e407 // movi v7.16b, #0
+	WORD $0x4f00e408 // movi v8.16b, #0
+
+next:
+	WORD $0xad402809 // ldp q9, q10, [x0]
+	WORD $0x0e61792b // fcvtl v11.2d, v9.2s
+	WORD $0x4e617929 // fcvtl2 v9.2d, v9.4s
+	WORD $0x4ee0d56b // fsub v11.2d, v11.2d, v0.2d
+	WORD $0x4e6bd421 // fadd v1.2d, v1.2d, v11.2d
+	WORD $0x4e6bcd65 // fmla v5.2d, v11.2d, v11.2d
+	WORD $0x4ee0d529 // fsub v9.2d, v9.2d, v0.2d
+	WORD $0x4e69d442 // fadd v2.2d, v2.2d, v9.2d
+	WORD $0x4e69cd26 // fmla v6.2d, v9.2d, v9.2d
+	WORD $0x0e617949 // fcvtl v9.2d, v10.2s
+	WORD $0x4e61794a // fcvtl2 v10.2d, v10.4s
+	WORD $0x4ee0d529 // fsub v9.2d, v9.2d, v0.2d
+	WORD $0x4e69d463 // fadd v3.2d, v3.2d, v9.2d
+	WORD $0x4e69cd27 // fmla v7.2d, v9.2d, v9.2d
+	WORD $0x4ee0d54a // fsub v10.2d, v10.2d, v0.2d
+	WORD $0x4e6ad484 // fadd v4.2d, v4.2d, v10.2d
+	WORD $0x4e6acd48 // fmla v8.2d, v10.2d, v10.2d
+	ADD $32, R0
+	SUB $1, R1
+	CBNZ R1, next
+	WORD $0xad000841 // stp q1, q2, [x2]
+	WORD $0xad011043 // stp q3, q4, [x2, #32]
+	WORD $0xad001865 // stp q5, q6, [x3]
+	WORD $0xad012067 // stp q7, q8, [x3, #32]
+	RET
+
+// func standardize(y *float32, x *float32, weight *float32, mean float64, scale float64, steps int)
+TEXT ·standardize(SB), NOSPLIT, $0-48
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD weight+16(FP), R2
+	FMOVD mean+24(FP), F0
+	WORD $0x4ec03800 // zip1 v0.2d, v0.2d, v0.2d
+	FMOVD scale+32(FP), F1
+	WORD $0x4ec13821 // zip1 v1.2d, v1.2d, v1.2d
+	MOVD steps+40(FP), R3
+
+next:
+	WORD $0xad400c42 // ldp q2, q3, [x2]
+	WORD $0xad401424 // ldp q4, q5, [x1]
+	WORD $0x0e617886 // fcvtl v6.2d, v4.2s
+	WORD $0x4e617884 // fcvtl2 v4.2d, v4.4s
+	WORD $0x4ee0d4c6 // fsub v6.2d, v6.2d, v0.2d
+	WORD $0x6e61dcc6 // fmul v6.2d, v6.2d, v1.2d
+	WORD $0x4ee0d484 // fsub v4.2d, v4.2d, v0.2d
+	WORD $0x6e61dc84 // fmul v4.2d, v4.2d, v1.2d
+	WORD $0x0e6168c6 // fcvtn v6.2s, v6.2d
+	WORD $0x4e616886 // fcvtn2 v6.4s, v4.2d
+	WORD $0x6e22dcc6 // fmul v6.4s, v6.4s, v2.4s
+	WORD $0x0e6178a4 // fcvtl v4.2d, v5.2s
+	WORD $0x4e6178a5 // fcvtl2 v5.2d, v5.4s
+	WORD $0x4ee0d484 // fsub v4.2d, v4.2d, v0.2d
+	WORD $0x6e61dc84 // fmul v4.2d, v4.2d, v1.2d
+	WORD $0x4ee0d4a5 // fsub v5.2d, v5.2d, v0.2d
+	WORD $0x6e61dca5 // fmul v5.2d, v5.2d, v1.2d
+	WORD $0x0e616884 // fcvtn v4.2s, v4.2d
+	WORD $0x4e6168a4 // fcvtn2 v4.4s, v5.2d
+	WORD $0x6e23dc84 // fmul v4.4s, v4.4s, v3.4s
+	WORD $0xad001006 // stp q6, q4, [x0]
+	ADD $32, R0
+	ADD $32, R1
+	ADD $32, R2
+	SUB $1, R3
+	CBNZ R3, next
+	RET
+
+// func weigh(y *float32, x *float32, weight *float32, scale float32, steps int)
+TEXT ·weigh(SB), NOSPLIT, $0-40
+	MOVD y+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD weight+16(FP), R2
+	MOVD steps+32(FP), R3
+	FMOVS scale+24(FP), F0
+
+next:
+	WORD $0xad400821 // ldp q1, q2, [x1]
+	WORD $0xad401043 // ldp q3, q4, [x2]
+	WORD $0x4f809021 // fmul v1.4s, v1.4s, v0.s[0]
+	WORD $0x6e23dc21 // fmul v1.4s, v1.4s, v3.4s
+	WORD $0x4f809042 // fmul v2.4s, v2.4s, v0.s[0]
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0xad000801 // stp q1, q2, [x0]
+	ADD $32, R0
+	ADD $32, R1
+	ADD $32, R2
+	SUB $1, R3
+	CBNZ R3, next
+	RET
+
+// func rotateHalves(a *float32, b *float32, cos *float32, sin *float32, steps int)
+TEXT ·rotateHalves(SB), NOSPLIT, $0-40
+	MOVD a+0(FP), R0
+	MOVD b+8(FP), R1
+	MOVD cos+16(FP), R2
+	MOVD sin+24(FP), R3
+	MOVD steps+32(FP), R4
+
+next:
+	WORD $0xad400400 // ldp q0, q1, [x0]
+	WORD $0xad400c22 // ldp q2, q3, [x1]
+	WORD $0xad401444 // ldp q4, q5, [x2]
+	WORD $0xad401c66 // ldp q6, q7, [x3]
+	WORD $0x6e26dc08 // fmul v8.4s, v0.4s, v6.4s
+	WORD $0x6e26dc49 // fmul v9.4s, v2.4s, v6.4s
+	WORD $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
+	WORD $0x6e24dc42 // fmul v2.4s, v2.4s, v4.4s
+	WORD $0x4ea9d400 // fsub v0.4s, v0.4s, v9.4s
+	WORD $0x4e28d442 // fadd v2.4s, v2.4s, v8.4s
+	WORD $0x6e27dc28 // fmul v8.4s, v1.4s, v7.4s
+	WORD $0x6e27dc69 // fmul v9.4s, v3.4s, v7.4s
+	WORD $0x6e25dc21 // fmul v1.4s, v1.4s, v5.4s
+	WORD $0x6e25dc63 // fmul v3.4s, v3.4s, v5.4s
+	WORD $0x4ea9d421 // fsub v1.4s, v1.4s, v9.4s
+	WORD $0x4e28d463 // fadd v3.4s, v3.4s, v8.4s
+	WORD $0xad000400 // stp q0, q1, [x0]
+	WORD $0xad000c22 // stp q2, q3, [x1]
+	ADD $32, R0
+	ADD $32, R1
+	ADD $32, R2
+	ADD $32, R3
+	SUB $1, R4
+	CBNZ R4, next
+	RET
+
+// func rotatePairs(x *float32, cos *float32, sin *float32, steps int)
+TEXT ·rotatePairs(SB), NOSPLIT, $0-32
+	MOVD x+0(FP), R0
+	MOVD cos+8(FP), R1
+	MOVD sin+16(FP), R2
+	MOVD steps+24(FP), R3
+
+next:
+	WORD $0xad400400 // ldp q0, q1, [x0]
+	WORD $0x3dc00022 // ldr q2, [x1]
+	WORD $0x3dc00043 // ldr q3, [x2]
+	WORD $0x4e811804 // uzp1 v4.4s, v0.4s, v1.4s
+	WORD $0x4e815805 // uzp2 v5.4s, v0.4s, v1.4s
+	WORD $0x6e23dc86 // fmul v6.4s, v4.4s, v3.4s
+	WORD $0x6e23dca7 // fmul v7.4s, v5.4s, v3.4s
+	WORD $0x6e22dc84 // fmul v4.4s, v4.4s, v2.4s
+	WORD $0x6e22dca5 // fmul v5.4s, v5.4s, v2.4s
+	WORD $0x4ea7d484 // fsub v4.4s, v4.4s, v7.4s
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x4e853880 // zip1 v0.4s, v4.4s, v5.4s
+	WORD $0x4e857881 // zip2 v1.4s, v4.4s, v5.4s
+	WORD $0xad000400 // stp q0, q1, [x0]
+	ADD $32, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUB $1, R3
+	CBNZ R3, next
 	RET

@@ -7,13 +7,13 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/internal/readtest"
 	"github.com/carat-hub/carat/inference/internal/shared"
 	"github.com/carat-hub/carat/inference/tensor"
 )
@@ -126,18 +126,6 @@ func TestDataLiesWhereItIsSaidToLie(t *testing.T) {
 	}
 }
 
-// ranges records what is read.
-type ranges struct {
-	io.ReaderAt
-	reads, bytes int
-}
-
-func (r *ranges) ReadAt(b []byte, off int64) (int, error) {
-	r.reads++
-	r.bytes += len(b)
-	return r.ReaderAt.ReadAt(b, off)
-}
-
 // TestReadTinyBERT agrees with what onnxruntime 1.30.0 says of the same file's inputs and outputs.
 func TestReadTinyBERT(t *testing.T) {
 	t.Parallel()
@@ -150,7 +138,7 @@ func TestReadTinyBERT(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &ranges{ReaderAt: f}
+	r := &readtest.Counter{ReaderAt: f}
 	m, err := Read(r, info.Size())
 	if err != nil {
 		t.Fatal(err)
@@ -176,8 +164,8 @@ func TestReadTinyBERT(t *testing.T) {
 			t.Errorf("%s is not stored as it is", ts.Name)
 		}
 	}
-	if elements != 1136000 || r.bytes > 256<<10 || r.reads > 53 {
-		t.Errorf("%d elements, %d reads of %d bytes", elements, r.reads, r.bytes)
+	if elements != 1136000 || r.Bytes > 256<<10 || r.Reads > 53 {
+		t.Errorf("%d elements, %d reads of %d bytes", elements, r.Reads, r.Bytes)
 	}
 }
 
@@ -256,20 +244,10 @@ func hostile() map[string]msg {
 }
 
 func TestHostileFiles(t *testing.T) {
-	// Not parallel: it measures what the whole process allocates.
-	for name, b := range hostile() {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
+	readtest.Hostile(t, hostile(), 16<<20, func(b []byte) error {
 		_, err := read(b)
-		runtime.ReadMemStats(&after)
-		var bad *fault.Malformed
-		if !errors.As(err, &bad) {
-			t.Errorf("%s: got %v, want a malformed file", name, err)
-		}
-		if used := after.TotalAlloc - before.TotalAlloc; used > uint64(2*len(b)+16<<20) {
-			t.Errorf("%s: %d bytes allocated for a file of %d", name, used, len(b))
-		}
-	}
+		return err
+	})
 }
 
 func TestReadErrorsAreReturned(t *testing.T) {

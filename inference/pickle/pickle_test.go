@@ -9,13 +9,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/internal/readtest"
 	"github.com/carat-hub/carat/inference/tensor"
 )
 
@@ -365,20 +365,10 @@ func remembering() []byte {
 }
 
 func TestHostileFiles(t *testing.T) {
-	// Not parallel: it measures what the whole process allocates.
-	for name, b := range hostile(t) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
+	readtest.Hostile(t, hostile(t), 16<<20, func(b []byte) error {
 		_, err := read(b)
-		runtime.ReadMemStats(&after)
-		var bad *fault.Malformed
-		if !errors.As(err, &bad) {
-			t.Errorf("%s: got %v, want a malformed file", name, err)
-		}
-		if used := after.TotalAlloc - before.TotalAlloc; used > uint64(2*len(b)+16<<20) {
-			t.Errorf("%s: %d bytes allocated for a file of %d", name, used, len(b))
-		}
-	}
+		return err
+	})
 }
 
 // TestLargeValuesAreNotKept: a text of megabytes, and more members than there is room for, leave the names listed.

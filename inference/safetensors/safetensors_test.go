@@ -8,13 +8,12 @@ import (
 	"io"
 	"math"
 	"os"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/carat-hub/carat/inference/fault"
+	"github.com/carat-hub/carat/inference/internal/readtest"
 	"github.com/carat-hub/carat/inference/tensor"
 )
 
@@ -61,7 +60,7 @@ func TestReadTinyLlamaReadsOnlyTheHeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	counting := &countingReader{r: f}
+	counting := &readtest.Counter{ReaderAt: f}
 	st, err := Read(counting, info.Size())
 	if err != nil {
 		t.Fatal(err)
@@ -69,20 +68,9 @@ func TestReadTinyLlamaReadsOnlyTheHeader(t *testing.T) {
 	if len(st.Tensors) != 38 || st.Metadata["format"] != "pt" {
 		t.Errorf("got %d tensors, metadata %v", len(st.Tensors), st.Metadata)
 	}
-	if counting.reads != 2 || counting.bytes != 8+4088 {
-		t.Errorf("%d reads of %d bytes, want 2 of 4096", counting.reads, counting.bytes)
+	if counting.Reads != 2 || counting.Bytes != 8+4088 {
+		t.Errorf("%d reads of %d bytes, want 2 of 4096", counting.Reads, counting.Bytes)
 	}
-}
-
-type countingReader struct {
-	r            io.ReaderAt
-	reads, bytes int
-}
-
-func (c *countingReader) ReadAt(b []byte, off int64) (int, error) {
-	c.reads++
-	c.bytes += len(b)
-	return c.r.ReadAt(b, off)
 }
 
 // one is a header of one F32 tensor with the given body of the entry.
@@ -138,20 +126,10 @@ var hostile = map[string][]byte{
 }
 
 func TestHostileHeaders(t *testing.T) {
-	// Not parallel: it measures what the whole process allocates.
-	for name, b := range hostile {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
+	readtest.Hostile(t, hostile, 1<<20, func(b []byte) error {
 		_, err := read(b)
-		runtime.ReadMemStats(&after)
-		var bad *fault.Malformed
-		if !errors.As(err, &bad) {
-			t.Errorf("%s: got %v, want a malformed file", name, err)
-		}
-		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
-			t.Errorf("%s: allocated %d bytes", name, used)
-		}
-	}
+		return err
+	})
 }
 
 func TestReadErrorsAreReturned(t *testing.T) {

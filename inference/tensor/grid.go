@@ -52,6 +52,35 @@ var (
 	})
 )
 
+// Grid returns the coordinates of the points of the grid that an IQ type's numbers stand for, point after point: 8 for each point of
+// the types of less than 3 bits, 4 for the others. It returns nil for a type without a grid.
+func Grid(t Type) []int8 {
+	var eights [][8]int8
+	var fours [][4]int8
+	switch t {
+	case IQ1S, IQ1M:
+		eights = gridIQ1()[:]
+	case IQ2XXS:
+		eights = gridIQ2XXS()[:]
+	case IQ2XS:
+		eights = gridIQ2XS()[:]
+	case IQ2S:
+		eights = gridIQ2S()[:]
+	case IQ3XXS:
+		fours = gridIQ3XXS()[:]
+	case IQ3S:
+		fours = gridIQ3S()[:]
+	}
+	var all []int8
+	for i := range eights {
+		all = append(all, eights[i][:]...)
+	}
+	for i := range fours {
+		all = append(all, fours[i][:]...)
+	}
+	return all
+}
+
 const (
 	setIQ2XXS = "VRUUVRBEQUEABBREABAAAAAEQAAUAEAAAAAABAAAUBBAQREAARQEQFAEQAAQAAAFEAAAUAAAAQAAQAAAQRQEQBQUAAAEAAAEAAAEAAAAAAAABBAAAAAAAA" +
 		"AAABQEEBAAQAAEEQAEARAAQEAAAQAAAAAAAQQAAAAAABAEQARAAAAEAAAAABAAAAAQAAAAQAAQAAAAAAAAAAAFAQAEAABAAAAAEQAAAAAAAAAAAQAAAABA" +

@@ -184,7 +184,8 @@ func (b *block) decode() {
 	Doc(name + " turns blocks into float32. blocks is not 0.")
 	var steps, least Mem
 	if b.runs() > 1 {
-		steps, least = AllocLocal(4*b.runs()), AllocLocal(4*b.runs())
+		room := max(32, 4*b.runs())
+		steps, least = AllocLocal(room), AllocLocal(room)
 	}
 	w, blocks, dst := param("src"), param("blocks"), param("dst")
 	b.constants()

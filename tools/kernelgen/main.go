@@ -1,15 +1,39 @@
-// Command kernelgen writes the amd64 assembly of inference/kernel. Run it with "go generate ./inference/kernel"; what it writes
-// is committed, so that building the library needs no generator.
 package main
 
 import (
+	"flag"
+	"log"
+
 	. "github.com/mmcloughlin/avo/build" //nolint:staticcheck // the form that avo's programs have
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
 func main() {
+	parts := map[string]func(){"common": common, "layer": layer, "rare": rare}
+	part := flag.String("part", "common", "which kernels to write: common, layer or rare")
+	flag.Parse()
 	ConstraintExpr("!purego")
+	if parts[*part] == nil {
+		log.Fatalf("no part is called %q", *part)
+	}
+	parts[*part]()
+	Generate()
+}
+
+// rare are the kernels of block types that few files have. They are in a file of their own.
+func rare() {
+	for _, b := range append(gridBlocks(), tq1()) {
+		b.dot()
+		b.decode()
+	}
+	for _, b := range mediumBlocks() {
+		b.dotMedium()
+		b.decode()
+	}
+}
+
+func common() {
 	for _, w := range []width{ymm, zmm} {
 		for _, f := range []format{f32, f16, bf16} {
 			for _, rows := range []int{4, 1} {
@@ -39,7 +63,6 @@ func main() {
 		gelu(w)
 		geluTanh(w)
 	}
-	Generate()
 }
 
 // format is how weights are stored and how lanes of them are loaded as float32.
@@ -78,4 +101,3 @@ func rowAddresses(base, stride reg.GPVirtual, rows int) []Mem {
 	}
 	return at[:rows]
 }
-

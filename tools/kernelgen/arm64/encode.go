@@ -85,8 +85,9 @@ type encoder func(o ...operand) uint32
 var instructions = map[string]encoder{
 	"add": same(0x0e208400), "sub": same(0x2e208400), "addp": same(0x0e20bc00), "umax": same(0x2e206400), "umaxv": fromSource(0x2e30a800),
 	"ushl": same(0x2e204400), "ushr": right(0x2f000400), "shl": left(0x0f005400), "cmtst": same(0x0e208c00),
-	"and": unsized(0x0e201c00), "bic": unsized(0x0e601c00), "orr": unsized(0x0ea01c00),
-	"zip1": same(0x0e003800), "zip2": same(0x0e007800), "trn1": same(0x0e002800), "trn2": same(0x0e006800), "tbl": unsized(0x0e000000),
+	"and": unsized(0x0e201c00), "bic": unsized(0x0e601c00), "orr": unsized(0x0ea01c00), "eor": unsized(0x2e201c00),
+	"cnt": unsized(0x0e205800), "mul": same(0x0e209c00), "cmhs": same(0x2e203c00), "cmeq": same(0x2e208c00),
+	"zip1": same(0x0e003800), "zip2": same(0x0e007800), "uzp1": same(0x0e001800), "uzp2": same(0x0e005800), "trn1": same(0x0e002800), "trn2": same(0x0e006800), "tbl": unsized(0x0e000000),
 	"mov": move, "dup": spread, "movi": filled,
 
 	"fadd": unsized(0x0e20d400), "faddp": pairwise, "fsub": unsized(0x0ea0d400), "fdiv": unsized(0x2e20fc00), "fneg": unsized(0x2ea0f800),
@@ -96,7 +97,7 @@ var instructions = map[string]encoder{
 	"sdot":  unsized(0x0e809400),
 	"smull": fromSource(0x0e20c000), "smlal2": fromSource(0x0e208000), "saddlp": fromSource(0x0e202800), "sadalp": fromSource(0x0e206800),
 	"sqxtn": same(0x0e214800), "sqxtn2": same(0x0e214800), "sxtl": widened, "sxtl2": widened,
-	"shll": fromSource(0x2e213800), "shll2": fromSource(0x2e213800), "fcvtl": halves, "fcvtl2": halves,
+	"shll": fromSource(0x2e213800), "shll2": fromSource(0x2e213800), "fcvtl": halves, "fcvtl2": halves, "fcvtn": unsized(0x0e616800), "fcvtn2": unsized(0x0e616800),
 	"scvtf": unsized(0x0e21d800), "fcvtns": unsized(0x0e21a800), "fcvt": func(o ...operand) uint32 { return 0x1ee24000 | registers(o) },
 
 	"ldr": scaled(1 << 22), "str": scaled(0), "ldur": unscaled(1 << 22), "ldp": pair(1 << 22), "stp": pair(0),
@@ -121,11 +122,11 @@ func same(base uint32) encoder {
 	}
 }
 
-// unsized has only one kind of lanes.
+// unsized has only one kind of lanes, or float64 beside float32.
 func unsized(base uint32) encoder {
 	return func(o ...operand) uint32 {
-		_, all := o[0].shape()
-		return base | all | registers(o)
+		size, all := o[0].shape()
+		return base | size/3<<22 | all | registers(o)
 	}
 }
 
@@ -152,10 +153,10 @@ func fromSource(base uint32) encoder {
 	}
 }
 
-// halves turns half-precision numbers into float32.
+// halves turns half-precision numbers into float32, or these into float64.
 func halves(o ...operand) uint32 {
-	_, all := o[1].shape()
-	return 0x0e217800 | all | registers(o)
+	size, all := o[1].shape()
+	return 0x0e217800 | (size-1)<<22 | all | registers(o)
 }
 
 func move(o ...operand) uint32 { return 0x4ea01c00 | o[1].register<<16 | registers(o) }

@@ -1,8 +1,3 @@
-// Command arm64 writes the arm64 assembly of inference/kernel. Run it with "go generate ./inference/kernel"; what it writes is
-// committed, so that building the library needs no generator.
-//
-// Go's assembler lacks most arithmetic of vectors. Those instructions are written as words, which the table in encode.go makes,
-// each with its text in the syntax of the processor's manual beside it; the rest is in Go's own syntax.
 package main
 
 import (
@@ -33,9 +28,14 @@ func kernels() *program {
 		}
 	}
 	reduce(p)
-	for _, b := range blocks() {
+	for _, b := range append(append(blocks(), gridBlocks()...), tq1()) {
 		b.dot(p, multiplyWide)
 		b.dot(p, multiplyDot)
+		b.decode(p)
+	}
+	for _, b := range mediumBlocks() {
+		b.dotMedium(p, multiplyWide)
+		b.dotMedium(p, multiplyDot)
 		b.decode(p)
 	}
 	quantize(p)
@@ -48,5 +48,12 @@ func kernels() *program {
 	mix(p)
 	largest(p)
 	exponentials(p)
+	gelu(p)
+	geluTanh(p)
+	squares(p)
+	deviations(p)
+	standardize(p)
+	weigh(p)
+	rotations(p)
 	return p
 }
