@@ -6,10 +6,7 @@ import (
 	"iter"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/carat-hub/carat/inference/tensor"
 )
@@ -283,12 +280,7 @@ func TestGELU(t *testing.T) {
 	} {
 		for _, e := range vectorEngines() {
 			got, worst := unaligned(x), 0.0
-			own := slices.Clone(x)
-			plain{}.gelu(a, own)
-			if e.gelu(a, got); cmp.Equal(got, own) {
-				t.Logf("%s: activation %d has no kernel", e.name(), a)
-				continue
-			}
+			e.gelu(a, got)
 			for i, v := range x {
 				want := want(float64(v))
 				difference := math.Abs(float64(got[i]) - want)

@@ -9,6 +9,16 @@ package kernel
 //go:noescape
 func dotIQ1SAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotIQ1SAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ1SAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ1SAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ1SAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeIQ1S turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -18,6 +28,16 @@ func decodeIQ1S(src *byte, blocks int, dst *float32)
 //
 //go:noescape
 func dotIQ1MAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ1MAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ1MAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ1MAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ1MAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeIQ1M turns blocks into float32. blocks is not 0.
 //
@@ -29,6 +49,16 @@ func decodeIQ1M(src *byte, blocks int, dst *float32)
 //go:noescape
 func dotIQ2XXSAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotIQ2XXSAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2XXSAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ2XXSAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2XXSAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeIQ2XXS turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -38,6 +68,16 @@ func decodeIQ2XXS(src *byte, blocks int, dst *float32)
 //
 //go:noescape
 func dotIQ2XSAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ2XSAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2XSAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ2XSAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2XSAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeIQ2XS turns blocks into float32. blocks is not 0.
 //
@@ -49,6 +89,16 @@ func decodeIQ2XS(src *byte, blocks int, dst *float32)
 //go:noescape
 func dotIQ2SAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotIQ2SAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2SAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ2SAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ2SAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeIQ2S turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -58,6 +108,16 @@ func decodeIQ2S(src *byte, blocks int, dst *float32)
 //
 //go:noescape
 func dotIQ3XXSAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ3XXSAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ3XXSAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ3XXSAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ3XXSAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeIQ3XXS turns blocks into float32. blocks is not 0.
 //
@@ -69,6 +129,16 @@ func decodeIQ3XXS(src *byte, blocks int, dst *float32)
 //go:noescape
 func dotIQ3SAVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotIQ3SAVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ3SAVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotIQ3SAVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotIQ3SAVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeIQ3S turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -78,6 +148,16 @@ func decodeIQ3S(src *byte, blocks int, dst *float32)
 //
 //go:noescape
 func dotTQ1_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotTQ1_0AVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotTQ1_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotTQ1_0AVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotTQ1_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeTQ1_0 turns blocks into float32. blocks is not 0.
 //
@@ -89,6 +169,16 @@ func decodeTQ1_0(src *byte, blocks int, dst *float32)
 //go:noescape
 func dotQ1_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotQ1_0AVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ1_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ1_0AVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ1_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeQ1_0 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -99,6 +189,16 @@ func decodeQ1_0(src *byte, blocks int, dst *float32)
 //go:noescape
 func dotQ2_0AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
+// dotQ2_0AVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ2_0AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotQ2_0AVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 32. rows and blocks are not 0.
+//
+//go:noescape
+func dotQ2_0AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
 // decodeQ2_0 turns blocks into float32. blocks is not 0.
 //
 //go:noescape
@@ -108,6 +208,16 @@ func decodeQ2_0(src *byte, blocks int, dst *float32)
 //
 //go:noescape
 func dotNVFP4AVX2(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotNVFP4AVXVNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotNVFP4AVXVNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
+
+// dotNVFP4AVX512VNNI sets out to the products of rows of blocks and activations, whose sums are those of each 16. rows and blocks are not 0.
+//
+//go:noescape
+func dotNVFP4AVX512VNNI(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)
 
 // decodeNVFP4 turns blocks into float32. blocks is not 0.
 //

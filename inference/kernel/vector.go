@@ -42,7 +42,7 @@ type elementwise struct {
 	largest        func(x []float32) float32
 	exp            func(x []float32, shift float32) (sum float64)
 	swiglu         func(gate, up *float32, steps int)
-	gelu, geluTanh func(x *float32, steps int) // nil where there are none
+	gelu, geluTanh func(x *float32, steps int)
 }
 
 // vector is an engine of assembly, whose sums are held in a number of lanes until the end. The kernels that all engines for a processor
@@ -378,7 +378,7 @@ func (e *vector) gelu(a Activation, x []float32) {
 		if a == GELUTanh {
 			kernel = k.geluTanh
 		}
-		if steps := len(x) / k.lanes; steps > 0 && kernel != nil {
+		if steps := len(x) / k.lanes; steps > 0 {
 			kernel(&x[0], steps)
 			x = x[steps*k.lanes:]
 		}

@@ -12,7 +12,13 @@ func mediumBlocks() []*block { return []*block{q1(), q2(), nvfp4()} }
 
 // dotMedium multiplies rows with a vector of 8-bit activations, 32 at a time.
 func (b *block) dotMedium() {
-	name := "dot" + b.name + "AVX2"
+	for _, p := range products() {
+		b.dotMediumBy(p)
+	}
+}
+
+func (b *block) dotMediumBy(p product) {
+	name := "dot" + b.name + p.suffix
 	TEXT(name, NOSPLIT, "func(w *byte, rows int, blocks int, q *int8, scale *float32, sum *float32, out *float32)")
 	Pragma("noescape")
 	run := "16"
@@ -22,7 +28,7 @@ func (b *block) dotMedium() {
 	Doc(name + " sets out to the products of rows of blocks and activations, whose sums are those of each " + run + ". rows and blocks are not 0.")
 	w, rows, out := param("w"), param("rows"), param("out")
 	b.constants()
-	ones := words("one", 1)
+	times := p.start()
 	Label("row")
 	q, scale, sum, blocks := param("q"), param("scale"), param("sum"), param("blocks")
 	sums := [2]reg.VecVirtual{YMM(), YMM()}
@@ -47,15 +53,14 @@ func (b *block) dotMedium() {
 				VMOVDQU(Mem{Base: q, Disp: 32 * i}, x)
 				VPSIGNB(v, x, x)
 				VPABSB(v, v)
-				VPMADDUBSW(x, v, v)
+				v = times(v, x)
 			} else {
-				VPMADDUBSW(Mem{Base: q, Disp: 32 * i}, v, v)
+				v = times(v, Mem{Base: q, Disp: 32 * i})
 				// The one that is to be taken off each weight is taken off the sum of the activations.
 				lowest := XMM()
 				VMOVSS(Mem{Base: sum, Disp: 4 * i}, lowest)
 				VFNMADD231PS(scales[0], lowest.AsY(), sums[(i+1)%2])
 			}
-			VPMADDWD(ones, v, v)
 			VCVTDQ2PS(v, v)
 			VFMADD231PS(factor, v, sums[i%2])
 		})
