@@ -24,7 +24,7 @@ func main() {
 // rare are the kernels of block types that few files have. They are in a file of their own.
 func rare() {
 	for _, b := range append(gridBlocks(), tq1()) {
-		b.dotBy(products()[0])
+		b.dot()
 		b.decode()
 	}
 	for _, b := range mediumBlocks() {
