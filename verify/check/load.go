@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -27,7 +28,7 @@ type loadEvidence struct {
 	Generated int `json:"generated"` // tokens
 }
 
-func measureLoad(ctx context.Context, m *model) (finding, error) {
+func measureLoad(ctx context.Context, m *model) (f finding, err error) {
 	facts, err := m.facts(ctx)
 	if err != nil {
 		return finding{}, err
@@ -41,8 +42,8 @@ func measureLoad(ctx context.Context, m *model) (finding, error) {
 	if err != nil {
 		return finding{}, err
 	}
-	defer d.close()
-	f := passed(nil)
+	defer func() { err = errors.Join(err, d.close()) }()
+	f = passed(nil)
 	f.measured = map[string]float64{"loadSeconds": seconds(m.opts.Now().Sub(started)), "threads": float64(m.opts.Threads)}
 	ids := tok.Encode(samples[0].text, true)
 	ids = ids[:min(len(ids), speedPrompt)]
