@@ -270,7 +270,7 @@ func (d detection) table() string {
 		}
 		b.WriteString(" |\n")
 	}
-	b.WriteString("\n")
+	b.WriteString("| **all** | " + strings.Join(d.sums(), " | ") + " |\n\n")
 	for _, damage := range d.Damages {
 		for _, model := range d.Models {
 			for _, a := range d.Attempts[damage][model] {
@@ -286,6 +286,19 @@ func (d detection) table() string {
 		}
 	}
 	return b.String()
+}
+
+// sums are how many of the attempts on each model were caught.
+func (d detection) sums() (list []string) {
+	for _, model := range d.Models {
+		one := detection{Attempts: map[string]map[string][]attempt{}}
+		for damage, of := range d.Attempts {
+			one.Attempts[damage] = map[string][]attempt{model: of[model]}
+		}
+		caught, tried := one.rate()
+		list = append(list, fmt.Sprintf("**%d/%d**", caught, tried))
+	}
+	return list
 }
 
 // cell tells how many of the attempts were caught, and by which checks; those that only warned are marked.
