@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -103,17 +104,21 @@ func secure(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
 }
 
-var saneID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+var saneID = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+})
 
 // requestID takes the id that a proxy gave the request, if it is harmless.
 func requestID(r *http.Request) string {
-	if id := r.Header.Get("X-Request-Id"); saneID.MatchString(id) {
+	if id := r.Header.Get("X-Request-Id"); saneID().MatchString(id) {
 		return id
 	}
 	return uuid.NewString()
 }
 
-var saneHost = regexp.MustCompile(`^([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?$`)
+var saneHost = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?$`)
+})
 
 // baseURL returns the URL under which the client reached the hub: the
 // configured one, or what the request says. Proxy headers count only where
@@ -134,7 +139,7 @@ func (s *Server) baseURL(r *http.Request) string {
 			host = h
 		}
 	}
-	if !saneHost.MatchString(host) {
+	if !saneHost().MatchString(host) {
 		host = "localhost"
 	}
 	return scheme + "://" + host
@@ -170,7 +175,7 @@ func parsePublicURL(s string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("parse public URL: %w", err)
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || !saneHost.MatchString(u.Host) || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+	if u.Scheme != "http" && u.Scheme != "https" || !saneHost().MatchString(u.Host) || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return "", fmt.Errorf("public URL %q must be http(s)://host[:port]", u.Redacted())
 	}
 	return u.Scheme + "://" + u.Host, nil

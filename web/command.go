@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 
@@ -12,7 +13,9 @@ import (
 )
 
 // hostRE is what may stand as host in a command that people paste into a shell.
-var hostRE = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?$`)
+var hostRE = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?$`)
+})
 
 // command is a line for a shell.
 type command struct{ Label, Line string }
@@ -20,7 +23,7 @@ type command struct{ Label, Line string }
 // host returns where clients reach the hub, and the flags that they need.
 func (h *Handler) host(c echo.Context) (host, flags string) {
 	u, err := url.Parse(h.baseURL(c))
-	if err != nil || !hostRE.MatchString(u.Host) {
+	if err != nil || !hostRE().MatchString(u.Host) {
 		u = &url.URL{Scheme: "http", Host: "localhost"}
 	}
 	if u.Scheme == "http" && !loopback(u.Hostname()) {

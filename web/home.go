@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 
@@ -55,7 +56,7 @@ func (h *Handler) home(c echo.Context) error {
 	}
 	p := homePage{
 		page: h.newPage(c, "Models"), Architecture: field("architecture"), Format: field("format"), License: field("license"),
-		Formats: []string{"gguf", "safetensors"}, Licenses: licenseOptions,
+		Formats: []string{"gguf", "safetensors"}, Licenses: licenseOptions(),
 	}
 	p.Query = field("q")
 	p.Filtered = p.Query != "" || p.Architecture != "" || p.Format != "" || p.License != ""
@@ -154,7 +155,7 @@ func parameters(f *registry.Facts) string {
 }
 
 // licenseOptions are the licences that a search can ask for.
-var licenseOptions = func() []licenseOption {
+var licenseOptions = sync.OnceValue(func() []licenseOption {
 	var list []licenseOption
 	for _, l := range licenses.All() {
 		if l.NotOne != "" || l.SameAs != "" {
@@ -172,4 +173,4 @@ var licenseOptions = func() []licenseOption {
 		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
 	})
 	return list
-}()
+})
