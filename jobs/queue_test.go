@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -197,6 +199,27 @@ func TestErrorIsRetriedLater(t *testing.T) {
 	enqueue(t, db, q, 1)
 	start(t, q, jobs.Services{Worker: w})
 	if got := waitState(t, db, "verify", "retryable"); got != 1 {
+		t.Errorf("attempt %d, want 1", got)
+	}
+}
+
+// TestWaitingIsNoAttempt: a verification for which there was no room has as
+// many attempts as before.
+func TestWaitingIsNoAttempt(t *testing.T) {
+	t.Parallel()
+	db := openSQLite(t)
+	q := newQueue(t, jobs.Options{Engine: jobs.SQLite, DB: db})
+	w := newRecorder()
+	var waits atomic.Int32
+	w.do = func(_ context.Context, c call) error {
+		if c.Kind == "verify" && waits.Add(1) <= 5 { // more than there are attempts
+			return fmt.Errorf("%w: %w", verify.ErrNoRoom, context.DeadlineExceeded)
+		}
+		return nil
+	}
+	enqueue(t, db, q, 1)
+	start(t, q, jobs.Services{Worker: w})
+	if got := waitState(t, db, "verify", "completed"); got != 1 {
 		t.Errorf("attempt %d, want 1", got)
 	}
 }

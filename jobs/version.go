@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -98,9 +99,13 @@ func (w *verifyWorker) Timeout(*river.Job[VerifyArgs]) time.Duration { return w.
 
 func (w *verifyWorker) Work(ctx context.Context, j *river.Job[VerifyArgs]) error {
 	last := j.Attempt >= j.MaxAttempts
-	return w.q.handBack(w.q.services.Worker.Verify(ctx, verify.Work{
+	err := w.q.services.Worker.Verify(ctx, verify.Work{
 		Verification: j.Args.Verification, Name: j.Args.Name, Digest: j.Args.Digest, Size: j.Args.Size, Again: j.Args.Again,
-	}, last))
+	}, last)
+	if errors.Is(err, verify.ErrNoRoom) {
+		return river.JobSnooze(0) // it waits on, and keeps its attempts
+	}
+	return w.q.handBack(err)
 }
 
 // retryPolicy waits 2, 8, 18 … seconds between attempts, at most five minutes.

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/semaphore"
@@ -10,6 +11,10 @@ import (
 // overhead is what a verification takes beside the model's files, in bytes:
 // keys and values, activations, the tokenizer, decoded panels of weights.
 const overhead = 512 << 20
+
+// ErrNoRoom says that the time of a verification ended while it waited for
+// memory. It had not begun.
+var ErrNoRoom = errors.New("there was no room in memory")
 
 // room is memory that verifications share. Who waits for much is not
 // overtaken by those who come later and want little.
@@ -24,7 +29,8 @@ func newRoom(limit int64) *room {
 
 // enter waits until a model with files of so many bytes fits beside those
 // that run. One that never would gets all the room: its weights are mapped
-// from their files, so it runs slowly, but it runs. Errors: those of ctx.
+// from their files, so it runs slowly, but it runs. Errors: ErrNoRoom with the
+// cause of ctx.
 func (r *room) enter(ctx context.Context, size int64) (leave func(), err error) {
 	if r.limit == 0 {
 		return func() {}, nil
@@ -34,7 +40,7 @@ func (r *room) enter(ctx context.Context, size int64) (leave func(), err error) 
 		need = r.limit
 	}
 	if err := r.taken.Acquire(ctx, need); err != nil {
-		return nil, fmt.Errorf("wait for memory: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("%w: %w", ErrNoRoom, context.Cause(ctx))
 	}
 	return func() { r.taken.Release(need) }, nil
 }

@@ -63,7 +63,7 @@ func TestRoom(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errEnded)
-		if _, err := r.enter(ctx, 1); !errors.Is(err, errEnded) {
+		if _, err := r.enter(ctx, 1); !errors.Is(err, errEnded) || !errors.Is(err, ErrNoRoom) {
 			t.Errorf("error %v, want the cause", err)
 		}
 		all()

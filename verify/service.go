@@ -120,7 +120,8 @@ func (s *Service) version(ctx context.Context, n registry.Name, d registry.Diges
 // Verify does one verification, stores its progress and its report, and
 // pushes the report as a referrer. An error asks for another attempt, unless
 // last is set: then the verification ends in StateError. One that was
-// cancelled or is gone with its version ends without a word.
+// cancelled or is gone with its version ends without a word. ErrNoRoom says
+// that it has not begun, which is no attempt.
 func (s *Service) Verify(ctx context.Context, w Work, last bool) error {
 	v, err := s.version(ctx, w.Name, w.Digest)
 	if err != nil || v == nil {

@@ -110,6 +110,7 @@ func (b *backend) checks(ctx context.Context) (verify.Checks, error) {
 		b.log.WarnContext(ctx, "models are looked at without a sandbox")
 		return checks, nil
 	}
+	s.Memory = b.config.VerifyMemory // no child takes more than all of them may
 	level, err := s.Probe(ctx)
 	if err != nil {
 		return nil, err
