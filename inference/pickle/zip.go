@@ -31,9 +31,6 @@ func (b *budgetReader) ReadAt(p []byte, off int64) (int, error) {
 	if b.left -= int64(len(p)); b.left < 0 {
 		return 0, errDirectory
 	}
-	if off < 0 { // the directory says where a member begins
-		return 0, zip.ErrFormat
-	}
 	return b.ReaderAt.ReadAt(p, off)
 }
 
