@@ -46,7 +46,7 @@ var house = []room{
 	{"storage/s3", []string{"storage"}},
 	{"storage/storagetest", []string{"storage"}},
 	{"storage", nil},
-	{"licenses", nil},
+	{"licenses/...", nil},
 	{"inference/...", nil},
 	{"auth", nil},
 	{"migrations", nil},

@@ -16,7 +16,7 @@ var catalogueJSON []byte
 const maxID = 128
 
 type catalogue struct {
-	all  []License
+	all  []Fact
 	byID map[string]entry
 }
 
@@ -71,14 +71,14 @@ func parse(p []byte) (catalogue, error) {
 // id, a LicenseRef or the license_name that goes with "other", in any case of
 // letters. Its SPDX field is the id that was meant where several share the
 // facts. Ids of families (openrail, cc, gpl …), "other" and "unknown" name no licence.
-func Lookup(id string) (License, bool) {
+func Lookup(id string) (Fact, bool) {
 	if len(id) > maxID {
-		return License{}, false
+		return Fact{}, false
 	}
 	c := load()
 	e, ok := c.byID[strings.ToLower(strings.TrimSpace(id))]
 	if !ok {
-		return License{}, false
+		return Fact{}, false
 	}
 	l := c.all[e.license]
 	l.SPDX = e.spdx
@@ -87,4 +87,4 @@ func Lookup(id string) (License, bool) {
 
 // All returns the whole catalogue in its order, with the entries that name
 // no single licence. The caller must not change what the elements refer to.
-func All() []License { return slices.Clone(load().all) }
+func All() []Fact { return slices.Clone(load().all) }

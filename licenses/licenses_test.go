@@ -31,7 +31,7 @@ func TestCatalogue(t *testing.T) {
 	}
 	dec := json.NewDecoder(bytes.NewReader(catalogueJSON))
 	dec.DisallowUnknownFields()
-	var strict []License
+	var strict []Fact
 	if err := dec.Decode(&strict); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestCatalogue(t *testing.T) {
 					}
 				}
 			}
-			for _, f := range []Fact{l.Outputs, l.Derivatives, l.Patents, l.MOF} {
+			for _, f := range []Term{l.Outputs, l.Derivatives, l.Patents, l.MOF} {
 				if f.Value == "" {
 					t.Errorf("a fact has no value: %+v", l)
 				}

@@ -24,7 +24,7 @@ type Line struct {
 }
 
 // Summary computes the summary from the facts.
-func (l License) Summary() Summary {
+func (l Fact) Summary() Summary {
 	return Summary{
 		Openness:     l.Openness(),
 		Restrictions: l.Restrictions(),
@@ -107,7 +107,7 @@ var dutyWords = map[string]string{
 
 // duties puts the demands that have to be met into words, without what is
 // only encouraged or not known.
-func (l License) duties() []string {
+func (l Fact) duties() []string {
 	all := append(append([]Duty(nil), l.Files...), l.Display...)
 	if l.Naming != nil {
 		all = append(all, *l.Naming)

@@ -50,8 +50,8 @@ type Duty struct {
 	Note string `json:"note,omitempty"`
 }
 
-// Fact is one term of a licence as a word of a small vocabulary.
-type Fact struct {
+// Term is one term of a licence as a word of a small vocabulary.
+type Term struct {
 	Value string `json:"value"`
 	Note  string `json:"note,omitempty"`
 }
@@ -63,8 +63,28 @@ type Territory struct {
 	Note    string   `json:"note,omitempty"`
 }
 
-// License is one licence with its facts.
-type License struct {
+// Text is one text of a licence.
+type Text struct {
+	Language string `json:"language"`         // BCP 47 tag, "en"
+	Digest   string `json:"digest"`           // hex SHA-256 of the normalised words, see licenses/text
+	Source   string `json:"source,omitempty"` // where the text was read
+}
+
+// Lists names the lists of open licences on which a licence stands.
+type Lists struct {
+	OSI      bool   `json:"osi,omitempty"`      // approved by the Open Source Initiative
+	FSF      bool   `json:"fsf,omitempty"`      // called free by the Free Software Foundation
+	OpenData bool   `json:"openData,omitempty"` // a licence for open data or open content, as the Model Openness Framework lists them
+	Model    bool   `json:"model,omitempty"`    // made for models and open by its terms, as OpenMDW is
+	Note     string `json:"note,omitempty"`
+}
+
+// Any reports whether the licence stands on any list.
+func (l Lists) Any() bool { return l.OSI || l.FSF || l.OpenData || l.Model }
+
+// Fact is what is known of one text of a licence. Where a vendor changed the
+// text under the same id there is a Fact for each text.
+type Fact struct {
 	ID       string   `json:"id"`                 // Hugging Face id; "other:" and the license_name where it has none
 	SPDX     string   `json:"spdx,omitempty"`     // SPDX id or LicenseRef-*
 	Variants []string `json:"variants,omitempty"` // further SPDX ids with the same facts
@@ -76,22 +96,29 @@ type License struct {
 	Version  string   `json:"version,omitempty"`
 	URL      string   `json:"url,omitempty"` // https address of the text
 
+	Effective string            `json:"effective,omitempty"` // first day of the text: "2006", "2006-01" or "2006-01-02"
+	Texts     []Text            `json:"texts,omitempty"`     // texts that are known to be this licence
+	Content   []string          `json:"content,omitempty"`   // what it is written for: "code", "data", "document", "model"
+	Clauses   map[string]string `json:"clauses,omitempty"`   // field of this struct, as in JSON, to the section that says so: "naming": "1.b.i"
+
 	Commercial   Permission `json:"commercial"`
 	Modify       Permission `json:"modify"`
 	Redistribute Permission `json:"redistribute"`
+	Hosting      Permission `json:"hosting,omitzero"` // offering it as a service; zero when the licence says nothing of its own about that
 
 	Naming      *Duty      `json:"naming,omitempty"`    // rule for the names of derivatives
 	Files       []Duty     `json:"files,omitempty"`     // what copies must carry
 	Display     []Duty     `json:"display,omitempty"`   // what must be shown or said
-	Use         *Fact      `json:"use,omitempty"`       // acceptable-use policy, nil when there is none
-	Outputs     Fact       `json:"outputs"`             // whether outputs may train other models
+	Use         *Term      `json:"use,omitempty"`       // acceptable-use policy, nil when there is none
+	Outputs     Term       `json:"outputs"`             // whether outputs may train other models
 	Territory   *Territory `json:"territory,omitempty"` // nil when it holds everywhere
-	Derivatives Fact       `json:"derivatives"`         // terms that derivatives must carry
-	Patents     Fact       `json:"patents"`
+	Derivatives Term       `json:"derivatives"`         // terms that derivatives must carry
+	Patents     Term       `json:"patents"`
 
+	Lists   Lists  `json:"lists,omitzero"`
 	OSI     bool   `json:"osi"` // approved by the Open Source Initiative
 	OSINote string `json:"osiNote,omitempty"`
-	MOF     Fact   `json:"mof"`    // how the Model Openness Framework takes it for parameters: ok, open, no, unknown
+	MOF     Term   `json:"mof"`    // how the Model Openness Framework takes it for parameters: ok, open, no, unknown
 	Source  string `json:"source"` // what the facts rest on: text, standard, partial, memory
 }
 
@@ -106,7 +133,7 @@ const (
 )
 
 // Openness computes the kind of terms from the facts.
-func (l License) Openness() Openness {
+func (l Fact) Openness() Openness {
 	restricted, unsure := l.restrictions()
 	switch {
 	case l.NotOne != "":
@@ -120,13 +147,13 @@ func (l License) Openness() Openness {
 }
 
 // Restrictions lists in few words what keeps the terms from being open.
-func (l License) Restrictions() []string {
+func (l Fact) Restrictions() []string {
 	list, _ := l.restrictions()
 	return list
 }
 
 // restrictions also reports whether a fact that could restrict is not known.
-func (l License) restrictions() (list []string, unsure bool) {
+func (l Fact) restrictions() (list []string, unsure bool) {
 	permission := func(p Permission, words string) {
 		switch p.Answer {
 		case AnswerYes:
@@ -178,10 +205,10 @@ func (l License) restrictions() (list []string, unsure bool) {
 
 // Checked reports whether the facts rest on the licence's full text, or on
 // that of a standard licence.
-func (l License) Checked() bool { return l.Source == "text" || l.Source == "standard" }
+func (l Fact) Checked() bool { return l.Source == "text" || l.Source == "standard" }
 
 // ids returns every id by which the licence is called.
-func (l License) ids() []string {
+func (l Fact) ids() []string {
 	ids := slices.Concat([]string{l.ID, l.SPDX}, l.Variants, l.Aliases)
 	if name, ok := strings.CutPrefix(l.ID, "other:"); ok {
 		ids = append(ids, name)
