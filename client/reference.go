@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/carat-hub/carat/registry"
 )
@@ -23,7 +24,9 @@ type Reference struct {
 	Digest registry.Digest
 }
 
-var hostRE = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*$`)
+var hostRE = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*$`)
+})
 
 // maxReferenceLen bounds what is parsed at all: 255 bytes each of host and
 // name, 128 of tag, 135 of a sha512 digest, and separators.
@@ -89,7 +92,7 @@ func ParseHost(s string) (string, error) {
 		if i := strings.IndexByte(s, ':'); i >= 0 {
 			host, port = s[:i], s[i:]
 		}
-		if len(host) > 253 || !hostRE.MatchString(host) {
+		if len(host) > 253 || !hostRE().MatchString(host) {
 			return "", fmt.Errorf("host %q is no host name", s)
 		}
 		if port == "" && !strings.Contains(host, ".") && !strings.EqualFold(host, "localhost") {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"sync"
 
 	"github.com/carat-hub/carat/registry"
 )
@@ -70,7 +71,7 @@ func (r *remote) referrers(ctx context.Context, ref Reference, artifactType stri
 	}
 }
 
-var nextLink = regexp.MustCompile(`^\s*<([^>]*)>\s*;\s*rel="?next"?`)
+var nextLink = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\s*<([^>]*)>\s*;\s*rel="?next"?`) })
 
 // index reads an index of manifests, and the address of what follows it.
 func (r *remote) index(ctx context.Context, u *url.URL) (list []Descriptor, next string, err error) {
@@ -89,7 +90,7 @@ func (r *remote) index(ctx context.Context, u *url.URL) (list []Descriptor, next
 	if err := json.Unmarshal(body, &index); err != nil {
 		return nil, "", fmt.Errorf("read the index: %w", err)
 	}
-	if m := nextLink.FindStringSubmatch(resp.Header.Get("Link")); m != nil {
+	if m := nextLink().FindStringSubmatch(resp.Header.Get("Link")); m != nil {
 		next = m[1]
 	}
 	return index.Manifests, next, nil

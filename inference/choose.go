@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/gguf"
@@ -25,7 +26,7 @@ type weightFiles struct {
 var otherWeights = []string{".h5", ".msgpack", ".tflite", ".keras"}
 
 // shardName is what the parts of one model are called, which only an index puts together.
-var shardName = regexp.MustCompile(`-\d{5}-of-\d{5}\.safetensors$`)
+var shardName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`-\d{5}-of-\d{5}\.safetensors$`) })
 
 // chooseWeights picks the weights by name. It returns a *fault.Malformed for shards without their index and a
 // *fault.Unsupported when there is nothing to pick, or no telling what.
@@ -59,7 +60,7 @@ func chooseWeights(names []string) (weightFiles, error) {
 		return weightFiles{safetensors: []string{weightsName}}, nil
 	case slices.Contains(names, adapterWeightsName) && slices.Contains(names, adapterConfigName):
 		return weightFiles{safetensors: []string{adapterWeightsName}}, nil
-	case len(tensors) > 1 && slices.ContainsFunc(tensors, shardName.MatchString):
+	case len(tensors) > 1 && slices.ContainsFunc(tensors, shardName().MatchString):
 		return weightFiles{}, &fault.Malformed{Format: "safetensors", Where: safetensors.IndexName, Offset: -1, Reason: "shards without an index"}
 	case len(tensors) > 0:
 		return weightFiles{safetensors: tensors}, nil

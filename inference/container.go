@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/gguf"
@@ -199,12 +200,12 @@ func (c *container) readShards(ctx context.Context) error {
 }
 
 // denseWeights are the weights of a sentence-transformers model's matrices behind its pooling.
-var denseWeights = regexp.MustCompile(`^(\d{1,2}_Dense/)model\.safetensors$`)
+var denseWeights = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\d{1,2}_Dense/)model\.safetensors$`) })
 
 // readModules adds the tensors of those matrices, with the name of their folder in front.
 func (c *container) readModules(names []string) error {
 	for _, name := range names {
-		match := denseWeights.FindStringSubmatch(name)
+		match := denseWeights().FindStringSubmatch(name)
 		if match == nil {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/gguf"
@@ -78,7 +79,7 @@ type folder struct {
 }
 
 // moduleFolder is what sentence-transformers calls the folders of a model's modules after the first.
-var moduleFolder = regexp.MustCompile(`^\d{1,2}_[A-Za-z]+$`)
+var moduleFolder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\d{1,2}_[A-Za-z]+$`) })
 
 // listFiles returns the names of the regular files in the root of a file system and in the folders of modules, sorted.
 func listFiles(fsys fs.FS) ([]string, error) {
@@ -101,7 +102,7 @@ func listFiles(fsys fs.FS) ([]string, error) {
 			switch {
 			case err == nil && info.Mode().IsRegular():
 				names = append(names, name)
-			case err == nil && info.IsDir() && dir == "." && moduleFolder.MatchString(name):
+			case err == nil && info.IsDir() && dir == "." && moduleFolder().MatchString(name):
 				folders = append(folders, name)
 			}
 		}

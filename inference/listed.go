@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/onnx"
@@ -308,7 +309,7 @@ func isTraining(name string) bool {
 }
 
 // pickleShard is what the parts of one model are called, which only an index puts together.
-var pickleShard = regexp.MustCompile(`-\d{5}-of-\d{5}\.(bin|pt|pth)$`)
+var pickleShard = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`-\d{5}-of-\d{5}\.(bin|pt|pth)$`) })
 
 // chooseListed picks weights that are looked into and not run. ok is false when there are none.
 func chooseListed(names []string) (w weightFiles, ok bool, err error) {
@@ -335,7 +336,7 @@ func chooseListed(names []string) (w weightFiles, ok bool, err error) {
 		return weightFiles{pickleIndex: true}, true, nil
 	case checkpoint != "":
 		return weightFiles{pickle: checkpoint}, true, nil
-	case many && slices.ContainsFunc(checkpoints, pickleShard.MatchString):
+	case many && slices.ContainsFunc(checkpoints, pickleShard().MatchString):
 		return w, false, &fault.Malformed{Format: "pytorch", Where: pickleIndexName, Offset: -1, Reason: "shards without an index"}
 	case graph != "":
 		return weightFiles{onnx: graph}, true, nil

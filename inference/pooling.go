@@ -187,7 +187,7 @@ func (d *Description) readDense(ctx context.Context, c *container, dir string) e
 		d.unembeddable = fault.NewUnsupported("pooling", "a Dense module of %s behind Normalize", modulesName)
 		return nil
 	}
-	if !denseWeights.MatchString(dir+"/"+weightsName) || !slices.Contains(c.files.Names(), dir+"/"+weightsName) {
+	if !denseWeights().MatchString(dir+"/"+weightsName) || !slices.Contains(c.files.Names(), dir+"/"+weightsName) {
 		d.unembeddable = fault.NewUnsupported("pooling", "a Dense module of %s without %s", modulesName, weightsName)
 		return nil
 	}

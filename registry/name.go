@@ -3,6 +3,7 @@ package registry
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Limits of the name and tag grammar in bytes (distribution-spec v1.1).
@@ -12,8 +13,10 @@ const (
 )
 
 var (
-	nameRE = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
-	tagRE  = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+	nameRE = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	})
+	tagRE = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`) })
 )
 
 // Name is a repository's name in the grammar of the distribution
@@ -27,7 +30,7 @@ func ParseName(s string) (Name, error) {
 		return "", Errorf(CodeNameInvalid, "repository name is empty")
 	case len(s) > maxNameLen:
 		return "", Errorf(CodeNameInvalid, "repository name has %d bytes; at most %d are allowed", len(s), maxNameLen)
-	case !nameRE.MatchString(s):
+	case !nameRE().MatchString(s):
 		return "", Errorf(CodeNameInvalid, "repository name %q does not follow the grammar: lower-case letters and digits, separated by . _ __ - or /", clip(s))
 	}
 	return Name(s), nil
@@ -45,7 +48,7 @@ type Tag string
 
 // ParseTag checks a tag, or returns an error with code CodeTagInvalid.
 func ParseTag(s string) (Tag, error) {
-	if len(s) > maxTagLen || !tagRE.MatchString(s) {
+	if len(s) > maxTagLen || !tagRE().MatchString(s) {
 		return "", Errorf(CodeTagInvalid, "tag %q does not follow the grammar: at most %d letters, digits, . _ and -, not starting with . or -", clip(s), maxTagLen)
 	}
 	return Tag(s), nil

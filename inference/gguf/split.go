@@ -5,6 +5,7 @@ import (
 	"io"
 	"regexp"
 	"strconv"
+	"sync"
 
 	"github.com/carat-hub/carat/inference/fault"
 )
@@ -13,7 +14,7 @@ import (
 const MaxParts = 4096
 
 // partName is what llama.cpp's gguf-split calls the files of one model.
-var partName = regexp.MustCompile(`^(.*)-(\d{5})-of-(\d{5})\.gguf$`)
+var partName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(.*)-(\d{5})-of-(\d{5})\.gguf$`) })
 
 // Part is a place in a split model, as a file name tells it.
 type Part struct {
@@ -26,7 +27,7 @@ type Part struct {
 // ParsePart reads a name such as "m-00002-of-00003.gguf". ok is false for a name of another form, and for a number outside its
 // count.
 func ParsePart(name string) (p Part, ok bool) {
-	m := partName.FindStringSubmatch(name)
+	m := partName().FindStringSubmatch(name)
 	if m == nil {
 		return Part{}, false
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -80,9 +81,9 @@ func (o Options) String() string {
 func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 var (
-	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-	prefixName = regexp.MustCompile(`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$`)
-	regionName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+	bucketName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`) })
+	prefixName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$`) })
+	regionName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`) })
 )
 
 // ParseURL reads "s3://bucket/prefix?endpoint=http://host:port&region=name&
@@ -149,11 +150,11 @@ func ParseURL(raw string, getenv func(string) string) (Options, error) {
 // check refuses what no request could succeed with.
 func (o Options) check() error {
 	switch {
-	case !bucketName.MatchString(o.Bucket) || strings.Contains(o.Bucket, ".."):
+	case !bucketName().MatchString(o.Bucket) || strings.Contains(o.Bucket, ".."):
 		return fmt.Errorf("%q is not the name of a bucket", o.Bucket)
 	case o.Prefix != "" && !validPrefix(o.Prefix):
 		return fmt.Errorf("bucket prefix %q may hold letters, digits, '_', '.' and '-' between single slashes", o.Prefix)
-	case !regionName.MatchString(o.Region):
+	case !regionName().MatchString(o.Region):
 		return fmt.Errorf("%q is not the name of a region", o.Region)
 	case o.AccessKeyID == "" || o.SecretAccessKey == "":
 		return errors.New("S3 keys are missing: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
@@ -203,7 +204,7 @@ func newTransport() *http.Transport {
 }
 
 func validPrefix(prefix string) bool {
-	if len(prefix) > maxPrefixLength || !prefixName.MatchString(prefix) {
+	if len(prefix) > maxPrefixLength || !prefixName().MatchString(prefix) {
 		return false
 	}
 	for name := range strings.SplitSeq(prefix, "/") {

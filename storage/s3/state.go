@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"sync"
 
 	"github.com/minio/minio-go/v7"
 
@@ -41,7 +42,7 @@ type state struct {
 }
 
 // tailName is what nextTail makes; anything else could lead to another object.
-var tailName = regexp.MustCompile(`^[0-9]{1,19}-[A-Z2-7]{26}$`)
+var tailName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]{1,19}-[A-Z2-7]{26}$`) })
 
 // nextTail names a tail. The random part keeps it apart from a tail of the
 // same length whose state was never saved.
@@ -85,7 +86,7 @@ func (st state) check() error {
 		return fmt.Errorf("%d parts", len(st.Parts))
 	case (st.Tail != "") != (st.Size > 0):
 		return errors.New("tail and its size do not go together")
-	case st.Tail != "" && !tailName.MatchString(st.Tail):
+	case st.Tail != "" && !tailName().MatchString(st.Tail):
 		return errors.New("tail has a foreign name")
 	case st.Size < 0 || st.Size > maxPartSize:
 		return fmt.Errorf("tail of %d bytes", st.Size)

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/registry"
@@ -44,7 +45,9 @@ type marker struct {
 }
 
 // markers look like control tokens. Tags without bars are text in many templates.
-var markers = regexp.MustCompile(`<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|<(?:start|end)_of_turn>`)
+var markers = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|<(?:start|end)_of_turn>`)
+})
 
 // chatTokens begin or end the turns in the templates of widespread families.
 var chatTokens = []string{
@@ -101,7 +104,7 @@ func chat(ctx context.Context, m *model) (finding, error) {
 // mark notes what looks like control tokens in a prompt and returns what is no token.
 func (ev *chatEvidence) mark(text string, tok lexer) (unknown []string) {
 	var used []string
-	for _, found := range markers.FindAllString(text, -1) {
+	for _, found := range markers().FindAllString(text, -1) {
 		if slices.Contains(used, found) || len(used) == maxNamed {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/carat-hub/carat/verify"
@@ -53,7 +54,9 @@ var usualSize = map[string]int64{
 }
 
 // device are the names that Windows keeps for devices, with any extension.
-var device = regexp.MustCompile(`(?i)^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?$`)
+var device = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?$`)
+})
 
 func nameFiles(_ context.Context, m *model) (finding, error) {
 	ev := filesEvidence{Files: len(m.files)}
@@ -100,7 +103,7 @@ func (ev *filesEvidence) odd(f *verify.File) {
 	case slices.Contains(visible, base):
 	case hidden:
 		ev.Hidden = addNamed(ev.Hidden, escaped(f.Path))
-	case !slices.Contains(expected, ext) && !numbered.MatchString(ext):
+	case !slices.Contains(expected, ext) && !numbered().MatchString(ext):
 		ev.Unexpected = addNamed(ev.Unexpected, escaped(f.Path))
 	}
 	if most := usualSize[ext]; most > 0 && f.Size > most {
@@ -109,7 +112,7 @@ func (ev *filesEvidence) odd(f *verify.File) {
 }
 
 // numbered are endings such as that of model.Q4_K_M or phi-2.7b, which are no extensions.
-var numbered = regexp.MustCompile(`^\.(?:\d[\w-]*|q\d\w*|part\d*|v\d\w*)$`)
+var numbered = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\.(?:\d[\w-]*|q\d\w*|part\d*|v\d\w*)$`) })
 
 // deceives says why a name is not what it looks like, "" when it is.
 func deceives(name string) string {
@@ -141,7 +144,7 @@ func unportable(name string) string {
 		switch {
 		case part == "" || part == "." || part == "..":
 			return "it is no plain path"
-		case device.MatchString(part):
+		case device().MatchString(part):
 			return "Windows keeps the name for a device"
 		case strings.HasSuffix(part, ".") || strings.HasSuffix(part, " ") || strings.HasPrefix(part, " "):
 			return "it begins or ends with a space or dot"

@@ -6,6 +6,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/carat-hub/carat/verify"
 )
@@ -35,8 +36,8 @@ type remoteCode struct {
 
 // The forms in which Hugging Face's libraries name code of another repository, and a repository of kernels.
 var (
-	otherCode = regexp.MustCompile(`^[\w.-]+/[\w.-]+(?:@[\w./-]+)?--\w+\.\w`)
-	otherRepo = regexp.MustCompile(`^[\w.-]+/[\w.-]+(?:@[\w./-]+)?(?::[\w.-]+)?$`)
+	otherCode = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\w.-]+/[\w.-]+(?:@[\w./-]+)?--\w+\.\w`) })
+	otherRepo = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\w.-]+/[\w.-]+(?:@[\w./-]+)?(?::[\w.-]+)?$`) })
 )
 
 func findRemoteCode(ctx context.Context, m *model) (finding, error) {
@@ -119,9 +120,9 @@ func readSettings(f *verify.File, ev *remoteCodeEvidence, note func(remoteCode))
 			r.Outcome, r.Reason = verify.OutcomeFailed, "makes some versions of transformers run code of a repository without asking the user"
 		case strings.HasSuffix(key, "_internal") && (isText && text != "" || isObject):
 			r.Reason = "is a private setting that a configuration has no reason to hold"
-		case key == "_attn_implementation" && isText && otherRepo.MatchString(text), key == "attn_implementation" && isText && otherRepo.MatchString(text):
+		case key == "_attn_implementation" && isText && otherRepo().MatchString(text), key == "attn_implementation" && isText && otherRepo().MatchString(text):
 			r.Reason = "loads kernels, which are programs, from another repository"
-		case isText && otherCode.MatchString(text):
+		case isText && otherCode().MatchString(text):
 			r.Reason = "names code of another repository"
 		case (key == "custom_pipelines" || key == "custom_pipeline" || key == "custom_generate") && v != nil:
 			r.Reason = "names a pipeline of its own, which is code"

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -116,11 +117,17 @@ func (ev *templateEvidence) refusal(what string, err error) {
 // What templates use to leave their sandbox: Python's names with two underscores, however they are put together, and functions
 // and attributes that lead to modules, frames and code.
 var (
-	dunder  = regexp.MustCompile(`__[A-Za-z]\w*?__`)
-	escapes = regexp.MustCompile(`\b(?:lipsum|url_for|get_flashed_messages|_TemplateReference|func_globals|func_code|gi_frame|gi_code|cr_frame|tb_frame|f_globals|f_builtins|f_back|im_func|im_self|ag_frame|popen|subprocess|os\.system|importlib|get_template|_get_frame|current_app|mro\()|\|attr\(`)
-	loads   = regexp.MustCompile(`^\{%[-+]?\s*(include|import|extends|from)\b`)
-	joined  = regexp.MustCompile(`_['"]\s*\*\s*2|2\s*\*\s*['"]_|%c|\|\s*(?:reverse|urlencode)\b[^}]*\]|\|\s*join\b[^}|]*\]\s*[\[(]|chr\(`)
-	objects = regexp.MustCompile(`\bself\s*[.\[]|\b(?:cycler|joiner|namespace|range|dict|request|config)\s*(?:\.\s*[a-z_]+\s*\.|\[)`)
+	dunder  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`__[A-Za-z]\w*?__`) })
+	escapes = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`\b(?:lipsum|url_for|get_flashed_messages|_TemplateReference|func_globals|func_code|gi_frame|gi_code|cr_frame|tb_frame|f_globals|f_builtins|f_back|im_func|im_self|ag_frame|popen|subprocess|os\.system|importlib|get_template|_get_frame|current_app|mro\()|\|attr\(`)
+	})
+	loads  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\{%[-+]?\s*(include|import|extends|from)\b`) })
+	joined = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`_['"]\s*\*\s*2|2\s*\*\s*['"]_|%c|\|\s*(?:reverse|urlencode)\b[^}]*\]|\|\s*join\b[^}|]*\]\s*[\[(]|chr\(`)
+	})
+	objects = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`\bself\s*[.\[]|\b(?:cycler|joiner|namespace|range|dict|request|config)\s*(?:\.\s*[a-z_]+\s*\.|\[)`)
+	})
 )
 
 // reaches notes code that reaches for what is outside a template.
@@ -128,24 +135,28 @@ func reaches(ev *templateEvidence, code []string) {
 	for _, c := range code {
 		flat := compact(c)
 		switch {
-		case loads.MatchString(c):
+		case loads().MatchString(c):
 			ev.fail("it loads another template: %s", jsonText(c))
-		case dunder.MatchString(flat):
-			ev.fail("it reaches for Python's %s", dunder.FindString(flat))
-		case escapes.MatchString(flat):
-			ev.fail("it reaches outside its sandbox: %s", escapes.FindString(flat))
-		case joined.MatchString(c):
-			ev.warn("it may put together a name to reach outside its sandbox: %s", jsonText(joined.FindString(c)))
-		case objects.MatchString(bare(c)):
-			ev.warn("it looks into an object that is no data: %s", jsonText(objects.FindString(bare(c))))
+		case dunder().MatchString(flat):
+			ev.fail("it reaches for Python's %s", dunder().FindString(flat))
+		case escapes().MatchString(flat):
+			ev.fail("it reaches outside its sandbox: %s", escapes().FindString(flat))
+		case joined().MatchString(c):
+			ev.warn("it may put together a name to reach outside its sandbox: %s", jsonText(joined().FindString(c)))
+		case objects().MatchString(bare(c)):
+			ev.warn("it looks into an object that is no data: %s", jsonText(objects().FindString(bare(c))))
 		}
 	}
 }
 
 // Addresses, and words that a template uses when it tells a model what its user would not want.
 var (
-	address  = regexp.MustCompile(`(?i)\b(?:https?|ftp|wss?|data|file)://?[^\s'"<>)\\]+|\bwww\.[a-z0-9-]+\.[a-z]{2,}`)
-	injected = regexp.MustCompile(`(?i)\b(?:ignore|disregard|forget)\s+(?:all\s+|any\s+|the\s+|your\s+)*(?:previous|prior|above|earlier|system|user)|\b(?:never|do not|don't|must not)\s+(?:tell|reveal|mention|disclose|admit|inform)[^.\n]{0,40}\b(?:user|this|these|instruction|human)|\bwithout\s+(?:telling|informing|the)\s+(?:the\s+)?user|\bsecretly\b|\bexfiltrat|\bcurl\s+-|\bwget\s|\bpip install\b|\bnpm install\b|\brm -rf\b|!\[[^\]]*\]\(|<(?:img|script|iframe)\b|\bbase64\b[^.\n]{0,40}\b(?:send|append|url)|\bapi[_ ]?keys?\b[^.\n]{0,40}\b(?:send|append|include|print)`)
+	address = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)\b(?:https?|ftp|wss?|data|file)://?[^\s'"<>)\\]+|\bwww\.[a-z0-9-]+\.[a-z]{2,}`)
+	})
+	injected = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)\b(?:ignore|disregard|forget)\s+(?:all\s+|any\s+|the\s+|your\s+)*(?:previous|prior|above|earlier|system|user)|\b(?:never|do not|don't|must not)\s+(?:tell|reveal|mention|disclose|admit|inform)[^.\n]{0,40}\b(?:user|this|these|instruction|human)|\bwithout\s+(?:telling|informing|the)\s+(?:the\s+)?user|\bsecretly\b|\bexfiltrat|\bcurl\s+-|\bwget\s|\bpip install\b|\bnpm install\b|\brm -rf\b|!\[[^\]]*\]\(|<(?:img|script|iframe)\b|\bbase64\b[^.\n]{0,40}\b(?:send|append|url)|\bapi[_ ]?keys?\b[^.\n]{0,40}\b(?:send|append|include|print)`)
+	})
 )
 
 // hides notes characters that are not seen, addresses, and words that look like injected instructions.
@@ -166,10 +177,10 @@ func hides(ev *templateEvidence, source string, code []string, text string) {
 		}
 	}
 	for _, s := range said {
-		if a := address.FindString(s); a != "" {
+		if a := address().FindString(s); a != "" {
 			ev.warn("its text holds an address: %s", jsonText(a))
 		}
-		if i := injected.FindString(s); i != "" {
+		if i := injected().FindString(s); i != "" {
 			ev.warn("its text gives instructions that users do not expect: %s", jsonText(i))
 		}
 	}
@@ -350,7 +361,7 @@ func added(base, out string, s setting) string {
 			extra = append(extra, w)
 		}
 	}
-	if len(extra) < fewWords && !address.MatchString(strings.Join(extra, " ")) {
+	if len(extra) < fewWords && !address().MatchString(strings.Join(extra, " ")) {
 		return ""
 	}
 	return strings.Join(extra, " ")

@@ -9,6 +9,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/gguf"
@@ -71,7 +72,7 @@ func compareIndex(_ context.Context, m *model) (finding, error) {
 		}
 	}
 	for _, s := range files {
-		if shardFile.MatchString(s.Path) && shards[s.Path] == nil {
+		if shardFile().MatchString(s.Path) && shards[s.Path] == nil {
 			ev.Unlisted = addNamed(ev.Unlisted, storable(s.Path))
 		}
 	}
@@ -89,7 +90,7 @@ func compareIndex(_ context.Context, m *model) (finding, error) {
 }
 
 // shardFile is what the weights of a model in a folder are called.
-var shardFile = regexp.MustCompile(`^model(?:-\d{5}-of-\d{5})?\.safetensors$`)
+var shardFile = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^model(?:-\d{5}-of-\d{5})?\.safetensors$`) })
 
 // compareParts reads the heads of all parts of a split GGUF model.
 func compareParts(files verify.Files, p gguf.Part) (finding, error) {

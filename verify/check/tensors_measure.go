@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/carat-hub/carat/inference"
 )
@@ -87,11 +88,11 @@ func magnitudes(exponents *[256]int64) (middle, mean, deviation float64) {
 }
 
 // numbers are those between the dots of a tensor's name.
-var numbers = regexp.MustCompile(`(^|\.)(\d+)(\.|$)`)
+var numbers = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(^|\.)(\d+)(\.|$)`) })
 
 // kindOf returns what tensors of all layers share in their names, and the layer.
 func kindOf(name string) (kind string, layer int) {
-	match := numbers.FindStringSubmatch(name)
+	match := numbers().FindStringSubmatch(name)
 	if match == nil {
 		return name, -1
 	}
@@ -99,7 +100,7 @@ func kindOf(name string) (kind string, layer int) {
 	if err != nil || layer > maxLayers {
 		return name, -1
 	}
-	return numbers.ReplaceAllString(name, "$1*$3"), layer
+	return numbers().ReplaceAllString(name, "$1*$3"), layer
 }
 
 func (t *measuredTensor) maxAbs() float64 { return max(math.Abs(t.min), math.Abs(t.max)) }

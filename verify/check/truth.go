@@ -5,6 +5,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/inference/gguf"
@@ -193,4 +194,6 @@ func sameLicense(a, b string) bool {
 }
 
 // number finds a size in a name: "7B", "1.1b", "8x7B", "125M".
-var number = regexp.MustCompile(`(?i)(?:^|[^a-z0-9.])((?:\d{1,3}x)?\d{1,4}(?:\.\d{1,3})?)([kmbt])(?:[^a-z0-9]|$)`)
+var number = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)(?:^|[^a-z0-9.])((?:\d{1,3}x)?\d{1,4}(?:\.\d{1,3})?)([kmbt])(?:[^a-z0-9]|$)`)
+})

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/verify"
@@ -130,10 +131,12 @@ func learned(d *inference.Facts) int {
 }
 
 // contextClaim finds what a card says of the context: "128K context", "context length of 32,768 tokens".
-var contextClaim = regexp.MustCompile(`(?i)(\d{1,3}(?:,\d{3})+|\d{1,7})\s?(k|m)?[\s-]*(?:tokens?\s+)?context(?:[\s-]+(?:length|window|size))?\b|context[\s-]+(?:length|window|size)(?:\s+(?:of|is|up to))*:?\s+(\d{1,3}(?:,\d{3})+|\d{1,7})\s?(k|m)?\b`)
+var contextClaim = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)(\d{1,3}(?:,\d{3})+|\d{1,7})\s?(k|m)?[\s-]*(?:tokens?\s+)?context(?:[\s-]+(?:length|window|size))?\b|context[\s-]+(?:length|window|size)(?:\s+(?:of|is|up to))*:?\s+(\d{1,3}(?:,\d{3})+|\d{1,7})\s?(k|m)?\b`)
+})
 
 func contextClaims(body string) (list []int) {
-	for _, match := range contextClaim.FindAllStringSubmatch(body, 8) {
+	for _, match := range contextClaim().FindAllStringSubmatch(body, 8) {
 		digits, unit := match[1]+match[3], strings.ToLower(match[2]+match[4])
 		n, err := strconv.Atoi(strings.ReplaceAll(digits, ",", ""))
 		switch unit {

@@ -83,7 +83,7 @@ func compareParameters(ctx context.Context, m *model) (finding, error) {
 
 // numbersIn returns the sizes in a text.
 func numbersIn(c claim) (list []namedNumber) {
-	for _, match := range number.FindAllStringSubmatch(c.text, 8) {
+	for _, match := range number().FindAllStringSubmatch(c.text, 8) {
 		experts, size := 1.0, match[1]
 		if before, after, ok := strings.Cut(strings.ToLower(size), "x"); ok {
 			experts, _ = strconv.ParseFloat(before, 64)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/inference/gguf"
@@ -45,7 +46,9 @@ var usualBits = map[string]float64{
 }
 
 // fileQuantization finds such a type in a file's name.
-var fileQuantization = regexp.MustCompile(`(?i)(?:^|[-._ ])((?:I?Q\d|TQ\d|BF16|F16|F32|FP16|FP32|MXFP4)(?:_(?:\d|K|NL|XXS|XS|S|M|L|XL|MOE))*)(?:[-._ ]|$)`)
+var fileQuantization = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)(?:^|[-._ ])((?:I?Q\d|TQ\d|BF16|F16|F32|FP16|FP32|MXFP4)(?:_(?:\d|K|NL|XXS|XS|S|M|L|XL|MOE))*)(?:[-._ ]|$)`)
+})
 
 // bitsOf returns the usual bits of a declared type, 0 for one that is not known.
 func bitsOf(declared string) float64 {
@@ -84,7 +87,7 @@ func compareQuantization(ctx context.Context, m *model) (finding, error) {
 		return compareLibrary(c, d, ev), nil
 	}
 	for _, n := range c.names {
-		if match := fileQuantization.FindStringSubmatch(n.text); n.where == "name of the file" && match != nil {
+		if match := fileQuantization().FindStringSubmatch(n.text); n.where == "name of the file" && match != nil {
 			ev.Declared = append(ev.Declared, namedType{n.where, strings.ToUpper(match[1]), bitsOf(match[1])})
 		}
 	}

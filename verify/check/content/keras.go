@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // hdf5 returns where the signature of an HDF5 file lies, -1 when there is none. It may be at 0, 512, 1024, and so on.
@@ -24,8 +25,8 @@ func hdf5(s *source) int64 {
 
 // The keys by which Keras names a class, and where it takes it from. Values may be written with escapes.
 var (
-	className  = regexp.MustCompile(`"class_name"\s*:\s*("(?:[^"\\]|\\.){0,200}")`)
-	moduleName = regexp.MustCompile(`"module"\s*:\s*("(?:[^"\\]|\\.){0,200}")`)
+	className  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`"class_name"\s*:\s*("(?:[^"\\]|\\.){0,200}")`) })
+	moduleName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`"module"\s*:\s*("(?:[^"\\]|\\.){0,200}")`) })
 )
 
 // hdf5 searches a whole file for Keras's description of a model, which is JSON in an attribute.
@@ -63,7 +64,7 @@ func (l *Looker) layers(s *source, p []byte) bool {
 	if !bytes.Contains(p, []byte("class_name")) {
 		return false
 	}
-	for _, m := range className.FindAllSubmatch(p, 1<<16) {
+	for _, m := range className().FindAllSubmatch(p, 1<<16) {
 		switch name := unquoted(m[1]); name {
 		case "Lambda", "__lambda__", "PyFunc":
 			l.report(s.where, "Keras model", Bad, "its layer %s holds code that loading may run", name)
@@ -73,7 +74,7 @@ func (l *Looker) layers(s *source, p []byte) bool {
 			return true
 		}
 	}
-	for _, m := range moduleName.FindAllSubmatch(p, 1<<16) {
+	for _, m := range moduleName().FindAllSubmatch(p, 1<<16) {
 		name := unquoted(m[1])
 		first, _, _ := strings.Cut(name, ".")
 		switch first {

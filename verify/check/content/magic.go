@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -84,9 +85,15 @@ func isText(head []byte) bool {
 
 // markup begins documents that browsers open, and active finds what runs in them.
 var (
-	markup = regexp.MustCompile(`(?i)^\s*(?:<\?xml[^>]*>\s*)?(?:<!--[^>]*-->\s*)*(?:<!doctype\s+(?:html|svg)|<html|<svg|<head|<body|<script|<iframe|<xsl)`)
-	active = regexp.MustCompile(`(?i)<script|<iframe|<object|<embed|<foreignobject|\bon[a-z]{3,20}\s*=|(?:java|vb)script:|data:text/html|<meta[^>]+http-equiv\s*=\s*["']?refresh`)
-	pdf    = regexp.MustCompile(`/(?:JavaScript|JS|Launch|OpenAction|EmbeddedFile|RichMedia|XFA)\b`)
+	markup = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)^\s*(?:<\?xml[^>]*>\s*)?(?:<!--[^>]*-->\s*)*(?:<!doctype\s+(?:html|svg)|<html|<svg|<head|<body|<script|<iframe|<xsl)`)
+	})
+	active = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)<script|<iframe|<object|<embed|<foreignobject|\bon[a-z]{3,20}\s*=|(?:java|vb)script:|data:text/html|<meta[^>]+http-equiv\s*=\s*["']?refresh`)
+	})
+	pdf = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`/(?:JavaScript|JS|Launch|OpenAction|EmbeddedFile|RichMedia|XFA)\b`)
+	})
 )
 
 // maxText is how many bytes of a text are searched.
@@ -96,9 +103,9 @@ const maxText = 8 << 20
 func (l *Looker) text(s *source) error {
 	switch {
 	case hasPrefix(s.head, "%PDF-"):
-		return l.document(s, "PDF document", pdf)
-	case markup.Match(s.head):
-		return l.document(s, "HTML or SVG document", active)
+		return l.document(s, "PDF document", pdf())
+	case markup().Match(s.head):
+		return l.document(s, "HTML or SVG document", active())
 	}
 	if strings.Contains(string(s.head), `class_name`) {
 		return l.keras(s)

@@ -6,13 +6,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/inference/pickle"
 )
 
 // identifier is what Python takes as the name of a module or of something in it.
-var identifier = regexp.MustCompile(`^[\p{L}_][\p{L}\p{N}_.<>]*$`)
+var identifier = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\p{L}_][\p{L}\p{N}_.<>]*$`) })
 
 // calls are the opcodes that call something.
 var calls = []string{"REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD", "EXT1", "EXT2", "EXT4"}
@@ -61,10 +62,10 @@ func (l *Looker) judge(where string, f *pickle.File, err error, marked bool) boo
 	imports := dangerous(f)
 	if !marked {
 		called := slices.ContainsFunc(f.References, func(r pickle.Reference) bool {
-			return slices.Contains(calls, r.Op) && (r.Module == "" || identifier.MatchString(r.Module))
+			return slices.Contains(calls, r.Op) && (r.Module == "" || identifier().MatchString(r.Module))
 		})
 		named := slices.ContainsFunc(f.References, func(r pickle.Reference) bool {
-			return identifier.MatchString(r.Module) && identifier.MatchString(r.Name)
+			return identifier().MatchString(r.Module) && identifier().MatchString(r.Name)
 		})
 		if !called && (!named || err != nil) {
 			return false
@@ -97,7 +98,7 @@ func dangerous(f *pickle.File) []string {
 }
 
 // objects finds the element type of Python objects in the header of a numpy array.
-var objects = regexp.MustCompile(`'descr'\s*:.*['"][|<>=]?O`)
+var objects = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`'descr'\s*:.*['"][|<>=]?O`) })
 
 // numpy looks at an array in the format of NPY: a header that is a Python literal, and the elements, which are a pickle when
 // they are objects.
@@ -121,7 +122,7 @@ func (l *Looker) numpy(s *source) error {
 	if err != nil {
 		return err
 	}
-	if !objects.Match(header) && !strings.Contains(string(header), `\`) && strings.Contains(string(header), "'descr'") {
+	if !objects().Match(header) && !strings.Contains(string(header), `\`) && strings.Contains(string(header), "'descr'") {
 		return nil
 	}
 	l.report(s.where, "numpy array", Bad, "its elements are Python objects, which are loaded by unpickling")
