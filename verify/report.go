@@ -15,7 +15,7 @@ import (
 
 // CheckSet is the version of the set of checks. A verification is of a
 // manifest digest and a check set; raising it makes older ones stale.
-const CheckSet = 1
+const CheckSet = 2
 
 // ReportVersion is the version of the report's JSON form.
 const ReportVersion = 1

@@ -46,6 +46,8 @@ const (
 	idSimilarity        = "run.similarity"
 	idVocabulary        = "run.vocabulary"
 	idCoupling          = "tensors.coupling"
+	idHeads             = "tensors.heads"
+	idLayerOrder        = "tensors.layers"
 	idBase              = "lineage.base"
 	idBaseAdapter       = "lineage.adapter"
 	idMerge             = "lineage.merge"
@@ -61,7 +63,7 @@ func checks() []check {
 		headersCheck, layoutCheck, indexCheck, shapesCheck, adapterCheck, digestsCheck, formatsCheck, remoteCodeCheck, templateCheck, filesCheck, secretsCheck,
 		parametersCheck, architectureCheck, quantizationCheck, contextCheck, languagesCheck, licenseCheck,
 		valuesCheck, constantsCheck, duplicatesCheck, orderCheck, outliersCheck, roundTripCheck, specialCheck, agreementCheck, outputsCheck, perplexityCheck,
-		similarityCheck, vocabularyCheck, couplingCheck, alternativesCheck, chatCheck, loadCheck,
+		similarityCheck, vocabularyCheck, couplingCheck, headsCheck, layerOrderCheck, alternativesCheck, chatCheck, loadCheck,
 		baseCheck, baseAdapterCheck, mergeCheck, searchCheck, regressionTensorsCheck, regressionOutputsCheck,
 	}
 }

@@ -28,17 +28,17 @@ var again = flag.String("detection", "", "damage every model with every seed, in
 // tries again.
 const seeds = 3
 
-var detectedHere = []string{"llama safetensors", "llama GGUF Q4_K_M"}
+var detectedHere = []string{"llama safetensors", "llama GGUF Q4_K_M", "bert safetensors"}
 
 // rightChecks are those that are about a damage: that another one fails is luck.
 var rightChecks = map[string][]string{
 	"flipped bits in a weight block":       {"tensors.outliers", "tensors.values"},
 	"one NaN":                              {"tensors.values"},
 	"a zeroed tensor":                      {"tensors.values", "tensors.constants"},
-	"two layers swapped":                   {"run.alternatives"},
+	"two layers swapped":                   {"run.alternatives", "tensors.layers"},
 	"one layer's weights shuffled":         {"tensors.order", "tensors.coupling", "run.alternatives"},
 	"wrong rope base":                      {"run.alternatives"},
-	"wrong head count that still fits":     {"run.alternatives", "structure.shapes", "run.perplexity", "run.outputs"},
+	"wrong head count that still fits":     {"run.alternatives", "tensors.heads", "structure.shapes", "run.perplexity", "run.outputs"},
 	"byte-swapped tensor":                  {"tensors.outliers", "tensors.values", "tensors.order"},
 	"truncated shard with repaired header": {"structure.headers", "structure.layout", "structure.index", "structure.shapes", "tensors.values", "tensors.constants", "tensors.outliers"},
 	"tokenizer of another model":           {"run.vocabulary", "run.perplexity", "structure.shapes", "structure.headers", "tokenizer.special", "tokenizer.agreement"},

@@ -91,7 +91,9 @@ func HealthyVariants(t testing.TB) []Healthy {
 		cls := bert.Clone()
 		delete(cls.Files, "modules.json")
 		delete(cls.Files, "1_Pooling/config.json")
-		list = append(list, Healthy{Name: "bert without pooling", Kind: Encoder, Files: cls.All(t)})
+		list = append(list, Healthy{Name: "bert without pooling", Kind: Encoder, Files: cls.All(t)},
+			Healthy{Name: "bert, fine-tuned", Kind: Encoder, Files: bert.FineTune(7, 4, 0.05, 0.02).All(t)},
+			Healthy{Name: "bert, merge of two fine-tunes", Kind: Encoder, Files: average(bert.FineTune(8, 4, 0.05, 0.01), bert.FineTune(9, 4, 0.05, 0.01)).All(t)})
 	}
 	tuned := llama.FineTune(6, 4, 0.05, 0)
 	tuned.declareBase("demo/tiny-llama")
