@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"sync"
 
 	"github.com/carat-hub/carat/inference/tensor"
 )
@@ -118,11 +119,13 @@ func (j *scanJob) result() TensorScan {
 		return s
 	}
 	all := newPortion()
-	sample := &sampled{columns: make([]float64, j.columns())}
+	sample := newSampled(j.columns())
+	defer spare.Put(sample)
 	for i := range j.chunks {
 		all.add(&j.chunks[i])
 		if some := j.chunks[i].sample; some != nil {
 			sample.add(some)
+			spare.Put(some)
 		}
 	}
 	j.chunks = nil
@@ -214,6 +217,19 @@ type sampled struct {
 	moments        [4]float64 // sums of the powers
 	exponents      [256]int64
 	columns        []float64 // sums of the squares
+}
+
+// spare keeps what rows added up to, for the next ones: fresh memory takes longer than the sums.
+var spare sync.Pool
+
+func newSampled(columns int) *sampled {
+	s, _ := spare.Get().(*sampled)
+	if s == nil || cap(s.columns) < columns {
+		return &sampled{columns: make([]float64, columns)}
+	}
+	*s = sampled{columns: s.columns[:columns]}
+	clear(s.columns)
+	return s
 }
 
 func (s *sampled) take(row []float32) {

@@ -284,7 +284,7 @@ func (p *pass) rows(j *scanJob, r *reader, raw []byte, first, width int, out *po
 			}
 			if inSample {
 				if out.sample == nil {
-					out.sample = &sampled{columns: make([]float64, j.columns())}
+					out.sample = newSampled(j.columns())
 				}
 				out.sample.take(r.values)
 				if p.row != nil {

@@ -53,7 +53,7 @@ type File struct {
 // Read parses the head of a file of size bytes. It returns a *fault.Malformed when the file breaks the format or a limit, a
 // *fault.Unsupported for a version other than 2 and 3 or a big-endian file, and the reader's error when reading fails.
 func Read(r io.ReaderAt, size int64) (*File, error) {
-	c := &cursor{r: r, window: window.New(r, size, readAhead, readAhead), size: size}
+	c := &cursor{r: r, window: window.New(r, size, firstRead, readAhead), size: size}
 	magic, err := c.u32()
 	if err != nil {
 		return nil, err

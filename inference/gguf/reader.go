@@ -13,8 +13,12 @@ func malformed(where string, offset int64, format string, args ...any) error {
 	return &fault.Malformed{Format: "gguf", Where: where, Offset: offset, Reason: fmt.Sprintf(format, args...)}
 }
 
-// readAhead is how much of the file one read fetches: large enough that the head of a remote file takes few requests.
-const readAhead = 1 << 20
+// How much of the file one read fetches: little at first, which is all that heads without a vocabulary take, and more where reading goes
+// on, so that the head of a remote file takes few requests.
+const (
+	firstRead = 128 << 10
+	readAhead = 1 << 20
+)
 
 // cursor walks the file through a window. Its methods check every length against the bytes that are left.
 type cursor struct {
@@ -82,7 +86,7 @@ func (c *cursor) str(what string, limit int64) (string, error) {
 	if n > limit {
 		return "", malformed(c.where, c.pos-8, "%s of %d bytes exceeds the limit of %d", what, n, limit)
 	}
-	if n <= readAhead/2 {
+	if n <= firstRead/2 {
 		b, err := c.peek(int(n))
 		if err != nil {
 			return "", err
