@@ -48,6 +48,9 @@ type Duty struct {
 	Kind string `json:"kind"`           // for example "copy", "notice", "show", "prefix"
 	Text string `json:"text,omitempty"` // the exact words, where there are such
 	Note string `json:"note,omitempty"`
+
+	// Outputs says that the duty is that of models trained on outputs too.
+	Outputs bool `json:"outputs,omitempty"`
 }
 
 // Term is one term of a licence as a word of a small vocabulary.
@@ -58,8 +61,10 @@ type Term struct {
 
 // Territory is a limit on where a licence holds.
 type Territory struct {
-	Rule    string   `json:"rule"` // "exclude", "no-grant", "sanctions", "export-control"
-	Regions []string `json:"regions,omitempty"`
+	Rule    string   `json:"rule"`              // "exclude", "no-grant", "sanctions", "export-control"
+	Regions []string `json:"regions,omitempty"` // ISO 3166-1 alpha-2, or "EU"
+	Scope   string   `json:"scope,omitempty"`   // "multimodal" when it is for such models only, "" for all
+	Outputs bool     `json:"outputs,omitempty"` // outputs may not be used there either
 	Note    string   `json:"note,omitempty"`
 }
 
@@ -115,11 +120,9 @@ type Fact struct {
 	Derivatives Term       `json:"derivatives"`         // terms that derivatives must carry
 	Patents     Term       `json:"patents"`
 
-	Lists   Lists  `json:"lists,omitzero"`
-	OSI     bool   `json:"osi"` // approved by the Open Source Initiative
-	OSINote string `json:"osiNote,omitempty"`
-	MOF     Term   `json:"mof"`    // how the Model Openness Framework takes it for parameters: ok, open, no, unknown
-	Source  string `json:"source"` // what the facts rest on: text, standard, partial, memory
+	Lists  Lists  `json:"lists,omitzero"`
+	MOF    Term   `json:"mof"`    // how the Model Openness Framework takes it for parameters: ok, open, no, unknown
+	Source string `json:"source"` // what the facts rest on, see Checked
 }
 
 // Openness says in a word what the terms are.
@@ -133,82 +136,34 @@ const (
 )
 
 // Openness computes the kind of terms from the facts.
-func (l Fact) Openness() Openness {
+func (l *Fact) Openness() Openness {
 	restricted, unsure := l.restrictions()
 	switch {
 	case l.NotOne != "":
 		return OpennessUnclear
 	case len(restricted) > 0:
 		return OpennessRestricted
-	case unsure || !l.OSI && l.MOF.Value != "open" && l.MOF.Value != "ok":
+	case unsure || !l.Lists.Any() || l.MOF.Value == TermUnknown:
 		return OpennessUnclear
 	}
 	return OpennessOpen
 }
 
-// Restrictions lists in few words what keeps the terms from being open.
-func (l Fact) Restrictions() []string {
-	list, _ := l.restrictions()
-	return list
-}
-
-// restrictions also reports whether a fact that could restrict is not known.
-func (l Fact) restrictions() (list []string, unsure bool) {
-	permission := func(p Permission, words string) {
-		switch p.Answer {
-		case AnswerYes:
-		case AnswerNo:
-			list = append(list, "no "+words)
-		case AnswerConditional:
-			list = append(list, words+" limited")
-		default:
-			unsure = true
-		}
-	}
-	permission(l.Commercial, "commercial use")
-	permission(l.Modify, "modification")
-	permission(l.Redistribute, "redistribution")
-	switch {
-	case l.Use == nil:
-	case l.Use.Value == "unknown":
-		unsure = true
-	default:
-		list = append(list, "use policy")
-	}
-	switch l.Outputs.Value {
-	case "free", "derivative": // a flow-down like copyleft, no limit
-	case "unknown":
-		unsure = true
-	default:
-		list = append(list, "outputs limited")
-	}
-	if l.Territory != nil && len(l.Territory.Regions) > 0 {
-		list = append(list, "territory")
-	}
-	switch {
-	case l.Naming == nil:
-	case l.Naming.Kind == "unknown":
-		unsure = true
-	default:
-		list = append(list, "naming rule")
-	}
-	for _, d := range l.Display {
-		switch d.Kind {
-		case "show":
-			list = append(list, "branding duty")
-		case "unknown":
-			unsure = true
-		}
-	}
-	return list, unsure
-}
+// The sources of facts.
+const (
+	SourceText     = "text"     // the text was read
+	SourceStandard = "standard" // a standard licence, whose text is well known
+	SourceList     = "list"     // a licence on a list of open ones: what the list stands for, and nothing more
+	SourcePartial  = "partial"  // parts of the text, or what others say of it
+	SourceMemory   = "memory"   // to be checked against the text
+)
 
 // Checked reports whether the facts rest on the licence's full text, or on
 // that of a standard licence.
-func (l Fact) Checked() bool { return l.Source == "text" || l.Source == "standard" }
+func (l *Fact) Checked() bool { return l.Source == SourceText || l.Source == SourceStandard }
 
 // ids returns every id by which the licence is called.
-func (l Fact) ids() []string {
+func (l *Fact) ids() []string {
 	ids := slices.Concat([]string{l.ID, l.SPDX}, l.Variants, l.Aliases)
 	if name, ok := strings.CutPrefix(l.ID, "other:"); ok {
 		ids = append(ids, name)

@@ -24,10 +24,14 @@ type Line struct {
 }
 
 // Summary computes the summary from the facts.
-func (l Fact) Summary() Summary {
+func (l *Fact) Summary() Summary {
+	var restrictions []string
+	for _, r := range l.Restrictions() {
+		restrictions = append(restrictions, r.Words)
+	}
 	return Summary{
 		Openness:     l.Openness(),
-		Restrictions: l.Restrictions(),
+		Restrictions: restrictions,
 		Commercial:   l.Commercial.line(),
 		Modification: l.Modify.line(),
 		Redistribute: l.Redistribute.line(),
@@ -107,7 +111,7 @@ var dutyWords = map[string]string{
 
 // duties puts the demands that have to be met into words, without what is
 // only encouraged or not known.
-func (l Fact) duties() []string {
+func (l *Fact) duties() []string {
 	all := append(append([]Duty(nil), l.Files...), l.Display...)
 	if l.Naming != nil {
 		all = append(all, *l.Naming)
@@ -128,12 +132,15 @@ func (l Fact) duties() []string {
 		if d.Note != "" {
 			words += " (" + d.Note + ")"
 		}
+		if d.Outputs {
+			words += ", also of models trained on outputs"
+		}
 		out = append(out, words)
 	}
 	switch l.Derivatives.Value {
-	case "same-license", "same-agreement":
+	case FlowSameLicense, FlowSameAgreement:
 		out = append(out, "derivatives under the same terms")
-	case "restrictions":
+	case FlowRestrictions, FlowCopyAndPolicy:
 		out = append(out, "derivatives must carry the restrictions on")
 	}
 	return out

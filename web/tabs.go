@@ -118,7 +118,7 @@ type licensePage struct {
 	Declared string // as the card has it
 	Link     string // of the card, when it is an https address
 	Found    bool   // the declared licence is in the catalogue
-	Terms    licenses.Fact
+	Terms    *licenses.Fact
 	Summary  licenses.Summary
 	Answers  []answer
 	File     string

@@ -31,10 +31,10 @@ var fixtures = []struct {
 	licences   map[Component]string
 	global     map[Type]string // "" for the distribution
 }{
-	{"Full_C1_100%-C2_100%-C3_100%_17C_1G_0L_17V_0I_6T.yml", Components(), nil, map[Type]string{"": "Apache-2.0"}},
+	{"Full_C1_100%-C2_100%-C3_100%_17C_1G_0L_17V_0I_12T.yml", Components(), nil, map[Type]string{"": "Apache-2.0"}},
 	{"ClassThree_C1_43%-C2_60%-C3_100%_6C_1G_0L_6V_0I_1T.yml", classThree, nil, map[Type]string{"": "MIT"}},
 	{"ClassThreePaper_C1_46%-C2_60%-C3_100%_6C_1G_0L_6V_0I_1T.yml", []Component{Architecture, Parameters, ResearchPaper, EvaluationResults, ModelCard, DataCard}, nil, map[Type]string{"": "MIT"}},
-	{"ClassTwo_C1_71%-C2_100%-C3_100%_10C_1G_0L_10V_0I_4T.yml", classTwo, nil, map[Type]string{"": "Apache-2.0"}},
+	{"ClassTwo_C1_71%-C2_100%-C3_100%_10C_1G_0L_10V_0I_8T.yml", classTwo, nil, map[Type]string{"": "Apache-2.0"}},
 	{"ClassOneByType_C1_100%-C2_100%-C3_100%_14C_3G_0L_14V_0I_14T.yml", classOne, nil, map[Type]string{Code: "MIT", Data: "CDLA-Permissive-2.0", Document: "CC-BY-4.0"}},
 	{"NoLicence_C1_0%-C2_0%-C3_0%_14C_0G_0L_0V_0I_0T.yml", classOne, nil, nil},
 	{"Minimal_C1_0%-C2_0%-C3_0%_1C_0G_0L_0V_0I_0T.yml", []Component{Architecture}, nil, nil},

@@ -22,14 +22,9 @@ func (s standing) rank() int {
 	case licenses.OpennessOpen:
 		return 1 << 10
 	case licenses.OpennessRestricted:
-		return 1 + slices.Index(restrictionOrder, s.label)
+		return 1 + slices.Index(licenses.RestrictionKinds(), licenses.RestrictionKind(s.label))
 	}
 	return 0
-}
-
-// restrictionOrder names restrictions from the worst to the mildest.
-var restrictionOrder = []string{
-	"research", "non-commercial", "no derivatives", "territory", "use policy", "scale or revenue", "output limits", "branding",
 }
 
 // judge computes the standing of an expression: of parts that all hold the
@@ -88,16 +83,21 @@ func judgeLicence(e licenses.Expression) standing {
 	if !known {
 		return standing{kind: licenses.OpennessUnclear, why: []string{e.ID + " names no licence whose terms are known"}}
 	}
-	s := standing{kind: f.Openness(), content: f.Content, approved: f.OSI || f.Lists.OSI}
+	s := standing{kind: f.Openness(), content: f.Content, approved: f.Lists.OSI}
 	switch s.kind {
 	case licenses.OpennessOpen:
 		s.label = permissive
-		if strings.HasPrefix(string(f.Derivatives.Value), "same-") {
+		if f.Derivatives.Value == licenses.FlowSameLicense || f.Derivatives.Value == licenses.FlowSameAgreement {
 			s.label = copyleft
 		}
 	case licenses.OpennessRestricted:
-		s.label = worst(f)
-		s.why = []string{f.Name + ": " + strings.Join(f.Restrictions(), ", ")}
+		list := f.Restrictions()
+		s.label = string(list[0].Kind)
+		words := make([]string, len(list))
+		for i, r := range list {
+			words[i] = r.Words
+		}
+		s.why = []string{f.Name + ": " + strings.Join(words, ", ")}
 	default:
 		s.approved = false
 		s.why = []string{f.Name + " has terms that are not known"}
@@ -105,36 +105,7 @@ func judgeLicence(e licenses.Expression) standing {
 	return s
 }
 
-// worst names the restriction of a licence that weighs most.
-func worst(f licenses.Fact) string {
-	permissions := []licenses.Permission{f.Commercial, f.Modify, f.Redistribute}
-	only := func(words ...string) bool {
-		return slices.ContainsFunc(permissions, func(p licenses.Permission) bool {
-			return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(p.Only, w) })
-		})
-	}
-	limited := slices.ContainsFunc(permissions, func(p licenses.Permission) bool { return len(p.Limits)+len(p.Duties) > 0 })
-	switch {
-	case f.Family == "research" || only("research"):
-		return "research"
-	case f.Commercial.Answer == licenses.AnswerNo || only("non-commercial", "non-production"):
-		return "non-commercial"
-	case f.Modify.Answer != licenses.AnswerYes || only("verbatim", "unpublished"):
-		return "no derivatives"
-	case f.Territory != nil && len(f.Territory.Regions) > 0:
-		return "territory"
-	case f.Use != nil:
-		return "use policy"
-	case limited || f.Redistribute.Answer != licenses.AnswerYes || f.Commercial.Answer != licenses.AnswerYes:
-		return "scale or revenue"
-	case f.Outputs.Value != "free" && f.Outputs.Value != "derivative":
-		return "output limits"
-	}
-	return "branding"
-}
-
 // moreSevere reports whether restriction a weighs more than b.
 func moreSevere(a, b string) bool {
-	i, j := slices.Index(restrictionOrder, a), slices.Index(restrictionOrder, b)
-	return i >= 0 && (j < 0 || i < j)
+	return b == "" || licenses.RestrictionKind(a).Compare(licenses.RestrictionKind(b)) < 0
 }

@@ -106,12 +106,12 @@ func readLicense(files verify.Files, facts *registry.Facts) error {
 
 // declaredLicense looks the card's licence up. "other" means the one that the
 // card names beside it.
-func declaredLicense(c registry.Card) (licenses.Fact, bool) {
+func declaredLicense(c registry.Card) (*licenses.Fact, bool) {
 	if c.LicenseName != "" && (c.LicenseID == "" || strings.EqualFold(c.LicenseID, "other")) {
 		return licenses.Lookup(c.LicenseName)
 	}
 	if c.LicenseID == "" {
-		return licenses.Fact{}, false
+		return nil, false
 	}
 	return licenses.Lookup(c.LicenseID)
 }
