@@ -84,7 +84,7 @@ func (c *comparer) terms(field, before, after string, order []string) {
 }
 
 func (c *comparer) permission(field string, before, after Permission) {
-	b, a := before.line(), after.line()
+	b, a := before.Line(), after.Line()
 	words := func(l Line) string { return strings.TrimSuffix(string(l.Answer)+": "+l.Words, ": ") }
 	if words(b) == words(a) {
 		return

@@ -32,21 +32,22 @@ func (l *Fact) Summary() Summary {
 	return Summary{
 		Openness:     l.Openness(),
 		Restrictions: restrictions,
-		Commercial:   l.Commercial.line(),
-		Modification: l.Modify.line(),
-		Redistribute: l.Redistribute.line(),
+		Commercial:   l.Commercial.Line(),
+		Modification: l.Modify.Line(),
+		Redistribute: l.Redistribute.Line(),
 		Duties:       l.duties(),
 		Checked:      l.Checked(),
 	}
 }
 
-func (p Permission) line() Line {
+// Line is the permission in words.
+func (p Permission) Line() Line {
 	var words []string
 	if p.Only != "" {
 		words = append(words, p.Only+" only")
 	}
 	for _, x := range p.Limits {
-		words = append(words, x.words())
+		words = append(words, x.Words())
 	}
 	words = append(words, p.Duties...)
 	if p.Note != "" {
@@ -55,7 +56,8 @@ func (p Permission) line() Line {
 	return Line{p.Answer, strings.Join(words, "; ")}
 }
 
-func (x Limit) words() string {
+// Words says up to where the limit goes, in words.
+func (x Limit) Words() string {
 	bound := "up to "
 	if x.Op == "<" {
 		bound = "below "
@@ -118,24 +120,9 @@ func (l *Fact) duties() []string {
 	}
 	var out []string
 	for _, d := range all {
-		words, known := dutyWords[d.Kind]
-		if !known {
-			continue
+		if words := d.Words(); words != "" {
+			out = append(out, words)
 		}
-		if strings.Contains(words, "%s") {
-			text := "that the licence gives"
-			if d.Text != "" {
-				text = "“" + d.Text + "”"
-			}
-			words = fmt.Sprintf(words, text)
-		}
-		if d.Note != "" {
-			words += " (" + d.Note + ")"
-		}
-		if d.Outputs {
-			words += ", also of models trained on outputs"
-		}
-		out = append(out, words)
 	}
 	switch l.Derivatives.Value {
 	case FlowSameLicense, FlowSameAgreement:
@@ -144,4 +131,26 @@ func (l *Fact) duties() []string {
 		out = append(out, "derivatives must carry the restrictions on")
 	}
 	return out
+}
+
+// Words says what the duty demands, "" for what is only encouraged or not known.
+func (d Duty) Words() string {
+	words, known := dutyWords[d.Kind]
+	if !known {
+		return ""
+	}
+	if strings.Contains(words, "%s") {
+		text := "that the licence gives"
+		if d.Text != "" {
+			text = "“" + d.Text + "”"
+		}
+		words = fmt.Sprintf(words, text)
+	}
+	if d.Note != "" {
+		words += " (" + d.Note + ")"
+	}
+	if d.Outputs {
+		words += ", also of models trained on outputs"
+	}
+	return words
 }

@@ -150,7 +150,8 @@ func (m measure) unclear(l Licence) []doubt {
 // count for a class whose training was not as open.
 func (m measure) capByBases(a *Assessment) {
 	for _, b := range m.in.Bases {
-		limit, why := OpenScience, ""
+		var limit Level
+		var why string
 		switch {
 		case b.Result == nil:
 			limit, why = Unclear, "nothing is known of the base "+b.Name

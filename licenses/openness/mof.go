@@ -15,7 +15,7 @@ var classes = []Class{ClassIII, ClassII, ClassI}
 func (m measure) required(class Class) []Component {
 	var list []Component
 	for _, c := range components {
-		optional := c.optional && !(c.id == Libraries && m.in.Profile.LibrariesRequired)
+		optional := c.optional && (c.id != Libraries || !m.in.Profile.LibrariesRequired)
 		if c.class >= class && !optional {
 			list = append(list, c.id)
 		}

@@ -40,8 +40,12 @@ var fixtures = []struct {
 	{"Minimal_C1_0%-C2_0%-C3_0%_1C_0G_0L_0V_0I_0T.yml", []Component{Architecture}, nil, nil},
 	{"NonCommercialWeights_C1_36%-C2_50%-C3_83%_6C_1G_1L_5V_1I_4T.yml", classThree, map[Component]string{Parameters: "CC-BY-NC-4.0"}, map[Type]string{"": "CC-BY-4.0"}},
 	{"Llama_C1_0%-C2_0%-C3_0%_14C_1G_0L_0V_14I_0T.yml", classOne, nil, map[Type]string{"": "LicenseRef-scancode-llama-3.1-license-2024"}},
-	{"OnlyComponents_C1_14%-C2_20%-C3_33%_4C_0G_4L_2V_2I_2T.yml", []Component{Architecture, Parameters, ModelCard, TrainingCode},
-		map[Component]string{Architecture: "MIT", Parameters: "LicenseRef-Mistral-MRL-0.1", ModelCard: "CC-BY-4.0", TrainingCode: "LicenseRef-mine"}, nil},
+	{
+		"OnlyComponents_C1_14%-C2_20%-C3_33%_4C_0G_4L_2V_2I_2T.yml",
+		[]Component{Architecture, Parameters, ModelCard, TrainingCode},
+		map[Component]string{Architecture: "MIT", Parameters: "LicenseRef-Mistral-MRL-0.1", ModelCard: "CC-BY-4.0", TrainingCode: "LicenseRef-mine"},
+		nil,
+	},
 }
 
 func (f MOFFile) input() Input {

@@ -133,7 +133,7 @@ func (p *Policy) try() error {
 	for _, a := range []Action{Pull, Push} {
 		q := encode(sample(a))
 		for _, r := range p.rules {
-			if _, d := r.set.IsAuthorized(q.entities, q.request); len(d.Errors) > 0 {
+			if _, d := cedar.Authorize(r.set, q.entities, q.request); len(d.Errors) > 0 {
 				return fmt.Errorf("%s: %s", r.id, d.Errors[0].Message)
 			}
 		}
@@ -171,7 +171,7 @@ func Decide(q Request, policies ...*Policy) Decision {
 }
 
 func (d *Decision) add(r rule, e encoded) {
-	verdict, found := r.set.IsAuthorized(e.entities, e.request)
+	verdict, found := cedar.Authorize(r.set, e.entities, e.request)
 	reason := Reason{r.id, r.message}
 	for _, failure := range found.Errors {
 		fact := missingFact(failure.Message)

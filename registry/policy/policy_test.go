@@ -56,20 +56,30 @@ func TestDecide(t *testing.T) {
 		want Decision
 	}{
 		{"nothing against it", good, Decision{Allowed: true}},
-		{"research", with(func(q *Request) { q.Version.License.Restrictions = []string{"use-policy", "research"} }),
-			Decision{Denied: []Reason{{"no-research-only", "Models for research only are not for production."}}}},
+		{
+			"research", with(func(q *Request) { q.Version.License.Restrictions = []string{"use-policy", "research"} }),
+			Decision{Denied: []Reason{{"no-research-only", "Models for research only are not for production."}}},
+		},
 		{"research by researchers", with(func(q *Request) {
 			q.Version.License.Restrictions = []string{"research"}
 			q.Principal.Organizations = []string{"acme", "labs"}
 		}), Decision{Allowed: true}},
-		{"in an excluded country", with(func(q *Request) { q.Version.License.Territories = []string{"EU", "GB"} }),
-			Decision{Denied: []Reason{{"territory", "The licence grants nothing in your country."}}}},
-		{"nobody knows where", with(func(q *Request) { q.Principal.Country = nil }),
-			Decision{Denied: []Reason{{"territory", "The licence grants nothing in your country. (unless principal.country, which is not known, says otherwise)"}}, Missing: []string{"principal.country"}}},
-		{"a push with findings", with(func(q *Request) { q.Action = Push; q.Version.Lineage.Errors = 1 }),
-			Decision{Denied: []Reason{{"findings", "Its lineage has findings that nobody has waived."}}}},
-		{"a warning", with(func(q *Request) { q.Version.Verification = "pending" }),
-			Decision{Allowed: true, Warned: []Reason{{"unverified", "forbidden by the rule unverified"}}}},
+		{
+			"in an excluded country", with(func(q *Request) { q.Version.License.Territories = []string{"EU", "GB"} }),
+			Decision{Denied: []Reason{{"territory", "The licence grants nothing in your country."}}},
+		},
+		{
+			"nobody knows where", with(func(q *Request) { q.Principal.Country = nil }),
+			Decision{Denied: []Reason{{"territory", "The licence grants nothing in your country. (unless principal.country, which is not known, says otherwise)"}}, Missing: []string{"principal.country"}},
+		},
+		{
+			"a push with findings", with(func(q *Request) { q.Action = Push; q.Version.Lineage.Errors = 1 }),
+			Decision{Denied: []Reason{{"findings", "Its lineage has findings that nobody has waived."}}},
+		},
+		{
+			"a warning", with(func(q *Request) { q.Version.Verification = "pending" }),
+			Decision{Allowed: true, Warned: []Reason{{"unverified", "forbidden by the rule unverified"}}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
