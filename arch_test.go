@@ -40,6 +40,7 @@ var house = []room{
 	{"verify/sandbox", nil},
 	{"verify/verifytest", []string{"verify", "inference"}},
 	{"registry", []string{"licenses", "storage", "auth"}},
+	{"registry/policy", nil},
 	{"registry/registrytest", []string{"registry", "licenses", "storage", "auth"}},
 	{"storage/sqlstore", []string{"registry", "auth", "verify", "migrations", "storage"}},
 	{"storage/fs", []string{"storage"}},
@@ -67,6 +68,7 @@ var owners = []struct {
 	{"github.com/golang-jwt/jwt", []string{"auth"}},
 	{"github.com/landlock-lsm/go-landlock", []string{"verify/sandbox"}},
 	{"github.com/elastic/go-seccomp-bpf", []string{"verify/sandbox"}},
+	{"github.com/cedar-policy/cedar-go", []string{"registry/policy"}},
 	{"github.com/chromedp", []string{"internal/...", "web", "server/...", "cmd/carat/..."}},
 }
 

@@ -146,6 +146,10 @@ func (c *Card) setField(key string, v *yaml.Node) {
 		c.Relation = c.scalar(key, v)
 	case "datasets":
 		c.Datasets = c.list(key, v)
+	case "model-index":
+		c.Results = deref(v) != nil && deref(v).Kind == yaml.SequenceNode && len(deref(v).Content) > 0
+	default:
+		c.Gated = c.Gated || strings.HasPrefix(key, "extra_gated_")
 	}
 }
 

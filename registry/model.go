@@ -75,6 +75,10 @@ type Facts struct {
 
 	Card    Card    `json:"card"`
 	License License `json:"license"`
+
+	// MOF is the file mof.yml, in which a publisher says which components of
+	// the Model Openness Framework there are; untrusted.
+	MOF string `json:"-"`
 }
 
 // DeclaredBase is a model from which a version says that it comes.
@@ -99,6 +103,8 @@ type Card struct {
 	LicenseID   string   `json:"licenseId,omitempty"` // license, as written
 	LicenseName string   `json:"licenseName,omitempty"`
 	LicenseLink string   `json:"licenseLink,omitempty"`
+	Gated       bool     `json:"gated,omitempty"`   // it has fields that ask for consent before a download, extra_gated_*
+	Results     bool     `json:"results,omitempty"` // it has results of evaluations, model-index
 	Problem     string   `json:"problem,omitempty"` // why the front matter could not be read
 }
 
@@ -107,6 +113,7 @@ type License struct {
 	Declared string `json:"declared,omitempty"` // SPDX id, or LicenseRef-*, for the declared id; "" when it is none we know
 	File     string `json:"file,omitempty"`     // path of the licence text
 	Text     string `json:"-"`                  // the text, untrusted
+	Notice   string `json:"-"`                  // what stands in the file NOTICE, untrusted
 }
 
 // VerificationSummary is the state of a verification without its checks.
@@ -139,7 +146,7 @@ type ModelSummary struct {
 // MarshalFacts encodes facts for storage with the card's body and the
 // licence text, which the API leaves out.
 func MarshalFacts(f *Facts) ([]byte, error) {
-	return json.Marshal(storedFacts{Facts: f, CardBody: f.Card.Body, LicenseText: f.License.Text})
+	return json.Marshal(storedFacts{Facts: f, CardBody: f.Card.Body, LicenseText: f.License.Text, Notice: f.License.Notice, MOF: f.MOF})
 }
 
 // UnmarshalFacts is the inverse of MarshalFacts.
@@ -148,7 +155,7 @@ func UnmarshalFacts(p []byte) (*Facts, error) {
 	if err := json.Unmarshal(p, &s); err != nil {
 		return nil, err
 	}
-	s.Facts.Card.Body, s.Facts.License.Text = s.CardBody, s.LicenseText
+	s.Facts.Card.Body, s.Facts.License.Text, s.Facts.License.Notice, s.Facts.MOF = s.CardBody, s.LicenseText, s.Notice, s.MOF
 	return s.Facts, nil
 }
 
@@ -156,4 +163,6 @@ type storedFacts struct {
 	*Facts
 	CardBody    string `json:"cardBody,omitempty"`
 	LicenseText string `json:"licenseText,omitempty"`
+	Notice      string `json:"notice,omitempty"`
+	MOF         string `json:"mof,omitempty"`
 }

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify/lineage"
@@ -25,47 +24,13 @@ type Base struct {
 	Files Files `json:"-"` // none when the base is not at hand; the caller's, as the model's own
 }
 
-// baseHosts are what stands before names of models that are given as
-// addresses. A hub may have the model under the same name.
-var baseHosts = []string{"https://huggingface.co/", "http://huggingface.co/", "https://hf.co/", "hf.co/", "huggingface.co/"}
-
-// BaseName returns the name that a declared base has in a hub if it is there,
-// which has only lower-case letters. ok is false for what is no name, such as
-// the path of a folder.
-func BaseName(declared string) (n registry.Name, ok bool) {
-	s := strings.TrimSpace(declared)
-	for _, h := range baseHosts {
-		s = strings.TrimPrefix(s, h)
-	}
-	s = strings.TrimSuffix(s, "/")
-	s, _, _ = strings.Cut(s, "/tree/")
-	n, err := registry.ParseName(strings.ToLower(s))
-	if err != nil {
-		return "", false
-	}
-	if _, _, ok = n.Split(); !ok {
-		return "", false
-	}
-	return n, true
-}
-
-// SameBase reports whether two declared names mean the same model.
-func SameBase(a, b string) bool { return baseKey(a) == baseKey(b) }
-
-func baseKey(declared string) string {
-	if n, ok := BaseName(declared); ok {
-		return string(n)
-	}
-	return strings.ToLower(strings.TrimSpace(declared))
-}
-
 // JoinBases lists the bases that a card, an adapter's configuration and GGUF
 // keys declare, each once, the first that names it first. Several bases in a
 // card that says no more are those of a merge.
 func JoinBases(c registry.Card, adapter string, gguf []string) []registry.DeclaredBase {
 	var list []registry.DeclaredBase
 	add := func(name, relation, from string) {
-		known := slices.ContainsFunc(list, func(b registry.DeclaredBase) bool { return SameBase(b.Name, name) })
+		known := slices.ContainsFunc(list, func(b registry.DeclaredBase) bool { return registry.SameBase(b.Name, name) })
 		if name != "" && !known && len(list) < MaxBases {
 			list = append(list, registry.DeclaredBase{Name: name, Relation: relation, From: from})
 		}

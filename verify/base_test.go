@@ -15,12 +15,12 @@ func FuzzBases(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, two, relation, other string) {
 		list := verify.JoinBases(registry.Card{BaseModels: []string{one, two}, Relation: relation}, other, []string{two, other})
 		for i, b := range list {
-			n, ok := verify.BaseName(b.Name)
+			n, ok := registry.BaseName(b.Name)
 			if _, err := registry.ParseName(string(n)); ok != (err == nil) {
 				t.Fatalf("%q is looked up as %q", b.Name, n)
 			}
 			for _, before := range list[:i] {
-				if verify.SameBase(b.Name, before.Name) {
+				if registry.SameBase(b.Name, before.Name) {
 					t.Fatalf("%q and %q in one list", before.Name, b.Name)
 				}
 			}

@@ -65,7 +65,7 @@ func (s *Service) withBases(ctx context.Context, v registry.Version, declared []
 // name, nil when there is none. A private one is found for models of the same
 // organization alone; to all others it is as if it were not there.
 func (s *Service) findBase(ctx context.Context, of registry.Name, d registry.DeclaredBase) (Base, *registry.Version, error) {
-	n, ok := BaseName(d.Name)
+	n, ok := registry.BaseName(d.Name)
 	if !ok || n == of {
 		return Base{}, nil, nil
 	}

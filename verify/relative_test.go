@@ -264,7 +264,7 @@ func TestBaseName(t *testing.T) {
 		"":                    "",
 		"org/name with space": "",
 	} {
-		got, ok := verify.BaseName(declared)
+		got, ok := registry.BaseName(declared)
 		if got != want || ok != (want != "") {
 			t.Errorf("%q: %q, %v", declared, got, ok)
 		}

@@ -179,9 +179,9 @@ func compareBool(a, b bool) int {
 type ancestry map[string][]string
 
 func (a ancestry) add(name string, bases []string) {
-	key := baseKey(name)
+	key := registry.BaseKey(name)
 	for _, b := range bases {
-		if b = baseKey(b); !slices.Contains(a[key], b) {
+		if b = registry.BaseKey(b); !slices.Contains(a[key], b) {
 			a[key] = append(a[key], b)
 		}
 	}
@@ -190,7 +190,7 @@ func (a ancestry) add(name string, bases []string) {
 // of returns a model with all from which chains of declared bases lead to it.
 func (a ancestry) of(name string) map[string]bool {
 	seen := map[string]bool{}
-	for next := []string{baseKey(name)}; len(next) > 0; next = next[1:] {
+	for next := []string{registry.BaseKey(name)}; len(next) > 0; next = next[1:] {
 		if !seen[next[0]] {
 			seen[next[0]] = true
 			next = append(next, a[next[0]]...)

@@ -84,6 +84,8 @@ func (w *Work) shown() string {
 	switch {
 	case w.Hidden:
 		return Hidden
+	case w.ByName:
+		return w.Name + " (by its name)"
 	case w.Name != "":
 		return w.Name
 	}

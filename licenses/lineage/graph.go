@@ -74,6 +74,8 @@ type Work struct {
 	Hidden bool `json:"hidden,omitempty"`
 	// Unknown works are only named; nothing is known of them here.
 	Unknown bool `json:"unknown,omitempty"`
+	// ByName works are not here; their licence is the one that is known of the name.
+	ByName bool `json:"byName,omitempty"`
 
 	Declared   string              `json:"declared,omitempty"` // licence as the publisher wrote it
 	Expression licenses.Expression `json:"expression,omitzero"`

@@ -16,6 +16,10 @@ func (e *evaluation) known(a *Ancestor) []*licenses.Fact {
 	case w.Hidden:
 		e.unknown(a, fmt.Sprintf("it is %s, so that its terms are not known", a.way()))
 		return nil
+	case w.Unknown && w.Dataset:
+		// Whether the terms of data reach the weights is disputed, so that the terms of these stay known.
+		e.add("L16", SeverityInfo, a, nil, "", fmt.Sprintf("it is %s, whose licence is not known here", a.way()))
+		return nil
 	case w.Unknown:
 		e.unknown(a, fmt.Sprintf("it is %s, of which nothing is known here", a.way()))
 		return nil

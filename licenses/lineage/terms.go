@@ -49,7 +49,7 @@ func Terms(g *Graph) (list []Term, unknown []string) {
 		}
 	}
 	for _, f := range e.report.Findings {
-		if f.Rule == "L16" || f.Rule == "L15" {
+		if f.Rule == "L16" && f.Severity == SeverityWarn || f.Rule == "L15" {
 			unknown = append(unknown, f.Message)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/carat-hub/carat/inference"
 	"github.com/carat-hub/carat/inference/fault"
 	"github.com/carat-hub/carat/licenses"
+	"github.com/carat-hub/carat/licenses/openness"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
 )
@@ -60,6 +61,12 @@ func Inspect(ctx context.Context, files verify.Files) (*registry.Facts, error) {
 	if err := readLicense(files, &facts); err != nil {
 		return nil, err
 	}
+	if facts.License.Notice, err = readText(files, noticeNames, maxNotice); err != nil {
+		return nil, err
+	}
+	if facts.MOF, err = readText(files, mofNames, openness.MaxMOFFile); err != nil {
+		return nil, err
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -68,6 +75,9 @@ func Inspect(ctx context.Context, files verify.Files) (*registry.Facts, error) {
 	}
 	return &facts, problem
 }
+
+// maxNotice is how many bytes of a file NOTICE are kept.
+const maxNotice = 64 << 10
 
 // readCard reads the card, of which there may be none.
 func readCard(files verify.Files) (registry.Card, error) {
@@ -104,6 +114,19 @@ func readLicense(files verify.Files, facts *registry.Facts) error {
 	return nil
 }
 
+// readText returns a small file of text, "" when there is none.
+func readText(files verify.Files, names []string, most int64) (string, error) {
+	f := findFile(files, names)
+	if f == nil {
+		return "", nil
+	}
+	p, err := f.Head(most + 1)
+	if err != nil || int64(len(p)) > most || !utf8.Valid(p) || bytes.IndexByte(p, 0) >= 0 {
+		return "", err
+	}
+	return string(p), nil
+}
+
 // declaredLicense looks the card's licence up. "other" means the one that the
 // card names beside it.
 func declaredLicense(c registry.Card) (*licenses.Fact, bool) {
@@ -119,6 +142,8 @@ func declaredLicense(c registry.Card) (*licenses.Fact, bool) {
 // The names of card and licence text, best first, in lower case.
 var (
 	readmeNames  = []string{"readme.md", "readme", "readme.txt"}
+	noticeNames  = []string{"notice", "notice.txt", "notice.md"}
+	mofNames     = []string{"mof.yml", "mof.yaml"}
 	licenseNames = []string{"license", "license.txt", "license.md", "licence", "licence.txt", "licence.md", "copying", "copying.txt", "copying.md"}
 )
 

@@ -99,7 +99,7 @@ func (m *model) bases(ctx context.Context) []registry.DeclaredBase {
 	}
 	list := declaredBases(c, f)
 	for _, b := range m.opts.Bases {
-		if !slices.ContainsFunc(list, func(d registry.DeclaredBase) bool { return verify.SameBase(d.Name, b.Name) }) {
+		if !slices.ContainsFunc(list, func(d registry.DeclaredBase) bool { return registry.SameBase(d.Name, b.Name) }) {
 			list = append(list, registry.DeclaredBase{Name: storable(b.Name), From: "caller"})
 		}
 	}
@@ -127,7 +127,7 @@ func (m *model) isAdapter(ctx context.Context) bool {
 
 // base returns what is known of a declared base, nil when it is not here.
 func (m *model) base(declared registry.DeclaredBase) *verify.Base {
-	i := slices.IndexFunc(m.opts.Bases, func(b verify.Base) bool { return verify.SameBase(b.Name, declared.Name) })
+	i := slices.IndexFunc(m.opts.Bases, func(b verify.Base) bool { return registry.SameBase(b.Name, declared.Name) })
 	if i < 0 {
 		return nil
 	}
