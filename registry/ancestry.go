@@ -28,14 +28,20 @@ type Ancestry struct {
 	Versions map[string]*Version
 }
 
+// NewAncestry is the lineage of a version of which no base is known.
+func NewAncestry(v *Version) *Ancestry {
+	root := workOf(v)
+	return &Ancestry{
+		Graph:    &lineage.Graph{Root: root.ID, Works: map[string]*lineage.Work{root.ID: root}},
+		Versions: map[string]*Version{root.ID: v},
+	}
+}
+
 // Ancestry follows the declared bases of a version through the hub. A base
 // that p may not see is in it as a hidden work, of which nothing is told; one
 // that is not here is known by its name, or not at all.
 func (r *Registry) Ancestry(ctx context.Context, p auth.Principal, v *Version) (*Ancestry, error) {
-	a := &Ancestry{Graph: &lineage.Graph{Works: map[string]*lineage.Work{}}, Versions: map[string]*Version{}}
-	root := workOf(v)
-	a.Graph.Root = root.ID
-	a.Graph.Works[root.ID], a.Versions[root.ID] = root, v
+	a := NewAncestry(v)
 	queue := []*Version{v}
 	for looked := 0; len(queue) > 0; queue = queue[1:] {
 		at := queue[0]

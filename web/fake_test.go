@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/licenses/lineage"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
 	"github.com/carat-hub/carat/verify/sandbox"
@@ -47,6 +48,18 @@ func (h *hub) find(n registry.Name) (fakeModel, bool) {
 func (h *hub) Visibility(_ context.Context, n registry.Name) (auth.Visibility, bool, error) {
 	m, ok := h.find(n)
 	return m.visibility, ok, h.err
+}
+
+func (h *hub) Assess(_ context.Context, _ auth.Principal, v *registry.Version) (*registry.Assessment, error) {
+	a := registry.NewAncestry(v)
+	if v.Facts != nil {
+		root := a.Graph.Works[a.Graph.Root]
+		for _, b := range v.Facts.Bases {
+			root.Edges = append(root.Edges, lineage.Edge{To: b.Name, Relation: lineage.FineTune, Origin: lineage.FromCard})
+			a.Graph.Works[b.Name] = &lineage.Work{ID: b.Name, Name: b.Name, Unknown: true}
+		}
+	}
+	return a.Assess(today), h.err
 }
 
 func (h *hub) Models(_ context.Context, p auth.Principal, q registry.ModelQuery) ([]registry.ModelSummary, int, error) {

@@ -158,7 +158,8 @@ func parameters(f *registry.Facts) string {
 var licenseOptions = sync.OnceValue(func() []licenseOption {
 	var list []licenseOption
 	for _, l := range licenses.All() {
-		if l.NotOne != "" || l.SameAs != "" || l.Source == licenses.SourceList {
+		newest, _ := licenses.Lookup(l.ID)
+		if l != newest || l.SameAs != "" || l.Source == licenses.SourceList {
 			continue
 		}
 		for _, id := range append([]string{l.SPDX}, l.Variants...) {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/licenses"
+	"github.com/carat-hub/carat/licenses/openness"
+	"github.com/carat-hub/carat/licenses/term"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -125,6 +127,25 @@ type licensePage struct {
 	FileURL  string
 	Text     string
 	Whole    bool // Text is all of it
+
+	Assessment *registry.Assessment // nil while the facts are not known
+	Levels     []levelLine
+	Lists      []termList
+}
+
+// termList is what one may, must or must not do.
+type termList struct {
+	Title string
+	Items []term.Item
+}
+
+// levelLine is one of the two measures of openness.
+type levelLine struct {
+	Measure  string
+	Level    int
+	Name     string
+	Label    string
+	Blockers []openness.Blocker
 }
 
 // answer is one question about the terms.
@@ -157,6 +178,20 @@ func (h *Handler) licensePage(c echo.Context) error {
 				answerTo("Commercial use", p.Summary.Commercial),
 				answerTo("Modification", p.Summary.Modification),
 				answerTo("Redistribution", p.Summary.Redistribute),
+			}
+		}
+		if p.Assessment, err = h.models.Assess(c.Request().Context(), h.principal(c), &s.version); err != nil {
+			return err
+		}
+		for _, m := range []struct {
+			name string
+			of   *openness.Assessment
+		}{{"Verified", &p.Assessment.Openness.Verified}, {"Claimed", &p.Assessment.Openness.Claimed}} {
+			p.Levels = append(p.Levels, levelLine{m.name, int(m.of.Level), m.of.Level.String(), m.of.Label, m.of.Blockers})
+		}
+		for _, l := range []termList{{"You may", p.Assessment.Terms.May}, {"You must", p.Assessment.Terms.Must}, {"You must not", p.Assessment.Terms.MustNot}} {
+			if len(l.Items) > 0 {
+				p.Lists = append(p.Lists, l)
 			}
 		}
 		p.File = f.License.File

@@ -28,6 +28,8 @@ type Models interface {
 	Versions(ctx context.Context, g auth.Grant) ([]registry.Version, error)
 	// Admission tells what becomes of pulls of a version.
 	Admission(ctx context.Context, g auth.Grant, d registry.Digest) (registry.Admission, error)
+	// Assess computes in what way a version is open, as the principal may see it.
+	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
 }
 
 // Verifications is what the pages read of verifications.

@@ -1,6 +1,7 @@
 package openness
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/carat-hub/carat/licenses"
@@ -11,7 +12,7 @@ type Grade int
 
 // The grades, from nothing to signed.
 const (
-	None     Grade = iota - 1
+	None     Grade = iota
 	Declared       // E0: somebody says so
 	Stated         // E1: with an address
 	Fetched        // E2: the address was fetched here, or names content that cannot change (commit, DOI, SWHID)
@@ -24,7 +25,21 @@ func (g Grade) String() string {
 	if g < Declared || g > Signed {
 		return ""
 	}
-	return "E" + string(rune('0'+int(g)))
+	return "E" + string(rune('0'+int(g-Declared)))
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (g Grade) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (g *Grade) UnmarshalText(p []byte) error {
+	for x := None; x <= Signed; x++ {
+		if x.String() == string(p) {
+			*g = x
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown grade of evidence %.10q", p)
 }
 
 // Evidence is one reason to believe that a component is there.

@@ -223,7 +223,7 @@ func random(t testing.TB, rng *rand.Rand, depth int) Input {
 			return Licence{Text: None}
 		}
 		l := licence(t, expressions[rng.IntN(len(expressions))])
-		l.Text = Grade(rng.IntN(6) - 1)
+		l.Text = Grade(rng.IntN(6))
 		l.Match = []Match{MatchUnknown, MatchSame, MatchSame, MatchOther, MatchReviewed}[rng.IntN(5)]
 		return l
 	}
@@ -231,14 +231,14 @@ func random(t testing.TB, rng *rand.Rand, depth int) Input {
 		Access:       []Access{AccessOpen, AccessOpen, AccessOpen, AccessClick, AccessManual, ""}[rng.IntN(6)],
 		Distribution: some(),
 		Releases:     map[Type]Licence{Code: some(), Data: some()},
-		Data:         DataInformation{Description: Grade(rng.IntN(6) - 1), Public: Grade(rng.IntN(6) - 1), ThirdParty: Grade(rng.IntN(6) - 1)},
+		Data:         DataInformation{Description: Grade(rng.IntN(6)), Public: Grade(rng.IntN(6)), ThirdParty: Grade(rng.IntN(6))},
 	}
 	if rng.IntN(2) == 0 { // mostly there, so that high levels are reached too
 		in.Distribution, in.Releases = licence(t, "Apache-2.0"), nil
 	}
 	for _, c := range Components() {
 		if rng.IntN(8) > 0 {
-			in.Claims = append(in.Claims, claim(c, Grade(rng.IntN(6)-1)))
+			in.Claims = append(in.Claims, claim(c, Grade(rng.IntN(6))))
 		}
 		if rng.IntN(2) == 0 {
 			in.Claims = append(in.Claims, claim(c, Stored))
@@ -296,7 +296,7 @@ func TestProperties(t *testing.T) {
 		}
 
 		more := in
-		more.Claims = append(slices.Clone(in.Claims), claim(Components()[rng.IntN(17)], Grade(rng.IntN(6)-1)))
+		more.Claims = append(slices.Clone(in.Claims), claim(Components()[rng.IntN(17)], Grade(rng.IntN(6))))
 		if now := Evaluate(more); now.Claimed.Level < was.Claimed.Level || now.Verified.Level < was.Verified.Level || rank(now.OSAID.State) < rank(was.OSAID.State) {
 			fail("more evidence lowers %d/%d to %d/%d", was.Claimed.Level, was.Verified.Level, now.Claimed.Level, now.Verified.Level)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/licenses/term"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/server"
 	"github.com/carat-hub/carat/verify"
@@ -62,6 +63,14 @@ type Gates interface {
 	SetOrgGate(ctx context.Context, p auth.Principal, org registry.Name, g registry.Gate) error
 }
 
+// Assessments tell in what way versions are open.
+type Assessments interface {
+	// Assess computes the assessment of a version as the principal may see it.
+	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
+	// Ask answers a question about the terms of a version.
+	Ask(ctx context.Context, p auth.Principal, v *registry.Version, q term.Question) (*term.Answer, error)
+}
+
 // Access tells who asks and what they may do.
 type Access interface {
 	// Principal returns who sent the request.
@@ -76,6 +85,7 @@ var (
 	_ Verifications = verify.Store(nil)
 	_ Keys          = (*attestation.Signer)(nil)
 	_ Gates         = (*registry.Registry)(nil)
+	_ Assessments   = (*registry.Registry)(nil)
 	_ Access        = server.Access{}
 )
 
@@ -85,6 +95,7 @@ type Options struct {
 	Verifications Verifications
 	Keys          Keys
 	Gates         Gates
+	Assessments   Assessments
 	Access        Access
 }
 
@@ -94,12 +105,13 @@ type Handler struct {
 	verifications Verifications
 	keys          Keys
 	gates         Gates
+	assessments   Assessments
 	access        Access
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, access: o.Access}
 }
 
 // Register adds the routes.
@@ -109,9 +121,13 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.GET("/:org/:name", h.model)
 	g.PATCH("/:org/:name", h.patchModel)
 	g.GET("/:org/:name/versions/:reference", h.version)
+	g.GET("/:org/:name/versions/:reference/assessment", h.assessment)
+	g.GET("/:org/:name/versions/:reference/ask", h.ask)
 	g.GET("/:org/:name/versions/:reference/verification", h.verification)
 	g.POST("/:org/:name/versions/:reference/verification", h.requestVerification)
 	g.GET("/:org/:name/versions/:reference/verifications", h.history)
+	e.GET("/api/v1/licenses", h.licenses)
+	e.GET("/api/v1/licenses/:id", h.license)
 	e.GET("/api/v1/keys", h.listKeys)
 	e.POST("/api/v1/keys", h.rotateKey)
 	e.GET("/api/v1/orgs/:org/verification-gate", h.gate)

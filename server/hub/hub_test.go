@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/licenses/term"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/server"
 	"github.com/carat-hub/carat/server/hub"
@@ -111,10 +112,30 @@ func (s *store) RequestVerification(_ context.Context, n registry.Name, d regist
 	return verify.Verification{ID: 8, Name: n, Digest: d, CheckSet: 1, State: verify.StatePending, CreatedAt: epoch, UpdatedAt: epoch}, nil
 }
 
+func (s *store) Assess(_ context.Context, _ auth.Principal, v *registry.Version) (*registry.Assessment, error) {
+	return registry.NewAncestry(v).Assess(epoch), nil
+}
+
+func (s *store) Ask(_ context.Context, _ auth.Principal, v *registry.Version, q term.Question) (*term.Answer, error) {
+	return new(term.Ask(registry.NewAncestry(v).Graph, q)), nil
+}
+
 func version(n registry.Name) registry.Version {
 	return registry.Version{
 		Name: n, Digest: digest, Tags: []registry.Tag{"v1"}, Kind: registry.KindModelPack, Size: 3, CreatedAt: epoch,
 		Files: []registry.File{{Path: "a", Digest: digest, Size: 3, MediaType: registry.ModelPackWeight}},
+		Facts: factsOf(n),
+	}
+}
+
+// factsOf are those of the one model that has some.
+func factsOf(n registry.Name) *registry.Facts {
+	if n != "open/llama" {
+		return nil
+	}
+	return &registry.Facts{
+		Card:    registry.Card{LicenseID: "apache-2.0"},
+		License: registry.License{Declared: "LicenseRef-scancode-llama-3.1-license-2024"},
 	}
 }
 
@@ -215,10 +236,11 @@ func setup(t *testing.T) *bundle {
 	}
 	s := &store{visibility: map[registry.Name]auth.Visibility{
 		"open/model": auth.Public, "open/new": auth.Public, "open/empty": auth.Public, "closed/model": auth.Private,
+		"open/llama": auth.Public,
 	}}
 	h, err := server.New(server.Options{
 		Users: someUsers(), Signer: signer, Repositories: s, Logger: slog.New(slog.DiscardHandler),
-		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, Gates: s, Access: server.NewAccess(s)})},
+		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, Gates: s, Assessments: s, Access: server.NewAccess(s)})},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -266,6 +288,25 @@ func code(w *httptest.ResponseRecorder) string {
 	return list.Errors[0].Code
 }
 
+func TestAssessment(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var a registry.Assessment
+	if err := json.Unmarshal(b.send("GET", "/open/llama/versions/v1/assessment", "").Body.Bytes(), &a); err != nil {
+		t.Fatal(err)
+	}
+	if a.Terms.Openness != "restricted" || len(a.Terms.MustNot) == 0 || len(a.Works) != 1 || a.Lineage.Findings == nil {
+		t.Errorf("%+v", a)
+	}
+	var answer term.Answer
+	if err := json.Unmarshal(b.send("GET", "/open/llama/versions/v1/ask?commercial=true&monthlyUsers=1e9", "").Body.Bytes(), &answer); err != nil {
+		t.Fatal(err)
+	}
+	if answer.Verdict != term.No || len(answer.Because) == 0 || answer.Because[0].Section != "2" {
+		t.Errorf("%+v", answer)
+	}
+}
+
 func TestStatuses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -293,6 +334,16 @@ func TestStatuses(t *testing.T) {
 		{"GET", "/open/model/versions/v1/verifications", auth.Principal{}, "", 200, ""},
 		{"GET", "/open/model/versions/v2/verifications", auth.Principal{}, "", 404, "MANIFEST_UNKNOWN"},
 		{"GET", "/closed/model/versions/v1/verifications", auth.Principal{}, "", 401, "UNAUTHORIZED"},
+		{"GET", "/open/model/versions/v1/assessment", auth.Principal{}, "", 200, ""},
+		{"GET", "/open/model/versions/v2/assessment", auth.Principal{}, "", 404, "MANIFEST_UNKNOWN"},
+		{"GET", "/closed/model/versions/v1/assessment", auth.Principal{}, "", 401, "UNAUTHORIZED"},
+		{"GET", "/open/model/versions/v1/ask?commercial=true&monthlyUsers=5e6&country=fr", auth.Principal{}, "", 200, ""},
+		{"GET", "/open/model/versions/v1/ask?commercial=perhaps", auth.Principal{}, "", 400, "REQUEST_INVALID"},
+		{"GET", "/open/model/versions/v1/ask?monthlyUsers=-1", auth.Principal{}, "", 400, "REQUEST_INVALID"},
+		{"GET", "/closed/model/versions/v1/ask", auth.Principal{}, "", 401, "UNAUTHORIZED"},
+		{"GET", "/api/v1/licenses", auth.Principal{}, "", 200, ""},
+		{"GET", "/api/v1/licenses/llama3.1", auth.Principal{}, "", 200, ""},
+		{"GET", "/api/v1/licenses/nothing", auth.Principal{}, "", 404, "NOT_FOUND"},
 		{"GET", "/api/v1/orgs/open/verification-gate", auth.Principal{}, "", 200, ""},
 		{"GET", "/api/v1/orgs/UPPER/verification-gate", auth.Principal{}, "", 400, "NAME_INVALID"},
 		{"PUT", "/api/v1/orgs/open/verification-gate", auth.Principal{}, "", 401, "UNAUTHORIZED"},
