@@ -37,7 +37,7 @@ func (h *Hub) Keys(ctx context.Context) ([]Key, error) {
 	var list struct {
 		Keys []Key `json:"keys"`
 	}
-	err := h.read(ctx, "/api/v1/keys", &list)
+	err := h.read(ctx, "/api/v1/keys", nil, &list)
 	if err == nil && len(list.Keys) == 0 {
 		err = ErrNoHub
 	}
@@ -70,7 +70,7 @@ func gatePath(org registry.Name) string { return "/api/v1/orgs/" + string(org) +
 // Gate returns the gate of an organization. Errors: ErrNoHub, *ResponseError.
 func (h *Hub) Gate(ctx context.Context, org registry.Name) (Gate, error) {
 	var g Gate
-	err := h.read(ctx, gatePath(org), &g)
+	err := h.read(ctx, gatePath(org), nil, &g)
 	if err == nil && g.Gate == "" {
 		err = ErrNoHub
 	}

@@ -28,7 +28,7 @@ func (c *Client) Hub(host string) *Hub { return &Hub{r: c.remote(host)} }
 // Errors: ErrNoHub, registry.CodeManifestUnknown, registry.CodeNameUnknown, *ResponseError.
 func (h *Hub) Version(ctx context.Context, n registry.Name, ref registry.Reference) (registry.Version, error) {
 	var v registry.Version
-	err := h.get(ctx, n, ref, "", &v)
+	err := h.get(ctx, n, ref, "", nil, &v)
 	if err == nil && v.Digest.IsZero() {
 		err = ErrNoHub
 	}
@@ -83,7 +83,7 @@ type CheckResult struct {
 // Errors: ErrNoHub, registry.CodeManifestUnknown when there is none, *ResponseError.
 func (h *Hub) Verification(ctx context.Context, n registry.Name, ref registry.Reference) (*Verification, error) {
 	var v Verification
-	err := h.get(ctx, n, ref, "/verification", &v)
+	err := h.get(ctx, n, ref, "/verification", nil, &v)
 	if err == nil && v.State == "" {
 		err = ErrNoHub
 	}
@@ -91,6 +91,38 @@ func (h *Hub) Verification(ctx context.Context, n registry.Name, ref registry.Re
 		return nil, fmt.Errorf("fetch verification of %s@%s: %w", n, ref, err)
 	}
 	return &v, nil
+}
+
+// Assessment returns in what way a version is open, as the one who asks may see it.
+// Errors: ErrNoHub, registry.CodeManifestUnknown, registry.CodeNameUnknown, *ResponseError.
+func (h *Hub) Assessment(ctx context.Context, n registry.Name, ref registry.Reference) (*registry.Assessment, error) {
+	var a registry.Assessment
+	err := h.get(ctx, n, ref, "/assessment", nil, &a)
+	if err == nil && a.Openness.RuleSet == 0 {
+		err = ErrNoHub
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fetch the assessment of %s: %w", displayVersion(n, ref), err)
+	}
+	return &a, nil
+}
+
+// Ask asks whether the terms of a version permit a use; question are the
+// parameters of the hub API, and the answer is decoded into answer.
+// Errors: those of Assessment.
+func (h *Hub) Ask(ctx context.Context, n registry.Name, ref registry.Reference, question url.Values, answer any) error {
+	if err := h.get(ctx, n, ref, "/ask", question, answer); err != nil {
+		return fmt.Errorf("ask for the terms of %s: %w", displayVersion(n, ref), err)
+	}
+	return nil
+}
+
+// displayVersion writes a version for messages.
+func displayVersion(n registry.Name, ref registry.Reference) string {
+	if ref.Tag != "" {
+		return string(n) + ":" + ref.String()
+	}
+	return string(n) + "@" + ref.String()
 }
 
 // Await polls the verification of a version until it is done and calls seen
@@ -112,14 +144,14 @@ func (h *Hub) Await(ctx context.Context, n registry.Name, d registry.Digest, eve
 	}
 }
 
-func (h *Hub) get(ctx context.Context, n registry.Name, ref registry.Reference, suffix string, into any) error {
-	return h.read(h.r.scoped(ctx, n, "pull"), "/api/v1/models/"+string(n)+"/versions/"+ref.String()+suffix, into)
+func (h *Hub) get(ctx context.Context, n registry.Name, ref registry.Reference, suffix string, query url.Values, into any) error {
+	return h.read(h.r.scoped(ctx, n, "pull"), "/api/v1/models/"+string(n)+"/versions/"+ref.String()+suffix, query, into)
 }
 
 // read gets what the hub has at a path. Errors: ErrNoHub, *ResponseError.
-func (h *Hub) read(ctx context.Context, path string, into any) error {
+func (h *Hub) read(ctx context.Context, path string, query url.Values, into any) error {
 	u := h.r.base
-	u.Path = path
+	u.Path, u.RawQuery = path, query.Encode()
 	for attempt := 1; ; attempt++ {
 		err := h.fetch(ctx, &u, into)
 		if err == nil {

@@ -164,6 +164,29 @@ func Lookup(id string) (*Fact, bool) {
 	return v[0], true
 }
 
+// families are ids that Hugging Face lets a card declare and that name no
+// licence by themselves.
+var families = map[string]string{
+	"openrail": "a family of licences", "cc": "a family of licences", "bsd": "a family of licences", "gpl": "a family of licences",
+	"lgpl": "a family of licences", "agpl": "a family of licences", "gfdl": "a family of licences",
+	"other": "the word for a licence that license_name names", "unknown": "the word for none that is known",
+}
+
+// Family says what an id is that names no licence by itself, as "openrail",
+// "gpl" and "other" do; "" for every other id.
+func Family(id string) string {
+	id = strings.ToLower(strings.TrimSpace(id))
+	if s := families[id]; s != "" {
+		return s
+	}
+	for _, f := range load().all {
+		if f.NotOne != "" && strings.EqualFold(f.ID, id) {
+			return f.NotOne
+		}
+	}
+	return ""
+}
+
 // Versions returns the facts of all texts of a licence, the newest first. The
 // caller must not change them.
 func Versions(id string) []*Fact {

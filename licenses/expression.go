@@ -110,6 +110,18 @@ func (e Expression) String() string {
 	return strings.Join(words, " "+string(e.Op)+" ")
 }
 
+// MarshalText implements encoding.TextMarshaler.
+func (e Expression) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler. Empty text is the zero expression.
+func (e *Expression) UnmarshalText(p []byte) (err error) {
+	*e = Expression{}
+	if len(p) > 0 {
+		*e, err = ParseExpression(string(p))
+	}
+	return err
+}
+
 // Leaves returns the licences that the expression names, in their order, each
 // as an expression of its own, with repetitions.
 func (e Expression) Leaves() []Expression {

@@ -158,6 +158,15 @@ const (
 	SourceMemory   = "memory"   // to be checked against the text
 )
 
+// Section writes where a licence says something: "section 1.b.i", or the name
+// of the part that is no numbered section.
+func Section(s string) string {
+	if s != "" && s[0] >= '0' && s[0] <= '9' {
+		return "section " + s
+	}
+	return s
+}
+
 // Checked reports whether the facts rest on the licence's full text, or on
 // that of a standard licence.
 func (l *Fact) Checked() bool { return l.Source == SourceText || l.Source == SourceStandard }

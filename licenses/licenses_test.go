@@ -161,7 +161,12 @@ func TestRows(t *testing.T) {
 				if want, plain := yes[x[i]]; plain && p.Answer != want {
 					t.Errorf("column %d: %q, want %q", i+1, p.Answer, x[i])
 				}
-				if strings.HasPrefix(x[i], "cond") && p.Answer != AnswerConditional {
+				if strings.HasSuffix(x[i], "?") {
+					// What is only supposed is not known.
+					if p.Answer != AnswerUnknown {
+						t.Errorf("column %d: %q, want it unknown: %q", i+1, p.Answer, x[i])
+					}
+				} else if strings.HasPrefix(x[i], "cond") && p.Answer != AnswerConditional {
 					t.Errorf("column %d: %q, want %q", i+1, p.Answer, x[i])
 				}
 			}

@@ -2,11 +2,11 @@ package licenses
 
 import "strings"
 
-// families are models by the beginnings of their names where they are
+// models are models by the beginnings of their names where they are
 // published, with the licence that they are published under. Of two that fit
 // the longer one holds. What stands here is known by name alone: bytes under
 // another name may be the same model, and bytes under this name another one.
-var families = []struct{ prefix, id string }{
+var models = []struct{ prefix, id string }{
 	{"meta-llama/llama-2-", "llama2"},
 	{"meta-llama/meta-llama-3-", "llama3"},
 	{"meta-llama/meta-llama-3.1-", "llama3.1"},
@@ -54,7 +54,7 @@ var families = []struct{ prefix, id string }{
 func OfModel(name string) (*Fact, bool) {
 	name = strings.ToLower(strings.TrimSpace(name))
 	best, id := "", ""
-	for _, f := range families {
+	for _, f := range models {
 		if strings.HasPrefix(name, f.prefix) && len(f.prefix) > len(best) {
 			best, id = f.prefix, f.id
 		}

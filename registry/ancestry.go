@@ -28,8 +28,16 @@ type Ancestry struct {
 	Versions map[string]*Version
 }
 
-// NewAncestry is the lineage of a version of which no base is known.
+// NewAncestry is the lineage of a version as far as its bases are known by
+// their names alone.
 func NewAncestry(v *Version) *Ancestry {
+	a := newAncestry(v)
+	_ = a.follow(v, func(declared string) (string, error) { return a.add(named(declared)), nil }) // nothing is looked up that could fail
+	return a
+}
+
+// newAncestry is the lineage of a version of which no base is known yet.
+func newAncestry(v *Version) *Ancestry {
 	root := workOf(v)
 	return &Ancestry{
 		Graph:    &lineage.Graph{Root: root.ID, Works: map[string]*lineage.Work{root.ID: root}},
@@ -41,73 +49,91 @@ func NewAncestry(v *Version) *Ancestry {
 // that p may not see is in it as a hidden work, of which nothing is told; one
 // that is not here is known by its name, or not at all.
 func (r *Registry) Ancestry(ctx context.Context, p auth.Principal, v *Version) (*Ancestry, error) {
-	a := NewAncestry(v)
+	a := newAncestry(v)
 	queue := []*Version{v}
-	for looked := 0; len(queue) > 0; queue = queue[1:] {
-		at := queue[0]
-		if at.Facts == nil {
-			continue
-		}
-		w := a.Graph.Works[workID(at)]
-		for _, b := range at.Facts.Bases {
+	looked := 0
+	for ; len(queue) > 0; queue = queue[1:] {
+		err := a.follow(queue[0], func(declared string) (string, error) {
 			looked++
-			id, base, err := r.base(ctx, p, a, b.Name, looked <= maxAncestors)
-			if err != nil {
-				return nil, err
-			}
-			w.Edges = append(w.Edges, lineage.Edge{To: id, Relation: relationOf(b.Relation), Origin: originOf(b.From)})
+			id, base, err := r.base(ctx, p, a, declared, looked <= maxAncestors)
 			if base != nil {
 				queue = append(queue, base)
 			}
-		}
-		for _, d := range at.Facts.Card.Datasets {
-			id := "dataset:" + d
-			if a.Graph.Works[id] == nil {
-				a.Graph.Works[id] = &lineage.Work{ID: id, Name: d, Dataset: true, Unknown: true}
-			}
-			w.Edges = append(w.Edges, lineage.Edge{To: id, Relation: lineage.Dataset, Origin: lineage.FromCard})
+			return id, err
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	return a, nil
 }
 
+// follow adds the edges of a version that is in the lineage; find adds a base
+// by its declared name and returns the id of its work.
+func (a *Ancestry) follow(v *Version, find func(declared string) (string, error)) error {
+	if v.Facts == nil {
+		return nil
+	}
+	w := a.Graph.Works[workID(v)]
+	for _, b := range v.Facts.Bases {
+		id, err := find(b.Name)
+		if err != nil {
+			return err
+		}
+		w.Edges = append(w.Edges, lineage.Edge{To: id, Relation: relationOf(b.Relation), Origin: originOf(b.From)})
+	}
+	for _, d := range v.Facts.Card.Datasets {
+		id := a.add(&lineage.Work{ID: "dataset:" + d, Name: d, Dataset: true, Unknown: true})
+		w.Edges = append(w.Edges, lineage.Edge{To: id, Relation: lineage.Dataset, Origin: lineage.FromCard})
+	}
+	return nil
+}
+
+// add puts a work into the lineage unless it is there, and returns its id.
+func (a *Ancestry) add(w *lineage.Work) string {
+	if a.Graph.Works[w.ID] == nil {
+		a.Graph.Works[w.ID] = w
+	}
+	return w.ID
+}
+
+// named is a model that is not here, with what is known of its name.
+func named(declared string) *lineage.Work {
+	w := &lineage.Work{ID: "name:" + BaseKey(declared), Name: declared, Unknown: true}
+	if f, ok := licenses.OfModel(BaseKey(declared)); ok {
+		w.Unknown, w.ByName = false, true
+		w.Declared, w.Expression = f.ID, licenses.Licence(f.SPDX)
+		w.Modality = modalityOfName(w.ID)
+	}
+	return w
+}
+
 // base finds a declared base and adds it. It returns the version when its own
 // bases are to be followed.
 func (r *Registry) base(ctx context.Context, p auth.Principal, a *Ancestry, declared string, look bool) (id string, v *Version, err error) {
-	named := &lineage.Work{ID: "name:" + BaseKey(declared), Name: declared, Unknown: true}
-	if f, ok := licenses.OfModel(BaseKey(declared)); ok {
-		named.Unknown, named.ByName = false, true
-		named.Declared, named.Expression = f.ID, licenses.Licence(f.SPDX)
-	}
-	add := func(w *lineage.Work) string {
-		if a.Graph.Works[w.ID] == nil {
-			a.Graph.Works[w.ID] = w
-		}
-		return w.ID
-	}
 	n, ok := BaseName(declared)
 	if !ok || !look {
-		return add(named), nil, nil
+		return a.add(named(declared)), nil, nil
 	}
 	visibility, exists, err := r.Visibility(ctx, n)
 	if err != nil {
 		return "", nil, err
 	}
 	if !exists {
-		return add(named), nil, nil
+		return a.add(named(declared)), nil, nil
 	}
 	g, err := auth.Allow(p, auth.Pull, auth.Resource{Repository: string(n), Visibility: visibility})
 	if err != nil {
 		if !errors.Is(err, auth.ErrDenied) && !errors.Is(err, auth.ErrUnauthenticated) {
 			return "", nil, err
 		}
-		return add(&lineage.Work{ID: "hidden:" + DigestOf(SHA256, []byte(n)).String(), Hidden: true}), nil, nil
+		return a.add(&lineage.Work{ID: "hidden:" + DigestOf(SHA256, []byte(n)).String(), Hidden: true}), nil, nil
 	}
 	found, err := r.Version(ctx, g, Reference{Tag: latest})
 	if IsCode(err, CodeManifestUnknown) {
 		var list []Version
 		if list, err = r.store.Versions(ctx, n, 1); err == nil && len(list) == 0 {
-			return add(named), nil, nil
+			return a.add(named(declared)), nil, nil
 		}
 		if len(list) > 0 {
 			found = list[0]
@@ -121,7 +147,7 @@ func (r *Registry) base(ctx context.Context, p auth.Principal, a *Ancestry, decl
 		return w.ID, nil, nil
 	}
 	a.Versions[w.ID] = &found
-	return add(w), &found, nil
+	return a.add(w), &found, nil
 }
 
 func workID(v *Version) string { return string(v.Name) + "@" + v.Digest.String() }
@@ -142,7 +168,7 @@ func workOf(v *Version) *lineage.Work {
 	w.Text = TextOf(f)
 	w.Notice, w.Card = f.License.Notice, f.Card.Body
 	w.Changes = changed().MatchString(f.License.Notice) || changed().MatchString(f.Card.Body)
-	w.Multimodal = multimodal(f)
+	w.Modality = modality(f)
 	if f.Card.Gated {
 		w.Access = lineage.AccessClick
 	}
@@ -154,10 +180,32 @@ var changed = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)\b(modified|changed|changes|fine-?tun(ed|ing)|adapted|merged|quanti[sz]ed|derived|pruned|distilled)\b`)
 })
 
-// multimodal reports whether a model takes or makes more than text, as far as its card says.
-func multimodal(f *Facts) bool {
-	p := f.Card.Pipeline
-	return strings.Contains(p, "image") || strings.Contains(p, "video") || strings.Contains(p, "audio") || strings.Contains(p, "any-to-any") || strings.Contains(p, "visual")
+// modality is what the card says the model is for.
+func modality(f *Facts) lineage.Modality {
+	switch p := f.Card.Pipeline; {
+	case strings.Contains(p, "image"), strings.Contains(p, "video"), strings.Contains(p, "audio"), strings.Contains(p, "visual"), strings.Contains(p, "any-to-any"):
+		return lineage.Multimodal
+	case strings.HasPrefix(p, "text-"), p == "feature-extraction", p == "fill-mask", p == "sentence-similarity", p == "token-classification",
+		p == "question-answering", p == "summarization", p == "translation", p == "zero-shot-classification":
+		return lineage.ModalityText
+	}
+	return lineage.ModalityUnknown
+}
+
+// modalityOfName is what the name of a well-known model says. One that says
+// nothing may be either.
+func modalityOfName(name string) lineage.Modality {
+	for _, word := range []string{"vision", "llama-4", "multimodal"} {
+		if strings.Contains(name, word) {
+			return lineage.Multimodal
+		}
+	}
+	for _, word := range []string{"llama-3.2-1b", "llama-3.2-3b"} {
+		if strings.Contains(name, word) {
+			return lineage.ModalityText
+		}
+	}
+	return lineage.ModalityUnknown
 }
 
 // DeclaredExpression is the licence that a card declares: by the id of the

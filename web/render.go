@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/carat-hub/carat/licenses"
 )
 
 //go:embed templates
@@ -38,6 +40,7 @@ type pages struct {
 func parsePages(a *assets) (*pages, error) {
 	base, err := template.New("layout.html").Funcs(template.FuncMap{
 		"asset": a.url, "bytes": formatBytes, "count": formatCount, "grouped": formatGrouped, "stamp": formatStamp, "short": shortDigest,
+		"section": licenses.Section,
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ func Evaluate(g *Graph, o Options) Report {
 		return r
 	}
 	w := g.walk()
-	e := evaluation{root: root, own: root.Expression.Resolve(), options: o, report: &r, ancestors: w.ancestors}
+	e := evaluation{root: root, own: root.Expression.Resolve(), options: o, report: &r, ancestors: w.ancestors, modality: g.Modality()}
 	e.terms = collect(e.own, w.ancestors)
 	if w.tooLarge {
 		e.unknown(nil, fmt.Sprintf("the lineage has more than %d works, or goes back further than %d; the rest was not looked at", MaxWorks, maxDepth))
@@ -42,6 +42,7 @@ type evaluation struct {
 	options   Options
 	report    *Report
 	ancestors []*Ancestor
+	modality  Modality
 	terms     []Term
 }
 
@@ -92,6 +93,10 @@ func (a *Ancestor) way() string {
 func (e *evaluation) ownLicence() {
 	t, root := e.root.Text, e.root
 	for _, id := range e.own.Unknown {
+		if family := licenses.Family(id); family != "" {
+			e.unknown(nil, fmt.Sprintf("%s names no licence by itself, it is %s", quote(id), family))
+			continue
+		}
 		e.unknown(nil, fmt.Sprintf("%s names no licence whose terms are known", quote(id)))
 	}
 	if len(e.own.Facts)+len(e.own.Unknown) == 0 {

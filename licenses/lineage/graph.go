@@ -57,6 +57,17 @@ const (
 	AccessManual Access = "manual"
 )
 
+// Modality says whether a model takes and makes text alone. Some licences
+// grant less of those that do more.
+type Modality string
+
+// The modalities.
+const (
+	ModalityUnknown Modality = ""
+	ModalityText    Modality = "text"
+	Multimodal      Modality = "multimodal"
+)
+
 // Text is what is known of a work's licence text, see package text.
 type Text struct {
 	Refs     []string `json:"refs,omitempty"`     // licences that the text is
@@ -81,11 +92,11 @@ type Work struct {
 	Expression licenses.Expression `json:"expression,omitzero"`
 	Text       Text                `json:"text"`
 
-	Notice     string `json:"-"`                 // what stands in its notices
-	Card       string `json:"-"`                 // its card, where displayed names are looked for
-	Changes    bool   `json:"changes,omitempty"` // it says what was changed
-	Access     Access `json:"access,omitempty"`
-	Multimodal bool   `json:"multimodal,omitempty"`
+	Notice   string   `json:"-"`                 // what stands in its notices
+	Card     string   `json:"-"`                 // its card, where displayed names are looked for
+	Changes  bool     `json:"changes,omitempty"` // it says what was changed
+	Access   Access   `json:"access,omitempty"`
+	Modality Modality `json:"modality,omitempty"`
 
 	Edges []Edge `json:"edges,omitempty"`
 }
@@ -101,6 +112,24 @@ const (
 	MaxWorks = 2000
 	maxDepth = 64
 )
+
+// Modality is the root's, or where that is not known the one of the nearest
+// work whose weights it carries on and of which it is.
+func (g *Graph) Modality() Modality {
+	root := g.Works[g.Root]
+	if root == nil {
+		return ModalityUnknown
+	}
+	if root.Modality != ModalityUnknown {
+		return root.Modality
+	}
+	for _, a := range g.walk().ancestors {
+		if a.Carries && a.Work.Modality != ModalityUnknown {
+			return a.Work.Modality
+		}
+	}
+	return ModalityUnknown
+}
 
 // Ancestor is a work that the root was made from, with the way to it.
 type Ancestor struct {

@@ -39,7 +39,8 @@ func keeps(notice string, refs ...string) func(*Work) {
 func card(text string) func(*Work) { return func(w *Work) { w.Card = text } }
 func dataset(w *Work)              { w.Dataset = true }
 func manual(w *Work)               { w.Access = AccessManual }
-func multimodal(w *Work)           { w.Multimodal = true }
+func multimodal(w *Work)           { w.Modality = Multimodal }
+func textOnly(w *Work)             { w.Modality = ModalityText }
 func text(refs, contains []string) func(*Work) {
 	return func(w *Work) { w.Text = Text{refs, contains, true} }
 }
@@ -134,7 +135,7 @@ func TestRules(t *testing.T) {
 		{"L11", "two that go together", false, graph(work("a/x", "GPL-3.0-only AND AGPL-3.0-only", edge(Merge, "b/y"), edge(Merge, "c/z")), work("b/y", "GPL-3.0-only"), work("c/z", "AGPL-3.0-only")), Options{}},
 
 		{"L12", "multimodal Llama 3.2", true, graph(work("a/Llama-x", llama32, edge(FineTune, base32.ID), multimodal), base32), eu},
-		{"L12", "text only", false, graph(work("a/Llama-x", llama32, edge(FineTune, base32.ID)), base32), eu},
+		{"L12", "text only", false, graph(work("a/Llama-x", llama32, edge(FineTune, base32.ID), textOnly), base32), eu},
 		{"L12", "a territory, wherever it is offered", true, graph(work("a/x", "LicenseRef-Tencent-Hunyuan-Community")), Options{}},
 
 		{"L13", "700 million users", true, graph(work("a/Llama-x", llama31, edge(FineTune, base31.ID)), base31), Options{}},
@@ -203,7 +204,7 @@ func TestClauseAndFix(t *testing.T) {
 		Message: "it is fine-tuned from meta-llama/Llama-3.1-8B; the Llama 3.1 Community License demands the agreement and its acceptable-use policy to be passed on with derivatives, and Apache-2.0 is declared",
 		Path:    []Step{{FineTune, FromCard, "meta-llama/Llama-3.1-8B"}},
 		Clause:  &Clause{Licence: llama31, Name: "Llama 3.1 Community License", Section: "1.b.i", URL: "https://github.com/meta-llama/llama-models/blob/main/models/llama3_1/LICENSE"},
-		Fixes:   []Fix{{FixLicense, "declare " + llama31, "README.md"}},
+		Fixes:   []Fix{{FixLicense, "declare " + llama31 + " (license: llama3.1)", "README.md"}},
 	}
 	if diff := cmp.Diff(want, f); diff != "" {
 		t.Error(diff)

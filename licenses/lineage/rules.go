@@ -86,7 +86,7 @@ func (e *evaluation) flow(a *Ancestor, f *licenses.Fact) {
 	default:
 		return
 	}
-	fix := Fix{FixLicense, "declare " + declareWith(e.root, f), "README.md"}
+	fix := declare(e.root, f)
 	if other := e.sameFamily(f); other != nil {
 		e.add("L14", SeverityError, a, f, "derivatives", fmt.Sprintf("%s is declared, but it is %s, which is under the %s", other.Name, a.way(), f.Name), fix)
 		return
@@ -124,6 +124,15 @@ func declared(w *Work) string {
 		return "no licence"
 	}
 	return w.Expression.String()
+}
+
+// declare is the fix that keeps a licence, with the id that a card on Hugging Face has for it.
+func declare(root *Work, f *licenses.Fact) Fix {
+	text := "declare " + declareWith(root, f)
+	if text == "declare "+f.SPDX && !strings.Contains(f.ID, ":") && !strings.EqualFold(f.ID, f.SPDX) {
+		text += " (license: " + f.ID + ")"
+	}
+	return Fix{FixLicense, text, "README.md"}
 }
 
 // declareWith is the expression that the root should declare.
@@ -241,7 +250,7 @@ func (e *evaluation) commercial(a *Ancestor, f *licenses.Fact) {
 		}
 	}
 	e.add("L06", SeverityError, a, f, "commercial", fmt.Sprintf("it is %s, which the %s does not permit to be used commercially; %s does", a.way(), f.Name, declared(e.root)),
-		Fix{FixLicense, "declare " + declareWith(e.root, f), "README.md"})
+		declare(e.root, f))
 }
 
 // noDerivatives is L10.
@@ -349,10 +358,14 @@ func compatible(a, b *licenses.Fact) bool {
 func (e *evaluation) territories() {
 	for _, t := range e.terms {
 		x := t.Fact.Territory
-		if x == nil || len(x.Regions) == 0 || x.Scope == "multimodal" && !e.root.Multimodal {
+		if x == nil || len(x.Regions) == 0 || x.Scope == "multimodal" && e.modality == ModalityText {
 			continue
 		}
 		list := strings.Join(x.Regions, ", ")
+		if x.Scope == "multimodal" && e.modality == ModalityUnknown {
+			e.add("L12", SeverityWarn, t.from, t.Fact, "territory", fmt.Sprintf("the %s%s grants nothing in %s of models that are multimodal, and whether this one is, nobody says", t.Fact.Name, t.of(), list))
+			continue
+		}
 		s, where := SeverityWarn, "whoever pulls it there has no licence"
 		for _, r := range e.options.Regions {
 			if Within(r, x.Regions) {

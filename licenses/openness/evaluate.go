@@ -191,7 +191,7 @@ func (m measure) capByBases(a *Assessment) {
 func gradeWords(g Grade) string {
 	switch g {
 	case Declared:
-		return "declared only (E0)"
+		return "a declaration (E0)"
 	case Stated:
 		return "an address (E1)"
 	case Fetched:

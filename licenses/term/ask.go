@@ -2,6 +2,7 @@ package term
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/carat-hub/carat/licenses"
 	"github.com/carat-hub/carat/licenses/lineage"
@@ -10,16 +11,18 @@ import (
 // Question is a use that somebody has in mind. Facts about who asks are nil
 // until they are told.
 type Question struct {
-	Commercial     *bool  `json:"commercial,omitempty"`
-	MonthlyUsers   *int64 `json:"monthlyUsers,omitempty"`
-	AnnualRevenue  *int64 `json:"annualRevenue,omitempty"` // in Currency
-	Currency       string `json:"currency,omitempty"`      // ISO 4217, "USD" by default
-	Country        string `json:"country,omitempty"`       // ISO 3166-1 alpha-2
-	Purpose        string `json:"purpose,omitempty"`       // "research", "personal", "production" …
-	Derive         bool   `json:"derive,omitempty"`        // make another model from it
-	Redistribute   bool   `json:"redistribute,omitempty"`  // pass it on, or what was made from it
-	Host           bool   `json:"host,omitempty"`          // offer it as a service
-	TrainOnOutputs bool   `json:"trainOnOutputs,omitempty"`
+	Commercial    *bool  `json:"commercial,omitempty"`
+	MonthlyUsers  *int64 `json:"monthlyUsers,omitempty"`
+	AnnualRevenue *int64 `json:"annualRevenue,omitempty"` // in Currency
+	Currency      string `json:"currency,omitempty"`      // ISO 4217, "USD" by default
+	Country       string `json:"country,omitempty"`       // ISO 3166-1 alpha-2
+	Purpose       string `json:"purpose,omitempty"`       // "research", "personal", "production" …
+	// Modality is that of the model, where nobody else says it.
+	Modality       lineage.Modality `json:"modality,omitempty"`
+	Derive         bool             `json:"derive,omitempty"`       // make another model from it
+	Redistribute   bool             `json:"redistribute,omitempty"` // pass it on, or what was made from it
+	Host           bool             `json:"host,omitempty"`         // offer it as a service
+	TrainOnOutputs bool             `json:"trainOnOutputs,omitempty"`
 }
 
 // Verdict is the answer in a word.
@@ -56,10 +59,13 @@ func Ask(g *lineage.Graph, q Question) Answer {
 	if q.Currency == "" {
 		q.Currency = "USD"
 	}
-	a := asker{q: q}
+	a, modality := asker{q: q}, q.Modality
+	if modality == lineage.ModalityUnknown {
+		modality = g.Modality()
+	}
 	for _, t := range terms {
 		a.t = t
-		a.ask(g.Works[g.Root].Multimodal)
+		a.ask(modality)
 	}
 	for _, u := range unknown {
 		a.answer.Because = append(a.answer.Because, Reason{Verdict: Depends, Words: u})
@@ -101,7 +107,7 @@ func (a *asker) depends(field, on, format string, args ...any) {
 	a.answer.DependsOn = append(a.answer.DependsOn, on)
 }
 
-func (a *asker) ask(multimodal bool) {
+func (a *asker) ask(modality lineage.Modality) {
 	f := a.t.Fact
 	commercial := a.q.Commercial != nil && *a.q.Commercial
 	switch {
@@ -125,11 +131,14 @@ func (a *asker) ask(multimodal bool) {
 	if a.q.TrainOnOutputs {
 		a.outputs(commercial)
 	}
-	if x := f.Territory; x != nil && len(x.Regions) > 0 && (x.Scope != "multimodal" || multimodal) {
+	if x := f.Territory; x != nil && len(x.Regions) > 0 && (x.Scope != "multimodal" || modality != lineage.ModalityText) {
 		switch {
 		case a.q.Country == "":
 			a.depends("territory", "the country", "the %s does not hold everywhere", f.Name)
-		case lineage.Within(a.q.Country, x.Regions):
+		case !lineage.Within(a.q.Country, x.Regions):
+		case x.Scope == "multimodal" && modality == lineage.ModalityUnknown:
+			a.depends("territory", "whether the model is multimodal", "the %s grants nothing of multimodal models in %s", f.Name, a.q.Country)
+		default:
 			a.say(No, "territory", "the %s grants nothing in %s", f.Name, a.q.Country)
 		}
 	}
@@ -232,4 +241,40 @@ func (a *asker) outputs(commercial bool) {
 	default:
 		a.say(No, "outputs", "the %s forbids to %s", f.Name, outputWords[f.Outputs.Value])
 	}
+}
+
+// Text writes the answer for people.
+func (a *Answer) Text() string {
+	var b strings.Builder
+	switch a.Verdict {
+	case Depends:
+		b.WriteString("It depends")
+		if len(a.DependsOn) > 0 {
+			fmt.Fprintf(&b, " on %s", strings.Join(a.DependsOn, ", and on "))
+		}
+		b.WriteString(".\n")
+	case No:
+		b.WriteString("No.\n")
+	default:
+		b.WriteString("Yes.\n")
+	}
+	for _, v := range []Verdict{No, Depends, Yes} {
+		for _, r := range a.Because {
+			if r.Verdict != v {
+				continue
+			}
+			fmt.Fprintf(&b, "  - %s\n", r.Words)
+			if r.Name != "" {
+				fmt.Fprintf(&b, "      %s\n", r.Source)
+			}
+		}
+	}
+	if len(a.Must) > 0 {
+		b.WriteString("Then you must\n")
+		for _, x := range a.Must {
+			fmt.Fprintf(&b, "  - %s\n      %s\n", x.Words, x.Source)
+		}
+	}
+	b.WriteString("These are facts about licences, not legal advice.\n")
+	return b.String()
 }

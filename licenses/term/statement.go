@@ -49,9 +49,9 @@ func New(g *lineage.Graph) Statement {
 		s.Openness = licenses.OpennessUnclear
 	}
 	permitted := map[string]bool{"commercial": true, "modify": true, "redistribute": true}
-	root := g.Works[g.Root]
+	modality := g.Modality()
 	for _, t := range terms {
-		s.add(t, permitted, root != nil && root.Multimodal)
+		s.add(t, permitted, modality)
 	}
 	if len(unknown) == 0 && len(terms) > 0 {
 		for _, p := range permissions {
@@ -77,7 +77,7 @@ func sourceOf(t lineage.Term, field string) Source {
 }
 
 // add puts what one licence says into the statement.
-func (s *Statement) add(t lineage.Term, permitted map[string]bool, multimodal bool) {
+func (s *Statement) add(t lineage.Term, permitted map[string]bool, modality lineage.Modality) {
 	f := t.Fact
 	s.Licences = append(s.Licences, sourceOf(t, ""))
 	switch f.Openness() {
@@ -128,10 +128,13 @@ func (s *Statement) add(t lineage.Term, permitted map[string]bool, multimodal bo
 	if words := outputWords[f.Outputs.Value]; words != "" {
 		s.MustNot = append(s.MustNot, Item{What: "outputs", Words: words, Source: sourceOf(t, "outputs")})
 	}
-	if x := f.Territory; x != nil && (x.Scope != "multimodal" || multimodal) {
+	if x := f.Territory; x != nil && (x.Scope != "multimodal" || modality != lineage.ModalityText) {
 		words := map[string]string{licenses.TerritorySanctions: "use it against trade sanctions", licenses.TerritoryExport: "use it against export control"}[x.Rule]
 		if len(x.Regions) > 0 {
 			words = "use it in " + strings.Join(x.Regions, ", ")
+			if x.Scope == "multimodal" && modality == lineage.ModalityUnknown {
+				words += ", if it is multimodal"
+			}
 			s.Territories = append(s.Territories, x.Regions...)
 		}
 		s.MustNot = append(s.MustNot, Item{What: "territory", Words: words, Source: sourceOf(t, "territory")})
@@ -216,7 +219,7 @@ func (s *Statement) Text() string {
 func (s Source) String() string {
 	t := s.Name
 	if s.Section != "" {
-		t += ", section " + s.Section
+		t += ", " + licenses.Section(s.Section)
 	}
 	if s.From != "" {
 		t += " (of " + s.From + ")"

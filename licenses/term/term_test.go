@@ -45,7 +45,7 @@ func quantized() *lineage.Graph {
 	g := graph(work("acme/Llama-4-Acme-Q4", "llama4", from(lineage.Quantized, "acme/Llama-4-Acme")),
 		work("acme/Llama-4-Acme", "llama4", from(lineage.FineTune, "meta-llama/Llama-4-Scout")), work("meta-llama/Llama-4-Scout", "llama4"))
 	for _, w := range g.Works {
-		w.Multimodal = true
+		w.Modality = lineage.Multimodal
 	}
 	return g
 }

@@ -1,10 +1,6 @@
 package hub
 
 import (
-	"net/url"
-	"strconv"
-	"strings"
-
 	"github.com/labstack/echo/v4"
 
 	"github.com/carat-hub/carat/auth"
@@ -29,7 +25,7 @@ func (h *Handler) assessment(c echo.Context) error {
 
 // ask answers whether a use is permitted.
 func (h *Handler) ask(c echo.Context) error {
-	q, err := question(c.QueryParams())
+	q, err := term.ParseQuestion(c.QueryParams())
 	if err != nil {
 		return registry.Wrap(err, server.CodeRequestInvalid, err.Error())
 	}
@@ -42,38 +38,6 @@ func (h *Handler) ask(c echo.Context) error {
 		return err
 	}
 	return answer(c, a)
-}
-
-// question reads the parameters of a question. Those that are not given are not known.
-func question(values url.Values) (q term.Question, err error) {
-	yes := func(name string) bool {
-		var b bool
-		if s := values.Get(name); s != "" && err == nil {
-			if b, err = strconv.ParseBool(s); err != nil {
-				err = registry.Errorf(server.CodeRequestInvalid, "%s is true or false", name)
-			}
-		}
-		return b
-	}
-	number := func(name string) *int64 {
-		s := values.Get(name)
-		if s == "" || err != nil {
-			return nil
-		}
-		f, bad := strconv.ParseFloat(s, 64)
-		if bad != nil || f < 0 || f > 1e15 {
-			err = registry.Errorf(server.CodeRequestInvalid, "%s is a number from 0 to 1e15", name)
-			return nil
-		}
-		return new(int64(f))
-	}
-	if values.Has("commercial") {
-		q.Commercial = new(yes("commercial"))
-	}
-	q.MonthlyUsers, q.AnnualRevenue = number("monthlyUsers"), number("annualRevenue")
-	q.Currency, q.Country, q.Purpose = strings.ToUpper(values.Get("currency")), strings.ToUpper(values.Get("country")), values.Get("purpose")
-	q.Derive, q.Redistribute, q.Host, q.TrainOnOutputs = yes("derive"), yes("redistribute"), yes("host"), yes("trainOnOutputs")
-	return q, err
 }
 
 // catalogue is the answer of GET /api/v1/licenses.

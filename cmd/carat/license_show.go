@@ -1,0 +1,185 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carat-hub/carat/licenses"
+	"github.com/carat-hub/carat/licenses/term"
+	"github.com/carat-hub/carat/licenses/text"
+)
+
+func newLicenseShowCommand(e *env) *cobra.Command {
+	var remote remoteFlags
+	var asJSON bool
+	var name string
+	cmd := &cobra.Command{
+		Use:   "show " + licensedUse,
+		Short: "Print what one may, must and must not do, with the clauses",
+		Long: `Print what one may, must and must not do under a licence, or with a model, over
+all that it was made from; of a model also how open it is, and what the rules of
+lineage find. Of a text, which licence it is: word for word, or else what it
+resembles, which is no identity.
+
+` + licensedHelp,
+		Example: `  carat license show llama3.1
+  carat license show "Apache-2.0 AND CC-BY-NC-4.0"
+  carat license show LICENSE
+  carat license show localhost:8080/demo/tiny-llama:v1 --json`,
+		Args: usage(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := e.licensed(cmd.Context(), &remote, args[0], name)
+			if err != nil {
+				return err
+			}
+			switch {
+			case l.text != "":
+				return showText(e.stdout, l.text, asJSON)
+			case l.hub == nil && !l.model:
+				return showTerms(e.stdout, l, asJSON)
+			}
+			a, err := l.assess(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(e.stdout, a)
+			}
+			parts := []string{a.Openness.Text(l.model), a.Terms.Text()}
+			if findings := a.Lineage.Text(); findings != "" {
+				parts = append([]string{findings}, parts...)
+			}
+			return printLines(e.stdout, strings.Join(parts, "\n"))
+		},
+	}
+	remote.register(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&name, "name", "", "`NAME` under which a model on disk is to be published (default its folder's)")
+	return cmd
+}
+
+// shownTerms is the JSON form of what a licence says.
+type shownTerms struct {
+	Fact  *licenses.Fact `json:"fact,omitempty"` // of a single licence
+	Terms term.Statement `json:"terms"`
+}
+
+func showTerms(w io.Writer, l *licensed, asJSON bool) error {
+	s := term.New(l.ancestry.Graph)
+	if asJSON {
+		return printJSON(w, shownTerms{l.fact, s})
+	}
+	var b strings.Builder
+	if f := l.fact; f != nil {
+		fmt.Fprintf(&b, "%s\n%s", f.Name, f.SPDX)
+		if f.Version != "" {
+			fmt.Fprintf(&b, ", version %s", f.Version)
+		}
+		if f.Effective != "" {
+			fmt.Fprintf(&b, ", in force since %s", f.Effective)
+		}
+		fmt.Fprintf(&b, "\n%s\n", f.URL)
+		if n := len(licenses.Versions(f.SPDX)); n > 1 {
+			fmt.Fprintf(&b, "the newest of %d texts under that id\n", n)
+		}
+		if lists := listWords(f.Lists); len(lists) > 0 {
+			fmt.Fprintf(&b, "On the lists of %s\n", strings.Join(lists, ", "))
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString(s.Text())
+	return printLines(w, b.String())
+}
+
+func listWords(l licenses.Lists) (words []string) {
+	for _, x := range []struct {
+		on   bool
+		name string
+	}{{l.OSI, "the Open Source Initiative"}, {l.FSF, "the Free Software Foundation"}, {l.OpenData, "open data"}, {l.Model, "open model licences"}} {
+		if x.on {
+			words = append(words, x.name)
+		}
+	}
+	return words
+}
+
+func showText(w io.Writer, s string, asJSON bool) error {
+	r, err := text.Known().Identify(s)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(w, r)
+	}
+	var b strings.Builder
+	name := func(ref string) string {
+		if f, ok := licenses.Lookup(ref); ok && f.Name != ref {
+			return fmt.Sprintf("%s (%s)", ref, f.Name)
+		}
+		return ref
+	}
+	switch {
+	case len(r.Refs) > 0:
+		for _, ref := range r.Refs {
+			fmt.Fprintf(&b, "It is %s, word for word.\n", name(ref))
+		}
+	case len(r.Contains) > 0:
+		for _, ref := range r.Contains {
+			fmt.Fprintf(&b, "It has %s in it, and other words, which may change what it says:\n", name(ref))
+		}
+		fmt.Fprintf(&b, "  %s\n", r.Uncovered)
+	case len(r.Candidates) > 0:
+		b.WriteString("It is no licence that is known word for word. It resembles\n")
+		for _, c := range r.Candidates {
+			fmt.Fprintf(&b, "  %3.0f %%  %s\n", 100*c.Likeness, name(c.Ref))
+		}
+	default:
+		b.WriteString("It is no licence that is known, and resembles none.\n")
+	}
+	fmt.Fprintf(&b, "%d words, sha256:%s\n", r.Words, r.Digest)
+	return printLines(w, b.String())
+}
+
+func newLicenseListCommand(e *env) *cobra.Command {
+	var asJSON bool
+	var kind string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "Print the licences that are known",
+		Args:  usage(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			list := []*licenses.Fact{}
+			for _, f := range licenses.All() {
+				if kind == "" || string(f.Openness()) == kind {
+					list = append(list, f)
+				}
+			}
+			if len(list) == 0 {
+				return exit(exitUsage, fmt.Errorf("--terms is %s, %s or %s, not %q", licenses.OpennessOpen, licenses.OpennessRestricted, licenses.OpennessUnclear, kind))
+			}
+			if asJSON {
+				return printJSON(e.stdout, list)
+			}
+			w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "TERMS\tSPDX\tHUGGING FACE\tSINCE\tNAME")
+			for _, f := range list {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", f.Openness(), orNone(f.SPDX), orNone(f.ID), orNone(f.Effective), f.Name)
+			}
+			return w.Flush()
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&kind, "terms", "", "only those whose terms are `KIND`: open, restricted or unclear")
+	return cmd
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
