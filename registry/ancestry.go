@@ -3,14 +3,12 @@ package registry
 import (
 	"context"
 	"errors"
-	"regexp"
 	"strings"
-	"sync"
+	"unicode"
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/licenses"
 	"github.com/carat-hub/carat/licenses/lineage"
-	"github.com/carat-hub/carat/licenses/text"
 )
 
 // maxAncestors is how many models are looked up for one lineage. What is
@@ -167,7 +165,7 @@ func workOf(v *Version) *lineage.Work {
 	w.Expression = DeclaredExpression(f)
 	w.Text = TextOf(f)
 	w.Notice, w.Card = f.License.Notice, f.Card.Body
-	w.Changes = changed().MatchString(f.License.Notice) || changed().MatchString(f.Card.Body)
+	w.Changes = statesChanges(f.License.Notice) || statesChanges(f.Card.Body)
 	w.Modality = modality(f)
 	if f.Card.Gated {
 		w.Access = lineage.AccessClick
@@ -175,10 +173,21 @@ func workOf(v *Version) *lineage.Work {
 	return w
 }
 
-// changed finds a statement of what was done to the base.
-var changed = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)\b(modified|changed|changes|fine-?tun(ed|ing)|adapted|merged|quanti[sz]ed|derived|pruned|distilled)\b`)
-})
+// changes are the words with which people state what they did to a base.
+var changes = map[string]bool{
+	"modified": true, "changed": true, "changes": true, "fine-tuned": true, "finetuned": true, "fine-tuning": true, "finetuning": true, "adapted": true,
+	"merged": true, "quantized": true, "quantised": true, "derived": true, "pruned": true, "distilled": true,
+}
+
+// statesChanges finds a statement of what was done to the base.
+func statesChanges(s string) bool {
+	for w := range strings.FieldsFuncSeq(s, func(r rune) bool { return r != '-' && !unicode.IsLetter(r) }) {
+		if len(w) <= len("fine-tuning") && changes[strings.ToLower(w)] {
+			return true
+		}
+	}
+	return false
+}
 
 // modality is what the card says the model is for.
 func modality(f *Facts) lineage.Modality {
@@ -223,18 +232,6 @@ func DeclaredExpression(f *Facts) licenses.Expression {
 		return licenses.Expression{}
 	}
 	return e
-}
-
-// TextOf tells which licence the text in a version is.
-func TextOf(f *Facts) lineage.Text {
-	if f.License.Text == "" {
-		return lineage.Text{There: f.License.File != ""}
-	}
-	t := lineage.Text{There: true}
-	if r, err := text.Known().Identify(f.License.Text); err == nil {
-		t.Refs, t.Contains = r.Refs, r.Contains
-	}
-	return t
 }
 
 // relationOf is a declared relation in the words of the rules. One that is
