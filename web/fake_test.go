@@ -14,7 +14,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/carat-hub/carat/auth"
-	"github.com/carat-hub/carat/licenses/lineage"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
 	"github.com/carat-hub/carat/verify/sandbox"
@@ -51,15 +50,7 @@ func (h *hub) Visibility(_ context.Context, n registry.Name) (auth.Visibility, b
 }
 
 func (h *hub) Assess(_ context.Context, _ auth.Principal, v *registry.Version) (*registry.Assessment, error) {
-	a := registry.NewAncestry(v)
-	if v.Facts != nil {
-		root := a.Graph.Works[a.Graph.Root]
-		for _, b := range v.Facts.Bases {
-			root.Edges = append(root.Edges, lineage.Edge{To: b.Name, Relation: lineage.FineTune, Origin: lineage.FromCard})
-			a.Graph.Works[b.Name] = &lineage.Work{ID: b.Name, Name: b.Name, Unknown: true}
-		}
-	}
-	return a.Assess(today), h.err
+	return registry.NewAncestry(v).Assess(today), h.err
 }
 
 func (h *hub) Models(_ context.Context, p auth.Principal, q registry.ModelQuery) ([]registry.ModelSummary, int, error) {

@@ -55,7 +55,7 @@ func (e *evaluation) add(rule string, s Severity, a *Ancestor, f *licenses.Fact,
 	}
 	var against *Work
 	if a != nil {
-		against, x.Against, x.Path = a.Work, a.Work.shown(), a.steps()
+		against, x.Against, x.Path = a.Work, a.Work.Shown(), a.steps()
 	}
 	x.ID = findingID(rule, e.root, against, licence)
 	e.report.Findings = append(e.report.Findings, x)
@@ -71,7 +71,7 @@ func (e *evaluation) unknown(a *Ancestor, message string) {
 func (a *Ancestor) steps() []Step {
 	list := make([]Step, len(a.Path))
 	for i, x := range a.Path {
-		list[i] = Step{x.Relation, x.Origin, a.Works[i].shown()}
+		list[i] = Step{x.Relation, x.Origin, a.Works[i].Shown()}
 	}
 	return list
 }
@@ -84,7 +84,7 @@ func (a *Ancestor) way() string {
 	}
 	var parts []string
 	for i, x := range a.Path {
-		parts = append(parts, words[x.Relation]+" "+a.Works[i].shown())
+		parts = append(parts, words[x.Relation]+" "+a.Works[i].Shown())
 	}
 	return strings.Join(parts, ", which is ")
 }

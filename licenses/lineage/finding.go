@@ -79,8 +79,8 @@ type Waiver struct {
 // Hidden is the name of works that the reader cannot see.
 const Hidden = "a model that you cannot see"
 
-// shown is the name of a work as it may be shown.
-func (w *Work) shown() string {
+// Shown is the name of a work as it may be shown.
+func (w *Work) Shown() string {
 	switch {
 	case w.Hidden:
 		return Hidden

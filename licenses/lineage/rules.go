@@ -48,7 +48,7 @@ func (e *evaluation) ancestor(a *Ancestor) {
 	if w.Access == AccessManual && e.root.Access == AccessOpen && a.Carries {
 		for _, f := range facts {
 			if f.Redistribute.Answer != licenses.AnswerYes {
-				e.add("L18", SeverityWarn, a, f, "redistribute", fmt.Sprintf("who publishes %s chooses who gets it, its licence does not let everybody pass it on, and this one is open to all", w.shown()))
+				e.add("L18", SeverityWarn, a, f, "redistribute", fmt.Sprintf("who publishes %s chooses who gets it, its licence does not let everybody pass it on, and this one is open to all", w.Shown()))
 			}
 		}
 	}
@@ -157,7 +157,7 @@ func (e *evaluation) sameBytes(a *Ancestor, f *licenses.Fact) {
 	if requires(e.root.Expression, f) {
 		return
 	}
-	e.add("L02", SeverityError, a, f, "redistribute", fmt.Sprintf("it is %s: the weights are those of %s, which is under the %s, and %s is declared", a.way(), a.Work.shown(), f.Name, declared(e.root)),
+	e.add("L02", SeverityError, a, f, "redistribute", fmt.Sprintf("it is %s: the weights are those of %s, which is under the %s, and %s is declared", a.way(), a.Work.Shown(), f.Name, declared(e.root)),
 		Fix{FixLicense, "declare " + f.SPDX + ", joined by AND with what was added", "README.md"})
 }
 
@@ -215,7 +215,7 @@ func (e *evaluation) files(a *Ancestor, f *licenses.Fact) {
 		case licenses.DutyChanges:
 			if !e.root.Changes && !a.first().sameBytes() {
 				missing = append(missing, "a statement of what was changed")
-				fixes = append(fixes, Fix{FixNotice, "This model was made from " + a.Work.shown() + " and changed.", "NOTICE"})
+				fixes = append(fixes, Fix{FixNotice, "This model was made from " + a.Work.Shown() + " and changed.", "NOTICE"})
 			}
 		}
 	}
@@ -340,7 +340,7 @@ func (e *evaluation) shareAlike() {
 				continue
 			}
 			if !sameLicence(f, demanding) && !compatible(f, demanding) {
-				e.add("L11", SeverityError, a, f, "derivatives", fmt.Sprintf("the %s of %s and the %s of %s each demand that derivatives are under them alone", demanding.Name, first.Work.shown(), f.Name, a.Work.shown()))
+				e.add("L11", SeverityError, a, f, "derivatives", fmt.Sprintf("the %s of %s and the %s of %s each demand that derivatives are under them alone", demanding.Name, first.Work.Shown(), f.Name, a.Work.Shown()))
 				return
 			}
 		}

@@ -65,7 +65,7 @@ func collect(own licenses.Resolution, ancestors []*Ancestor) []Term {
 		}
 		t := Term{Fact: f, from: a}
 		if a != nil {
-			t.From, t.Path = a.Work.shown(), a.steps()
+			t.From, t.Path = a.Work.Shown(), a.steps()
 		}
 		list = append(list, t)
 	}

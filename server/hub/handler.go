@@ -67,6 +67,8 @@ type Gates interface {
 type Assessments interface {
 	// Assess computes the assessment of a version as the principal may see it.
 	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
+	// Ancestry is the lineage of a version as the principal may see it.
+	Ancestry(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Ancestry, error)
 	// Ask answers a question about the terms of a version.
 	Ask(ctx context.Context, p auth.Principal, v *registry.Version, q term.Question) (*term.Answer, error)
 }
@@ -89,7 +91,7 @@ var (
 	_ Access        = server.Access{}
 )
 
-// Options are what a Handler is made of; all are required.
+// Options are what a Handler is made of; all but Version are required.
 type Options struct {
 	Models        Models
 	Verifications Verifications
@@ -97,6 +99,7 @@ type Options struct {
 	Gates         Gates
 	Assessments   Assessments
 	Access        Access
+	Version       string // of the program, for the documents that it writes
 }
 
 // Handler serves /api/v1/.
@@ -107,11 +110,12 @@ type Handler struct {
 	gates         Gates
 	assessments   Assessments
 	access        Access
+	program       string
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, access: o.Access, program: o.Version}
 }
 
 // Register adds the routes.
@@ -123,6 +127,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.GET("/:org/:name/versions/:reference", h.version)
 	g.GET("/:org/:name/versions/:reference/assessment", h.assessment)
 	g.GET("/:org/:name/versions/:reference/ask", h.ask)
+	g.GET("/:org/:name/versions/:reference/export/:format", h.export)
 	g.GET("/:org/:name/versions/:reference/verification", h.verification)
 	g.POST("/:org/:name/versions/:reference/verification", h.requestVerification)
 	g.GET("/:org/:name/versions/:reference/verifications", h.history)
