@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -122,12 +123,13 @@ type licensePage struct {
 	Link     string // of the card, when it is an https address
 	Found    bool   // the declared licence is in the catalogue
 	Terms    *licenses.Fact
-	Summary  licenses.Summary
-	Answers  []answer
-	File     string
-	FileURL  string
-	Text     string
-	Whole    bool // Text is all of it
+	Answers  []answer // over the whole lineage
+	// Inherited says that licences of what it was made from hold too.
+	Inherited bool
+	File      string
+	FileURL   string
+	Text      string
+	Whole     bool // Text is all of it
 
 	Assessment *registry.Assessment // nil while the facts are not known
 	Levels     []levelLine
@@ -156,6 +158,7 @@ type levelLine struct {
 // answer is one question about the terms.
 type answer struct {
 	Question, Word, Words string
+	By                    string // the licence of an ancestor that says so
 	Kind                  licenses.Answer
 }
 
@@ -177,17 +180,13 @@ func (h *Handler) licensePage(c echo.Context) error {
 		if u, err := url.Parse(f.Card.LicenseLink); err == nil && u.Scheme == "https" && u.Host != "" {
 			p.Link = u.String()
 		}
-		if p.Terms, p.Found = licenses.Lookup(f.License.Declared); p.Found {
-			p.Summary = p.Terms.Summary()
-			p.Answers = []answer{
-				answerTo("Commercial use", p.Summary.Commercial),
-				answerTo("Modification", p.Summary.Modification),
-				answerTo("Redistribution", p.Summary.Redistribute),
-			}
-		}
+		p.Terms, p.Found = licenses.Lookup(f.License.Declared)
 		if p.Assessment, err = h.models.Assess(c.Request().Context(), h.principal(c), &s.version); err != nil {
 			return err
 		}
+		t := &p.Assessment.Terms
+		p.Answers = []answer{answerTo("Commercial use", t.Commercial), answerTo("Modification", t.Modify), answerTo("Redistribution", t.Redistribute)}
+		p.Inherited = slices.ContainsFunc(t.Licences, func(l term.Source) bool { return l.From != "" })
 		for _, m := range []struct {
 			name string
 			of   *openness.Assessment
@@ -211,12 +210,16 @@ func (h *Handler) licensePage(c echo.Context) error {
 	return h.render(c, http.StatusOK, h.pages.license, p)
 }
 
-func answerTo(question string, l licenses.Line) answer {
+func answerTo(question string, p term.Permission) answer {
 	word := map[licenses.Answer]string{
 		licenses.AnswerYes: "Yes", licenses.AnswerNo: "No", licenses.AnswerConditional: "With conditions",
-	}[l.Answer]
+	}[p.Answer]
 	if word == "" {
 		word = "Not known"
 	}
-	return answer{question, word, l.Words, l.Answer}
+	by := ""
+	if p.From != "" {
+		by = p.Source.String()
+	}
+	return answer{question, word, p.Words, by, p.Answer}
 }

@@ -31,14 +31,41 @@ type Source struct {
 // Statement is what one may, must and must not do.
 type Statement struct {
 	Openness licenses.Openness `json:"openness"` // of all licences together
-	May      []Item            `json:"may"`
-	Must     []Item            `json:"must"`
-	MustNot  []Item            `json:"mustNot"`
-	Unclear  []string          `json:"unclear,omitempty"` // what is not known; then nothing may be taken for permitted
+	// Commercial, Modify and Redistribute are what the strictest licence says.
+	Commercial   Permission `json:"commercial"`
+	Modify       Permission `json:"modify"`
+	Redistribute Permission `json:"redistribute"`
+
+	May     []Item   `json:"may"`
+	Must    []Item   `json:"must"`
+	MustNot []Item   `json:"mustNot"`
+	Unclear []string `json:"unclear,omitempty"` // what is not known; then nothing may be taken for permitted
 	// Thresholds are the least limits of users and revenue.
 	Thresholds  []licenses.Limit `json:"thresholds,omitempty"`
 	Territories []string         `json:"territories,omitempty"` // where some licence grants nothing
 	Licences    []Source         `json:"licences"`              // all of them
+}
+
+// Permission is what all licences together say of one use.
+type Permission struct {
+	Answer licenses.Answer `json:"answer"`
+	Words  string          `json:"words,omitempty"` // the conditions of all of them
+	Source                 // of the strictest one
+}
+
+// strictness orders answers: the last of several is the one that holds.
+var strictness = []licenses.Answer{licenses.AnswerYes, licenses.AnswerConditional, licenses.AnswerUnknown, licenses.AnswerNo}
+
+// restrict adds what another licence says.
+func (p *Permission) restrict(by licenses.Permission, source Source) {
+	line := by.Line()
+	stricter := slices.Index(strictness, by.Answer) - slices.Index(strictness, p.Answer)
+	switch {
+	case p.Name == "" || stricter > 0:
+		p.Answer, p.Words, p.Source = by.Answer, line.Words, source
+	case stricter == 0 && line.Words != "" && !strings.Contains(p.Words, line.Words):
+		p.Words = strings.TrimPrefix(p.Words+"; "+line.Words, "; ")
+	}
 }
 
 // New makes the statement about the root of a graph.
@@ -52,6 +79,11 @@ func New(g *lineage.Graph) Statement {
 	modality := g.Modality()
 	for _, t := range terms {
 		s.add(t, permitted, modality)
+	}
+	for _, p := range []*Permission{&s.Commercial, &s.Modify, &s.Redistribute} {
+		if p.Name == "" || len(unknown) > 0 && p.Answer != licenses.AnswerNo {
+			*p = Permission{Answer: licenses.AnswerUnknown, Source: p.Source}
+		}
 	}
 	if len(unknown) == 0 && len(terms) > 0 {
 		for _, p := range permissions {
@@ -90,6 +122,7 @@ func (s *Statement) add(t lineage.Term, permitted map[string]bool, modality line
 	}
 	for i, p := range []licenses.Permission{f.Commercial, f.Modify, f.Redistribute} {
 		x := permissions[i]
+		[]*Permission{&s.Commercial, &s.Modify, &s.Redistribute}[i].restrict(p, sourceOf(t, x.field))
 		if p.Answer != licenses.AnswerYes {
 			permitted[x.field] = false
 		}

@@ -184,3 +184,29 @@ func BenchmarkLineage(b *testing.B) {
 		openness.Evaluate(in)
 	}
 }
+
+func TestPermissionsOfAll(t *testing.T) {
+	t.Parallel()
+	apache := work("a/x", "Apache-2.0", from(lineage.FineTune, "b/y"))
+	tests := []struct {
+		name       string
+		base       *lineage.Work
+		commercial licenses.Answer
+		by         string
+	}{
+		{"open", work("b/y", "MIT"), licenses.AnswerYes, ""},
+		{"with a limit", work("b/y", "llama3.1"), licenses.AnswerConditional, "b/y"},
+		{"not commercial", work("b/y", "CC-BY-NC-4.0"), licenses.AnswerNo, "b/y"},
+		{"not known", &lineage.Work{ID: "b/y", Name: "b/y", Unknown: true}, licenses.AnswerUnknown, ""},
+		{"none", work("b/y", ""), licenses.AnswerUnknown, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := New(graph(apache, tt.base))
+			if s.Commercial.Answer != tt.commercial || s.Commercial.From != tt.by {
+				t.Errorf("commercial: %+v", s.Commercial)
+			}
+		})
+	}
+}
