@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -90,40 +91,69 @@ func (h *Hub) SetGate(ctx context.Context, org registry.Name, gate string) (Gate
 	return g, nil
 }
 
-// change sends a change of the hub as a whole, which only administrators may
-// make. It goes with user name and password, because tokens are for
-// repositories. It is not tried again: an answer that was lost may have been
-// that of a change that was made.
+// change sends a change, or a question, that needs a user. It goes with user
+// name and password, because tokens are for repositories. It is not tried
+// again: an answer that was lost may have been that of a change that was made.
+// Errors: ErrNoCredentials, *ResponseError.
 func (h *Hub) change(ctx context.Context, method, path string, body, into any) error {
-	if h.r.c.opts.Credentials == nil {
+	user, password, err := h.user(ctx)
+	if err != nil {
+		return err
+	}
+	if user == "" {
 		return ErrNoCredentials
+	}
+	return h.do(ctx, method, path, user, password, body, into)
+}
+
+// call is change with whatever credentials there are, also none.
+func (h *Hub) call(ctx context.Context, method, path string, body, into any) error {
+	user, password, err := h.user(ctx)
+	if err != nil {
+		return err
+	}
+	return h.do(ctx, method, path, user, password, body, into)
+}
+
+// user returns the credentials for the hub, "" when there are none.
+func (h *Hub) user(ctx context.Context) (name, password string, err error) {
+	if h.r.c.opts.Credentials == nil {
+		return "", "", nil
 	}
 	cred, err := h.r.c.opts.Credentials.Get(ctx, credentials.ServerAddressFromRegistry(h.r.base.Host))
 	if err != nil {
-		return fmt.Errorf("read the credentials: %w", err)
+		return "", "", fmt.Errorf("read the credentials: %w", err)
 	}
 	if cred.Username == "" || cred.Password == "" {
-		return ErrNoCredentials
+		return "", "", nil
 	}
-	p, err := json.Marshal(body)
-	if err != nil {
-		return fmt.Errorf("encode the request: %w", err)
+	return cred.Username, cred.Password, nil
+}
+
+// do sends one request. A nil body sends none, a nil into wants no answer.
+func (h *Hub) do(ctx context.Context, method, path, user, password string, body, into any) error {
+	r := request{method: method, header: http.Header{"Accept": {"application/json"}}}
+	if user != "" {
+		r.header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+	}
+	if body != nil {
+		p, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		r.size, r.body = int64(len(p)), bytesBody(p)
+		r.header.Set("Content-Type", "application/json")
 	}
 	u := h.r.base
-	u.Path = path
-	resp, err := h.r.send(ctx, request{
-		method: method, url: &u, size: int64(len(p)), body: bytesBody(p),
-		header: http.Header{
-			"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(cred.Username+":"+cred.Password))},
-			"Content-Type":  {"application/json"}, "Accept": {"application/json"},
-		},
-	}, http.StatusOK, http.StatusCreated)
+	u.Path, u.RawQuery, _ = strings.Cut(path, "?")
+	r.url = &u
+	resp, err := h.r.send(ctx, r, http.StatusOK, http.StatusCreated, http.StatusNoContent)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	answer, err := readLimited(resp.Body, maxHubAnswer)
-	if err != nil {
+	if err != nil || into == nil {
 		return err
 	}
 	if err := json.NewDecoder(bytes.NewReader(answer)).Decode(into); err != nil {

@@ -127,6 +127,10 @@ func (h *Hub) Export(ctx context.Context, n registry.Name, ref registry.Referenc
 	return p, nil
 }
 
+func versionPath(n registry.Name, ref registry.Reference) string {
+	return "/api/v1/models/" + string(n) + "/versions/" + ref.String()
+}
+
 // displayVersion writes a version for messages.
 func displayVersion(n registry.Name, ref registry.Reference) string {
 	if ref.Tag != "" {
@@ -155,7 +159,7 @@ func (h *Hub) Await(ctx context.Context, n registry.Name, d registry.Digest, eve
 }
 
 func (h *Hub) get(ctx context.Context, n registry.Name, ref registry.Reference, suffix string, query url.Values, into any) error {
-	return h.read(h.r.scoped(ctx, n, "pull"), "/api/v1/models/"+string(n)+"/versions/"+ref.String()+suffix, query, into)
+	return h.read(h.r.scoped(ctx, n, "pull"), versionPath(n, ref)+suffix, query, into)
 }
 
 // read gets what the hub has at a path. Errors: ErrNoHub, *ResponseError.

@@ -21,6 +21,9 @@ func (r *Registry) StatBlob(ctx context.Context, g auth.Grant, d Digest) (Blob, 
 	if err != nil {
 		return Blob{}, err
 	}
+	if err := r.passConsent(ctx, g, n, func(ctx context.Context) ([]Digest, error) { return r.store.ManifestsOfBlob(ctx, n, d, 100) }); err != nil {
+		return Blob{}, err
+	}
 	if err := r.passBlob(ctx, g, n, d); err != nil {
 		return Blob{}, err
 	}

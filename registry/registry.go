@@ -31,6 +31,7 @@ type Store interface {
 	ManifestStore
 	ModelStore
 	GateStore
+	ConsentStore
 }
 
 // Options are what a Registry is made of.
@@ -42,6 +43,8 @@ type Options struct {
 	DefaultVisibility auth.Visibility
 	// DefaultGate is that of organizations without one of their own; GateOff when empty.
 	DefaultGate Gate
+	// Notary signs acceptances of terms; without one none can be accepted.
+	Notary Notary
 	// Clock tells the time; time.Now when nil.
 	Clock func() time.Time
 	// Logger gets what no caller is told; slog.Default() when nil.
@@ -55,13 +58,15 @@ type Registry struct {
 	visibility auth.Visibility
 	gate       Gate
 	gates      gates
+	consent    consent
+	notary     Notary
 	now        func() time.Time
 	log        *slog.Logger
 }
 
 // New returns a registry.
 func New(o Options) *Registry {
-	r := &Registry{blobs: o.Blobs, store: o.Store, visibility: o.DefaultVisibility, gate: o.DefaultGate, now: o.Clock, log: o.Logger}
+	r := &Registry{blobs: o.Blobs, store: o.Store, visibility: o.DefaultVisibility, gate: o.DefaultGate, notary: o.Notary, now: o.Clock, log: o.Logger}
 	if r.visibility == "" {
 		r.visibility = auth.Public
 	}

@@ -22,6 +22,7 @@ const (
 	CodeRequestTooLarge registry.Code = "REQUEST_TOO_LARGE" // a body over the route's limit
 	CodeRequestTimeout  registry.Code = "REQUEST_TIMEOUT"   // a body that stopped coming
 	CodeNotFound        registry.Code = "NOT_FOUND"         // no such route
+	CodeConflict        registry.Code = "CONFLICT"          // there is one already
 )
 
 // statusGone is logged when the client left before there was an answer.
@@ -55,8 +56,11 @@ var answers = map[registry.Code]struct {
 	registry.CodeNoSpace:          {status: http.StatusInsufficientStorage},
 	registry.CodeUnavailable:      {status: http.StatusServiceUnavailable, retry: 5},
 	registry.CodeInternal:         {status: http.StatusInternalServerError},
+	registry.CodeTermsChanged:     {status: http.StatusConflict},
+	registry.CodeTermsInvalid:     {status: http.StatusBadRequest},
 
 	CodeRequestInvalid:  {status: http.StatusBadRequest},
+	CodeConflict:        {status: http.StatusConflict},
 	CodeRequestTooLarge: {status: http.StatusRequestEntityTooLarge},
 	CodeRequestTimeout:  {status: http.StatusRequestTimeout},
 	CodeNotFound:        {status: http.StatusNotFound},
@@ -92,12 +96,20 @@ func explain(err error, a area, base string) failure {
 	var (
 		coded   *registry.Error
 		gate    *registry.GateError
+		consent *registry.ConsentError
 		tooMuch *http.MaxBytesError
 		route   *echo.HTTPError
 	)
 	switch {
 	case errors.Is(err, errStalled):
 		return fail(CodeRequestTimeout, "the request body stopped arriving", nil)
+	case errors.As(err, &consent):
+		detail := refusedByTerms{Name: consent.Name, Digest: consent.Digest, Terms: base + web.TermsURL(consent.Name, consent.Digest)}
+		code := registry.CodeDenied
+		if errors.Is(err, auth.ErrUnauthenticated) {
+			code = registry.CodeUnauthorized
+		}
+		return fail(code, consent.Error()+"; see "+detail.Terms, detail)
 	case errors.As(err, &gate):
 		detail := gateDetail(gate, base)
 		code := registry.CodeDenied
@@ -135,6 +147,13 @@ type refusedByGate struct {
 	Digest registry.Digest `json:"digest,omitzero"` // of the version
 	State  string          `json:"state,omitempty"` // of its verification
 	Report string          `json:"report"`          // URL of the page with the verification
+}
+
+// refusedByTerms is the detail of a pull whose terms were not accepted.
+type refusedByTerms struct {
+	Name   registry.Name   `json:"name"`
+	Digest registry.Digest `json:"digest,omitzero"` // of the version
+	Terms  string          `json:"terms"`           // URL of the page with the terms
 }
 
 func gateDetail(e *registry.GateError, base string) refusedByGate {

@@ -30,7 +30,8 @@ var allCodes = []registry.Code{
 	registry.CodeNameUnknown, registry.CodeSizeInvalid, registry.CodeUnauthorized, registry.CodeDenied, registry.CodeUnsupported,
 	registry.CodeTooManyRequests, registry.CodeTagInvalid, registry.CodeManifestTooLarge, registry.CodeRangeInvalid,
 	registry.CodePageInvalid, registry.CodeNoSpace, registry.CodeUnavailable, registry.CodeInternal,
-	CodeRequestInvalid, CodeRequestTooLarge, CodeRequestTimeout, CodeNotFound,
+	registry.CodeTermsChanged, registry.CodeTermsInvalid,
+	CodeRequestInvalid, CodeRequestTooLarge, CodeRequestTimeout, CodeNotFound, CodeConflict,
 }
 
 // TestErrorGoldens pins the whole answer of every code.
@@ -310,10 +311,22 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
-// TestGateGolden pins what a pull is told that a gate refused.
-func TestGateGolden(t *testing.T) {
+// TestGateGoldens pins what a pull is told that a gate refused.
+func TestGateGoldens(t *testing.T) {
 	t.Parallel()
-	refused := &registry.GateError{Name: "org/m", Digest: registry.DigestOf(registry.SHA256, nil), State: "failed"}
+	for name, refused := range map[string]error{
+		"gate":    &registry.GateError{Name: "org/m", Digest: registry.DigestOf(registry.SHA256, nil), State: "failed"},
+		"consent": &registry.ConsentError{Name: "org/m", Digest: registry.DigestOf(registry.SHA256, nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refusal(t, name, refused)
+		})
+	}
+}
+
+func refusal(t *testing.T, name string, refused error) {
+	t.Helper()
 	r := setup(t, func(e *echo.Echo) {
 		e.GET("/v2/refused", func(echo.Context) error {
 			return fmt.Errorf("serve: %w", registry.Wrap(refused, registry.CodeDenied, refused.Error()))
@@ -323,7 +336,7 @@ func TestGateGolden(t *testing.T) {
 	if resp.StatusCode != http.StatusForbidden {
 		t.Errorf("status %d", resp.StatusCode)
 	}
-	file := filepath.Join("testdata", "errors", "gate.json")
+	file := filepath.Join("testdata", "errors", name+".json")
 	if *update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

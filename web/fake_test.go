@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/licenses/term"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
 	"github.com/carat-hub/carat/verify/sandbox"
@@ -47,6 +48,20 @@ func (h *hub) find(n registry.Name) (fakeModel, bool) {
 func (h *hub) Visibility(_ context.Context, n registry.Name) (auth.Visibility, bool, error) {
 	m, ok := h.find(n)
 	return m.visibility, ok, h.err
+}
+
+func (h *hub) TermsView(_ context.Context, _ auth.Grant, v *registry.Version) (*registry.TermsView, error) {
+	a := registry.NewAncestry(v)
+	s := term.New(a.Graph)
+	t := registry.TermsOf(a)
+	return &registry.TermsView{
+		Required: true, Statement: &s, Terms: t, Key: t.Key(), Digest: v.Digest,
+		Gate: &registry.ConsentGate{Mode: registry.ConsentAuto, Prompt: "Who are you?", Fields: []registry.ConsentField{{Name: "Company <b>", Kind: registry.FieldText}, {Name: "Agreed", Kind: registry.FieldCheckbox}}},
+	}, h.err
+}
+
+func (h *hub) Accept(context.Context, auth.Grant, *registry.Version, registry.Digest, map[string]string, string) (*registry.Acceptance, error) {
+	return nil, h.err
 }
 
 func (h *hub) Assess(_ context.Context, _ auth.Principal, v *registry.Version) (*registry.Assessment, error) {

@@ -24,6 +24,7 @@ const (
 	tabTags         = "tags"
 	tabLicense      = "license"
 	tabVerification = "verification"
+	tabTerms        = "terms" // no tab, a page of its own
 )
 
 // modelPage is what all tabs of a model show.
@@ -141,6 +142,10 @@ func modelURL(n registry.Name, tab, ref string) string {
 func VerificationURL(n registry.Name, d registry.Digest) string {
 	return modelURL(n, tabVerification, d.String())
 }
+
+// TermsURL is the path of the page on which the terms of a version are
+// accepted, of the newest one when d is zero.
+func TermsURL(n registry.Name, d registry.Digest) string { return modelURL(n, tabTerms, d.String()) }
 
 // refLabel is a reference as people read it.
 func refLabel(r registry.Reference) string {

@@ -28,6 +28,10 @@ type Models interface {
 	Versions(ctx context.Context, g auth.Grant) ([]registry.Version, error)
 	// Admission tells what becomes of pulls of a version.
 	Admission(ctx context.Context, g auth.Grant, d registry.Digest) (registry.Admission, error)
+	// TermsView returns the terms of a version, and whether they were accepted.
+	TermsView(ctx context.Context, g auth.Grant, v *registry.Version) (*registry.TermsView, error)
+	// Accept accepts them.
+	Accept(ctx context.Context, g auth.Grant, v *registry.Version, key registry.Digest, told map[string]string, channel string) (*registry.Acceptance, error)
 	// Assess computes in what way a version is open, as the principal may see it.
 	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
 }
@@ -117,6 +121,8 @@ func (h *Handler) Register(e *echo.Echo) {
 	get("/:org/:name/tags", h.tagsPage)
 	get("/:org/:name/license", h.licensePage)
 	get("/:org/:name/verification", h.verificationPage)
+	get("/:org/:name/terms", h.termsPage)
+	e.POST("/:org/:name/terms", h.acceptTerms)
 }
 
 // reserved are the first path segments that belong to other routes, now or later.

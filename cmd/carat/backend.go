@@ -77,16 +77,16 @@ func newBackend(ctx context.Context, c serveConfig, getenv func(string) string, 
 		return nil, fmt.Errorf("open the job queue: %w", err)
 	}
 	b.store = sqlstore.New(b.db, sqlstore.Options{Outbox: b.queue})
+	if b.signer, err = b.newSigner(ctx); err != nil {
+		return nil, err
+	}
 	b.registry = registry.New(registry.Options{
-		Blobs: b.blobs, Store: b.store, DefaultVisibility: auth.Visibility(c.Visibility), DefaultGate: registry.Gate(c.Gate), Logger: log,
+		Blobs: b.blobs, Store: b.store, DefaultVisibility: auth.Visibility(c.Visibility), DefaultGate: registry.Gate(c.Gate), Notary: b.signer, Logger: log,
 	})
 	if b.cache, err = verify.NewCache(filepath.Join(c.Data, "cache"), c.CacheSize); err != nil {
 		return nil, err
 	}
 	b.opened = append(b.opened, b.cache)
-	if b.signer, err = b.newSigner(ctx); err != nil {
-		return nil, err
-	}
 	checks, err := b.checks(ctx)
 	if err != nil {
 		return nil, err

@@ -83,7 +83,7 @@ func (e *env) rotateKey(ctx context.Context, hub *client.Hub, host string) error
 // adminHint adds what a user can do about a change that was refused.
 func adminHint(err error, host string) error {
 	var answer *client.ResponseError
-	if errors.Is(err, client.ErrNoCredentials) || errors.As(err, &answer) && answer.Status == http.StatusUnauthorized {
+	if errors.Is(err, client.ErrNoCredentials) || errors.As(err, &answer) && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden) {
 		return fmt.Errorf("%w; log in as an administrator first: carat login %s", err, host)
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carat-hub/carat/client"
+	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
 )
 
@@ -16,6 +17,7 @@ func newPullCommand(e *env) *cobra.Command {
 	var jobs, streams int
 	var dir, key string
 	var verified bool
+	var consent consentFlags
 	cmd := &cobra.Command{
 		Use:   "pull HOST[:PORT]/ORG/NAME[:TAG|@DIGEST]",
 		Short: "Pull a model into a folder",
@@ -29,6 +31,9 @@ With --verified only a version with a valid signed pass is pulled: the tag is re
 to a digest, the newest signed report about that digest must say passed, and
 only then are the files of that digest fetched. The keys to believe come from --key, or
 else from the hub itself, over the same encrypted way; which were used is told.
+
+Where the terms of a model have to be accepted first, they are printed, and asked
+for on a terminal.
 
 Any artifact whose layers are plain files with names can be pulled, from any
 OCI registry. The last line on standard output is the manifest's digest.`,
@@ -59,6 +64,15 @@ OCI registry. The last line on standard output is the manifest's digest.`,
 				}
 			}
 			result, err := c.Pull(cmd.Context(), ref, dir)
+			if registry.IsCode(err, registry.CodeDenied) || registry.IsCode(err, registry.CodeUnauthorized) {
+				if v, terr := c.Hub(ref.Host).Terms(cmd.Context(), ref.Name, ref.Target()); terr == nil && v.Required && v.State == "" {
+					show.close()
+					if _, terr := e.accept(cmd.Context(), c, ref, &consent); terr != nil {
+						return fmt.Errorf("%w (%w); carat terms accept %s, or --accept-terms", err, terr, ref)
+					}
+					result, err = c.Pull(cmd.Context(), ref, dir)
+				}
+			}
 			show.close()
 			if err != nil {
 				return hint(cmd.Context(), c, err, ref)
@@ -70,6 +84,8 @@ OCI registry. The last line on standard output is the manifest's digest.`,
 	}
 	remote.register(cmd)
 	cmd.Flags().StringVarP(&dir, "output", "o", "", "folder to write to (default NAME)")
+	consent.register(cmd)
+	cmd.Flags().BoolVar(&consent.accept, "accept-terms", false, "accept the terms where they have to be accepted first, without asking")
 	cmd.Flags().BoolVar(&verified, "verified", false, "pull only what has a valid signed pass")
 	cmd.Flags().StringVar(&key, "key", "", "`FILE` with the public keys to believe, or https://HOST of the hub that gives them out (default: the hub of the reference)")
 	cmd.Flags().IntVarP(&jobs, "jobs", "j", 4, "how many files to fetch at once")

@@ -98,6 +98,8 @@ type Options struct {
 	Keys          Keys
 	Gates         Gates
 	Assessments   Assessments
+	Consents      Consents
+	Users         Users
 	Access        Access
 	Version       string // of the program, for the documents that it writes
 }
@@ -109,13 +111,15 @@ type Handler struct {
 	keys          Keys
 	gates         Gates
 	assessments   Assessments
+	consents      Consents
+	users         Users
 	access        Access
 	program       string
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, access: o.Access, program: o.Version}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, users: o.Users, access: o.Access, program: o.Version}
 }
 
 // Register adds the routes.
@@ -133,6 +137,8 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.GET("/:org/:name/versions/:reference/verifications", h.history)
 	e.GET("/api/v1/licenses", h.licenses)
 	e.GET("/api/v1/licenses/:id", h.license)
+	e.POST("/api/v1/users", h.createUser)
+	h.registerTerms(e)
 	e.GET("/api/v1/keys", h.listKeys)
 	e.POST("/api/v1/keys", h.rotateKey)
 	e.GET("/api/v1/orgs/:org/verification-gate", h.gate)
@@ -149,7 +155,7 @@ func name(c echo.Context) (registry.Name, error) {
 }
 
 // maxBody is how many bytes a JSON body may have.
-const maxBody = 4 << 10
+const maxBody = 64 << 10
 
 // decode reads a JSON object with known fields and nothing after it.
 func decode(c echo.Context, into any) error {

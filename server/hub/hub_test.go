@@ -496,7 +496,7 @@ func TestPatchVisibility(t *testing.T) {
 		"not JSON":           {"/open/model", `visibility=private`, asJSON, admin, 400, "REQUEST_INVALID"},
 		"form":               {"/open/model", `{"visibility":"private"}`, "application/x-www-form-urlencoded", admin, 400, "REQUEST_INVALID"},
 		"no content type":    {"/open/model", `{"visibility":"private"}`, "", admin, 400, "REQUEST_INVALID"},
-		"too long":           {"/open/model", `{"visibility":"` + strings.Repeat("x", 5000) + `"}`, asJSON, admin, 413, "REQUEST_TOO_LARGE"},
+		"too long":           {"/open/model", `{"visibility":"` + strings.Repeat("x", 70000) + `"}`, asJSON, admin, 413, "REQUEST_TOO_LARGE"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -81,17 +81,24 @@ func (h *Handler) requestVerification(c echo.Context) error {
 // find returns the version that the path names, when the caller may do a to
 // its model. Errors: registry.CodeManifestUnknown.
 func (h *Handler) find(c echo.Context, a auth.Action) (registry.Version, error) {
+	v, _, err := h.granted(c, a)
+	return v, err
+}
+
+// granted is find with the grant.
+func (h *Handler) granted(c echo.Context, a auth.Action) (registry.Version, auth.Grant, error) {
 	n, err := name(c)
 	if err != nil {
-		return registry.Version{}, err
+		return registry.Version{}, auth.Grant{}, err
 	}
 	ref, err := registry.ParseReference(c.Param("reference"))
 	if err != nil {
-		return registry.Version{}, err
+		return registry.Version{}, auth.Grant{}, err
 	}
 	g, err := h.access.Authorize(c, n, a)
 	if err != nil {
-		return registry.Version{}, err
+		return registry.Version{}, auth.Grant{}, err
 	}
-	return h.models.Version(c.Request().Context(), g, ref)
+	v, err := h.models.Version(c.Request().Context(), g, ref)
+	return v, g, err
 }

@@ -30,22 +30,39 @@ func Seal(ctx context.Context, private ed25519.PrivateKey, mediaType string, r *
 	if err != nil {
 		return nil, err
 	}
+	return signText(ctx, private, text)
+}
+
+// signText signs the text of a statement.
+func signText(ctx context.Context, private ed25519.PrivateKey, text []byte) ([]byte, error) {
 	signer, err := dsse.NewEnvelopeSigner(signing{private})
 	if err != nil {
-		return nil, fmt.Errorf("sign the report: %w", err)
+		return nil, fmt.Errorf("sign: %w", err)
 	}
 	e, err := signer.SignPayload(ctx, PayloadType, text)
 	if err != nil {
-		return nil, fmt.Errorf("sign the report: %w", err)
+		return nil, fmt.Errorf("sign: %w", err)
 	}
 	sealed, err := json.Marshal(e)
 	if err != nil {
 		return nil, fmt.Errorf("encode the envelope: %w", err)
 	}
 	if len(sealed) > MaxEnvelope {
-		return nil, fmt.Errorf("the signed report has %d bytes; at most %d are read back", len(sealed), MaxEnvelope)
+		return nil, fmt.Errorf("the envelope has %d bytes; at most %d are read back", len(sealed), MaxEnvelope)
 	}
 	return sealed, nil
+}
+
+// OpenStatement checks the signature of an envelope with the keys and returns
+// the key and the text of the statement, of whatever predicate. Whether the
+// key was in use at the time that the statement tells, the caller asks with
+// Key.InUse. Errors: ErrMalformed, ErrPayloadType, ErrUnknownKey, ErrSignature.
+func OpenStatement(ctx context.Context, envelope []byte, keys []Key) (Key, []byte, error) {
+	e, err := parseEnvelope(envelope)
+	if err != nil {
+		return Key{}, nil, err
+	}
+	return authenticate(ctx, e, keys)
 }
 
 // Attestation is a report whose signature was found to be that of a key.
@@ -71,7 +88,7 @@ func Open(ctx context.Context, envelope []byte, keys []Key) (*Attestation, error
 	if err != nil {
 		return nil, err
 	}
-	if !key.inUse(r.FinishedAt) {
+	if !key.InUse(r.FinishedAt) {
 		return nil, fmt.Errorf("%w: key %s, report of %s", ErrKeyTime, key.ID, r.FinishedAt.UTC().Format("2006-01-02 15:04:05"))
 	}
 	return &Attestation{Key: key, Report: r}, nil

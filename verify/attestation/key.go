@@ -141,8 +141,8 @@ func (k *Key) UnmarshalJSON(p []byte) error {
 // clockSkew is how far the clocks of a hub's nodes may be apart.
 const clockSkew = 5 * time.Minute
 
-// inUse reports whether the key was in use at a time.
-func (k Key) inUse(t time.Time) bool {
+// InUse reports whether the key was in use at a time.
+func (k Key) InUse(t time.Time) bool {
 	return (k.NotBefore.IsZero() || !t.Before(k.NotBefore.Add(-clockSkew))) &&
 		(k.NotAfter.IsZero() || !t.After(k.NotAfter.Add(clockSkew)))
 }

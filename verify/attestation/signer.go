@@ -107,6 +107,16 @@ func (s *Signer) Attest(ctx context.Context, subject registry.Manifest, r *verif
 	return verify.Attested{Envelope: envelope, KeyID: KeyID(public(private)), PredicateType: PredicateType}, nil
 }
 
+// Sign signs the text of a statement with the key in use, and returns the
+// envelope. It implements registry.Notary.
+func (s *Signer) Sign(ctx context.Context, text []byte) ([]byte, error) {
+	private, err := s.key(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find the signing key: %w", err)
+	}
+	return signText(ctx, private, text)
+}
+
 // Rotate puts a fresh key into use and returns it. Reports that the old one
 // signed stay verifiable. Errors: ErrForeignKey.
 func (s *Signer) Rotate(ctx context.Context) (Key, error) {

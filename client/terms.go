@@ -1,0 +1,139 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/carat-hub/carat/registry"
+)
+
+// Terms returns the terms of a version, and whether they have to be and were
+// accepted. Errors: those of Assessment.
+func (h *Hub) Terms(ctx context.Context, n registry.Name, ref registry.Reference) (*registry.TermsView, error) {
+	var v registry.TermsView
+	err := h.call(ctx, http.MethodGet, versionPath(n, ref)+"/terms", nil, &v)
+	if err == nil && v.Key.IsZero() {
+		err = ErrNoHub
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fetch the terms of %s: %w", displayVersion(n, ref), err)
+	}
+	return &v, nil
+}
+
+// Accepted is what a hub answers to an acceptance.
+type Accepted struct {
+	State   registry.ConsentState `json:"state"`
+	Receipt registry.Receipt      `json:"receipt"`
+}
+
+// Accept accepts the terms that Terms returned under a key. Errors:
+// ErrNoCredentials, registry.CodeTermsChanged, registry.CodeTermsInvalid, *ResponseError.
+func (h *Hub) Accept(ctx context.Context, n registry.Name, ref registry.Reference, key registry.Digest, fields map[string]string) (*Accepted, error) {
+	var a Accepted
+	err := h.change(ctx, http.MethodPost, versionPath(n, ref)+"/terms", map[string]any{"termsKey": key, "fields": fields}, &a)
+	if err != nil {
+		return nil, fmt.Errorf("accept the terms of %s: %w", displayVersion(n, ref), err)
+	}
+	return &a, nil
+}
+
+// Receipt returns the receipt of one's newest acceptance for a model. Errors:
+// ErrNoCredentials, registry.CodeManifestUnknown, *ResponseError.
+func (h *Hub) Receipt(ctx context.Context, n registry.Name) (*registry.Receipt, error) {
+	var r registry.Receipt
+	if err := h.change(ctx, http.MethodGet, "/api/v1/models/"+string(n)+"/receipt", nil, &r); err != nil {
+		return nil, fmt.Errorf("fetch the receipt for %s: %w", n, err)
+	}
+	return &r, nil
+}
+
+func termsGatePath(scope registry.Name) string { return "/api/v1/terms-gates/" + string(scope) }
+
+// TermsGates returns all gates of terms by their scopes. Errors:
+// ErrNoCredentials, *ResponseError.
+func (h *Hub) TermsGates(ctx context.Context) (map[string]registry.ConsentGate, error) {
+	var list struct {
+		Gates map[string]registry.ConsentGate `json:"gates"`
+	}
+	if err := h.change(ctx, http.MethodGet, "/api/v1/terms-gates", nil, &list); err != nil {
+		return nil, fmt.Errorf("fetch the gates of terms: %w", err)
+	}
+	return list.Gates, nil
+}
+
+// SetTermsGate stores the gate of an organization or a model, or takes it away
+// when g is nil. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) SetTermsGate(ctx context.Context, scope registry.Name, g *registry.ConsentGate) error {
+	method, body := http.MethodPut, any(g)
+	if g == nil {
+		method, body = http.MethodDelete, nil
+	}
+	if err := h.change(ctx, method, termsGatePath(scope), body, nil); err != nil {
+		return fmt.Errorf("set the gate of terms of %s: %w", scope, err)
+	}
+	return nil
+}
+
+// LogEntry is an entry of the log of acceptances.
+type LogEntry struct {
+	ID      int64                 `json:"id"`
+	State   registry.ConsentState `json:"state"`
+	Name    registry.Name         `json:"name"`
+	At      time.Time             `json:"at"`
+	Hash    registry.Digest       `json:"hash"`
+	Receipt registry.Receipt      `json:"receipt"`
+}
+
+// Acceptances calls each with every entry of the log in its order. Errors:
+// ErrNoCredentials, *ResponseError, those of each.
+func (h *Hub) Acceptances(ctx context.Context, each func(LogEntry) error) error {
+	for after := int64(0); ; {
+		var list struct {
+			Acceptances []LogEntry `json:"acceptances"`
+		}
+		if err := h.call(ctx, http.MethodGet, "/api/v1/acceptances?after="+strconv.FormatInt(after, 10), nil, &list); err != nil {
+			return fmt.Errorf("fetch the log of acceptances: %w", err)
+		}
+		if len(list.Acceptances) == 0 {
+			return nil
+		}
+		for _, e := range list.Acceptances {
+			if err := each(e); err != nil {
+				return err
+			}
+			after = e.ID
+		}
+	}
+}
+
+// Decide decides about a pending acceptance. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) Decide(ctx context.Context, id int64, s registry.ConsentState) error {
+	if err := h.change(ctx, http.MethodPost, "/api/v1/acceptances/"+strconv.FormatInt(id, 10), map[string]any{"state": s}, nil); err != nil {
+		return fmt.Errorf("decide about acceptance %d: %w", id, err)
+	}
+	return nil
+}
+
+// EraseParty forgets who a user was in the log of acceptances, and returns in
+// how many entries. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) EraseParty(ctx context.Context, user string) (int64, error) {
+	var n struct {
+		Erased int64 `json:"erased"`
+	}
+	if err := h.change(ctx, http.MethodDelete, "/api/v1/users/"+user+"/acceptances", nil, &n); err != nil {
+		return 0, fmt.Errorf("erase %s from the log of acceptances: %w", user, err)
+	}
+	return n.Erased, nil
+}
+
+// CreateUser makes a user. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) CreateUser(ctx context.Context, name, password string) error {
+	if err := h.change(ctx, http.MethodPost, "/api/v1/users", map[string]string{"name": name, "password": password}, nil); err != nil {
+		return fmt.Errorf("make user %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,392 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/licenses"
+	"github.com/carat-hub/carat/licenses/term"
+)
+
+// ConsentGate says that the terms of a model have to be accepted before it is
+// pulled. An organization's holds for all of its models that have none of
+// their own.
+type ConsentGate struct {
+	Scope   string         `json:"scope"` // "org" or "org/name"
+	Mode    ConsentMode    `json:"mode"`
+	Heading string         `json:"heading,omitempty"` // over the form
+	Prompt  string         `json:"prompt,omitempty"`  // text above it, plain
+	Button  string         `json:"button,omitempty"`
+	Fields  []ConsentField `json:"fields,omitempty"`
+}
+
+// ConsentMode says what accepting does.
+type ConsentMode string
+
+// The modes. ConsentOff lets a model be pulled although its organization has a gate.
+const (
+	ConsentOff    ConsentMode = "off"
+	ConsentAuto   ConsentMode = "auto"   // who accepts may pull
+	ConsentManual ConsentMode = "manual" // who accepts asks; an administrator decides
+)
+
+// ConsentField is something that who accepts has to tell.
+type ConsentField struct {
+	Name    string    `json:"name"`
+	Kind    FieldKind `json:"kind"`
+	Options []string  `json:"options,omitempty"` // of a selection
+}
+
+// FieldKind is the kind of a field, by the words that Hugging Face has for them.
+type FieldKind string
+
+// The kinds.
+const (
+	FieldText     FieldKind = "text"
+	FieldCheckbox FieldKind = "checkbox" // must be ticked
+	FieldDate     FieldKind = "date_picker"
+	FieldCountry  FieldKind = "country" // ISO 3166-1 alpha-2
+	FieldSelect   FieldKind = "select"
+)
+
+// Limits of a gate and of what is told to it.
+const (
+	maxConsentText   = 10_000 // bytes of a prompt
+	maxConsentFields = 20
+	maxConsentWord   = 200  // bytes of a name, an option, a heading
+	maxConsentValue  = 1000 // bytes of an answer
+)
+
+// Check refuses a gate that cannot be shown. Errors: CodeTermsInvalid.
+func (g *ConsentGate) Check() error {
+	bad := func(format string, args ...any) error { return Errorf(CodeTermsInvalid, format, args...) }
+	switch {
+	case g.Mode != ConsentOff && g.Mode != ConsentAuto && g.Mode != ConsentManual:
+		return bad("a mode is off, auto or manual, not %.40q", g.Mode)
+	case len(g.Prompt) > maxConsentText:
+		return bad("the prompt is longer than %d bytes", maxConsentText)
+	case len(g.Heading) > maxConsentWord || len(g.Button) > maxConsentWord:
+		return bad("heading and button are at most %d bytes long", maxConsentWord)
+	case len(g.Fields) > maxConsentFields:
+		return bad("there are more than %d fields", maxConsentFields)
+	}
+	seen := map[string]bool{}
+	for _, f := range g.Fields {
+		switch {
+		case f.Name == "" || len(f.Name) > maxConsentWord || clean(f.Name) != f.Name || seen[f.Name]:
+			return bad("a field has no name of its own")
+		case !slices.Contains([]FieldKind{FieldText, FieldCheckbox, FieldDate, FieldCountry, FieldSelect}, f.Kind):
+			return bad("field %q is of the unknown kind %.40q", f.Name, f.Kind)
+		case (f.Kind == FieldSelect) != (len(f.Options) > 0) || len(f.Options) > 300:
+			return bad("field %q has %d options", f.Name, len(f.Options))
+		}
+		seen[f.Name] = true
+	}
+	return nil
+}
+
+// answers checks what was told and returns it by the names of fields. Errors: CodeTermsInvalid.
+func (g *ConsentGate) answers(told map[string]string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, f := range g.Fields {
+		v := strings.TrimSpace(clean(told[f.Name]))
+		ok := v != "" && len(v) <= maxConsentValue
+		switch f.Kind {
+		case FieldCheckbox:
+			ok = v == "true" || v == "on"
+			v = "true"
+		case FieldDate:
+			_, err := time.Parse(time.DateOnly, v)
+			ok = ok && err == nil
+		case FieldCountry:
+			v = strings.ToUpper(v)
+			ok = len(v) == 2 && strings.Trim(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+		case FieldSelect:
+			ok = slices.Contains(f.Options, v)
+		}
+		if !ok {
+			return nil, Errorf(CodeTermsInvalid, "%q has to be told (%s)", f.Name, f.Kind)
+		}
+		out[f.Name] = v
+	}
+	return out, nil
+}
+
+// Terms are what is accepted: the texts of all licences over the lineage, as
+// everybody may see it.
+type Terms struct {
+	Licences []TermsLicence `json:"licences"`
+	// Text is the digest of the licence text in the version itself.
+	Text    Digest   `json:"text,omitzero"`
+	Unclear []string `json:"unclear,omitempty"` // what was not known of them
+}
+
+// TermsLicence is one text of a licence.
+type TermsLicence struct {
+	Ref       string `json:"ref"` // SPDX id or LicenseRef
+	Effective string `json:"effective,omitempty"`
+	From      string `json:"from,omitempty"` // the model that it is the licence of, "" for the version itself
+}
+
+// Key is a digest of the terms: with it who accepts says what was shown.
+func (t *Terms) Key() Digest {
+	p, err := json.Marshal(t)
+	if err != nil {
+		panic(fmt.Sprintf("encode terms: %v", err)) // strings only
+	}
+	return DigestOf(SHA256, p)
+}
+
+// Covers tells whether who accepted t need not be asked for later terms:
+// nothing is tighter than it was, and nothing less is known.
+func (t *Terms) Covers(later *Terms) bool {
+	for _, l := range later.Licences {
+		if !slices.ContainsFunc(t.Licences, func(b TermsLicence) bool { return b.covers(l) }) {
+			return false
+		}
+	}
+	for _, s := range later.Unclear {
+		if !slices.Contains(t.Unclear, s) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l TermsLicence) covers(later TermsLicence) bool {
+	if l.Ref == later.Ref && l.Effective == later.Effective {
+		return true
+	}
+	before, after := l.fact(), later.fact()
+	return before != nil && after != nil && licenses.Compare(before, after).Change != licenses.ChangeTighter
+}
+
+func (l TermsLicence) fact() *licenses.Fact {
+	for _, f := range licenses.Versions(l.Ref) {
+		if f.Effective == l.Effective {
+			return f
+		}
+	}
+	return nil
+}
+
+// ConsentState is what became of an acceptance.
+type ConsentState string
+
+// The states.
+const (
+	ConsentAccepted ConsentState = "accepted"
+	ConsentPending  ConsentState = "pending" // an administrator has to decide
+	ConsentDenied   ConsentState = "denied"
+)
+
+// Acceptance is one acceptance of terms. What it says is in its envelope,
+// which is an entry of the hub's log; who it was is told apart from that and can
+// be erased.
+type Acceptance struct {
+	ID       int64        `json:"id"`
+	Name     Name         `json:"name"`
+	Digest   Digest       `json:"digest"` // of the version's manifest
+	UserID   int64        `json:"-"`
+	Terms    Terms        `json:"terms"`
+	State    ConsentState `json:"state"`
+	At       time.Time    `json:"at"`
+	Hash     Digest       `json:"hash"`              // of the entry
+	Previous Digest       `json:"previous,omitzero"` // Hash of the entry before, zero for the first
+	Envelope []byte       `json:"-"`
+	Salt     []byte       `json:"-"` // nil when erased
+	Party    []byte       `json:"-"` // JSON of who it was, nil when erased
+}
+
+// Receipt is what who accepted gets.
+func (a *Acceptance) Receipt() Receipt {
+	return Receipt{Envelope: a.Envelope, Salt: a.Salt, Party: a.Party}
+}
+
+// ErrLogMoved says that another entry was added to the log in between.
+var ErrLogMoved = errors.New("another entry was added to the log")
+
+// ConsentStore keeps gates and the log of acceptances.
+type ConsentStore interface {
+	// ConsentGates returns all gates by their scopes.
+	ConsentGates(ctx context.Context) (map[string]ConsentGate, error)
+	// SetConsentGate stores a gate, or takes the one of the scope away when g is nil.
+	SetConsentGate(ctx context.Context, scope string, g *ConsentGate) error
+	// Acceptances returns the newest entries of a user for a model, newest first.
+	Acceptances(ctx context.Context, userID int64, n Name, limit int) ([]Acceptance, error)
+	// AcceptanceLog returns entries in their order after the one with an id.
+	AcceptanceLog(ctx context.Context, after int64, limit int) ([]Acceptance, error)
+	// LastAcceptance returns the hash of the last entry, zero when there is none.
+	LastAcceptance(ctx context.Context) (Digest, error)
+	// AppendAcceptance adds an entry and returns its id. Errors: ErrLogMoved
+	// when a.Previous is not the last one.
+	AppendAcceptance(ctx context.Context, a Acceptance) (int64, error)
+	// DecideAcceptance changes the state of a pending entry. Errors: CodeManifestUnknown.
+	DecideAcceptance(ctx context.Context, id int64, s ConsentState) error
+	// EraseParty forgets who a user was in all entries and returns in how many.
+	EraseParty(ctx context.Context, userID int64) (int64, error)
+	// ManifestsOfBlob returns the manifests of a repository that refer to a blob.
+	ManifestsOfBlob(ctx context.Context, n Name, d Digest, limit int) ([]Digest, error)
+}
+
+// Notary signs entries of the log with the hub's key.
+type Notary interface {
+	Sign(ctx context.Context, payload []byte) (envelope []byte, err error)
+}
+
+// ConsentError says that terms have to be accepted first.
+type ConsentError struct {
+	Name    Name
+	Digest  Digest // of the version, zero for content of several
+	Pending bool   // they were, and an administrator has not decided yet
+	Denied  bool   // and an administrator decided against it
+	Changed bool   // earlier terms were, and these are tighter
+}
+
+// Error implements error; the client sees it.
+func (e *ConsentError) Error() string {
+	switch {
+	case e.Denied:
+		return fmt.Sprintf("access to %s was denied", e.Name)
+	case e.Pending:
+		return fmt.Sprintf("access to %s was asked for, and an administrator has not decided yet", e.Name)
+	case e.Changed:
+		return fmt.Sprintf("the terms of %s have become tighter and have to be accepted again", e.Name)
+	}
+	return fmt.Sprintf("the terms of %s have to be accepted first", e.Name)
+}
+
+// consent is what the registry remembers of gates and terms for a few seconds.
+type consent struct {
+	mu    sync.Mutex
+	gates map[string]ConsentGate
+	read  time.Time // zero when they must be read
+	terms map[Digest]knownTerms
+}
+
+type knownTerms struct {
+	terms Terms
+	at    time.Time
+}
+
+// consentGate returns the gate that holds for a model, nil for none.
+func (r *Registry) consentGate(ctx context.Context, n Name) (*ConsentGate, error) {
+	r.consent.mu.Lock()
+	defer r.consent.mu.Unlock()
+	if now := r.now(); r.consent.read.IsZero() || now.Sub(r.consent.read) >= gateAge {
+		gates, err := r.store.ConsentGates(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.consent.gates, r.consent.read = gates, now
+	}
+	for _, scope := range []string{string(n), orgOf(n)} {
+		if g, ok := r.consent.gates[scope]; ok {
+			if g.Mode == ConsentOff {
+				return nil, nil
+			}
+			return &g, nil
+		}
+	}
+	return nil, nil
+}
+
+// passConsent lets a pull through, or refuses it with a *ConsentError.
+// versions finds the manifests that are asked for; none is no version.
+func (r *Registry) passConsent(ctx context.Context, g auth.Grant, n Name, versions func(context.Context) ([]Digest, error)) error {
+	gate, err := r.consentGate(ctx, n)
+	if err != nil || gate == nil || g.MayPush() {
+		return err
+	}
+	digests, err := versions(ctx)
+	if err != nil {
+		return err
+	}
+	p := g.Principal()
+	var list []Acceptance
+	if !p.Anonymous() {
+		if list, err = r.store.Acceptances(ctx, p.UserID, n, 20); err != nil {
+			return err
+		}
+	}
+	refusal := &ConsentError{Name: n}
+	for _, d := range digests {
+		v, err := r.store.Version(ctx, n, Reference{Digest: d})
+		if IsCode(err, CodeManifestUnknown) {
+			return nil // no version of a model
+		}
+		if err != nil {
+			return err
+		}
+		refusal.Digest = d
+		terms, err := r.terms(ctx, &v)
+		if err != nil {
+			return err
+		}
+		for _, a := range list {
+			switch covers := a.Terms.Covers(&terms); {
+			case covers && a.State == ConsentAccepted:
+				return nil
+			case covers:
+				refusal.Pending, refusal.Denied = a.State == ConsentPending, a.State == ConsentDenied
+			case a.State == ConsentAccepted:
+				refusal.Changed = true
+			}
+		}
+	}
+	if len(digests) != 1 {
+		refusal.Digest = Digest{}
+	}
+	if p.Anonymous() && !p.Limited {
+		// Programs show no credentials before they are asked.
+		return Wrap(errors.Join(refusal, auth.ErrUnauthenticated), CodeUnauthorized, refusal.Error())
+	}
+	return Wrap(refusal, CodeDenied, refusal.Error())
+}
+
+// terms are those of a version as everybody may see its lineage.
+func (r *Registry) terms(ctx context.Context, v *Version) (Terms, error) {
+	r.consent.mu.Lock()
+	known, ok := r.consent.terms[v.Digest]
+	r.consent.mu.Unlock()
+	now := r.now()
+	if ok && now.Sub(known.at) < gateAge {
+		return known.terms, nil
+	}
+	a, err := r.Ancestry(ctx, auth.Principal{}, v)
+	if err != nil {
+		return Terms{}, err
+	}
+	t := TermsOf(a)
+	r.consent.mu.Lock()
+	defer r.consent.mu.Unlock()
+	if r.consent.terms == nil || len(r.consent.terms) >= maxIdentities {
+		r.consent.terms = map[Digest]knownTerms{}
+	}
+	r.consent.terms[v.Digest] = knownTerms{t, now}
+	return t, nil
+}
+
+// TermsOf are the terms over an ancestry.
+func TermsOf(a *Ancestry) Terms {
+	s := term.New(a.Graph)
+	t := Terms{Licences: []TermsLicence{}, Unclear: s.Unclear}
+	for _, l := range s.Licences {
+		x := TermsLicence{Ref: l.Licence, From: l.From}
+		if f, ok := licenses.Lookup(l.Licence); ok {
+			x.Effective = f.Effective
+		}
+		t.Licences = append(t.Licences, x)
+	}
+	if f := a.Versions[a.Graph.Root].Facts; f != nil && f.License.Text != "" {
+		t.Text = DigestOf(SHA256, []byte(f.License.Text))
+	}
+	return t
+}
