@@ -82,7 +82,8 @@ func (r *Registry) MountBlob(ctx context.Context, g, from auth.Grant, d Digest) 
 	}
 	if _, err := r.StatBlob(ctx, from, d); err != nil {
 		var gate *GateError
-		if errors.As(err, &gate) { // who may not have it need not know of it
+		var consent *ConsentError
+		if errors.As(err, &gate) || errors.As(err, &consent) { // who may not have it need not know of it
 			return Errorf(CodeBlobUnknown, "blob %s is not known in %s", d, source)
 		}
 		return err

@@ -180,6 +180,7 @@ func (r *Registry) passBlob(ctx context.Context, g auth.Grant, n Name, d Digest)
 type Admission struct {
 	Warned  bool // it has not passed, and the gate minds
 	Refused bool // they cannot pull it; it is warned of too
+	Consent bool // they have to accept its terms first
 }
 
 // Admission tells what becomes of pulls of a version by others than those who
@@ -189,19 +190,25 @@ func (r *Registry) Admission(ctx context.Context, g auth.Grant, d Digest) (Admis
 	if err != nil {
 		return Admission{}, err
 	}
+	terms, err := r.consentGate(ctx, n)
+	if err != nil {
+		return Admission{}, err
+	}
+	a := Admission{Consent: terms != nil}
 	gate, _, err := r.gateOf(ctx, orgOf(n))
 	if err != nil {
 		return Admission{}, err
 	}
 	if gate == GateOff {
-		return Admission{}, nil
+		return a, nil
 	}
 	s, err := r.store.ManifestStanding(ctx, n, d)
 	if err != nil {
 		return Admission{}, err
 	}
 	verdict := decide(gate, s, false)
-	return Admission{Warned: verdict != admitted, Refused: verdict == refused}, nil
+	a.Warned, a.Refused = verdict != admitted, verdict == refused
+	return a, nil
 }
 
 // OrgGate returns the gate of an organization, and whether it is its own and

@@ -44,6 +44,7 @@ type modelPage struct {
 	FactsError   string
 	Pending      bool   // the files are being inspected
 	Gate         string // what the gate says of the version, "" for nothing
+	TermsURL     string // where its terms have to be accepted before a pull, "" for nowhere
 	Blocked      bool   // others than those who may push it cannot pull it
 	License      licenseLine
 	Chips        []string
@@ -170,6 +171,9 @@ func (h *Handler) modelPage(c echo.Context, s shown, current string) modelPage {
 		Facts:        v.Facts, FactsError: v.FactsError,
 		Pending: v.Facts == nil && v.FactsError == "",
 		Pull:    h.pullCommands(c, n, s.ref),
+	}
+	if s.admission.Consent {
+		p.TermsURL = TermsURL(n, v.Digest)
 	}
 	switch a := s.admission; {
 	case a.Refused:

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -112,7 +113,7 @@ func (h *Handler) showTerms(c echo.Context, status int, s shown, problem string)
 		}
 	}
 	if h.principal(c).Anonymous() {
-		p.SignIn = "/login?next=" + TermsURL(n, s.version.Digest)
+		p.SignIn = "/login?next=" + url.QueryEscape(TermsURL(n, s.version.Digest))
 	}
 	if p.View.State != "" {
 		p.ReceiptURL = "/api/v1/models/" + string(n) + "/receipt"
