@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -83,16 +85,31 @@ func (s *Server) principal(r *http.Request, basic bool) (auth.Principal, error) 
 	scheme, value, _ := strings.Cut(fields[0], " ")
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
-		return s.verifier.Verify(strings.TrimSpace(value))
+		value = strings.TrimSpace(value)
+		if s.isAccessToken(value) {
+			return auth.AuthenticateToken(r.Context(), s.tokens, value, time.Now())
+		}
+		return s.verifier.Verify(value)
 	case strings.EqualFold(scheme, "Basic") && basic:
 		name, password, ok := r.BasicAuth()
 		if !ok {
 			return auth.Principal{}, fmt.Errorf("%w: unreadable Basic credentials", auth.ErrCredentials)
 		}
-		u, err := auth.Authenticate(r.Context(), s.users, name, password)
-		return u.Principal(), err
+		return s.signIn(r.Context(), name, password)
 	}
 	return auth.Principal{}, fmt.Errorf("%w: scheme not taken here", auth.ErrCredentials)
+}
+
+func (s *Server) isAccessToken(text string) bool { return s.tokens != nil && auth.IsAccessToken(text) }
+
+// signIn returns the principal of a user name with a password, in whose
+// place an access token may stand.
+func (s *Server) signIn(ctx context.Context, name, password string) (auth.Principal, error) {
+	if s.isAccessToken(password) {
+		return auth.AuthenticateToken(ctx, s.tokens, password, time.Now())
+	}
+	u, err := auth.Authenticate(ctx, s.users, name, password)
+	return u.Principal(), err
 }
 
 // secure sets the headers that are right for every answer; pages replace the

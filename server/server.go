@@ -41,9 +41,10 @@ type ErrorPage func(c echo.Context, status int, message string) error
 
 // Options are what a Server is made of.
 type Options struct {
-	Users        auth.Users   // required
-	Signer       *auth.Signer // required; its audience is the service of challenges
-	Repositories Repositories // required, for the token endpoint
+	Users        auth.Users            // required
+	Tokens       auth.AccessTokenStore // nil: there are no access tokens
+	Signer       *auth.Signer          // required; its audience is the service of challenges
+	Repositories Repositories          // required, for the token endpoint
 	Routes       []Routes
 	Checks       []Check   // what /readyz looks at
 	ErrorPage    ErrorPage // errors outside the APIs; plain text when nil
@@ -79,6 +80,7 @@ type Options struct {
 type Server struct {
 	echo       *echo.Echo
 	users      auth.Users
+	tokens     auth.AccessTokenStore
 	signer     *auth.Signer
 	verifier   *auth.Verifier
 	repos      Repositories
@@ -106,7 +108,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		echo: echo.New(), users: o.Users, signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
+		echo: echo.New(), users: o.Users, tokens: o.Tokens, signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
 		errorPage: o.ErrorPage, publicURL: publicURL, trustProxy: o.TrustProxy,
 		stall: orDefault(o.Stall, time.Minute), grace: orDefault(o.Grace, 30*time.Second),
 		pullTTL: orDefault(o.PullTTL, defaultPullTTL), pushTTL: orDefault(o.PushTTL, defaultPushTTL),

@@ -68,11 +68,11 @@ func (s *Server) tokenForm(c echo.Context) error {
 	if g := form.Get("grant_type"); g != "password" {
 		return registry.Errorf(CodeRequestInvalid, "the only grant_type is password")
 	}
-	u, err := auth.Authenticate(r.Context(), s.users, form.Get("username"), form.Get("password"))
+	p, err := s.signIn(r.Context(), form.Get("username"), form.Get("password"))
 	if err != nil {
 		return err
 	}
-	return s.issue(c, u.Principal(), form["service"], form["scope"], true)
+	return s.issue(c, p, form["service"], form["scope"], true)
 }
 
 // issue answers with a token for the part of the scopes that p may have. A

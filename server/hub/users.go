@@ -14,6 +14,7 @@ import (
 
 // Users are those who can sign in.
 type Users interface {
+	auth.AccessTokenStore
 	// User returns the user of that name. Errors: auth.ErrUnknownUser.
 	User(ctx context.Context, name string) (auth.User, error)
 	// CreateUser makes one. Errors: auth.ErrUserExists.

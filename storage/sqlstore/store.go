@@ -27,6 +27,7 @@ var (
 	_ verify.Store             = (*Store)(nil)
 	_ verify.Backlog           = (*Store)(nil)
 	_ auth.UserStore           = (*Store)(nil)
+	_ auth.AccessTokenStore    = (*Store)(nil)
 	_ attestation.KeyStore     = (*Store)(nil)
 )
 

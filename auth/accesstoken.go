@@ -1,0 +1,137 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// AccessTokenPrefix begins every access token. With it, programs for Hugging
+// Face send them: some look at the form before they do.
+const AccessTokenPrefix = "hf_"
+
+// accessTokenLength is how many characters follow the prefix: 37 of 62 kinds
+// have 220 bits.
+const accessTokenLength = 37
+
+const accessTokenAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// Errors of an AccessTokenStore.
+var (
+	// ErrUnknownToken says that there is no such token, or none any more.
+	ErrUnknownToken = errors.New("unknown access token")
+	// ErrTooManyTokens says that a user has as many as they may.
+	ErrTooManyTokens = errors.New("too many access tokens")
+)
+
+// AccessToken is a credential that a user made for a program. The hub knows
+// only its hash.
+type AccessToken struct {
+	ID         int64     `json:"id"`
+	UserID     int64     `json:"-"`
+	Name       string    `json:"name"`
+	Actions    []Action  `json:"actions"` // that it may be used for, of those that the user may
+	CreatedAt  time.Time `json:"createdAt"`
+	ExpiresAt  time.Time `json:"expiresAt,omitzero"`
+	LastUsedAt time.Time `json:"lastUsedAt,omitzero"` // to the hour
+}
+
+// AccessTokenStore keeps access tokens.
+type AccessTokenStore interface {
+	// CreateAccessToken stores a token and returns its id. Errors: ErrTooManyTokens.
+	CreateAccessToken(ctx context.Context, t AccessToken, hash []byte) (int64, error)
+	// AccessToken returns the token with a hash and its user. Errors: ErrUnknownToken.
+	AccessToken(ctx context.Context, hash []byte) (AccessToken, User, error)
+	// AccessTokens lists those of a user, the newest first.
+	AccessTokens(ctx context.Context, userID int64) ([]AccessToken, error)
+	// DeleteAccessToken takes one away. Errors: ErrUnknownToken.
+	DeleteAccessToken(ctx context.Context, userID, id int64) error
+	// TouchAccessToken notes that one was used.
+	TouchAccessToken(ctx context.Context, id int64, at time.Time) error
+}
+
+// NewAccessToken returns a fresh token and its hash.
+func NewAccessToken() (text string, hash []byte) {
+	var b strings.Builder
+	b.WriteString(AccessTokenPrefix)
+	for b.Len() < len(AccessTokenPrefix)+accessTokenLength {
+		var p [1]byte
+		_, _ = rand.Read(p[:])           // never fails
+		if i := int(p[0] & 63); i < 62 { // each with the same chance
+			b.WriteByte(accessTokenAlphabet[i])
+		}
+	}
+	return b.String(), hashAccessToken(b.String())
+}
+
+func hashAccessToken(text string) []byte {
+	sum := sha256.Sum256([]byte(text))
+	return sum[:]
+}
+
+// IsAccessToken reports whether a credential has the form of an access token.
+func IsAccessToken(text string) bool {
+	rest, ok := strings.CutPrefix(text, AccessTokenPrefix)
+	return ok && len(rest) == accessTokenLength && strings.Trim(rest, accessTokenAlphabet) == ""
+}
+
+// AuthenticateToken returns the principal of an access token: its user,
+// limited to what the token is for. Errors: ErrCredentials, the store's.
+func AuthenticateToken(ctx context.Context, store AccessTokenStore, text string, now time.Time) (Principal, error) {
+	if !IsAccessToken(text) {
+		return Principal{}, fmt.Errorf("%w: not an access token", ErrCredentials)
+	}
+	t, u, err := store.AccessToken(ctx, hashAccessToken(text))
+	if errors.Is(err, ErrUnknownToken) {
+		return Principal{}, fmt.Errorf("%w: unknown access token", ErrCredentials)
+	}
+	if err != nil {
+		return Principal{}, err
+	}
+	if !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt) {
+		return Principal{}, fmt.Errorf("%w: access token %d has expired", ErrCredentials, t.ID)
+	}
+	if now.Sub(t.LastUsedAt) >= time.Hour {
+		if err := store.TouchAccessToken(ctx, t.ID, now.Truncate(time.Hour)); err != nil {
+			return Principal{}, err
+		}
+	}
+	p := u.Principal()
+	p.Limited = true
+	actions := make([]string, len(t.Actions))
+	for i, a := range t.Actions {
+		actions[i] = string(a)
+	}
+	p.Scopes = []Scope{{Type: TypeRepository, Name: anyRepository, Actions: actions}}
+	return p, nil
+}
+
+// anyRepository, as the name of a scope, stands for all of them. Nobody can ask
+// for it: it is the name of no repository.
+const anyRepository = "*"
+
+// ParseActions reads what a token may be used for: "read" or "write".
+func ParseActions(s string) ([]Action, bool) {
+	switch s {
+	case "read":
+		return []Action{Pull}, true
+	case "write":
+		return []Action{Pull, Push, Delete}, true
+	}
+	return nil, false
+}
+
+// ActionNames joins actions by commas, as they are stored.
+func ActionNames(list []Action) string {
+	names := make([]string, len(list))
+	for i, a := range list {
+		names[i] = string(a)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ",")
+}

@@ -1,0 +1,50 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// AccessToken is a credential for programs.
+type AccessToken struct {
+	ID         int64     `json:"id"`
+	Name       string    `json:"name"`
+	Actions    []string  `json:"actions"`
+	CreatedAt  time.Time `json:"createdAt"`
+	ExpiresAt  time.Time `json:"expiresAt,omitzero"`
+	LastUsedAt time.Time `json:"lastUsedAt,omitzero"`
+	Token      string    `json:"token,omitempty"` // only when it was just made
+}
+
+// CreateToken makes an access token; role is "read" or "write", and it holds
+// for ever when expires is 0. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) CreateToken(ctx context.Context, name, role string, expires time.Duration) (AccessToken, error) {
+	var t AccessToken
+	body := map[string]any{"name": name, "role": role, "expires": int64(expires / time.Second)}
+	if err := h.change(ctx, http.MethodPost, "/api/v1/tokens", body, &t); err != nil {
+		return t, fmt.Errorf("make an access token: %w", err)
+	}
+	return t, nil
+}
+
+// Tokens lists one's own access tokens. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) Tokens(ctx context.Context) ([]AccessToken, error) {
+	var list struct {
+		Tokens []AccessToken `json:"tokens"`
+	}
+	if err := h.change(ctx, http.MethodGet, "/api/v1/tokens", nil, &list); err != nil {
+		return nil, fmt.Errorf("list access tokens: %w", err)
+	}
+	return list.Tokens, nil
+}
+
+// RevokeToken takes an access token away. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) RevokeToken(ctx context.Context, id int64) error {
+	if err := h.change(ctx, http.MethodDelete, "/api/v1/tokens/"+strconv.FormatInt(id, 10), nil, nil); err != nil {
+		return fmt.Errorf("revoke access token %d: %w", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package hub
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/server"
+)
+
+// tokenPost is the body of POST /api/v1/tokens.
+type tokenPost struct {
+	Name    string `json:"name"`
+	Role    string `json:"role"`    // "read" or "write"
+	Expires int64  `json:"expires"` // in how many seconds, 0 for never
+}
+
+// tokenMade is the answer: the only time that the token is shown.
+type tokenMade struct {
+	auth.AccessToken
+	Token string `json:"token"`
+}
+
+// own returns the caller, who must have come with a password: a token makes
+// no other tokens. Errors: auth.ErrUnauthenticated.
+func (h *Handler) own(c echo.Context) (auth.Principal, error) {
+	p := h.access.Principal(c)
+	if p.Anonymous() || p.Limited {
+		return p, auth.ErrUnauthenticated
+	}
+	return p, nil
+}
+
+func (h *Handler) createToken(c echo.Context) error {
+	p, err := h.own(c)
+	if err != nil {
+		return err
+	}
+	var body tokenPost
+	if err := decode(c, &body); err != nil {
+		return err
+	}
+	actions, ok := auth.ParseActions(body.Role)
+	if !ok {
+		return registry.Errorf(server.CodeRequestInvalid, "role is read or write")
+	}
+	if body.Name == "" || len(body.Name) > 100 {
+		return registry.Errorf(server.CodeRequestInvalid, "a token has a name of at most 100 bytes")
+	}
+	const longest = 10 * 366 * 24 * 3600
+	if body.Expires < 0 || body.Expires > longest {
+		return registry.Errorf(server.CodeRequestInvalid, "expires is a number of seconds, of ten years at most")
+	}
+	text, hash := auth.NewAccessToken()
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	t := auth.AccessToken{UserID: p.UserID, Name: body.Name, Actions: actions, CreatedAt: now}
+	if body.Expires > 0 {
+		t.ExpiresAt = now.Add(time.Duration(body.Expires) * time.Second)
+	}
+	t.ID, err = h.users.CreateAccessToken(c.Request().Context(), t, hash)
+	if errors.Is(err, auth.ErrTooManyTokens) {
+		return registry.Errorf(server.CodeConflict, "there are too many tokens; take some away first")
+	}
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("Cache-Control", "no-store")
+	return c.JSON(http.StatusCreated, tokenMade{t, text})
+}
+
+func (h *Handler) listTokens(c echo.Context) error {
+	p, err := h.own(c)
+	if err != nil {
+		return err
+	}
+	list, err := h.users.AccessTokens(c.Request().Context(), p.UserID)
+	if err != nil {
+		return err
+	}
+	return answer(c, map[string][]auth.AccessToken{"tokens": list})
+}
+
+func (h *Handler) deleteToken(c echo.Context) error {
+	p, err := h.own(c)
+	if err != nil {
+		return err
+	}
+	id, err := strconv.ParseInt(c.Param("id"), 10, 64)
+	if err == nil {
+		err = h.users.DeleteAccessToken(c.Request().Context(), p.UserID, id)
+	} else {
+		err = auth.ErrUnknownToken
+	}
+	if errors.Is(err, auth.ErrUnknownToken) {
+		return registry.Errorf(server.CodeNotFound, "there is no such token")
+	}
+	if err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
