@@ -46,6 +46,8 @@ type gateStore struct {
 	asked    map[string]int
 }
 
+func (s *gateStore) ConsentGates(context.Context) (map[string]ConsentGate, error) { return nil, nil }
+
 func (s *gateStore) Manifest(context.Context, Name, Reference) (Manifest, error) {
 	s.asked["manifest"]++
 	return s.manifest, nil
