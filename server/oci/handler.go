@@ -12,6 +12,7 @@ import (
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/server"
+	"github.com/carat-hub/carat/server/content"
 )
 
 // Headers of the distribution specification.
@@ -40,14 +41,14 @@ type Options struct {
 
 // Handler serves /v2/.
 type Handler struct {
-	reg      *registry.Registry
-	access   server.Access
-	redirect time.Duration
+	reg     *registry.Registry
+	access  server.Access
+	content *content.Server
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{reg: o.Registry, access: server.NewAccess(o.Registry), redirect: o.RedirectFor}
+	return &Handler{reg: o.Registry, access: server.NewAccess(o.Registry), content: content.New(o.Registry, o.RedirectFor)}
 }
 
 // Register adds the routes. Repository names have slashes, so everything

@@ -10,6 +10,7 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/server/content"
 	"github.com/carat-hub/carat/web"
 )
 
@@ -34,7 +35,7 @@ func (h *Handler) getManifest(c echo.Context, r route) error {
 	if m.Warning != nil {
 		hd.Set("Warning", warning(h.access.BaseURL(c), m.Warning))
 	}
-	if notModified(c, m.Digest) {
+	if content.NotModified(c) {
 		return c.NoContent(http.StatusNotModified)
 	}
 	hd.Set(echo.HeaderContentLength, fmt.Sprint(len(m.Body)))
