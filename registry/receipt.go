@@ -252,6 +252,15 @@ func (r *Registry) OwnAcceptance(ctx context.Context, g auth.Grant) (*Acceptance
 	return &list[0], nil
 }
 
+// ConsentGate returns the gate that holds for a model, nil for none.
+func (r *Registry) ConsentGate(ctx context.Context, g auth.Grant) (*ConsentGate, error) {
+	n, err := granted(g, auth.Pull)
+	if err != nil {
+		return nil, err
+	}
+	return r.consentGate(ctx, n)
+}
+
 // ConsentGates returns all gates by their scopes. Only administrators may.
 func (r *Registry) ConsentGates(ctx context.Context, p auth.Principal) (map[string]ConsentGate, error) {
 	if err := auth.Administer(p); err != nil {

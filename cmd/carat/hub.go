@@ -10,6 +10,7 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/server"
+	"github.com/carat-hub/carat/server/hfapi"
 	"github.com/carat-hub/carat/server/hub"
 	"github.com/carat-hub/carat/server/oci"
 	"github.com/carat-hub/carat/web"
@@ -61,6 +62,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		Users: h.store, Tokens: h.store, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
+			hfapi.New(hfapi.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Keys: h.signer, Gates: h.registry, Assessments: h.registry, Consents: h.registry, Users: h.store, Access: access, Version: buildVersion()}),
 			pages,
 		},

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/carat-hub/carat/client"
+	"github.com/carat-hub/carat/internal/toolbin"
+)
+
+// huggingFace downloads a model with the client of Hugging Face and returns
+// what it printed.
+func huggingFace(t *testing.T, url, repo, revision, folder, token string) (out string, err error) {
+	t.Helper()
+	cmd := toolbin.Script(t, "huggingface", "download.mjs", url, repo, revision, folder, token)
+	var b bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &b, &b
+	err = cmd.Run()
+	return b.String(), err
+}
+
+// TestHuggingFace pulls models with the client of Hugging Face: public ones,
+// a private one, and one whose terms have to be accepted.
+func TestHuggingFace(t *testing.T) {
+	t.Parallel()
+	onPairings(t, func(t *testing.T, _ *theHub, url string) {
+		admin, u, host := user{t.TempDir()}, user{t.TempDir()}, strings.TrimPrefix(url, "http://")
+		admin.must(t, testPassword, "login", host, "-u", adminName, "--password-stdin")
+		admin.must(t, userPassword, "user", "add", host, "jane", "--password-stdin")
+		u.must(t, userPassword, "login", host, "-u", "jane", "--password-stdin")
+		token := strings.TrimSpace(u.must(t, "", "token", "create", host, "program"))
+		dir := filepath.Join(t.TempDir(), "m")
+		if err := os.CopyFS(dir, os.DirFS(example)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(dir, "1_Pooling"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, "1_Pooling", "config.json"), []byte(`{"pooling":"mean"}`))
+		admin.must(t, "", "push", dir, host+"/acme/model:v1", "--wait")
+		d := must(client.New(client.Options{}).Artifact(t.Context(), must(client.ParseReference(host+"/acme/model:v1"))(t)))(t).Digest
+		commit := d.Hex()[:40]
+		for _, revision := range []string{"main", "v1", commit, d.String()} {
+			got := filepath.Join(t.TempDir(), "got")
+			out, err := huggingFace(t, url, "acme/model", revision, got, "")
+			if err != nil {
+				t.Fatalf("revision %s: %v\n%s", revision, err, out)
+			}
+			var info struct {
+				SHA      string
+				CardData struct{ License string }
+			}
+			if err := json.Unmarshal([]byte(out), &info); err != nil || info.SHA != commit || info.CardData.License != "apache-2.0" {
+				t.Errorf("revision %s: %v %s", revision, err, out)
+			}
+			want, have := contents(t, dir), contents(t, got)
+			for path, content := range want {
+				if have[path] != content {
+					t.Errorf("revision %s: %s differs", revision, path)
+				}
+			}
+			if len(want) != len(have) {
+				t.Errorf("revision %s: %d files, want %d", revision, len(have), len(want))
+			}
+		}
+		for name, tt := range map[string]struct{ repo, revision, want string }{
+			"another model": {"acme/none", "main", "401"}, "another revision": {"acme/model", "v9", "404"},
+		} {
+			if out, err := huggingFace(t, url, tt.repo, tt.revision, t.TempDir(), ""); err == nil || !strings.Contains(out, tt.want) {
+				t.Errorf("%s: %v %s", name, err, out)
+			}
+		}
+
+		// The answers that other clients look at.
+		head := func(path string, header ...string) reply {
+			t.Helper()
+			req := must(http.NewRequestWithContext(t.Context(), http.MethodHead, url+path, nil))(t)
+			for i := 0; i < len(header); i += 2 {
+				req.Header.Set(header[i], header[i+1])
+			}
+			return must(send(req))(t)
+		}
+		got := head("/acme/model/resolve/main/model.safetensors")
+		sum := strings.Trim(got.header.Get("ETag"), `"`)
+		if got.status != http.StatusOK || len(sum) != 64 || got.header.Get("X-Linked-Etag") != `"`+sum+`"` || got.header.Get("X-Repo-Commit") != commit ||
+			got.header.Get("X-Linked-Size") != got.header.Get("Content-Length") || got.header.Get("Accept-Ranges") != "bytes" {
+			t.Errorf("HEAD of weights: %d %v", got.status, got.header)
+		}
+		if got := head("/acme/model/resolve/main/model.safetensors", "If-None-Match", `"`+sum+`"`); got.status != http.StatusNotModified {
+			t.Errorf("HEAD of weights that are there: %d", got.status)
+		}
+		for path, want := range map[string]string{
+			"/acme/model/resolve/main/none.txt": "EntryNotFound", "/acme/model/resolve/v9/config.json": "RevisionNotFound", "/acme/none/resolve/main/config.json": "RepoNotFound",
+			"/api/models/acme/model/tree/main/none": "EntryNotFound",
+		} {
+			if got := head(path).header.Get("X-Error-Code"); got != want {
+				t.Errorf("%s: %q, want %q", path, got, want)
+			}
+		}
+		ranged := must(http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/acme/model/resolve/"+commit+"/config.json", nil))(t)
+		ranged.Header.Set("Range", "bytes=1-3")
+		if got := must(send(ranged))(t); got.status != http.StatusPartialContent || string(got.body) != string(read(t, filepath.Join(dir, "config.json"))[1:4]) {
+			t.Errorf("a range: %d %q", got.status, got.body)
+		}
+
+		// Terms: refused, then served after they were accepted.
+		admin.must(t, "", "terms", "gate", host+"/acme", "auto", "--field", "Company:text")
+		for name, x := range map[string]string{"a stranger": "", "a user": token} {
+			if out, err := huggingFace(t, url, "acme/model", "main", t.TempDir(), x); err == nil || !strings.Contains(out, "have to be accepted first") {
+				t.Errorf("terms, as %s: %v %s", name, err, out)
+			}
+		}
+		if got := head("/acme/model/resolve/main/config.json", "Authorization", "Bearer "+token); got.status != http.StatusForbidden || got.header.Get("X-Error-Code") != "GatedRepo" {
+			t.Errorf("terms: %d %v", got.status, got.header)
+		}
+		u.must(t, "", "terms", "accept", host+"/acme/model:v1", "--yes", "--field", "Company=Acme")
+		if out, err := huggingFace(t, url, "acme/model", "main", filepath.Join(t.TempDir(), "accepted"), token); err != nil {
+			t.Errorf("after acceptance: %v %s", err, out)
+		}
+	})
+}

@@ -1,0 +1,7 @@
+// Package hfapi serves the models of a hub to clients of Hugging Face, which
+// find it when HF_ENDPOINT is the hub's address: lists, information about
+// models, listings of files, and the files by their names.
+//
+// It reads only. A revision is a tag, "main" for the newest version, a digest,
+// or a commit: the first 40 digits of the digest of the version's manifest.
+package hfapi
