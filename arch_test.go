@@ -32,8 +32,8 @@ type room struct {
 var house = []room{
 	{".", nil},
 	{"cmd/carat/...", []string{"..."}},
-	{"server/...", []string{"registry", "registry/bom", "auth", "licenses", "verify", "storage", "web"}},
-	{"web", []string{"registry", "registry/bom", "licenses", "verify", "auth"}},
+	{"server/...", []string{"registry", "auth", "licenses", "verify", "storage", "web"}},
+	{"web", []string{"registry", "licenses", "verify", "auth"}},
 	{"jobs", []string{"registry", "verify", "storage"}},
 	{"client", []string{"registry"}},
 	{"verify/...", []string{"inference", "licenses", "registry", "storage", "auth", "verify/sandbox"}}, // auth for the grant that registry asks for
@@ -41,7 +41,6 @@ var house = []room{
 	{"verify/verifytest", []string{"verify", "inference"}},
 	{"registry", []string{"licenses", "storage", "auth"}},
 	{"registry/policy", nil},
-	{"registry/bom", []string{"registry", "licenses"}},
 	{"registry/registrytest", []string{"registry", "licenses", "storage", "auth"}},
 	{"storage/sqlstore", []string{"registry", "auth", "verify", "migrations", "storage"}},
 	{"storage/fs", []string{"storage"}},
@@ -70,7 +69,6 @@ var owners = []struct {
 	{"github.com/landlock-lsm/go-landlock", []string{"verify/sandbox"}},
 	{"github.com/elastic/go-seccomp-bpf", []string{"verify/sandbox"}},
 	{"github.com/cedar-policy/cedar-go", []string{"registry/policy"}},
-	{"github.com/CycloneDX/cyclonedx-go", []string{"registry/bom"}},
 	{"github.com/chromedp", []string{"internal/...", "web", "server/...", "cmd/carat/..."}},
 }
 

@@ -117,16 +117,6 @@ func (h *Hub) Ask(ctx context.Context, n registry.Name, ref registry.Reference, 
 	return nil
 }
 
-// Export returns what is known of a version in one of the hub's formats.
-// Errors: those of Assessment.
-func (h *Hub) Export(ctx context.Context, n registry.Name, ref registry.Reference, format string) ([]byte, error) {
-	var p []byte
-	if err := h.get(ctx, n, ref, "/export/"+url.PathEscape(format), nil, &p); err != nil {
-		return nil, fmt.Errorf("export %s as %s: %w", displayVersion(n, ref), format, err)
-	}
-	return p, nil
-}
-
 func versionPath(n registry.Name, ref registry.Reference) string {
 	return "/api/v1/models/" + string(n) + "/versions/" + ref.String()
 }
@@ -184,14 +174,8 @@ func (h *Hub) read(ctx context.Context, path string, query url.Values, into any)
 	}
 }
 
-// fetch decodes an answer, or keeps it as it is when into is a *[]byte.
 func (h *Hub) fetch(ctx context.Context, u *url.URL, into any) error {
-	raw, keep := into.(*[]byte)
-	accept := "application/json"
-	if keep {
-		accept = "*/*"
-	}
-	resp, err := h.r.send(ctx, request{method: http.MethodGet, url: u, header: http.Header{"Accept": {accept}}}, http.StatusOK)
+	resp, err := h.r.send(ctx, request{method: http.MethodGet, url: u, header: http.Header{"Accept": {"application/json"}}}, http.StatusOK)
 	if err != nil {
 		return err
 	}
@@ -199,10 +183,6 @@ func (h *Hub) fetch(ctx context.Context, u *url.URL, into any) error {
 	body, err := readLimited(resp.Body, maxHubAnswer)
 	if err != nil {
 		return err
-	}
-	if keep {
-		*raw = body
-		return nil
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("%w: its answer is not of that form: %w", ErrNoHub, err)

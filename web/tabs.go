@@ -15,7 +15,6 @@ import (
 	"github.com/carat-hub/carat/licenses/openness"
 	"github.com/carat-hub/carat/licenses/term"
 	"github.com/carat-hub/carat/registry"
-	"github.com/carat-hub/carat/registry/bom"
 )
 
 // filesPage is the tab of a version's files.
@@ -134,11 +133,7 @@ type licensePage struct {
 	Assessment *registry.Assessment // nil while the facts are not known
 	Levels     []levelLine
 	Lists      []termList
-	Exports    []exportLink
 }
-
-// exportLink leads to what is known of the version in a form that others read.
-type exportLink struct{ Name, URL string }
 
 // termList is what one may, must or must not do.
 type termList struct {
@@ -197,9 +192,6 @@ func (h *Handler) licensePage(c echo.Context) error {
 			if len(l.Items) > 0 {
 				p.Lists = append(p.Lists, l)
 			}
-		}
-		for _, x := range bom.Formats() {
-			p.Exports = append(p.Exports, exportLink{x.Name, "/api/v1/models/" + string(s.version.Name) + "/versions/" + s.version.Digest.String() + "/export/" + x.ID})
 		}
 		p.File = f.License.File
 		p.Text, p.Whole = clip(strings.ToValidUTF8(f.License.Text, "\ufffd"), maxLicenseText)

@@ -119,19 +119,6 @@ func TestLicenseOnHub(t *testing.T) {
 			t.Errorf("the page does not name the rule and the clause:\n%s", body)
 		}
 
-		for format, want := range map[string]string{
-			"notice": "Built with Llama", "cyclonedx": `"specVersion": "1.7"`, "spdx": `"specVersion": "3.0.1"`, "annex-xii": "Annex XII", "annex-xii-json": `"1(h)"`, "mof": "Model Openness Framework",
-		} {
-			stranger.expect(t, 0, want, "export", format, host+"/acme/tuned:v1")
-		}
-		bundle := filepath.Join(t.TempDir(), "a.zip")
-		stranger.must(t, "", "export", "attribution", host+"/acme/tuned:v1", "-o", bundle)
-		if p := read(t, bundle); !strings.HasPrefix(string(p), "PK") {
-			t.Errorf("the bundle begins with %.10q", p)
-		}
-		stranger.expect(t, 2, "is no format", "export", "pdf", host+"/acme/tuned:v1")
-		stranger.expect(t, 1, "its tags are v1", "export", "spdx", host+"/acme/tuned:v9")
-
 		// A base that is here says more than its name, and what it says now counts.
 		u.must(t, "", "push", withCard(t, "m", "---\nlicense: apache-2.0\n---\n# Base\n"), host+"/acme/base:latest", "--wait")
 		u.must(t, "", "push", withCard(t, "m", "---\nlicense: apache-2.0\nbase_model: acme/base\n---\n# Fine\n"), host+"/acme/fine:v1", "--wait")

@@ -67,8 +67,6 @@ type Gates interface {
 type Assessments interface {
 	// Assess computes the assessment of a version as the principal may see it.
 	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
-	// Ancestry is the lineage of a version as the principal may see it.
-	Ancestry(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Ancestry, error)
 	// Ask answers a question about the terms of a version.
 	Ask(ctx context.Context, p auth.Principal, v *registry.Version, q term.Question) (*term.Answer, error)
 }
@@ -91,7 +89,7 @@ var (
 	_ Access        = server.Access{}
 )
 
-// Options are what a Handler is made of; all but Version are required.
+// Options are what a Handler is made of; all are required.
 type Options struct {
 	Models        Models
 	Verifications Verifications
@@ -101,7 +99,6 @@ type Options struct {
 	Consents      Consents
 	Users         Users
 	Access        Access
-	Version       string // of the program, for the documents that it writes
 }
 
 // Handler serves /api/v1/.
@@ -114,12 +111,11 @@ type Handler struct {
 	consents      Consents
 	users         Users
 	access        Access
-	program       string
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, users: o.Users, access: o.Access, program: o.Version}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, users: o.Users, access: o.Access}
 }
 
 // Register adds the routes.
@@ -131,7 +127,6 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.GET("/:org/:name/versions/:reference", h.version)
 	g.GET("/:org/:name/versions/:reference/assessment", h.assessment)
 	g.GET("/:org/:name/versions/:reference/ask", h.ask)
-	g.GET("/:org/:name/versions/:reference/export/:format", h.export)
 	g.GET("/:org/:name/versions/:reference/verification", h.verification)
 	g.POST("/:org/:name/versions/:reference/verification", h.requestVerification)
 	g.GET("/:org/:name/versions/:reference/verifications", h.history)

@@ -112,10 +112,6 @@ func (s *store) RequestVerification(_ context.Context, n registry.Name, d regist
 	return verify.Verification{ID: 8, Name: n, Digest: d, CheckSet: 1, State: verify.StatePending, CreatedAt: epoch, UpdatedAt: epoch}, nil
 }
 
-func (s *store) Ancestry(_ context.Context, _ auth.Principal, v *registry.Version) (*registry.Ancestry, error) {
-	return registry.NewAncestry(v), nil
-}
-
 func (s *store) Assess(_ context.Context, _ auth.Principal, v *registry.Version) (*registry.Assessment, error) {
 	return registry.NewAncestry(v).Assess(epoch), nil
 }
