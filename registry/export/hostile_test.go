@@ -174,6 +174,27 @@ func TestMany(t *testing.T) {
 	}
 }
 
+// TestLongTexts: texts that do not fit are named.
+func TestLongTexts(t *testing.T) {
+	t.Parallel()
+	a := registry.NewAncestry(version("acme/stories", facts()))
+	root := a.Graph.Works[a.Graph.Root]
+	for i := range 12 {
+		f := facts()
+		f.License.Text = strings.Repeat(fmt.Sprintf("line %d\n", i), 1<<17)
+		v := version(fmt.Sprintf("acme/v%d", i), f)
+		w := &lineage.Work{ID: v.Digest.String(), Name: string(v.Name), Notice: f.License.Text}
+		a.Versions[w.ID], a.Graph.Works[w.ID] = v, w
+		root.Edges = append(root.Edges, lineage.Edge{To: w.ID, Relation: lineage.Merge, Origin: lineage.FromCard})
+	}
+	for _, f := range []export.Format{export.Notice, export.Attribution} {
+		p := write(t, a, f)
+		if len(p) > 20<<20 || !bytes.Contains(p, []byte("Left out")) {
+			t.Errorf("%s: %d bytes, and what is left out is not named", f, len(p))
+		}
+	}
+}
+
 // FuzzWrite writes documents about a version whose texts are a stranger's.
 func FuzzWrite(f *testing.F) {
 	f.Add(card, "Apache-2.0", "https://example.org/?a=b", "release:\n  name: a\n")

@@ -10,8 +10,9 @@ import (
 	"github.com/carat-hub/carat/licenses/lineage"
 )
 
-// maxTexts bounds the texts of works in one document, in bytes.
-const maxTexts = 32 << 20
+// maxTexts bounds the texts of works in one document, in bytes. What is left
+// out is named.
+const maxTexts = 8 << 20
 
 // notice writes what has to be shown and kept: required words, the works with
 // their licences, and the notices that they came with.
@@ -23,8 +24,11 @@ func notice(s *subject) ([]byte, error) {
 	left := maxTexts
 	for _, w := range s.works {
 		text := strings.TrimSpace(clean(w.Notice, maxFile))
-		if w.Hidden || text == "" || len(text) > left {
+		if w.Hidden || text == "" {
 			continue
+		}
+		if len(text) > left {
+			text = leftOut
 		}
 		left -= len(text)
 		fmt.Fprintf(&b, "\n%s\nNotices of %s\n%s\n\n%s\n", rule, w.title, rule, text)
@@ -32,6 +36,9 @@ func notice(s *subject) ([]byte, error) {
 	fmt.Fprintf(&b, "\n%s\nThese are facts about licences, not legal advice.\n", rule)
 	return b.Bytes(), nil
 }
+
+// leftOut stands where a text would be that no longer fits.
+const leftOut = "Left out, because this document would become too long. The work's own files have it."
 
 var rule = strings.Repeat("-", 72)
 
@@ -162,7 +169,11 @@ func attribution(s *subject) ([]byte, error) {
 			credits.WriteString("  does not say what was changed in it\n")
 		}
 		text := w.licenceText()
-		if text == "" || len(text) > left {
+		if text == "" {
+			continue
+		}
+		if kept[text] == "" && len(text) > left {
+			fmt.Fprintf(credits, "  text: %s\n", leftOut)
 			continue
 		}
 		if kept[text] == "" {
