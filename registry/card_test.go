@@ -47,7 +47,8 @@ func TestParseCard(t *testing.T) {
 			in: "---\nmodel-index:\n- name: m\n  results:\n  - task: {type: text-generation, name: Text}\n    dataset: {name: Tales, type: tales}\n    metrics:\n    - {type: acc, value: 0.750}\n    - {name: F1, value: 1e3}\n    - {type: lost}\n    - {value: 3}\n    - {type: odd, value: [1, 2]}\n  - dataset: {type: words}\n    metrics: [{type: acc, value: 12}]\n  - metrics: none\n- nothing\n---\n",
 			want: registry.Card{
 				Results: true, Evaluations: []registry.Evaluation{
-					{Task: "text-generation", Dataset: "Tales", Metric: "acc", Value: "0.750"}, {Task: "text-generation", Dataset: "Tales", Metric: "F1", Value: "1e3"},
+					{Task: "text-generation", Dataset: "Tales", Metric: "acc", Value: "0.750"},
+					{Task: "text-generation", Dataset: "Tales", Metric: "F1", Value: "1e3"},
 					{Dataset: "words", Metric: "acc", Value: "12"},
 				},
 			},

@@ -285,8 +285,12 @@ func (s *subject) measures() (list []measure) {
 		name  string
 		value int64
 	}{
-		{"parameters", f.Parameters}, {"context-length", f.ContextLength}, {"vocabulary-size", f.VocabSize},
-		{"hidden-size", f.HiddenSize}, {"layers", f.Layers}, {"tensors", f.Tensors},
+		{"parameters", f.Parameters},
+		{"context-length", f.ContextLength},
+		{"vocabulary-size", f.VocabSize},
+		{"hidden-size", f.HiddenSize},
+		{"layers", f.Layers},
+		{"tensors", f.Tensors},
 	} {
 		if m.value > 0 {
 			list = append(list, measure{m.name, strconv.FormatInt(m.value, 10)})

@@ -25,8 +25,14 @@ func mof(s *subject) ([]byte, error) {
 		field *string
 		value string
 	}{
-		{&f.Name, model}, {&f.Version, s.version.Digest.String()}, {&f.Type, s.facts.Card.Pipeline}, {&f.Architecture, s.facts.Architecture},
-		{&f.Origin, strings.Join(origin, "; ")}, {&f.Producer, s.organization()}, {&f.Treatment, ""}, {&f.Contact, ""},
+		{&f.Name, model},
+		{&f.Version, s.version.Digest.String()},
+		{&f.Type, s.facts.Card.Pipeline},
+		{&f.Architecture, s.facts.Architecture},
+		{&f.Origin, strings.Join(origin, "; ")},
+		{&f.Producer, s.organization()},
+		{&f.Treatment, ""},
+		{&f.Contact, ""},
 	} {
 		if *x.field = line(*x.field); *x.field == "" {
 			*x.field = line(x.value)
