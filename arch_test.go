@@ -32,14 +32,15 @@ type room struct {
 var house = []room{
 	{".", nil},
 	{"cmd/carat/...", []string{"..."}},
-	{"server/...", []string{"registry", "auth", "licenses", "verify", "storage", "web"}},
-	{"web", []string{"registry", "licenses", "verify", "auth"}},
+	{"server/...", []string{"registry", "registry/export", "auth", "licenses", "verify", "storage", "web"}},
+	{"web", []string{"registry", "registry/export", "licenses", "verify", "auth"}},
 	{"jobs", []string{"registry", "verify", "storage"}},
 	{"client", []string{"registry"}},
 	{"verify/...", []string{"inference", "licenses", "registry", "storage", "auth", "verify/sandbox"}}, // auth for the grant that registry asks for
 	{"verify/sandbox", nil},
 	{"verify/verifytest", []string{"verify", "inference"}},
 	{"registry", []string{"licenses", "storage", "auth"}},
+	{"registry/export", []string{"registry", "licenses"}},
 	{"registry/policy", nil},
 	{"registry/registrytest", []string{"registry", "licenses", "storage", "auth"}},
 	{"storage/sqlstore", []string{"registry", "auth", "verify", "migrations", "storage"}},

@@ -148,16 +148,48 @@ func (h *Hub) Await(ctx context.Context, n registry.Name, d registry.Digest, eve
 	}
 }
 
+// Export is what the hub tells of a version in a format of others.
+type Export struct {
+	MediaType string
+	Body      []byte
+}
+
+// Export fetches what the hub tells of a version in a format, such as
+// "cyclonedx". Errors: ErrNoHub, registry.CodeManifestUnknown,
+// registry.CodeNameUnknown, *ResponseError.
+func (h *Hub) Export(ctx context.Context, n registry.Name, ref registry.Reference, format string) (Export, error) {
+	var x Export
+	path := versionPath(n, ref) + "/export/" + url.PathEscape(format)
+	err := h.ask(h.r.scoped(ctx, n, "pull"), path, nil, "*/*", func(resp *http.Response, p []byte) error {
+		x = Export{MediaType: resp.Header.Get("Content-Type"), Body: p}
+		return nil
+	})
+	if err != nil {
+		return Export{}, fmt.Errorf("export %s as %s: %w", displayVersion(n, ref), format, err)
+	}
+	return x, nil
+}
+
 func (h *Hub) get(ctx context.Context, n registry.Name, ref registry.Reference, suffix string, query url.Values, into any) error {
 	return h.read(h.r.scoped(ctx, n, "pull"), versionPath(n, ref)+suffix, query, into)
 }
 
 // read gets what the hub has at a path. Errors: ErrNoHub, *ResponseError.
 func (h *Hub) read(ctx context.Context, path string, query url.Values, into any) error {
+	return h.ask(ctx, path, query, "application/json", func(_ *http.Response, p []byte) error {
+		if err := json.Unmarshal(p, into); err != nil {
+			return fmt.Errorf("%w: its answer is not of that form: %w", ErrNoHub, err)
+		}
+		return nil
+	})
+}
+
+// ask gets an answer and hands it to take, trying again where that may help.
+func (h *Hub) ask(ctx context.Context, path string, query url.Values, accept string, take func(*http.Response, []byte) error) error {
 	u := h.r.base
 	u.Path, u.RawQuery = path, query.Encode()
 	for attempt := 1; ; attempt++ {
-		err := h.fetch(ctx, &u, into)
+		err := h.fetch(ctx, &u, accept, take)
 		if err == nil {
 			return nil
 		}
@@ -174,8 +206,8 @@ func (h *Hub) read(ctx context.Context, path string, query url.Values, into any)
 	}
 }
 
-func (h *Hub) fetch(ctx context.Context, u *url.URL, into any) error {
-	resp, err := h.r.send(ctx, request{method: http.MethodGet, url: u, header: http.Header{"Accept": {"application/json"}}}, http.StatusOK)
+func (h *Hub) fetch(ctx context.Context, u *url.URL, accept string, take func(*http.Response, []byte) error) error {
+	resp, err := h.r.send(ctx, request{method: http.MethodGet, url: u, header: http.Header{"Accept": {accept}}}, http.StatusOK)
 	if err != nil {
 		return err
 	}
@@ -184,8 +216,5 @@ func (h *Hub) fetch(ctx context.Context, u *url.URL, into any) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("%w: its answer is not of that form: %w", ErrNoHub, err)
-	}
-	return nil
+	return take(resp, body)
 }

@@ -147,7 +147,8 @@ func (c *Card) setField(key string, v *yaml.Node) {
 	case "datasets":
 		c.Datasets = c.list(key, v)
 	case "model-index":
-		c.Results = deref(v) != nil && deref(v).Kind == yaml.SequenceNode && len(deref(v).Content) > 0
+		c.Results = len(sequence(v)) > 0
+		c.readEvaluations(v)
 	default:
 		c.Gated = c.Gated || strings.HasPrefix(key, "extra_gated_")
 	}

@@ -43,6 +43,17 @@ func TestParseCard(t *testing.T) {
 			in:   "---\nlicense: other\nlicense_name: my-terms\nlicense_link: LICENSE\n---\n",
 			want: registry.Card{LicenseID: "other", LicenseName: "my-terms", LicenseLink: "LICENSE"},
 		},
+		"results": {
+			in: "---\nmodel-index:\n- name: m\n  results:\n  - task: {type: text-generation, name: Text}\n    dataset: {name: Tales, type: tales}\n    metrics:\n    - {type: acc, value: 0.750}\n    - {name: F1, value: 1e3}\n    - {type: lost}\n    - {value: 3}\n    - {type: odd, value: [1, 2]}\n  - dataset: {type: words}\n    metrics: [{type: acc, value: 12}]\n  - metrics: none\n- nothing\n---\n",
+			want: registry.Card{
+				Results: true, Evaluations: []registry.Evaluation{
+					{Task: "text-generation", Dataset: "Tales", Metric: "acc", Value: "0.750"},
+					{Task: "text-generation", Dataset: "Tales", Metric: "F1", Value: "1e3"},
+					{Dataset: "words", Metric: "acc", Value: "12"},
+				},
+			},
+		},
+		"results of another form": {in: "---\nmodel-index: {name: m}\n---\n", want: registry.Card{}},
 		"alias": {
 			in:   "---\nlanguage: &l [en, de]\ntags: *l\n---\n",
 			want: registry.Card{Languages: []string{"en", "de"}, Tags: []string{"en", "de"}},
@@ -98,6 +109,7 @@ func TestParseCardRefuses(t *testing.T) {
 		"broken YAML":       {"---\nlicense: [mit\n---\n", "front matter is not YAML"},
 		"huge front matter": {"---\nx: " + strings.Repeat("y", 70<<10) + "\nlicense: mit\n---\n", "at most 65536 are read"},
 		"many tags":         {"---\ntags: [" + strings.Repeat("a,", 300) + "b]\n---\n", "tags has 301 entries"},
+		"many results":      {"---\nmodel-index: [{results: [{metrics: [" + strings.Repeat("{type: a, value: 1},", 300) + "]}]}]\n---\n", "model-index has more results"},
 		"long entry":        {"---\nlicense: " + strings.Repeat("m", 2000) + "\n---\n", "entry of 2000 bytes"},
 		"huge README":       {strings.Repeat("é", 600<<10), "more than 1048576 bytes"},
 	}
@@ -142,11 +154,15 @@ func FuzzParseCard(f *testing.F) {
 	f.Add([]byte("---\nlicense: mit\ntags: [a, &b c, *b]\n---\n# T\n\nWords"))
 	f.Add([]byte("---\n<<: {a: b}\n? [x]\n: y\n---\n"))
 	f.Add([]byte("---\n---\n"))
+	f.Add([]byte("---\nmodel-index: &i [{results: [{task: {type: \"a\\0\"}, metrics: [{type: b, value: 1}]}]}]\nx: *i\n---\n"))
 	f.Add([]byte("\ufeff---\r\nlanguage: no\r\n---\r\n> # q\n"))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		c := registry.ParseCard(p)
 		all := append([]string{c.Title, c.Summary, c.Body, c.Library, c.Pipeline, c.LicenseID, c.LicenseName, c.LicenseLink, c.Problem}, c.Tags...)
 		all = append(append(append(all, c.Languages...), c.BaseModels...), c.Datasets...)
+		for _, e := range c.Evaluations {
+			all = append(all, e.Task, e.Dataset, e.Metric, e.Value)
+		}
 		for _, s := range all {
 			if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
 				t.Fatalf("text %q cannot be stored", s)

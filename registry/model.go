@@ -106,6 +106,8 @@ type Card struct {
 	Gated       bool     `json:"gated,omitempty"`   // it has fields that ask for consent before a download, extra_gated_*
 	Results     bool     `json:"results,omitempty"` // it has results of evaluations, model-index
 	Problem     string   `json:"problem,omitempty"` // why the front matter could not be read
+
+	Evaluations []Evaluation `json:"evaluations,omitempty"` // those results, as far as they could be read
 }
 
 // License is the licence as declared and as found.

@@ -15,6 +15,7 @@ import (
 	"github.com/carat-hub/carat/licenses/openness"
 	"github.com/carat-hub/carat/licenses/term"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/registry/export"
 )
 
 // filesPage is the tab of a version's files.
@@ -133,7 +134,11 @@ type licensePage struct {
 	Assessment *registry.Assessment // nil while the facts are not known
 	Levels     []levelLine
 	Lists      []termList
+	Exports    []exportLink
 }
+
+// exportLink is what is known of the version as a file of a format.
+type exportLink struct{ Title, URL string }
 
 // termList is what one may, must or must not do.
 type termList struct {
@@ -192,6 +197,10 @@ func (h *Handler) licensePage(c echo.Context) error {
 			if len(l.Items) > 0 {
 				p.Lists = append(p.Lists, l)
 			}
+		}
+		for _, k := range export.Kinds() {
+			u := url.URL{Path: "/api/v1/models/" + string(n) + "/versions/" + s.version.Digest.String() + "/export/" + string(k.Format)}
+			p.Exports = append(p.Exports, exportLink{k.Title, u.EscapedPath()})
 		}
 		p.File = f.License.File
 		p.Text, p.Whole = clip(strings.ToValidUTF8(f.License.Text, "\ufffd"), maxLicenseText)

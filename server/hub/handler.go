@@ -67,6 +67,8 @@ type Gates interface {
 type Assessments interface {
 	// Assess computes the assessment of a version as the principal may see it.
 	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
+	// Ancestry follows the declared bases of a version, as far as the principal may see them.
+	Ancestry(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Ancestry, error)
 	// Ask answers a question about the terms of a version.
 	Ask(ctx context.Context, p auth.Principal, v *registry.Version, q term.Question) (*term.Answer, error)
 }
@@ -127,6 +129,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.GET("/:org/:name/versions/:reference", h.version)
 	g.GET("/:org/:name/versions/:reference/assessment", h.assessment)
 	g.GET("/:org/:name/versions/:reference/ask", h.ask)
+	g.GET("/:org/:name/versions/:reference/export/:format", h.export)
 	g.GET("/:org/:name/versions/:reference/verification", h.verification)
 	g.POST("/:org/:name/versions/:reference/verification", h.requestVerification)
 	g.GET("/:org/:name/versions/:reference/verifications", h.history)
@@ -185,7 +188,12 @@ func answer(c echo.Context, v any) error {
 	if err := json.NewEncoder(&b).Encode(v); err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
-	sum := sha256.Sum256(b.Bytes())
+	return send(c, echo.MIMEApplicationJSON, b.Bytes())
+}
+
+// send answers bytes with an entity tag, or 304 when the caller has them.
+func send(c echo.Context, mediaType string, p []byte) error {
+	sum := sha256.Sum256(p)
 	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
 	header := c.Response().Header()
 	header.Set("ETag", tag)
@@ -196,5 +204,5 @@ func answer(c echo.Context, v any) error {
 			return c.NoContent(http.StatusNotModified)
 		}
 	}
-	return c.JSONBlob(http.StatusOK, b.Bytes())
+	return c.Blob(http.StatusOK, mediaType, p)
 }

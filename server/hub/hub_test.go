@@ -21,6 +21,7 @@ import (
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/licenses/term"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/registry/export"
 	"github.com/carat-hub/carat/server"
 	"github.com/carat-hub/carat/server/hub"
 	"github.com/carat-hub/carat/verify"
@@ -114,6 +115,10 @@ func (s *store) RequestVerification(_ context.Context, n registry.Name, d regist
 
 func (s *store) Assess(_ context.Context, _ auth.Principal, v *registry.Version) (*registry.Assessment, error) {
 	return registry.NewAncestry(v).Assess(epoch), nil
+}
+
+func (s *store) Ancestry(_ context.Context, _ auth.Principal, v *registry.Version) (*registry.Ancestry, error) {
+	return registry.NewAncestry(v), nil
 }
 
 func (s *store) Ask(_ context.Context, _ auth.Principal, v *registry.Version, q term.Question) (*term.Answer, error) {
@@ -307,6 +312,26 @@ func TestAssessment(t *testing.T) {
 	}
 }
 
+func TestExport(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, k := range export.Kinds() {
+		res := b.send("GET", "/open/llama/versions/v1/export/"+string(k.Format), "")
+		if res.Code != http.StatusOK || res.Body.Len() == 0 {
+			t.Fatalf("%s: status %d: %s", k.Format, res.Code, res.Body)
+		}
+		if got := res.Header().Get("Content-Type"); got != k.MediaType {
+			t.Errorf("%s: content type %q, want %q", k.Format, got, k.MediaType)
+		}
+		if got := res.Header().Get("Content-Disposition"); !strings.HasPrefix(got, "attachment; filename=open-llama-") || !strings.HasSuffix(got, k.Suffix) {
+			t.Errorf("%s: disposition %q", k.Format, got)
+		}
+		if res.Header().Get("ETag") == "" {
+			t.Errorf("%s: no entity tag", k.Format)
+		}
+	}
+}
+
 func TestStatuses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -337,6 +362,11 @@ func TestStatuses(t *testing.T) {
 		{"GET", "/open/model/versions/v1/assessment", auth.Principal{}, "", 200, ""},
 		{"GET", "/open/model/versions/v2/assessment", auth.Principal{}, "", 404, "MANIFEST_UNKNOWN"},
 		{"GET", "/closed/model/versions/v1/assessment", auth.Principal{}, "", 401, "UNAUTHORIZED"},
+		{"GET", "/open/llama/versions/v1/export/spdx", auth.Principal{}, "", 200, ""},
+		{"GET", "/open/llama/versions/v1/export/word", auth.Principal{}, "", 404, "NOT_FOUND"},
+		{"GET", "/open/model/versions/v1/export/spdx", auth.Principal{}, "", 503, "UNAVAILABLE"}, // not inspected yet
+		{"GET", "/open/model/versions/v2/export/spdx", auth.Principal{}, "", 404, "MANIFEST_UNKNOWN"},
+		{"GET", "/closed/model/versions/v1/export/spdx", auth.Principal{}, "", 401, "UNAUTHORIZED"},
 		{"GET", "/open/model/versions/v1/ask?commercial=true&monthlyUsers=5e6&country=fr", auth.Principal{}, "", 200, ""},
 		{"GET", "/open/model/versions/v1/ask?commercial=perhaps", auth.Principal{}, "", 400, "REQUEST_INVALID"},
 		{"GET", "/open/model/versions/v1/ask?monthlyUsers=-1", auth.Principal{}, "", 400, "REQUEST_INVALID"},
