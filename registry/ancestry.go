@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -37,7 +38,8 @@ func NewAncestry(v *Version) *Ancestry {
 	}
 }
 
-// Ancestry follows the declared bases of a version through the hub. A base
+// Ancestry follows the bases of a version through the hub: those that signed
+// provenance names first, then those that card and configuration declare. A base
 // that p may not see is in it as a hidden work, of which nothing is told; one
 // that is not here is known by its name, or not at all.
 func (r *Registry) Ancestry(ctx context.Context, p auth.Principal, v *Version) (*Ancestry, error) {
@@ -45,13 +47,21 @@ func (r *Registry) Ancestry(ctx context.Context, p auth.Principal, v *Version) (
 	queue := []*Version{v}
 	for looked := 0; len(queue) > 0; queue = queue[1:] {
 		at := queue[0]
+		w := a.Graph.Works[workID(at)]
+		known, follow, err := r.attestedEdges(ctx, p, a, at, &looked)
+		if err != nil {
+			return nil, err
+		}
+		queue = append(queue, follow...)
 		if at.Facts == nil {
 			continue
 		}
-		w := a.Graph.Works[workID(at)]
 		for _, b := range at.Facts.Bases {
+			if known[BaseKey(b.Name)] {
+				continue // by better evidence
+			}
 			looked++
-			id, base, err := r.base(ctx, p, a, b.Name, looked <= maxAncestors)
+			id, base, err := r.base(ctx, p, a, b.Name, "", looked <= maxAncestors)
 			if err != nil {
 				return nil, err
 			}
@@ -61,20 +71,69 @@ func (r *Registry) Ancestry(ctx context.Context, p auth.Principal, v *Version) (
 			}
 		}
 		for _, d := range at.Facts.Card.Datasets {
-			id := "dataset:" + d
-			if a.Graph.Works[id] == nil {
-				a.Graph.Works[id] = &lineage.Work{ID: id, Name: d, Dataset: true, Unknown: true}
+			if known[datasetID(d)] {
+				continue
 			}
-			w.Edges = append(w.Edges, lineage.Edge{To: id, Relation: lineage.Dataset, Origin: lineage.FromCard})
+			w.Edges = append(w.Edges, lineage.Edge{To: a.dataset(d), Relation: lineage.Dataset, Origin: lineage.FromCard})
 		}
 	}
 	return a, nil
 }
 
-// base finds a declared base and adds it. It returns the version when its own
-// bases are to be followed.
-func (r *Registry) base(ctx context.Context, p auth.Principal, a *Ancestry, declared string, look bool) (id string, v *Version, err error) {
+// attestedEdges adds the edges of a version that provenance with a trusted
+// signature names. It returns what it named and which versions are to be followed.
+func (r *Registry) attestedEdges(ctx context.Context, p auth.Principal, a *Ancestry, at *Version, looked *int) (known map[string]bool, follow []*Version, err error) {
+	list, err := r.attested(ctx, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	known = map[string]bool{}
+	w := a.Graph.Works[workID(at)]
+	for _, d := range list {
+		e := lineage.Edge{Relation: lineage.Relation(d.Relation), Origin: lineage.FromAttestation}
+		if e.Relation == lineage.Dataset {
+			e.To = a.dataset(d.Name)
+			known[e.To] = true
+		} else {
+			*looked++
+			var base *Version
+			if e.To, base, err = r.base(ctx, p, a, d.Name, d.SHA256, *looked <= maxAncestors); err != nil {
+				return nil, nil, err
+			}
+			if base != nil {
+				follow = append(follow, base)
+			}
+			known[BaseKey(d.Name)] = true
+		}
+		if !slices.Contains(w.Edges, e) {
+			w.Edges = append(w.Edges, e)
+		}
+	}
+	return known, follow, nil
+}
+
+func datasetID(name string) string { return "dataset:" + name }
+
+// dataset adds a dataset, of which no more than its name is known, and returns its id.
+func (a *Ancestry) dataset(name string) string {
+	id := datasetID(name)
+	if a.Graph.Works[id] == nil {
+		a.Graph.Works[id] = &lineage.Work{ID: id, Name: name, Dataset: true, Unknown: true}
+	}
+	return id
+}
+
+// base finds a base and adds it: the version that sha256 names, which is that
+// of its manifest or the root digest of its files, and without one the newest.
+// It returns the version when its own bases are to be followed.
+func (r *Registry) base(ctx context.Context, p auth.Principal, a *Ancestry, declared, sha256 string, look bool) (id string, v *Version, err error) {
 	named := &lineage.Work{ID: "name:" + BaseKey(declared), Name: declared, Unknown: true}
+	if sha256 != "" {
+		named.ID += "@sha256:" + sha256
+	}
+	if declared == "" {
+		named.Name = "sha256:" + sha256
+	}
 	if f, ok := licenses.OfModel(BaseKey(declared)); ok {
 		named.Unknown, named.ByName = false, true
 		named.Declared, named.Expression = f.ID, licenses.Licence(f.SPDX)
@@ -103,25 +162,51 @@ func (r *Registry) base(ctx context.Context, p auth.Principal, a *Ancestry, decl
 		}
 		return add(&lineage.Work{ID: "hidden:" + DigestOf(SHA256, []byte(n)).String(), Hidden: true}), nil, nil
 	}
-	found, err := r.Version(ctx, g, Reference{Tag: latest})
-	if IsCode(err, CodeManifestUnknown) {
-		var list []Version
-		if list, err = r.store.Versions(ctx, n, 1); err == nil && len(list) == 0 {
-			return add(named), nil, nil
-		}
-		if len(list) > 0 {
-			found = list[0]
-		}
-	}
+	found, err := r.baseVersion(ctx, g, sha256)
 	if err != nil {
 		return "", nil, err
 	}
-	w := workOf(&found)
+	if found == nil {
+		return add(named), nil, nil
+	}
+	w := workOf(found)
 	if a.Graph.Works[w.ID] != nil {
 		return w.ID, nil, nil
 	}
-	a.Versions[w.ID] = &found
-	return add(w), &found, nil
+	a.Versions[w.ID] = found
+	return add(w), found, nil
+}
+
+// maxBaseVersions is how many versions of a base are compared with a root digest.
+const maxBaseVersions = 50
+
+// baseVersion finds the version of a base, nil when it is not here.
+func (r *Registry) baseVersion(ctx context.Context, g auth.Grant, sha256 string) (*Version, error) {
+	ref, limit := Reference{Tag: latest}, 1
+	if sha256 != "" {
+		d, err := ParseDigest(string(SHA256) + ":" + sha256)
+		if err != nil {
+			return nil, nil //nolint:nilerr // what is no digest names no version
+		}
+		ref, limit = Reference{Digest: d}, maxBaseVersions
+	}
+	v, err := r.Version(ctx, g, ref)
+	if err == nil {
+		return &v, nil
+	}
+	if !IsCode(err, CodeManifestUnknown) {
+		return nil, err
+	}
+	list, err := r.store.Versions(ctx, Name(g.Repository()), limit)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if sha256 == "" || list[i].Root() == sha256 {
+			return &list[i], nil
+		}
+	}
+	return nil, nil
 }
 
 func workID(v *Version) string { return string(v.Name) + "@" + v.Digest.String() }

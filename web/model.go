@@ -24,6 +24,7 @@ const (
 	tabTags         = "tags"
 	tabLicense      = "license"
 	tabVerification = "verification"
+	tabProvenance   = "provenance"
 )
 
 // modelPage is what all tabs of a model show.
@@ -193,6 +194,7 @@ func (h *Handler) modelPage(c echo.Context, s shown, current string) modelPage {
 
 var tabs = []struct{ name, label string }{
 	{tabCard, "Card"}, {tabFiles, "Files"}, {tabTags, "Versions"}, {tabLicense, "Licence"}, {tabVerification, "Verification"},
+	{tabProvenance, "Provenance"},
 }
 
 // licenseOf names the licence of a version: what it is, or what was declared.

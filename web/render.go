@@ -32,7 +32,7 @@ func (h *Handler) newPage(c echo.Context, title string) page {
 
 // pages are the parsed templates, each with the layout.
 type pages struct {
-	home, card, files, tags, license, verification, failure *template.Template
+	home, card, files, tags, license, verification, provenance, failure *template.Template
 }
 
 func parsePages(a *assets) (*pages, error) {
@@ -53,6 +53,7 @@ func parsePages(a *assets) (*pages, error) {
 		{&p.tags, []string{"model.html", "tags.html"}},
 		{&p.license, []string{"model.html", "license.html"}},
 		{&p.verification, []string{"model.html", "verification.html"}},
+		{&p.provenance, []string{"model.html", "provenance.html"}},
 		{&p.failure, []string{"failure.html"}},
 	} {
 		t, err := base.Clone()

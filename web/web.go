@@ -30,6 +30,8 @@ type Models interface {
 	Admission(ctx context.Context, g auth.Grant, d registry.Digest) (registry.Admission, error)
 	// Assess computes in what way a version is open, as the principal may see it.
 	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
+	// Provenance reads what is signed of a version.
+	Provenance(ctx context.Context, g auth.Grant, v *registry.Version) (*registry.Provenance, error)
 }
 
 // Verifications is what the pages read of verifications.
@@ -117,6 +119,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	get("/:org/:name/tags", h.tagsPage)
 	get("/:org/:name/license", h.licensePage)
 	get("/:org/:name/verification", h.verificationPage)
+	get("/:org/:name/provenance", h.provenancePage)
 }
 
 // reserved are the first path segments that belong to other routes, now or later.

@@ -61,7 +61,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		Users: h.store, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
-			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Keys: h.signer, Gates: h.registry, Assessments: h.registry, Access: access}),
+			hub.New(hub.Options{Models: h.registry, Verifications: h.store, Keys: h.signer, Gates: h.registry, Assessments: h.registry, Origins: h.registry, Imports: h.recorder, Access: access}),
 			pages,
 		},
 		ErrorPage: pages.ErrorPage,

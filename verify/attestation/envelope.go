@@ -30,6 +30,11 @@ func Seal(ctx context.Context, private ed25519.PrivateKey, mediaType string, r *
 	if err != nil {
 		return nil, err
 	}
+	return sealStatement(ctx, private, text)
+}
+
+// sealStatement signs a statement.
+func sealStatement(ctx context.Context, private ed25519.PrivateKey, text []byte) ([]byte, error) {
 	signer, err := dsse.NewEnvelopeSigner(signing{private})
 	if err != nil {
 		return nil, fmt.Errorf("sign the report: %w", err)

@@ -33,7 +33,10 @@ type Signer struct {
 	private ed25519.PrivateKey // nil: the one in the store
 }
 
-var _ verify.Attester = (*Signer)(nil)
+var (
+	_ verify.Attester        = (*Signer)(nil)
+	_ verify.StatementSigner = (*Signer)(nil)
+)
 
 // NewSigner returns a signer whose key the store keeps, and makes one when
 // there is none. While the store's key is one that is kept elsewhere, it signs
@@ -105,6 +108,18 @@ func (s *Signer) Attest(ctx context.Context, subject registry.Manifest, r *verif
 		return verify.Attested{}, err
 	}
 	return verify.Attested{Envelope: envelope, KeyID: KeyID(public(private)), PredicateType: PredicateType}, nil
+}
+
+// SignStatement implements verify.StatementSigner.
+func (s *Signer) SignStatement(ctx context.Context, statement []byte) (envelope []byte, keyID string, err error) {
+	private, err := s.key(ctx)
+	if err != nil {
+		return nil, "", fmt.Errorf("find the signing key: %w", err)
+	}
+	if envelope, err = sealStatement(ctx, private, statement); err != nil {
+		return nil, "", err
+	}
+	return envelope, KeyID(public(private)), nil
 }
 
 // Rotate puts a fresh key into use and returns it. Reports that the old one
