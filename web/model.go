@@ -193,7 +193,11 @@ func (h *Handler) modelPage(c echo.Context, s shown, current string) modelPage {
 }
 
 var tabs = []struct{ name, label string }{
-	{tabCard, "Card"}, {tabFiles, "Files"}, {tabTags, "Versions"}, {tabLicense, "Licence"}, {tabVerification, "Verification"},
+	{tabCard, "Card"},
+	{tabFiles, "Files"},
+	{tabTags, "Versions"},
+	{tabLicense, "Licence"},
+	{tabVerification, "Verification"},
 	{tabProvenance, "Provenance"},
 }
 
