@@ -129,6 +129,23 @@ func displayVersion(n registry.Name, ref registry.Reference) string {
 	return string(n) + "@" + ref.String()
 }
 
+// DeclareSource has the hub sign that the user says from where a version
+// comes. It returns the digest of the signed statement's manifest.
+// Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) DeclareSource(ctx context.Context, n registry.Name, d registry.Digest, uri, revision string) (registry.Digest, error) {
+	body := map[string]map[string]string{"source": {"uri": uri}}
+	if revision != "" {
+		body["source"]["revision"] = revision
+	}
+	var answer struct {
+		Referrer registry.Digest `json:"referrer"`
+	}
+	if err := h.change(ctx, http.MethodPost, "/api/v1/models/"+string(n)+"/versions/"+d.String()+"/provenance", body, &answer); err != nil {
+		return registry.Digest{}, fmt.Errorf("declare the source of %s@%s: %w", n, d, err)
+	}
+	return answer.Referrer, nil
+}
+
 // Await polls the verification of a version until it is done and calls seen
 // with each answer, the last one included. The waits grow from a fraction of
 // every up to it. Errors: those of Verification, and the context's.

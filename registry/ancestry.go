@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -30,7 +31,7 @@ type Ancestry struct {
 // their names alone.
 func NewAncestry(v *Version) *Ancestry {
 	a := newAncestry(v)
-	_ = a.follow(v, func(declared string) (string, error) { return a.add(named(declared)), nil }) // nothing is looked up that could fail
+	_ = a.follow(v, nil, func(declared string) (string, error) { return a.add(named(declared, "")), nil }) // nothing is looked up that could fail
 	return a
 }
 
@@ -43,7 +44,8 @@ func newAncestry(v *Version) *Ancestry {
 	}
 }
 
-// Ancestry follows the declared bases of a version through the hub. A base
+// Ancestry follows the bases of a version through the hub: those that signed
+// provenance names first, then those that card and configuration declare. A base
 // that p may not see is in it as a hidden work, of which nothing is told; one
 // that is not here is known by its name, or not at all.
 func (r *Registry) Ancestry(ctx context.Context, p auth.Principal, v *Version) (*Ancestry, error) {
@@ -51,9 +53,15 @@ func (r *Registry) Ancestry(ctx context.Context, p auth.Principal, v *Version) (
 	queue := []*Version{v}
 	looked := 0
 	for ; len(queue) > 0; queue = queue[1:] {
-		err := a.follow(queue[0], func(declared string) (string, error) {
+		at := queue[0]
+		known, bases, err := r.attestedEdges(ctx, p, a, at, &looked)
+		if err != nil {
+			return nil, err
+		}
+		queue = append(queue, bases...)
+		err = a.follow(at, known, func(declared string) (string, error) {
 			looked++
-			id, base, err := r.base(ctx, p, a, declared, looked <= maxAncestors)
+			id, base, err := r.base(ctx, p, a, declared, "", looked <= maxAncestors)
 			if base != nil {
 				queue = append(queue, base)
 			}
@@ -66,14 +74,18 @@ func (r *Registry) Ancestry(ctx context.Context, p auth.Principal, v *Version) (
 	return a, nil
 }
 
-// follow adds the edges of a version that is in the lineage; find adds a base
-// by its declared name and returns the id of its work.
-func (a *Ancestry) follow(v *Version, find func(declared string) (string, error)) error {
+// follow adds the declared edges of a version that is in the lineage, but for
+// those that are known by better evidence; find adds a base by its declared name
+// and returns the id of its work.
+func (a *Ancestry) follow(v *Version, known map[string]bool, find func(declared string) (string, error)) error {
 	if v.Facts == nil {
 		return nil
 	}
 	w := a.Graph.Works[workID(v)]
 	for _, b := range v.Facts.Bases {
+		if known[BaseKey(b.Name)] {
+			continue
+		}
 		id, err := find(b.Name)
 		if err != nil {
 			return err
@@ -81,8 +93,9 @@ func (a *Ancestry) follow(v *Version, find func(declared string) (string, error)
 		w.Edges = append(w.Edges, lineage.Edge{To: id, Relation: relationOf(b.Relation), Origin: originOf(b.From)})
 	}
 	for _, d := range v.Facts.Card.Datasets {
-		id := a.add(&lineage.Work{ID: "dataset:" + d, Name: d, Dataset: true, Unknown: true})
-		w.Edges = append(w.Edges, lineage.Edge{To: id, Relation: lineage.Dataset, Origin: lineage.FromCard})
+		if !known[datasetID(d)] {
+			w.Edges = append(w.Edges, lineage.Edge{To: a.dataset(d), Relation: lineage.Dataset, Origin: lineage.FromCard})
+		}
 	}
 	return nil
 }
@@ -95,9 +108,16 @@ func (a *Ancestry) add(w *lineage.Work) string {
 	return w.ID
 }
 
-// named is a model that is not here, with what is known of its name.
-func named(declared string) *lineage.Work {
+// named is a model that is not here, with what is known of its name. sha256 is
+// the digest of the version that is meant, "" when nobody says which.
+func named(declared, sha256 string) *lineage.Work {
 	w := &lineage.Work{ID: "name:" + BaseKey(declared), Name: declared, Unknown: true}
+	if sha256 != "" {
+		w.ID += "@sha256:" + sha256
+	}
+	if declared == "" {
+		w.Name = "sha256:" + sha256
+	}
 	if f, ok := licenses.OfModel(BaseKey(declared)); ok {
 		w.Unknown, w.ByName = false, true
 		w.Declared, w.Expression = f.ID, licenses.Licence(f.SPDX)
@@ -106,19 +126,60 @@ func named(declared string) *lineage.Work {
 	return w
 }
 
-// base finds a declared base and adds it. It returns the version when its own
-// bases are to be followed.
-func (r *Registry) base(ctx context.Context, p auth.Principal, a *Ancestry, declared string, look bool) (id string, v *Version, err error) {
+// attestedEdges adds the edges of a version that provenance with a trusted
+// signature names. It returns what it named and which versions are to be followed.
+func (r *Registry) attestedEdges(ctx context.Context, p auth.Principal, a *Ancestry, at *Version, looked *int) (known map[string]bool, follow []*Version, err error) {
+	list, err := r.attested(ctx, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	known = map[string]bool{}
+	w := a.Graph.Works[workID(at)]
+	for _, d := range list {
+		e := lineage.Edge{Relation: lineage.Relation(d.Relation), Origin: lineage.FromAttestation}
+		if e.Relation == lineage.Dataset {
+			e.To = a.dataset(d.Name)
+			known[e.To] = true
+		} else {
+			*looked++
+			var base *Version
+			if e.To, base, err = r.base(ctx, p, a, d.Name, d.SHA256, *looked <= maxAncestors); err != nil {
+				return nil, nil, err
+			}
+			if base != nil {
+				follow = append(follow, base)
+			}
+			known[BaseKey(d.Name)] = true
+		}
+		if !slices.Contains(w.Edges, e) {
+			w.Edges = append(w.Edges, e)
+		}
+	}
+	return known, follow, nil
+}
+
+func datasetID(name string) string { return "dataset:" + name }
+
+// dataset adds a dataset, of which no more than its name is known, and returns its id.
+func (a *Ancestry) dataset(name string) string {
+	return a.add(&lineage.Work{ID: datasetID(name), Name: name, Dataset: true, Unknown: true})
+}
+
+// base finds a base and adds it: the version that sha256 names, which is that
+// of its manifest or the root digest of its files, and without one the newest.
+// It returns the version when its own bases are to be followed.
+func (r *Registry) base(ctx context.Context, p auth.Principal, a *Ancestry, declared, sha256 string, look bool) (id string, v *Version, err error) {
+	missing := named(declared, sha256)
 	n, ok := BaseName(declared)
 	if !ok || !look {
-		return a.add(named(declared)), nil, nil
+		return a.add(missing), nil, nil
 	}
 	visibility, exists, err := r.Visibility(ctx, n)
 	if err != nil {
 		return "", nil, err
 	}
 	if !exists {
-		return a.add(named(declared)), nil, nil
+		return a.add(missing), nil, nil
 	}
 	g, err := auth.Allow(p, auth.Pull, auth.Resource{Repository: string(n), Visibility: visibility})
 	if err != nil {
@@ -127,25 +188,51 @@ func (r *Registry) base(ctx context.Context, p auth.Principal, a *Ancestry, decl
 		}
 		return a.add(&lineage.Work{ID: "hidden:" + DigestOf(SHA256, []byte(n)).String(), Hidden: true}), nil, nil
 	}
-	found, err := r.Version(ctx, g, Reference{Tag: latest})
-	if IsCode(err, CodeManifestUnknown) {
-		var list []Version
-		if list, err = r.store.Versions(ctx, n, 1); err == nil && len(list) == 0 {
-			return a.add(named(declared)), nil, nil
-		}
-		if len(list) > 0 {
-			found = list[0]
-		}
-	}
+	found, err := r.baseVersion(ctx, g, sha256)
 	if err != nil {
 		return "", nil, err
 	}
-	w := workOf(&found)
+	if found == nil {
+		return a.add(missing), nil, nil
+	}
+	w := workOf(found)
 	if a.Graph.Works[w.ID] != nil {
 		return w.ID, nil, nil
 	}
-	a.Versions[w.ID] = &found
-	return a.add(w), &found, nil
+	a.Versions[w.ID] = found
+	return a.add(w), found, nil
+}
+
+// maxBaseVersions is how many versions of a base are compared with a root digest.
+const maxBaseVersions = 50
+
+// baseVersion finds the version of a base, nil when it is not here.
+func (r *Registry) baseVersion(ctx context.Context, g auth.Grant, sha256 string) (*Version, error) {
+	ref, limit := Reference{Tag: latest}, 1
+	if sha256 != "" {
+		d, err := ParseDigest(string(SHA256) + ":" + sha256)
+		if err != nil {
+			return nil, nil //nolint:nilerr // what is no digest names no version
+		}
+		ref, limit = Reference{Digest: d}, maxBaseVersions
+	}
+	v, err := r.Version(ctx, g, ref)
+	if err == nil {
+		return &v, nil
+	}
+	if !IsCode(err, CodeManifestUnknown) {
+		return nil, err
+	}
+	list, err := r.store.Versions(ctx, Name(g.Repository()), limit)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if sha256 == "" || list[i].Root() == sha256 {
+			return &list[i], nil
+		}
+	}
+	return nil, nil
 }
 
 func workID(v *Version) string { return string(v.Name) + "@" + v.Digest.String() }

@@ -238,7 +238,7 @@ type ConsentStore interface {
 
 // Notary signs entries of the log with the hub's key.
 type Notary interface {
-	Sign(ctx context.Context, payload []byte) (envelope []byte, err error)
+	SignStatement(ctx context.Context, statement []byte) (envelope []byte, keyID string, err error)
 }
 
 // ConsentError says that terms have to be accepted first.

@@ -218,7 +218,7 @@ func (r *Registry) Accept(ctx context.Context, g auth.Grant, v *Version, key Dig
 			return nil, err
 		}
 		x.Hash = DigestOf(SHA256, payload)
-		if x.Envelope, err = r.notary.Sign(ctx, payload); err != nil {
+		if x.Envelope, _, err = r.notary.SignStatement(ctx, payload); err != nil {
 			return nil, err
 		}
 		x.ID, err = r.store.AppendAcceptance(ctx, x)

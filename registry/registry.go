@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/provenance"
 	"github.com/carat-hub/carat/storage"
 )
 
@@ -45,6 +46,10 @@ type Options struct {
 	DefaultGate Gate
 	// Notary signs acceptances of terms; without one none can be accepted.
 	Notary Notary
+	// Trust is what signatures of others are believed on.
+	Trust provenance.Trust
+	// OwnKeys returns the keys with which this hub signs; it has none when nil.
+	OwnKeys func(context.Context) ([]provenance.Key, error)
 	// Clock tells the time; time.Now when nil.
 	Clock func() time.Time
 	// Logger gets what no caller is told; slog.Default() when nil.
@@ -60,13 +65,15 @@ type Registry struct {
 	gates      gates
 	consent    consent
 	notary     Notary
+	trust      provenance.Trust
+	ownKeys    func(context.Context) ([]provenance.Key, error)
 	now        func() time.Time
 	log        *slog.Logger
 }
 
 // New returns a registry.
 func New(o Options) *Registry {
-	r := &Registry{blobs: o.Blobs, store: o.Store, visibility: o.DefaultVisibility, gate: o.DefaultGate, notary: o.Notary, now: o.Clock, log: o.Logger}
+	r := &Registry{blobs: o.Blobs, store: o.Store, visibility: o.DefaultVisibility, gate: o.DefaultGate, notary: o.Notary, trust: o.Trust, ownKeys: o.OwnKeys, now: o.Clock, log: o.Logger}
 	if r.visibility == "" {
 		r.visibility = auth.Public
 	}

@@ -60,29 +60,34 @@ const ReportFile = "verification.dsse.json"
 // type, the empty config, the envelope as its one layer, and the subject
 // given. Its annotations repeat what the report says and prove nothing.
 func BuildReferrer(subject registry.Manifest, r *Report, a Attested) (Referrer, error) {
+	return pack(subject, registry.ArtifactVerification, ReportFile, a, map[string]string{
+		registry.AnnotationCreated: r.FinishedAt.UTC().Format(time.RFC3339),
+		AnnotationState:            string(r.State),
+		AnnotationCheckSet:         strconv.Itoa(r.CheckSet),
+		AnnotationKeyID:            a.KeyID,
+	})
+}
+
+// pack makes an OCI artifact of an envelope.
+func pack(subject registry.Manifest, artifactType, title string, a Attested, annotations map[string]string) (Referrer, error) {
 	empty := []byte("{}")
 	layer := describe(registry.MediaTypeDSSE, a.Envelope)
 	layer.Annotations = map[string]string{
-		registry.AnnotationTitle: ReportFile, registry.AnnotationPredicateType: a.PredicateType,
+		registry.AnnotationTitle: title, registry.AnnotationPredicateType: a.PredicateType,
 	}
 	manifest, err := json.Marshal(ocispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    registry.MediaTypeOCIManifest,
-		ArtifactType: registry.ArtifactVerification,
+		ArtifactType: artifactType,
 		Config:       describe(registry.MediaTypeOCIEmpty, empty),
 		Layers:       []ocispec.Descriptor{layer},
 		Subject: &ocispec.Descriptor{
 			MediaType: subject.MediaType, Digest: digest.Digest(subject.Digest.String()), Size: int64(len(subject.Body)),
 		},
-		Annotations: map[string]string{
-			registry.AnnotationCreated: r.FinishedAt.UTC().Format(time.RFC3339),
-			AnnotationState:            string(r.State),
-			AnnotationCheckSet:         strconv.Itoa(r.CheckSet),
-			AnnotationKeyID:            a.KeyID,
-		},
+		Annotations: annotations,
 	})
 	if err != nil {
-		return Referrer{}, fmt.Errorf("encode the report's manifest: %w", err)
+		return Referrer{}, fmt.Errorf("encode the manifest of %s: %w", title, err)
 	}
 	return Referrer{
 		Digest: registry.DigestOf(registry.SHA256, manifest), Manifest: manifest,
@@ -121,16 +126,24 @@ func Publish(ctx context.Context, p Publisher, by Attester, n registry.Name, ver
 	if err != nil {
 		return Publication{}, err
 	}
-	for d, body := range ref.Blobs {
-		if _, err := p.PutBlob(ctx, g, d, int64(len(body)), bytes.NewReader(body)); err != nil {
-			return Publication{}, fmt.Errorf("push the report: %w", err)
-		}
-	}
-	_, err = p.PutManifest(ctx, g, registry.ManifestPut{
-		Reference: registry.Reference{Digest: ref.Digest}, MediaType: registry.MediaTypeOCIManifest, Body: ref.Manifest,
-	})
-	if err != nil {
-		return Publication{}, fmt.Errorf("push the report's manifest: %w", err)
+	if err := ref.push(ctx, p, g); err != nil {
+		return Publication{}, err
 	}
 	return Publication{Referrer: ref.Digest, KeyID: signed.KeyID}, nil
+}
+
+// push pushes the blobs, and then the manifest.
+func (r Referrer) push(ctx context.Context, p Publisher, g auth.Grant) error {
+	for d, body := range r.Blobs {
+		if _, err := p.PutBlob(ctx, g, d, int64(len(body)), bytes.NewReader(body)); err != nil {
+			return fmt.Errorf("push the report: %w", err)
+		}
+	}
+	_, err := p.PutManifest(ctx, g, registry.ManifestPut{
+		Reference: registry.Reference{Digest: r.Digest}, MediaType: registry.MediaTypeOCIManifest, Body: r.Manifest,
+	})
+	if err != nil {
+		return fmt.Errorf("push the report's manifest: %w", err)
+	}
+	return nil
 }

@@ -31,6 +31,7 @@ type ServiceOptions struct {
 	Source    Source
 
 	Fingerprints Fingerprints // where relatives are searched; nil for no search
+	Recorder     *Recorder    // what publishes summaries; nil for none
 
 	Logger  *slog.Logger     // default: slog.Default()
 	Now     func() time.Time // default: time.Now
@@ -79,7 +80,11 @@ func (s *Service) Inspect(ctx context.Context, n registry.Name, d registry.Diges
 	var broken *ContentError
 	switch {
 	case err == nil:
-		return s.saveFacts(ctx, n, d, facts, "")
+		if err := s.saveFacts(ctx, n, d, facts, ""); err != nil {
+			return err
+		}
+		s.summarize(ctx, n, d)
+		return nil
 	case errors.As(err, &broken):
 		return s.saveFacts(ctx, n, d, facts, broken.Error())
 	case last && ctx.Err() == nil:
@@ -151,7 +156,22 @@ func (s *Service) Verify(ctx context.Context, w Work, last bool) error {
 	if perr != nil && !last {
 		return unlessGone(perr)
 	}
-	return errors.Join(unlessGone(perr), unlessGone(s.o.Store.FinishVerification(ctx, w.Verification, report, published)))
+	err = errors.Join(unlessGone(perr), unlessGone(s.o.Store.FinishVerification(ctx, w.Verification, report, published)))
+	if err == nil {
+		s.summarize(ctx, w.Name, w.Digest)
+	}
+	return err
+}
+
+// summarize publishes a summary where all is there for one. A verification is
+// what it is without it too, so that a failure is only logged.
+func (s *Service) summarize(ctx context.Context, n registry.Name, d registry.Digest) {
+	if s.o.Recorder == nil {
+		return
+	}
+	if err := s.o.Recorder.Summarize(ctx, n, d); err != nil {
+		s.o.Logger.WarnContext(ctx, "the summary of a verification was not published", slog.String("name", string(n)), slog.String("digest", d.String()), slog.Any("error", err))
+	}
 }
 
 // stored returns the complete report of a verification that has still to be

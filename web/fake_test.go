@@ -15,6 +15,7 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/licenses/term"
+	"github.com/carat-hub/carat/provenance"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
 	"github.com/carat-hub/carat/verify/sandbox"
@@ -66,6 +67,32 @@ func (h *hub) Accept(context.Context, auth.Grant, *registry.Version, registry.Di
 
 func (h *hub) Assess(_ context.Context, _ auth.Principal, v *registry.Version) (*registry.Assessment, error) {
 	return registry.NewAncestry(v).Assess(today), h.err
+}
+
+// Provenance has one piece of evidence of each kind and state for the first model.
+func (h *hub) Provenance(_ context.Context, g auth.Grant, v *registry.Version) (*registry.Provenance, error) {
+	if g.Repository() != "carat/tiny-llama" {
+		return &registry.Provenance{Complete: true}, h.err
+	}
+	return &registry.Provenance{Root: digest("root").Hex(), Evidence: []registry.Evidence{
+		{Kind: registry.ModelSignature, State: registry.EvidenceVerified, File: "model.sig", Signer: &provenance.Signer{KeyID: digest("key").String(), Certificate: "CN=<b>Carat</b>"}},
+		{
+			Kind: registry.SLSAProvenance, State: registry.EvidenceVerified, Digest: digest("slsa"), Signer: &provenance.Signer{KeyID: digest("key").String()},
+			PredicateType: provenance.PredicateProvenance, BuildType: "https://ci.example.org/finetune/v1", Builder: "https://ci.example.org", Time: today,
+			Dependencies: []provenance.Dependency{{Name: "acme/<i>base</i>", Relation: "finetune", SHA256: digest("base").Hex()}},
+		},
+		{
+			Kind: registry.SLSAProvenance, State: registry.EvidenceVerified, Own: true, Digest: digest("import"), Signer: &provenance.Signer{KeyID: digest("own").String()},
+			PredicateType: provenance.PredicateProvenance, BuildType: provenance.BuildImport, Builder: "https://hub.example.org",
+			Dependencies: []provenance.Dependency{{Name: "acme/tiny", Relation: "copy", URI: "https://huggingface.co/acme/tiny", Declared: true}},
+		},
+		{
+			Kind: registry.VerdictSummary, State: registry.EvidenceVerified, Own: true, Digest: digest("vsa"), Signer: &provenance.Signer{KeyID: digest("own").String()},
+			Result: "PASSED", Levels: []string{"CHECKS_PASSED", "OPENNESS_L3"}, Builder: "https://hub.example.org", Time: today,
+		},
+		{Kind: registry.CosignSignature, State: registry.EvidenceUnverified, Reason: "it is not signed by a trusted key", Digest: digest("cosign")},
+		{Kind: registry.NotationSignature, State: registry.EvidenceInvalid, Reason: "it is not about this version", Digest: digest("notation")},
+	}}, h.err
 }
 
 func (h *hub) Models(_ context.Context, p auth.Principal, q registry.ModelQuery) ([]registry.ModelSummary, int, error) {

@@ -25,6 +25,7 @@ const (
 	tabLicense      = "license"
 	tabVerification = "verification"
 	tabTerms        = "terms" // no tab, a page of its own
+	tabProvenance   = "provenance"
 )
 
 // modelPage is what all tabs of a model show.
@@ -201,7 +202,12 @@ func (h *Handler) modelPage(c echo.Context, s shown, current string) modelPage {
 }
 
 var tabs = []struct{ name, label string }{
-	{tabCard, "Card"}, {tabFiles, "Files"}, {tabTags, "Versions"}, {tabLicense, "Licence"}, {tabVerification, "Verification"},
+	{tabCard, "Card"},
+	{tabFiles, "Files"},
+	{tabTags, "Versions"},
+	{tabLicense, "Licence"},
+	{tabVerification, "Verification"},
+	{tabProvenance, "Provenance"},
 }
 
 // licenseOf names the licence of a version: what it is, or what was declared.

@@ -34,7 +34,7 @@ func (h *Handler) newPage(c echo.Context, title string) page {
 
 // pages are the parsed templates, each with the layout.
 type pages struct {
-	home, card, files, tags, license, verification, terms, failure *template.Template
+	home, card, files, tags, license, verification, provenance, terms, failure *template.Template
 }
 
 func parsePages(a *assets) (*pages, error) {
@@ -57,6 +57,7 @@ func parsePages(a *assets) (*pages, error) {
 		{&p.license, []string{"model.html", "license.html"}},
 		{&p.verification, []string{"model.html", "verification.html"}},
 		{&p.terms, []string{"model.html", "terms.html"}},
+		{&p.provenance, []string{"model.html", "provenance.html"}},
 		{&p.failure, []string{"failure.html"}},
 	} {
 		t, err := base.Clone()

@@ -34,6 +34,8 @@ type Models interface {
 	Accept(ctx context.Context, g auth.Grant, v *registry.Version, key registry.Digest, told map[string]string, channel string) (*registry.Acceptance, error)
 	// Assess computes in what way a version is open, as the principal may see it.
 	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
+	// Provenance reads what is signed of a version.
+	Provenance(ctx context.Context, g auth.Grant, v *registry.Version) (*registry.Provenance, error)
 }
 
 // Verifications is what the pages read of verifications.
@@ -123,6 +125,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	get("/:org/:name/verification", h.verificationPage)
 	get("/:org/:name/terms", h.termsPage)
 	e.POST("/:org/:name/terms", h.acceptTerms)
+	get("/:org/:name/provenance", h.provenancePage)
 }
 
 // reserved are the first path segments that belong to other routes, now or later.

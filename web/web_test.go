@@ -40,6 +40,7 @@ func TestTemplates(t *testing.T) {
 		{"tags", templatecheck.CheckHTML(p.tags, tagsPage{})},
 		{"license", templatecheck.CheckHTML(p.license, licensePage{})},
 		{"verification", templatecheck.CheckHTML(p.verification, verificationPage{})},
+		{"provenance", templatecheck.CheckHTML(p.provenance, provenancePage{})},
 		{"failure", templatecheck.CheckHTML(p.failure, failure{})},
 	} {
 		if check.err != nil {
@@ -66,6 +67,8 @@ var goldenPages = []struct {
 	{"terms", "/lab/running/terms", 200},
 	{"passed", "/carat/tiny-llama/verification", 200},
 	{"failed", "/carat/tiny-llama/verification?ref=v1", 200},
+	{"provenance", "/carat/tiny-llama/provenance", 200},
+	{"provenance-none", "/lab/running/provenance", 200},
 	{"none", "/carat/tiny-llama/verification?ref=" + digest("v0").String(), 200},
 	{"pending", "/lab/just-pushed", 200},
 	{"pending-verification", "/lab/just-pushed/verification", 200},

@@ -39,6 +39,7 @@ type backend struct {
 	signer   *attestation.Signer
 	queue    *jobs.Queue
 	cache    *verify.Cache
+	recorder *verify.Recorder
 	verifier *verify.Service
 	log      *slog.Logger
 	opened   []io.Closer
@@ -80,8 +81,13 @@ func newBackend(ctx context.Context, c serveConfig, getenv func(string) string, 
 	if b.signer, err = b.newSigner(ctx); err != nil {
 		return nil, err
 	}
+	trust, err := c.trust()
+	if err != nil {
+		return nil, err
+	}
 	b.registry = registry.New(registry.Options{
 		Blobs: b.blobs, Store: b.store, DefaultVisibility: auth.Visibility(c.Visibility), DefaultGate: registry.Gate(c.Gate), Notary: b.signer, Logger: log,
+		Trust: trust, OwnKeys: b.ownKeys,
 	})
 	if b.cache, err = verify.NewCache(filepath.Join(c.Data, "cache"), c.CacheSize); err != nil {
 		return nil, err
@@ -91,9 +97,12 @@ func newBackend(ctx context.Context, c serveConfig, getenv func(string) string, 
 	if err != nil {
 		return nil, err
 	}
+	b.recorder = verify.NewRecorder(verify.RecorderOptions{
+		Versions: b.registry, Publisher: b.registry, Signer: b.signer, Assessor: b.registry, Store: b.store, ID: c.id(), Version: buildVersion(),
+	})
 	b.verifier = verify.NewService(verify.ServiceOptions{
 		Versions: b.registry, Publisher: b.registry, Attester: b.signer, Store: b.store, Checks: checks, Logger: log,
-		Fingerprints: b.store, Source: verify.Source{Blobs: b.registry, Cache: b.cache}, Memory: c.VerifyMemory,
+		Fingerprints: b.store, Recorder: b.recorder, Source: verify.Source{Blobs: b.registry, Cache: b.cache}, Memory: c.VerifyMemory,
 		Version: buildVersion(), Threads: c.VerifyThreads, Timeout: c.VerifyTimeout,
 	})
 	return b, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ func newPushCommand(e *env) *cobra.Command {
 	var remote remoteFlags
 	var jobs int
 	var wait bool
+	var source string
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "push DIR|FILE HOST[:PORT]/ORG/NAME[:TAG]",
@@ -32,6 +34,9 @@ as the time of the model's creation.
 
 The last line on standard output is HOST/ORG/NAME@DIGEST; progress goes to
 standard error.
+
+--source says from where the files come: the hub signs that you said so, when, and
+of which bytes. It does not compare them with the source.
 
 --wait follows the hub's verification of the model. It ends with exit code 0
 when the verification passed, and also when the hub cannot run such a model
@@ -63,6 +68,11 @@ a check failed, the hub's verifier broke, or the time is up.`,
 			if _, err := fmt.Fprintln(e.stdout, ref.Pinned(result.Digest)); err != nil {
 				return err
 			}
+			if source != "" {
+				if err := e.declareSource(cmd.Context(), c, ref, result.Digest, source); err != nil {
+					return err
+				}
+			}
 			if !wait {
 				return nil
 			}
@@ -71,9 +81,23 @@ a check failed, the hub's verifier broke, or the time is up.`,
 	}
 	remote.register(cmd)
 	cmd.Flags().IntVarP(&jobs, "jobs", "j", 4, "how many files to work on at once")
+	cmd.Flags().StringVar(&source, "source", "", "`URL[@REVISION]` from which the files were taken, for the hub to sign that you say so")
 	cmd.Flags().BoolVar(&wait, "wait", false, "follow the verification and exit with 1 when it fails")
 	cmd.Flags().DurationVar(&timeout, "timeout", time.Hour, "how long --wait waits, 0 for ever")
 	return cmd
+}
+
+// declareSource has the hub sign from where a version is said to come.
+func (e *env) declareSource(ctx context.Context, c *client.Client, ref client.Reference, d registry.Digest, source string) error {
+	uri, revision := source, ""
+	if i := strings.LastIndexByte(source, '@'); i > strings.LastIndexByte(source, '/') {
+		uri, revision = source[:i], source[i+1:]
+	}
+	if _, err := c.Hub(ref.Host).DeclareSource(ctx, ref.Name, d, uri, revision); err != nil {
+		return fmt.Errorf("the push is complete, but its source is not recorded: %w", err)
+	}
+	e.say("the hub signed that you say this comes from " + plain(source))
+	return nil
 }
 
 func (e *env) push(ctx context.Context, c *client.Client, path string, ref client.Reference) (*client.PushResult, error) {

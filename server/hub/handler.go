@@ -73,6 +73,19 @@ type Assessments interface {
 	Ask(ctx context.Context, p auth.Principal, v *registry.Version, q term.Question) (*term.Answer, error)
 }
 
+// Origins tell what is signed of versions.
+type Origins interface {
+	// Provenance reads what is signed of a version. Errors: registry.CodeManifestUnknown.
+	Provenance(ctx context.Context, g auth.Grant, v *registry.Version) (*registry.Provenance, error)
+}
+
+// Imports sign from where versions are said to come.
+type Imports interface {
+	// Import signs what a user says, and returns the digest of the referrer.
+	// Errors: registry.CodeManifestUnknown.
+	Import(ctx context.Context, v *registry.Version, by string, s verify.Upstream) (registry.Digest, error)
+}
+
 // Access tells who asks and what they may do.
 type Access interface {
 	// Principal returns who sent the request.
@@ -88,6 +101,8 @@ var (
 	_ Keys          = (*attestation.Signer)(nil)
 	_ Gates         = (*registry.Registry)(nil)
 	_ Assessments   = (*registry.Registry)(nil)
+	_ Origins       = (*registry.Registry)(nil)
+	_ Imports       = (*verify.Recorder)(nil)
 	_ Access        = server.Access{}
 )
 
@@ -100,6 +115,8 @@ type Options struct {
 	Assessments   Assessments
 	Consents      Consents
 	Users         Users
+	Origins       Origins
+	Imports       Imports
 	Access        Access
 }
 
@@ -112,12 +129,14 @@ type Handler struct {
 	assessments   Assessments
 	consents      Consents
 	users         Users
+	origins       Origins
+	imports       Imports
 	access        Access
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, users: o.Users, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, users: o.Users, origins: o.Origins, imports: o.Imports, access: o.Access}
 }
 
 // Register adds the routes.
@@ -130,6 +149,8 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.GET("/:org/:name/versions/:reference/assessment", h.assessment)
 	g.GET("/:org/:name/versions/:reference/ask", h.ask)
 	g.GET("/:org/:name/versions/:reference/export/:format", h.export)
+	g.GET("/:org/:name/versions/:reference/provenance", h.provenance)
+	g.POST("/:org/:name/versions/:reference/provenance", h.declareSource)
 	g.GET("/:org/:name/versions/:reference/verification", h.verification)
 	g.POST("/:org/:name/versions/:reference/verification", h.requestVerification)
 	g.GET("/:org/:name/versions/:reference/verifications", h.history)

@@ -40,6 +40,7 @@ type store struct {
 	mu         sync.Mutex
 	visibility map[registry.Name]auth.Visibility
 	requested  []registry.Name
+	imported   []string            // user, source and revision
 	query      registry.ModelQuery // the last one
 	asked      auth.Principal      // who asked it
 	rotated    int                 // how often the key was replaced
@@ -123,6 +124,22 @@ func (s *store) Ancestry(_ context.Context, _ auth.Principal, v *registry.Versio
 
 func (s *store) Ask(_ context.Context, _ auth.Principal, v *registry.Version, q term.Question) (*term.Answer, error) {
 	return new(term.Ask(registry.NewAncestry(v).Graph, q)), nil
+}
+
+func (s *store) Provenance(_ context.Context, g auth.Grant, v *registry.Version) (*registry.Provenance, error) {
+	if !g.Permits(auth.Pull) {
+		return nil, auth.ErrDenied
+	}
+	return &registry.Provenance{Root: v.Root(), Evidence: []registry.Evidence{
+		{Kind: registry.CosignSignature, State: registry.EvidenceUnverified, Reason: "it is not signed by a trusted key", Digest: digest},
+	}, Complete: true}, nil
+}
+
+func (s *store) Import(_ context.Context, _ *registry.Version, by string, u verify.Upstream) (registry.Digest, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.imported = append(s.imported, by+" "+u.URI+" "+u.Revision)
+	return digest, nil
 }
 
 func version(n registry.Name) registry.Version {
@@ -245,7 +262,7 @@ func setup(t *testing.T) *bundle {
 	}}
 	h, err := server.New(server.Options{
 		Users: someUsers(), Signer: signer, Repositories: s, Logger: slog.New(slog.DiscardHandler),
-		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, Gates: s, Assessments: s, Access: server.NewAccess(s)})},
+		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, Gates: s, Assessments: s, Origins: s, Imports: s, Access: server.NewAccess(s)})},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -329,6 +346,46 @@ func TestExport(t *testing.T) {
 		if res.Header().Get("ETag") == "" {
 			t.Errorf("%s: no entity tag", k.Format)
 		}
+	}
+}
+
+func TestProvenance(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var p registry.Provenance
+	if err := json.Unmarshal(b.send("GET", "/open/model/versions/v1/provenance", "").Body.Bytes(), &p); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Evidence) != 1 || p.Evidence[0].State != registry.EvidenceUnverified || len(p.Root) != 64 || !p.Complete {
+		t.Errorf("%+v", p)
+	}
+	post := func(path, body string, who auth.Principal) *httptest.ResponseRecorder {
+		header := []string{"Content-Type", "application/json"}
+		if !who.Anonymous() {
+			header = append(header, "Authorization", b.as(who, "open/model"))
+		}
+		return b.send("POST", path, body, header...)
+	}
+	for name, tt := range map[string]struct {
+		path, body string
+		who        auth.Principal
+		status     int
+	}{
+		"good":        {"/open/model/versions/v1/provenance", `{"source":{"uri":"https://huggingface.co/acme/m","revision":"main"}}`, admin, 201},
+		"nobody":      {"/open/model/versions/v1/provenance", `{"source":{"uri":"https://huggingface.co/acme/m"}}`, auth.Principal{}, 401},
+		"other user":  {"/open/model/versions/v1/provenance", `{"source":{"uri":"https://huggingface.co/acme/m"}}`, user, 401},
+		"no version":  {"/open/model/versions/v2/provenance", `{"source":{"uri":"https://huggingface.co/acme/m"}}`, admin, 404},
+		"script":      {"/open/model/versions/v1/provenance", `{"source":{"uri":"javascript:alert(1)"}}`, admin, 400},
+		"credentials": {"/open/model/versions/v1/provenance", `{"source":{"uri":"https://a:b@example.org/m"}}`, admin, 400},
+		"revision":    {"/open/model/versions/v1/provenance", `{"source":{"uri":"https://example.org/m","revision":"a b"}}`, admin, 400},
+		"unknown":     {"/open/model/versions/v1/provenance", `{"origin":{}}`, admin, 400},
+	} {
+		if w := post(tt.path, tt.body, tt.who); w.Code != tt.status {
+			t.Errorf("%s: status %d, want %d: %s", name, w.Code, tt.status, w.Body)
+		}
+	}
+	if diff := cmp.Diff([]string{"admin https://huggingface.co/acme/m main"}, b.store.imported); diff != "" {
+		t.Errorf("imported (-want +got):\n%s", diff)
 	}
 }
 

@@ -30,11 +30,11 @@ func Seal(ctx context.Context, private ed25519.PrivateKey, mediaType string, r *
 	if err != nil {
 		return nil, err
 	}
-	return signText(ctx, private, text)
+	return sealStatement(ctx, private, text)
 }
 
-// signText signs the text of a statement.
-func signText(ctx context.Context, private ed25519.PrivateKey, text []byte) ([]byte, error) {
+// sealStatement signs a statement.
+func sealStatement(ctx context.Context, private ed25519.PrivateKey, text []byte) ([]byte, error) {
 	signer, err := dsse.NewEnvelopeSigner(signing{private})
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)

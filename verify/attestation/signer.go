@@ -33,7 +33,10 @@ type Signer struct {
 	private ed25519.PrivateKey // nil: the one in the store
 }
 
-var _ verify.Attester = (*Signer)(nil)
+var (
+	_ verify.Attester        = (*Signer)(nil)
+	_ verify.StatementSigner = (*Signer)(nil)
+)
 
 // NewSigner returns a signer whose key the store keeps, and makes one when
 // there is none. While the store's key is one that is kept elsewhere, it signs
@@ -107,14 +110,16 @@ func (s *Signer) Attest(ctx context.Context, subject registry.Manifest, r *verif
 	return verify.Attested{Envelope: envelope, KeyID: KeyID(public(private)), PredicateType: PredicateType}, nil
 }
 
-// Sign signs the text of a statement with the key in use, and returns the
-// envelope. It implements registry.Notary.
-func (s *Signer) Sign(ctx context.Context, text []byte) ([]byte, error) {
+// SignStatement implements verify.StatementSigner.
+func (s *Signer) SignStatement(ctx context.Context, statement []byte) (envelope []byte, keyID string, err error) {
 	private, err := s.key(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("find the signing key: %w", err)
+		return nil, "", fmt.Errorf("find the signing key: %w", err)
 	}
-	return signText(ctx, private, text)
+	if envelope, err = sealStatement(ctx, private, statement); err != nil {
+		return nil, "", err
+	}
+	return envelope, KeyID(public(private)), nil
 }
 
 // Rotate puts a fresh key into use and returns it. Reports that the old one
