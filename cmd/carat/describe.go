@@ -16,7 +16,7 @@ import (
 
 // describe says in a push what is known of the model's files. A model that
 // tells little about itself is pushed all the same.
-func (e *env) describe(ctx context.Context, s *client.Source, ref client.Reference) (client.Description, error) {
+func (e *env) describe(ctx context.Context, s *client.Source, ref client.Reference, terms *findings) (client.Description, error) {
 	facts, err := localFacts(ctx, s.Path)
 	var content *verify.ContentError
 	if errors.As(err, &content) && facts != nil {
@@ -25,6 +25,7 @@ func (e *env) describe(ctx context.Context, s *client.Source, ref client.Referen
 	if err != nil {
 		return client.Description{}, fmt.Errorf("read the facts of %s: %w", s.Path, err)
 	}
+	terms.local(facts, ref)
 	d := client.Description{
 		Name: ref.Folder(), Family: facts.Architecture, Title: facts.Card.Title, Summary: facts.Card.Summary,
 		Architecture: facts.Architecture, Format: facts.Format, Parameters: facts.Parameters, Languages: facts.Card.Languages,

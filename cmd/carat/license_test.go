@@ -93,7 +93,10 @@ func TestLicenseOnHub(t *testing.T) {
 	onPairings(t, func(t *testing.T, _ *theHub, url string) {
 		u, stranger, host := user{t.TempDir()}, user{t.TempDir()}, strings.TrimPrefix(url, "http://")
 		u.must(t, testPassword, "login", host, "-u", adminName, "--password-stdin")
-		u.must(t, "", "push", withCard(t, "m", llamaAsApache), host+"/acme/tuned:v1", "--wait")
+		_, told, code := u.carat(t, "", "push", withCard(t, "m", llamaAsApache), host+"/acme/tuned:v1", "--wait")
+		if code != 0 || strings.Count(told, "terms: error L01: ") != 1 || !strings.Contains(told, "(Llama 3.1 Community License, section 1.b.i)") {
+			t.Errorf("a push that strips a licence: exit code %d\n%s", code, told)
+		}
 
 		var a registry.Assessment
 		if err := json.Unmarshal([]byte(stranger.must(t, "", "license", "show", host+"/acme/tuned:v1", "--json")), &a); err != nil {

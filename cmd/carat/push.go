@@ -35,6 +35,10 @@ as the time of the model's creation.
 The last line on standard output is HOST/ORG/NAME@DIGEST; progress goes to
 standard error.
 
+Where the rules of lineage find that the model does not keep the terms of what it
+was made from, that is told before anything is sent, and with --wait once more of
+the bases that the hub has; see carat license check.
+
 --source says from where the files come: the hub signs that you said so, when, and
 of which bytes. It does not compare them with the source.
 
@@ -59,7 +63,8 @@ a check failed, the hub's verifier broke, or the time is up.`,
 			if err != nil {
 				return err
 			}
-			result, err := e.push(cmd.Context(), c, args[0], ref)
+			terms := &findings{e: e, told: map[string]bool{}}
+			result, err := e.push(cmd.Context(), c, args[0], ref, terms)
 			show.close()
 			if err != nil {
 				return hint(cmd.Context(), c, err, ref)
@@ -76,7 +81,9 @@ a check failed, the hub's verifier broke, or the time is up.`,
 			if !wait {
 				return nil
 			}
-			return e.await(cmd.Context(), c, ref, result.Digest, timeout)
+			err = e.await(cmd.Context(), c, ref, result.Digest, timeout)
+			terms.hub(cmd.Context(), c, ref, result.Digest)
+			return err
 		},
 	}
 	remote.register(cmd)
@@ -100,7 +107,7 @@ func (e *env) declareSource(ctx context.Context, c *client.Client, ref client.Re
 	return nil
 }
 
-func (e *env) push(ctx context.Context, c *client.Client, path string, ref client.Reference) (*client.PushResult, error) {
+func (e *env) push(ctx context.Context, c *client.Client, path string, ref client.Reference, terms *findings) (*client.PushResult, error) {
 	source, err := client.OpenSource(path)
 	if err != nil {
 		return nil, err
@@ -109,7 +116,7 @@ func (e *env) push(ctx context.Context, c *client.Client, path string, ref clien
 	if err := source.Complete(); err != nil {
 		return nil, err
 	}
-	description, err := e.describe(ctx, source, ref)
+	description, err := e.describe(ctx, source, ref, terms)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/carat-hub/carat/client"
+	"github.com/carat-hub/carat/licenses"
+	"github.com/carat-hub/carat/licenses/lineage"
+	"github.com/carat-hub/carat/registry"
+)
+
+// maxTermsTold is how many findings a push prints.
+const maxTermsTold = 12
+
+// findings prints what the rules of lineage find of a model that is pushed,
+// each once.
+type findings struct {
+	e    *env
+	told map[string]bool // by rule and words
+}
+
+// local looks at a model before it is sent: its bases are known by their names.
+func (f *findings) local(facts *registry.Facts, ref client.Reference) {
+	a := registry.NewAncestry(&registry.Version{Name: ref.Name, Facts: facts}).Assess(time.Now())
+	f.tell(a.Lineage.Findings)
+}
+
+// hub looks at what the hub finds, which knows more bases. A registry that is
+// no hub, or one that has not read the files yet, finds nothing.
+func (f *findings) hub(ctx context.Context, c *client.Client, ref client.Reference, d registry.Digest) {
+	if a, err := c.Hub(ref.Host).Assessment(ctx, ref.Name, registry.Reference{Digest: d}); err == nil {
+		f.tell(a.Lineage.Findings)
+	}
+}
+
+func (f *findings) tell(list []lineage.Finding) {
+	for _, x := range list {
+		if x.Severity == lineage.SeverityInfo || x.Waived != nil {
+			continue
+		}
+		key := x.Rule + "\x00" + x.Message
+		if f.told[key] {
+			continue
+		}
+		f.told[key] = true
+		switch n := len(f.told); {
+		case n == maxTermsTold+1:
+			f.e.say("terms: there is more; see carat license check")
+		case n <= maxTermsTold:
+			line := fmt.Sprintf("terms: %s %s: %s", x.Severity, x.Rule, plain(x.Message))
+			if c := x.Clause; c != nil && c.Section != "" {
+				line += fmt.Sprintf(" (%s)", plain(c.Name+", "+licenses.Section(c.Section)))
+			}
+			f.e.say(line)
+		}
+	}
+}
