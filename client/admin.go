@@ -66,12 +66,23 @@ type Gate struct {
 	Own  bool   `json:"own"`  // it is the organization's own, not the hub's
 }
 
-func gatePath(org registry.Name) string { return "/api/v1/orgs/" + string(org) + "/verification-gate" }
+// GateKind says what a gate is about.
+type GateKind string
+
+// The kinds.
+const (
+	VerificationGate GateKind = "verification-gate"
+	LineageGate      GateKind = "lineage-gate" // versions that contradict the terms of what they were made from
+)
+
+func gatePath(org registry.Name, kind GateKind) string {
+	return "/api/v1/orgs/" + string(org) + "/" + string(kind)
+}
 
 // Gate returns the gate of an organization. Errors: ErrNoHub, *ResponseError.
-func (h *Hub) Gate(ctx context.Context, org registry.Name) (Gate, error) {
+func (h *Hub) Gate(ctx context.Context, org registry.Name, kind GateKind) (Gate, error) {
 	var g Gate
-	err := h.read(ctx, gatePath(org), nil, &g)
+	err := h.read(ctx, gatePath(org, kind), nil, &g)
 	if err == nil && g.Gate == "" {
 		err = ErrNoHub
 	}
@@ -83,9 +94,9 @@ func (h *Hub) Gate(ctx context.Context, org registry.Name) (Gate, error) {
 
 // SetGate gives an organization a gate of its own, or the hub's when gate is
 // "default". Errors: ErrNoCredentials, *ResponseError.
-func (h *Hub) SetGate(ctx context.Context, org registry.Name, gate string) (Gate, error) {
+func (h *Hub) SetGate(ctx context.Context, org registry.Name, kind GateKind, gate string) (Gate, error) {
 	var g Gate
-	if err := h.change(ctx, http.MethodPut, gatePath(org), map[string]string{"gate": gate}, &g); err != nil {
+	if err := h.change(ctx, http.MethodPut, gatePath(org, kind), map[string]string{"gate": gate}, &g); err != nil {
 		return Gate{}, fmt.Errorf("set the gate of %s: %w", org, err)
 	}
 	return g, nil

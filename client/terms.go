@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -128,6 +129,23 @@ func (h *Hub) EraseParty(ctx context.Context, user string) (int64, error) {
 		return 0, fmt.Errorf("erase %s from the log of acceptances: %w", user, err)
 	}
 	return n.Erased, nil
+}
+
+// Waive lets a finding of a version be until a time. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) Waive(ctx context.Context, n registry.Name, ref registry.Reference, finding, reason string, expires time.Time) error {
+	body := map[string]any{"finding": finding, "reason": reason, "expires": expires}
+	if err := h.change(ctx, http.MethodPost, versionPath(n, ref)+"/waivers", body, nil); err != nil {
+		return fmt.Errorf("waive finding %s of %s: %w", finding, displayVersion(n, ref), err)
+	}
+	return nil
+}
+
+// Unwaive takes a waiver away. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) Unwaive(ctx context.Context, n registry.Name, ref registry.Reference, finding string) error {
+	if err := h.change(ctx, http.MethodDelete, versionPath(n, ref)+"/waivers/"+url.PathEscape(finding), nil, nil); err != nil {
+		return fmt.Errorf("take away the waiver of finding %s of %s: %w", finding, displayVersion(n, ref), err)
+	}
+	return nil
 }
 
 // CreateUser makes a user. Errors: ErrNoCredentials, *ResponseError.

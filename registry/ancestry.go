@@ -25,6 +25,8 @@ type Ancestry struct {
 	Graph *lineage.Graph
 	// Versions are those of the works that are here, by the id of the work.
 	Versions map[string]*Version
+	// Waivers are those of the root's findings that are signed by this hub.
+	Waivers []lineage.Waiver
 }
 
 // NewAncestry is the lineage of a version as far as its bases are known by
@@ -71,7 +73,9 @@ func (r *Registry) Ancestry(ctx context.Context, p auth.Principal, v *Version) (
 			return nil, err
 		}
 	}
-	return a, nil
+	var err error
+	a.Waivers, err = r.waivers(ctx, v)
+	return a, err
 }
 
 // follow adds the declared edges of a version that is in the lineage, but for

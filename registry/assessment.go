@@ -53,7 +53,7 @@ func (a *Ancestry) Assess(now time.Time) *Assessment {
 	if result == nil {
 		result = new(openness.Evaluate(openness.Input{}))
 	}
-	s := Assessment{Terms: term.New(a.Graph), Lineage: lineage.Evaluate(a.Graph, lineage.Options{Now: now}), Openness: *result}
+	s := Assessment{Terms: term.New(a.Graph), Lineage: lineage.Evaluate(a.Graph, lineage.Options{Now: now, Waivers: a.Waivers}), Openness: *result}
 	for _, w := range a.ordered() {
 		s.Works = append(s.Works, *w)
 	}

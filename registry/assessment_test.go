@@ -38,6 +38,8 @@ func (s *shelf) Version(_ context.Context, n Name, _ Reference) (Version, error)
 	return *s.versions[n], nil
 }
 
+func (s *shelf) Waivers(context.Context, Name, Digest) ([][]byte, error) { return nil, nil }
+
 func (s *shelf) put(n Name, license string, bases ...string) *Version {
 	f := &Facts{Card: Card{LicenseID: license, Body: "# " + string(n) + "\n\nA model.\n"}}
 	if l, ok := licenses.Lookup(license); ok {

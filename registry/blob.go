@@ -21,7 +21,7 @@ func (r *Registry) StatBlob(ctx context.Context, g auth.Grant, d Digest) (Blob, 
 	if err != nil {
 		return Blob{}, err
 	}
-	if err := r.passConsent(ctx, g, n, func(ctx context.Context) ([]Digest, error) { return r.store.ManifestsOfBlob(ctx, n, d, 100) }); err != nil {
+	if err := r.passTerms(ctx, g, n, func(ctx context.Context) ([]Digest, error) { return r.store.ManifestsOfBlob(ctx, n, d, 100) }); err != nil {
 		return Blob{}, err
 	}
 	if err := r.passBlob(ctx, g, n, d); err != nil {
@@ -83,7 +83,8 @@ func (r *Registry) MountBlob(ctx context.Context, g, from auth.Grant, d Digest) 
 	if _, err := r.StatBlob(ctx, from, d); err != nil {
 		var gate *GateError
 		var consent *ConsentError
-		if errors.As(err, &gate) || errors.As(err, &consent) { // who may not have it need not know of it
+		var terms *LineageError
+		if errors.As(err, &gate) || errors.As(err, &consent) || errors.As(err, &terms) { // who may not have it need not know of it
 			return Errorf(CodeBlobUnknown, "blob %s is not known in %s", d, source)
 		}
 		return err

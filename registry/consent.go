@@ -12,6 +12,7 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/licenses"
+	"github.com/carat-hub/carat/licenses/lineage"
 	"github.com/carat-hub/carat/licenses/term"
 )
 
@@ -272,8 +273,9 @@ type consent struct {
 }
 
 type knownTerms struct {
-	terms Terms
-	at    time.Time
+	terms  Terms
+	report lineage.Report
+	at     time.Time
 }
 
 // consentGate returns the gate that holds for a model, nil for none.
@@ -353,25 +355,32 @@ func (r *Registry) passConsent(ctx context.Context, g auth.Grant, n Name, versio
 
 // terms are those of a version as everybody may see its lineage.
 func (r *Registry) terms(ctx context.Context, v *Version) (Terms, error) {
+	k, err := r.known(ctx, v)
+	return k.terms, err
+}
+
+// known are the terms of a version and what the rules find, as everybody may
+// see its lineage, a few seconds old at most.
+func (r *Registry) known(ctx context.Context, v *Version) (knownTerms, error) {
 	r.consent.mu.Lock()
 	known, ok := r.consent.terms[v.Digest]
 	r.consent.mu.Unlock()
 	now := r.now()
 	if ok && now.Sub(known.at) < gateAge {
-		return known.terms, nil
+		return known, nil
 	}
 	a, err := r.Ancestry(ctx, auth.Principal{}, v)
 	if err != nil {
-		return Terms{}, err
+		return knownTerms{}, err
 	}
-	t := TermsOf(a)
+	k := knownTerms{TermsOf(a), lineage.Evaluate(a.Graph, lineage.Options{Now: now, Waivers: a.Waivers}), now}
 	r.consent.mu.Lock()
 	defer r.consent.mu.Unlock()
 	if r.consent.terms == nil || len(r.consent.terms) >= maxIdentities {
 		r.consent.terms = map[Digest]knownTerms{}
 	}
-	r.consent.terms[v.Digest] = knownTerms{t, now}
-	return t, nil
+	r.consent.terms[v.Digest] = k
+	return k, nil
 }
 
 // TermsOf are the terms over an ancestry.

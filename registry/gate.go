@@ -124,6 +124,23 @@ func (r *Registry) gateOf(ctx context.Context, org string) (g Gate, own bool, er
 	return r.gate, false, nil
 }
 
+// lineageGate returns the gate of lineage of an organization.
+func (r *Registry) lineageGate(ctx context.Context, org string) (Gate, bool, error) {
+	r.lineages.mu.Lock()
+	defer r.lineages.mu.Unlock()
+	if now := r.now(); r.lineages.read.IsZero() || now.Sub(r.lineages.read) >= gateAge {
+		byOrg, err := r.store.LineageGates(ctx)
+		if err != nil {
+			return "", false, err
+		}
+		r.lineages.byOrg, r.lineages.read = byOrg, now
+	}
+	if g, ok := r.lineages.byOrg[org]; ok {
+		return g, true, nil
+	}
+	return GateWarn, false, nil
+}
+
 // orgOf returns the organization that a repository belongs to.
 func orgOf(n Name) string {
 	org, _, _ := strings.Cut(string(n), "/")

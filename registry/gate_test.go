@@ -46,6 +46,8 @@ type gateStore struct {
 	asked    map[string]int
 }
 
+func (s *gateStore) LineageGates(context.Context) (map[string]Gate, error) { return nil, nil }
+
 func (s *gateStore) ConsentGates(context.Context) (map[string]ConsentGate, error) { return nil, nil }
 
 func (s *gateStore) Manifest(context.Context, Name, Reference) (Manifest, error) {

@@ -78,7 +78,7 @@ func (r *Registry) Manifest(ctx context.Context, g auth.Grant, ref Reference) (M
 	if err != nil {
 		return Manifest{}, err
 	}
-	if err := r.passConsent(ctx, g, n, func(context.Context) ([]Digest, error) { return []Digest{m.Digest}, nil }); err != nil {
+	if err := r.passTerms(ctx, g, n, func(context.Context) ([]Digest, error) { return []Digest{m.Digest}, nil }); err != nil {
 		return Manifest{}, err
 	}
 	if m.Warning, err = r.passManifest(ctx, g, n, m); err != nil {

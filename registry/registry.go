@@ -33,6 +33,7 @@ type Store interface {
 	ModelStore
 	GateStore
 	ConsentStore
+	LineageStore
 }
 
 // Options are what a Registry is made of.
@@ -64,6 +65,7 @@ type Registry struct {
 	gate       Gate
 	gates      gates
 	consent    consent
+	lineages   gates // of lineage
 	notary     Notary
 	trust      provenance.Trust
 	ownKeys    func(context.Context) ([]provenance.Key, error)

@@ -97,6 +97,7 @@ func explain(err error, a area, base string) failure {
 		coded   *registry.Error
 		gate    *registry.GateError
 		consent *registry.ConsentError
+		lineage *registry.LineageError
 		tooMuch *http.MaxBytesError
 		route   *echo.HTTPError
 	)
@@ -110,6 +111,13 @@ func explain(err error, a area, base string) failure {
 			code = registry.CodeUnauthorized
 		}
 		return fail(code, consent.Error()+"; see "+detail.Terms, detail)
+	case errors.As(err, &lineage):
+		detail := refusedByLineage{Name: lineage.Name, Digest: lineage.Digest, License: base + web.LicenseURL(lineage.Name, lineage.Digest)}
+		code := registry.CodeDenied
+		if errors.Is(err, auth.ErrUnauthenticated) {
+			code = registry.CodeUnauthorized
+		}
+		return fail(code, lineage.Error()+"; see "+detail.License, detail)
 	case errors.As(err, &gate):
 		detail := gateDetail(gate, base)
 		code := registry.CodeDenied
@@ -147,6 +155,14 @@ type refusedByGate struct {
 	Digest registry.Digest `json:"digest,omitzero"` // of the version
 	State  string          `json:"state,omitempty"` // of its verification
 	Report string          `json:"report"`          // URL of the page with the verification
+}
+
+// refusedByLineage is the detail of a pull of a version that contradicts the
+// terms of what it was made from.
+type refusedByLineage struct {
+	Name    registry.Name   `json:"name"`
+	Digest  registry.Digest `json:"digest,omitzero"` // of the version
+	License string          `json:"license"`         // URL of the page with the findings
 }
 
 // refusedByTerms is the detail of a pull whose terms were not accepted.

@@ -145,6 +145,12 @@ func VerificationURL(n registry.Name, d registry.Digest) string {
 	return modelURL(n, tabVerification, d.String())
 }
 
+// LicenseURL is the path of the page with the licence of a version, of the
+// newest one when d is zero.
+func LicenseURL(n registry.Name, d registry.Digest) string {
+	return modelURL(n, tabLicense, d.String())
+}
+
 // TermsURL is the path of the page on which the terms of a version are
 // accepted, of the newest one when d is zero.
 func TermsURL(n registry.Name, d registry.Digest) string { return modelURL(n, tabTerms, d.String()) }

@@ -15,11 +15,8 @@ import (
 var gateWords = []string{"off", "warn", "block", "default"}
 
 func newGateCommand(e *env) *cobra.Command {
-	var remote remoteFlags
-	cmd := &cobra.Command{
-		Use:   "gate HOST[:PORT]/ORG [off|warn|block|default]",
-		Short: "Show or set who may pull versions that have not passed verification",
-		Long: `Print the gate of an organization, or set it, as an administrator:
+	return e.gateCommand(client.VerificationGate, "Show or set who may pull versions that have not passed verification",
+		`Print the gate of an organization, or set it, as an administrator:
 
   off      every version is served, whatever its verification says
   warn     a version that has not passed is served with a warning
@@ -28,8 +25,15 @@ func newGateCommand(e *env) *cobra.Command {
 
 A version that the hub cannot run (unsupported) has not passed. A blocked version can
 be pulled as soon as its verification passes. Its report stays readable.`,
-		Example: `  carat gate models.example.org/acme
-  carat gate models.example.org/acme block`,
+		`  carat gate models.example.org/acme
+  carat gate models.example.org/acme block`)
+}
+
+// gateCommand shows and sets the gates of a kind.
+func (e *env) gateCommand(kind client.GateKind, short, long, example string) *cobra.Command {
+	var remote remoteFlags
+	cmd := &cobra.Command{
+		Use: "gate HOST[:PORT]/ORG [off|warn|block|default]", Short: short, Long: long, Example: example,
 		Args: usage(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			host, org, err := organization(args[0])
@@ -43,14 +47,14 @@ be pulled as soon as its verification passes. Its report stays readable.`,
 			hub := c.Hub(host)
 			var g client.Gate
 			if len(args) == 1 {
-				if g, err = hub.Gate(cmd.Context(), org); err != nil {
+				if g, err = hub.Gate(cmd.Context(), org, kind); err != nil {
 					return hint(cmd.Context(), c, err, client.Reference{Host: host})
 				}
 			} else {
 				if !slices.Contains(gateWords, args[1]) {
 					return exit(exitUsage, fmt.Errorf("a gate is %s, not %q", strings.Join(gateWords, ", "), args[1]))
 				}
-				if g, err = hub.SetGate(cmd.Context(), org, args[1]); err != nil {
+				if g, err = hub.SetGate(cmd.Context(), org, kind, args[1]); err != nil {
 					return adminHint(err, host)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/carat-hub/carat/licenses/lineage"
 	"github.com/carat-hub/carat/registry"
@@ -121,6 +122,41 @@ func TestLicenseOnHub(t *testing.T) {
 		if body := string(page.body); !strings.Contains(body, "L01") || !strings.Contains(body, "section 1.b.i") {
 			t.Errorf("the page does not name the rule and the clause:\n%s", body)
 		}
+
+		// The organization keeps it from others, and then lets it be for a time.
+		stranger.must(t, "", "pull", host+"/acme/tuned:v1", "-o", filepath.Join(t.TempDir(), "warned"))
+		stranger.expect(t, 1, "log in as an administrator", "license", "gate", host+"/acme", "block")
+		u.expect(t, 0, "warn (the hub's)", "license", "gate", host+"/acme")
+		u.expect(t, 0, "block (its own)", "license", "gate", host+"/acme", "block")
+		refused := filepath.Join(t.TempDir(), "refused")
+		stranger.expect(t, 1, "contradicts the terms of what it was made from", "pull", host+"/acme/tuned:v1", "-o", refused)
+		u.must(t, "", "pull", host+"/acme/tuned:v1", "-o", filepath.Join(t.TempDir(), "admin"))
+		u.expect(t, 2, "is no day", "license", "waive", host+"/acme/tuned:v1", stripped.ID, "--reason", "x", "--expires", "soon")
+		u.expect(t, 1, "there is no such finding", "license", "waive", host+"/acme/tuned:v1", "0123", "--reason", "x", "--expires", "2027-06-30")
+		stranger.expect(t, 1, "log in as an administrator", "license", "waive", host+"/acme/tuned:v1", stripped.ID, "--reason", "x", "--expires", "2027-06-30")
+		soon := time.Now().Add(6 * time.Second).UTC().Format(time.RFC3339)
+		for i, f := range a.Lineage.Findings {
+			if f.Severity != lineage.SeverityError {
+				continue
+			}
+			until := "2027-06-30"
+			if i == 0 {
+				until = soon
+			}
+			u.must(t, "", "license", "waive", host+"/acme/tuned:v1", f.ID, "--reason", "Agreed with the vendor.", "--expires", until)
+		}
+		stranger.expect(t, 0, "waived by admin until", "license", "check", host+"/acme/tuned:v1")
+		stranger.must(t, "", "pull", host+"/acme/tuned:v1", "-o", filepath.Join(t.TempDir(), "waived"))
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Second) { // the waiver ends, and the hub's memory of it
+			if _, _, code := stranger.carat(t, "", "pull", host+"/acme/tuned:v1", "-o", refused); code != 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("a waiver holds beyond its end")
+			}
+			_ = os.RemoveAll(refused)
+		}
+		u.must(t, "", "license", "gate", host+"/acme", "default")
 
 		// A base that is here says more than its name, and what it says now counts.
 		u.must(t, "", "push", withCard(t, "m", "---\nlicense: apache-2.0\n---\n# Base\n"), host+"/acme/base:latest", "--wait")

@@ -97,6 +97,7 @@ func (h *Handler) explain(f echo.HandlerFunc) echo.HandlerFunc {
 func (h *Handler) problem(c echo.Context, err error) (status int, code, message string) {
 	var consent *registry.ConsentError
 	var gate *registry.GateError
+	var lineage *registry.LineageError
 	denied := http.StatusForbidden
 	if errors.Is(err, auth.ErrUnauthenticated) {
 		denied = http.StatusUnauthorized
@@ -107,6 +108,8 @@ func (h *Handler) problem(c echo.Context, err error) (status int, code, message 
 	case errors.As(err, &gate):
 		// A client reads a plain 401 as a model that is not there.
 		return http.StatusForbidden, "", gate.Error() + "; see " + h.access.BaseURL(c) + web.VerificationURL(gate.Name, gate.Digest)
+	case errors.As(err, &lineage):
+		return http.StatusForbidden, "", lineage.Error() + "; see " + h.access.BaseURL(c) + web.LicenseURL(lineage.Name, lineage.Digest)
 	case errors.Is(err, errEntry):
 		return http.StatusNotFound, codeEntry, errEntry.Error()
 	case registry.IsCode(err, registry.CodeManifestUnknown):

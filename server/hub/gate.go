@@ -5,7 +5,6 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
-	"github.com/carat-hub/carat/server"
 )
 
 // orgGate is the answer of /api/v1/orgs/{org}/verification-gate.
@@ -43,12 +42,9 @@ func (h *Handler) setGate(c echo.Context) error {
 	if err := decode(c, &body); err != nil {
 		return err
 	}
-	g := registry.Gate(body.Gate)
-	switch {
-	case body.Gate == hubGate:
-		g = ""
-	case !g.Valid():
-		return registry.Errorf(server.CodeRequestInvalid, "gate must be %q, %q, %q or %q", registry.GateOff, registry.GateWarn, registry.GateBlock, hubGate)
+	g, err := body.gate()
+	if err != nil {
+		return err
 	}
 	if err := h.gates.SetOrgGate(c.Request().Context(), p, registry.Name(c.Param("org")), g); err != nil {
 		return err

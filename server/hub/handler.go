@@ -114,6 +114,7 @@ type Options struct {
 	Gates         Gates
 	Assessments   Assessments
 	Consents      Consents
+	Lineages      Lineages
 	Users         Users
 	Origins       Origins
 	Imports       Imports
@@ -128,6 +129,7 @@ type Handler struct {
 	gates         Gates
 	assessments   Assessments
 	consents      Consents
+	lineages      Lineages
 	users         Users
 	origins       Origins
 	imports       Imports
@@ -136,7 +138,7 @@ type Handler struct {
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, users: o.Users, origins: o.Origins, imports: o.Imports, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, users: o.Users, origins: o.Origins, imports: o.Imports, access: o.Access}
 }
 
 // Register adds the routes.
@@ -151,6 +153,8 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.GET("/:org/:name/versions/:reference/export/:format", h.export)
 	g.GET("/:org/:name/versions/:reference/provenance", h.provenance)
 	g.POST("/:org/:name/versions/:reference/provenance", h.declareSource)
+	g.POST("/:org/:name/versions/:reference/waivers", h.waive)
+	g.DELETE("/:org/:name/versions/:reference/waivers/:finding", h.unwaive)
 	g.GET("/:org/:name/versions/:reference/verification", h.verification)
 	g.POST("/:org/:name/versions/:reference/verification", h.requestVerification)
 	g.GET("/:org/:name/versions/:reference/verifications", h.history)
@@ -163,6 +167,8 @@ func (h *Handler) Register(e *echo.Echo) {
 	h.registerTerms(e)
 	e.GET("/api/v1/keys", h.listKeys)
 	e.POST("/api/v1/keys", h.rotateKey)
+	e.GET("/api/v1/orgs/:org/lineage-gate", h.lineageGate)
+	e.PUT("/api/v1/orgs/:org/lineage-gate", h.setLineageGate)
 	e.GET("/api/v1/orgs/:org/verification-gate", h.gate)
 	e.PUT("/api/v1/orgs/:org/verification-gate", h.setGate)
 }

@@ -10,6 +10,11 @@ import (
 
 // Gates implements registry.GateStore.
 func (s *Store) Gates(ctx context.Context) (map[string]registry.Gate, error) {
+	return s.gatesIn(ctx, "verification_gate")
+}
+
+// gatesIn reads the gates in one column, which is a constant.
+func (s *Store) gatesIn(ctx context.Context, column string) (map[string]registry.Gate, error) {
 	type entry struct {
 		org  string
 		gate registry.Gate
@@ -18,7 +23,7 @@ func (s *Store) Gates(ctx context.Context) (map[string]registry.Gate, error) {
 		err = r.Scan(&e.org, &e.gate)
 		return e, err
 	}
-	found, err := list(ctx, s.db.reader, scan, "SELECT name, verification_gate FROM organizations WHERE verification_gate IS NOT NULL")
+	found, err := list(ctx, s.db.reader, scan, "SELECT name, "+column+" FROM organizations WHERE "+column+" IS NOT NULL")
 	if err != nil {
 		return nil, fail("read the gates of organizations", err)
 	}
@@ -31,10 +36,15 @@ func (s *Store) Gates(ctx context.Context) (map[string]registry.Gate, error) {
 
 // SetGate implements registry.GateStore.
 func (s *Store) SetGate(ctx context.Context, org string, g registry.Gate) error {
+	return s.setGateIn(ctx, "verification_gate", org, g)
+}
+
+// setGateIn sets the gate in one column, which is a constant.
+func (s *Store) setGateIn(ctx context.Context, column, org string, g registry.Gate) error {
 	return s.write(ctx, "set the gate of "+org, nil, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `
-			INSERT INTO organizations (name, verification_gate, updated_at) VALUES ($1, $2, $3)
-			ON CONFLICT (name) DO UPDATE SET verification_gate = excluded.verification_gate, updated_at = excluded.updated_at`,
+			INSERT INTO organizations (name, `+column+`, updated_at) VALUES ($1, $2, $3)
+			ON CONFLICT (name) DO UPDATE SET `+column+` = excluded.`+column+`, updated_at = excluded.updated_at`,
 			org, sql.NullString{String: string(g), Valid: g != ""}, micros(s.now()))
 		return err
 	})
