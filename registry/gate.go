@@ -99,46 +99,54 @@ func (e *GateError) Error() string {
 // other nodes notice a change.
 const gateAge = 5 * time.Second
 
-// gates are the gates of organizations as last read.
+// gates are the gates of organizations of one kind, as last read.
 type gates struct {
+	load     func(ctx context.Context) (map[string]Gate, error)
+	store    func(ctx context.Context, org string, g Gate) error
+	fallback Gate // of organizations without one of their own
+
 	mu    sync.Mutex
 	byOrg map[string]Gate
 	read  time.Time // zero when they must be read
 }
 
-// gateOf returns the gate of a repository's organization, and whether it is
-// its own and not the hub's.
-func (r *Registry) gateOf(ctx context.Context, org string) (g Gate, own bool, err error) {
-	r.gates.mu.Lock()
-	defer r.gates.mu.Unlock()
-	if now := r.now(); r.gates.read.IsZero() || now.Sub(r.gates.read) >= gateAge {
-		byOrg, err := r.store.Gates(ctx)
+// of returns the gate of an organization, and whether it is its own.
+func (s *gates) of(ctx context.Context, now time.Time, org string) (g Gate, own bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.read.IsZero() || now.Sub(s.read) >= gateAge {
+		byOrg, err := s.load(ctx)
 		if err != nil {
 			return "", false, err
 		}
-		r.gates.byOrg, r.gates.read = byOrg, now
+		s.byOrg, s.read = byOrg, now
 	}
-	if g, ok := r.gates.byOrg[org]; ok {
+	if g, ok := s.byOrg[org]; ok {
 		return g, true, nil
 	}
-	return r.gate, false, nil
+	return s.fallback, false, nil
 }
 
-// lineageGate returns the gate of lineage of an organization.
-func (r *Registry) lineageGate(ctx context.Context, org string) (Gate, bool, error) {
-	r.lineages.mu.Lock()
-	defer r.lineages.mu.Unlock()
-	if now := r.now(); r.lineages.read.IsZero() || now.Sub(r.lineages.read) >= gateAge {
-		byOrg, err := r.store.LineageGates(ctx)
-		if err != nil {
-			return "", false, err
-		}
-		r.lineages.byOrg, r.lineages.read = byOrg, now
+// set gives an organization a gate of its own, or takes it away when g is "".
+// Only administrators may. Other nodes follow within five seconds.
+// Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid.
+func (s *gates) set(ctx context.Context, p auth.Principal, org Name, g Gate) error {
+	if err := auth.Administer(p); err != nil {
+		return err
 	}
-	if g, ok := r.lineages.byOrg[org]; ok {
-		return g, true, nil
+	if err := checkOrg(org); err != nil {
+		return err
 	}
-	return GateWarn, false, nil
+	if g != "" && !g.Valid() {
+		return fmt.Errorf("unknown gate %q", g)
+	}
+	if err := s.store(ctx, string(org), g); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.read = time.Time{}
+	s.mu.Unlock()
+	return nil
 }
 
 // orgOf returns the organization that a repository belongs to.
@@ -152,7 +160,7 @@ func orgOf(n Name) string {
 // CodeUnauthorized, with auth.ErrUnauthenticated. With warn it also returns what there is to warn of. Look finds
 // the standing; it is not called when nothing depends on it.
 func (r *Registry) passGate(ctx context.Context, g auth.Grant, n Name, warn bool, look func(context.Context) (Standing, error)) (*GateError, error) {
-	gate, _, err := r.gateOf(ctx, orgOf(n))
+	gate, _, err := r.gates.of(ctx, r.now(), orgOf(n))
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +220,7 @@ func (r *Registry) Admission(ctx context.Context, g auth.Grant, d Digest) (Admis
 		return Admission{}, err
 	}
 	a := Admission{Consent: terms != nil}
-	gate, _, err := r.gateOf(ctx, orgOf(n))
+	gate, _, err := r.gates.of(ctx, r.now(), orgOf(n))
 	if err != nil {
 		return Admission{}, err
 	}
@@ -234,29 +242,14 @@ func (r *Registry) OrgGate(ctx context.Context, org Name) (g Gate, own bool, err
 	if err := checkOrg(org); err != nil {
 		return "", false, err
 	}
-	return r.gateOf(ctx, string(org))
+	return r.gates.of(ctx, r.now(), string(org))
 }
 
 // SetOrgGate gives an organization a gate of its own, or the hub's when g is
 // "". Only administrators may. Other nodes follow within five seconds.
 // Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid.
 func (r *Registry) SetOrgGate(ctx context.Context, p auth.Principal, org Name, g Gate) error {
-	if err := auth.Administer(p); err != nil {
-		return err
-	}
-	if err := checkOrg(org); err != nil {
-		return err
-	}
-	if g != "" && !g.Valid() {
-		return fmt.Errorf("unknown gate %q", g)
-	}
-	if err := r.store.SetGate(ctx, string(org), g); err != nil {
-		return err
-	}
-	r.gates.mu.Lock()
-	r.gates.read = time.Time{}
-	r.gates.mu.Unlock()
-	return nil
+	return r.gates.set(ctx, p, org, g)
 }
 
 func checkOrg(org Name) error {

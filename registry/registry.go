@@ -62,8 +62,7 @@ type Registry struct {
 	blobs      storage.Store
 	store      Store
 	visibility auth.Visibility
-	gate       Gate
-	gates      gates
+	gates      gates // of verification
 	consent    consent
 	lineages   gates // of lineage
 	notary     Notary
@@ -75,13 +74,15 @@ type Registry struct {
 
 // New returns a registry.
 func New(o Options) *Registry {
-	r := &Registry{blobs: o.Blobs, store: o.Store, visibility: o.DefaultVisibility, gate: o.DefaultGate, notary: o.Notary, trust: o.Trust, ownKeys: o.OwnKeys, now: o.Clock, log: o.Logger}
+	r := &Registry{blobs: o.Blobs, store: o.Store, visibility: o.DefaultVisibility, notary: o.Notary, trust: o.Trust, ownKeys: o.OwnKeys, now: o.Clock, log: o.Logger}
 	if r.visibility == "" {
 		r.visibility = auth.Public
 	}
-	if r.gate == "" {
-		r.gate = GateOff
+	r.gates = gates{load: r.store.Gates, store: r.store.SetGate, fallback: o.DefaultGate}
+	if o.DefaultGate == "" {
+		r.gates.fallback = GateOff
 	}
+	r.lineages = gates{load: r.store.LineageGates, store: r.store.SetLineageGate, fallback: GateWarn}
 	if r.now == nil {
 		r.now = time.Now
 	}

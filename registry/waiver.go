@@ -53,7 +53,7 @@ func (r *Registry) passTerms(ctx context.Context, g auth.Grant, n Name, versions
 	if err := r.passConsent(ctx, g, n, versions); err != nil {
 		return err
 	}
-	gate, _, err := r.lineageGate(ctx, orgOf(n))
+	gate, _, err := r.lineages.of(ctx, r.now(), orgOf(n))
 	if err != nil || gate != GateBlock || g.MayPush() {
 		return err
 	}
@@ -101,28 +101,13 @@ func (r *Registry) OrgLineageGate(ctx context.Context, org Name) (g Gate, own bo
 	if err := checkOrg(org); err != nil {
 		return "", false, err
 	}
-	return r.lineageGate(ctx, string(org))
+	return r.lineages.of(ctx, r.now(), string(org))
 }
 
 // SetOrgLineageGate changes it, or gives it the hub's way when g is "". Only
 // administrators may. Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid.
 func (r *Registry) SetOrgLineageGate(ctx context.Context, p auth.Principal, org Name, g Gate) error {
-	if err := auth.Administer(p); err != nil {
-		return err
-	}
-	if err := checkOrg(org); err != nil {
-		return err
-	}
-	if g != "" && !g.Valid() {
-		return fmt.Errorf("unknown gate %q", g)
-	}
-	if err := r.store.SetLineageGate(ctx, string(org), g); err != nil {
-		return err
-	}
-	r.lineages.mu.Lock()
-	r.lineages.read = time.Time{}
-	r.lineages.mu.Unlock()
-	return nil
+	return r.lineages.set(ctx, p, org, g)
 }
 
 // waiverType is the predicate type of a signed waiver.

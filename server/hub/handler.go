@@ -167,10 +167,11 @@ func (h *Handler) Register(e *echo.Echo) {
 	h.registerTerms(e)
 	e.GET("/api/v1/keys", h.listKeys)
 	e.POST("/api/v1/keys", h.rotateKey)
-	e.GET("/api/v1/orgs/:org/lineage-gate", h.lineageGate)
-	e.PUT("/api/v1/orgs/:org/lineage-gate", h.setLineageGate)
-	e.GET("/api/v1/orgs/:org/verification-gate", h.gate)
-	e.PUT("/api/v1/orgs/:org/verification-gate", h.setGate)
+	lineages, verifications := gate(h.lineages.OrgLineageGate), gate(h.gates.OrgGate)
+	e.GET("/api/v1/orgs/:org/lineage-gate", lineages)
+	e.PUT("/api/v1/orgs/:org/lineage-gate", h.setGate(h.lineages.SetOrgLineageGate, lineages))
+	e.GET("/api/v1/orgs/:org/verification-gate", verifications)
+	e.PUT("/api/v1/orgs/:org/verification-gate", h.setGate(h.gates.SetOrgGate, verifications))
 }
 
 // name returns the model that the path names. Errors: registry.CodeNameInvalid.

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/licenses/lineage"
 	"github.com/carat-hub/carat/licenses/term"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/registry/export"
@@ -113,6 +114,20 @@ func (s *store) RequestVerification(_ context.Context, n registry.Name, d regist
 	s.requested = append(s.requested, n)
 	return verify.Verification{ID: 8, Name: n, Digest: d, CheckSet: 1, State: verify.StatePending, CreatedAt: epoch, UpdatedAt: epoch}, nil
 }
+
+func (s *store) OrgLineageGate(context.Context, registry.Name) (registry.Gate, bool, error) {
+	return registry.GateWarn, false, nil
+}
+
+func (s *store) SetOrgLineageGate(context.Context, auth.Principal, registry.Name, registry.Gate) error {
+	return nil
+}
+
+func (s *store) Waive(context.Context, auth.Principal, *registry.Version, string, string, time.Time) (*lineage.Waiver, error) {
+	return nil, nil
+}
+
+func (s *store) Unwaive(context.Context, auth.Principal, *registry.Version, string) error { return nil }
 
 func (s *store) Assess(_ context.Context, _ auth.Principal, v *registry.Version) (*registry.Assessment, error) {
 	return registry.NewAncestry(v).Assess(epoch), nil
@@ -262,7 +277,7 @@ func setup(t *testing.T) *bundle {
 	}}
 	h, err := server.New(server.Options{
 		Users: someUsers(), Signer: signer, Repositories: s, Logger: slog.New(slog.DiscardHandler),
-		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, Gates: s, Assessments: s, Origins: s, Imports: s, Access: server.NewAccess(s)})},
+		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, Gates: s, Assessments: s, Lineages: s, Origins: s, Imports: s, Access: server.NewAccess(s)})},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -625,7 +640,7 @@ func TestStoreAway(t *testing.T) {
 	broken := failing{good.store}
 	h, err := server.New(server.Options{
 		Users: someUsers(), Signer: good.signer, Repositories: broken, Logger: slog.New(slog.DiscardHandler),
-		Routes: []server.Routes{hub.New(hub.Options{Models: broken, Verifications: good.store, Access: server.NewAccess(broken)})},
+		Routes: []server.Routes{hub.New(hub.Options{Models: broken, Verifications: good.store, Gates: good.store, Lineages: good.store, Access: server.NewAccess(broken)})},
 	})
 	if err != nil {
 		t.Fatal(err)

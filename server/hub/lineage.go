@@ -10,7 +10,6 @@ import (
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/licenses/lineage"
 	"github.com/carat-hub/carat/registry"
-	"github.com/carat-hub/carat/server"
 )
 
 // Lineages are what organizations do with versions that contradict the terms
@@ -27,34 +26,6 @@ type Lineages interface {
 }
 
 var _ Lineages = (*registry.Registry)(nil)
-
-func (h *Handler) lineageGate(c echo.Context) error {
-	org := registry.Name(c.Param("org"))
-	g, own, err := h.lineages.OrgLineageGate(c.Request().Context(), org)
-	if err != nil {
-		return err
-	}
-	return answer(c, orgGate{org, g, own})
-}
-
-func (h *Handler) setLineageGate(c echo.Context) error {
-	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil { // before the body is read
-		return err
-	}
-	var body gatePut
-	if err := decode(c, &body); err != nil {
-		return err
-	}
-	g, err := body.gate()
-	if err != nil {
-		return err
-	}
-	if err := h.lineages.SetOrgLineageGate(c.Request().Context(), p, registry.Name(c.Param("org")), g); err != nil {
-		return err
-	}
-	return h.lineageGate(c)
-}
 
 // waiverPost is the body of POST …/waivers.
 type waiverPost struct {
@@ -96,16 +67,4 @@ func (h *Handler) unwaive(c echo.Context) error {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
-}
-
-// gate reads the gate of a body. Errors: server.CodeRequestInvalid.
-func (b gatePut) gate() (registry.Gate, error) {
-	g := registry.Gate(b.Gate)
-	switch {
-	case b.Gate == hubGate:
-		return "", nil
-	case !g.Valid():
-		return "", registry.Errorf(server.CodeRequestInvalid, "gate must be %q, %q, %q or %q", registry.GateOff, registry.GateWarn, registry.GateBlock, hubGate)
-	}
-	return g, nil
 }
