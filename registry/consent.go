@@ -268,8 +268,8 @@ func (e *ConsentError) Error() string {
 type consent struct {
 	mu    sync.Mutex
 	gates map[string]ConsentGate
-	read  time.Time // zero when they must be read
-	terms map[Digest]knownTerms
+	read  time.Time             // zero when they must be read
+	terms map[string]knownTerms // by workID: the same bytes may be in two repositories
 }
 
 type knownTerms struct {
@@ -363,7 +363,7 @@ func (r *Registry) terms(ctx context.Context, v *Version) (Terms, error) {
 // see its lineage, a few seconds old at most.
 func (r *Registry) known(ctx context.Context, v *Version) (knownTerms, error) {
 	r.consent.mu.Lock()
-	known, ok := r.consent.terms[v.Digest]
+	known, ok := r.consent.terms[workID(v)]
 	r.consent.mu.Unlock()
 	now := r.now()
 	if ok && now.Sub(known.at) < gateAge {
@@ -377,9 +377,9 @@ func (r *Registry) known(ctx context.Context, v *Version) (knownTerms, error) {
 	r.consent.mu.Lock()
 	defer r.consent.mu.Unlock()
 	if r.consent.terms == nil || len(r.consent.terms) >= maxIdentities {
-		r.consent.terms = map[Digest]knownTerms{}
+		r.consent.terms = map[string]knownTerms{}
 	}
-	r.consent.terms[v.Digest] = k
+	r.consent.terms[workID(v)] = k
 	return k, nil
 }
 

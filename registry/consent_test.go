@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -175,4 +176,45 @@ func FuzzParseEntry(f *testing.F) {
 			t.Errorf("%q is encoded as %q: %v", p, again, err)
 		}
 	})
+}
+
+// termsStore is a shelf with gates and waivers.
+type termsStore struct {
+	shelf
+	lookups int
+}
+
+func (s *termsStore) Waivers(_ context.Context, _ Name, _ Digest) ([][]byte, error) {
+	s.lookups++
+	return nil, nil
+}
+
+// TestKnownTerms: the same bytes in two repositories are two versions, whose
+// names, bases' visibility and waivers are their own.
+func TestKnownTerms(t *testing.T) {
+	t.Parallel()
+	s := &termsStore{}
+	first := s.put("acme/one", "mit")
+	second := *first
+	second.Name = "other/two"
+	now := time.Unix(0, 0)
+	r := New(Options{Store: s, Clock: func() time.Time { return now }})
+	for _, v := range []*Version{first, &second, first, &second} {
+		if _, err := r.known(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.lookups != 2 {
+		t.Errorf("%d look-ups, want one for each repository", s.lookups)
+	}
+	r.forget(first)
+	now = now.Add(gateAge)
+	for _, v := range []*Version{first, &second} {
+		if _, err := r.known(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.lookups != 4 {
+		t.Errorf("%d look-ups after their time", s.lookups)
+	}
 }

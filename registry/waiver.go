@@ -163,7 +163,7 @@ func (r *Registry) Waive(ctx context.Context, p auth.Principal, v *Version, find
 	if err := r.store.PutWaiver(ctx, v.Name, v.Digest, finding, envelope, w.Expires); err != nil {
 		return nil, err
 	}
-	r.forget(v.Digest)
+	r.forget(v)
 	return &w, nil
 }
 
@@ -175,15 +175,15 @@ func (r *Registry) Unwaive(ctx context.Context, p auth.Principal, v *Version, fi
 	if err := r.store.DeleteWaiver(ctx, v.Name, v.Digest, finding); err != nil {
 		return err
 	}
-	r.forget(v.Digest)
+	r.forget(v)
 	return nil
 }
 
 // forget drops what is remembered of a version's terms on this node.
-func (r *Registry) forget(d Digest) {
+func (r *Registry) forget(v *Version) {
 	r.consent.mu.Lock()
 	defer r.consent.mu.Unlock()
-	delete(r.consent.terms, d)
+	delete(r.consent.terms, workID(v))
 }
 
 // waivers returns the waivers of a version that this hub signed. Any other is none.
