@@ -22,12 +22,13 @@ build: ## Build bin/carat, one static binary
 demo: ## Push, verify, pull and show the example model (ONESHOT=1 stops when that has worked)
 	@sh examples/demo.sh
 
-# The tests start servers of their own; these are the programs that they need. Only root can install the first two.
+# The tests start servers of their own; these are the programs that they need. Only root can install those of the system.
 .PHONY: test-setup
 test-setup: tools
 	@missing=; \
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
+	command -v node >/dev/null && command -v npm >/dev/null || missing="$$missing nodejs npm"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \

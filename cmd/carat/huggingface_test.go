@@ -24,8 +24,8 @@ func huggingFace(t *testing.T, url, repo, revision, folder, token string) (out s
 	return b.String(), err
 }
 
-// TestHuggingFace pulls models with the client of Hugging Face: public ones,
-// a private one, and one whose terms have to be accepted.
+// TestHuggingFace pulls a model with the client of Hugging Face, by every kind
+// of revision, and again when its terms have to be accepted.
 func TestHuggingFace(t *testing.T) {
 	t.Parallel()
 	onPairings(t, func(t *testing.T, _ *theHub, url string) {
