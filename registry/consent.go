@@ -125,7 +125,10 @@ func (g *ConsentGate) answers(told map[string]string) (map[string]string, error)
 type Terms struct {
 	Licences []TermsLicence `json:"licences"`
 	// Text is the digest of the licence text in the version itself.
-	Text    Digest   `json:"text,omitzero"`
+	Text Digest `json:"text,omitzero"`
+	// Strange are the digests of the texts over the lineage that are no known
+	// licence word for word, sorted: of them only the bytes say whether they changed.
+	Strange []Digest `json:"strange,omitempty"`
 	Unclear []string `json:"unclear,omitempty"` // what was not known of them
 }
 
@@ -146,19 +149,19 @@ func (t *Terms) Key() Digest {
 }
 
 // Covers tells whether who accepted t need not be asked for later terms:
-// nothing is tighter than it was, and nothing less is known.
+// nothing is tighter than it was, nothing less is known, and no text is there
+// that nobody knows and that was not there.
 func (t *Terms) Covers(later *Terms) bool {
 	for _, l := range later.Licences {
 		if !slices.ContainsFunc(t.Licences, func(b TermsLicence) bool { return b.covers(l) }) {
 			return false
 		}
 	}
-	for _, s := range later.Unclear {
-		if !slices.Contains(t.Unclear, s) {
-			return false
-		}
-	}
-	return true
+	return within(later.Strange, t.Strange) && within(later.Unclear, t.Unclear)
+}
+
+func within[E comparable](part, whole []E) bool {
+	return !slices.ContainsFunc(part, func(e E) bool { return !slices.Contains(whole, e) })
 }
 
 func (l TermsLicence) covers(later TermsLicence) bool {
@@ -319,29 +322,16 @@ func (r *Registry) passConsent(ctx context.Context, g auth.Grant, n Name, versio
 		}
 	}
 	refusal := &ConsentError{Name: n}
-	for _, d := range digests {
-		v, err := r.store.Version(ctx, n, Reference{Digest: d})
-		if IsCode(err, CodeManifestUnknown) {
-			return nil // no version of a model
-		}
+	passed, err := r.anyVersion(ctx, n, digests, func(v *Version) (bool, error) {
+		terms, err := r.terms(ctx, v)
 		if err != nil {
-			return err
+			return false, err
 		}
-		refusal.Digest = d
-		terms, err := r.terms(ctx, &v)
-		if err != nil {
-			return err
-		}
-		for _, a := range list {
-			switch covers := a.Terms.Covers(&terms); {
-			case covers && a.State == ConsentAccepted:
-				return nil
-			case covers:
-				refusal.Pending, refusal.Denied = a.State == ConsentPending, a.State == ConsentDenied
-			case a.State == ConsentAccepted:
-				refusal.Changed = true
-			}
-		}
+		*refusal = ConsentError{Name: n, Digest: v.Digest}
+		return refusal.decide(list, &terms), nil
+	})
+	if passed || err != nil {
+		return err
 	}
 	if len(digests) != 1 {
 		refusal.Digest = Digest{}
@@ -351,6 +341,37 @@ func (r *Registry) passConsent(ctx context.Context, g auth.Grant, n Name, versio
 		return Wrap(errors.Join(refusal, auth.ErrUnauthenticated), CodeUnauthorized, refusal.Error())
 	}
 	return Wrap(refusal, CodeDenied, refusal.Error())
+}
+
+// decide tells whether acceptances, newest first, let terms pass, and otherwise
+// says why not: the newest one that covers them counts.
+func (e *ConsentError) decide(list []Acceptance, terms *Terms) bool {
+	for _, a := range list {
+		if a.Terms.Covers(terms) {
+			e.Pending, e.Denied = a.State == ConsentPending, a.State == ConsentDenied
+			return a.State == ConsentAccepted
+		}
+		e.Changed = e.Changed || a.State == ConsentAccepted
+	}
+	return false
+}
+
+// anyVersion tells whether any of the manifests is no version of a model, or
+// one that passes; for content that several hold one that passes is enough.
+func (r *Registry) anyVersion(ctx context.Context, n Name, digests []Digest, passes func(*Version) (bool, error)) (bool, error) {
+	for _, d := range digests {
+		v, err := r.store.Version(ctx, n, Reference{Digest: d})
+		if IsCode(err, CodeManifestUnknown) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if ok, err := passes(&v); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
 }
 
 // terms are those of a version as everybody may see its lineage.
@@ -394,8 +415,18 @@ func TermsOf(a *Ancestry) Terms {
 		}
 		t.Licences = append(t.Licences, x)
 	}
-	if f := a.Versions[a.Graph.Root].Facts; f != nil && f.License.Text != "" {
-		t.Text = DigestOf(SHA256, []byte(f.License.Text))
+	for id, v := range a.Versions {
+		if v.Facts == nil || v.Facts.License.Text == "" {
+			continue
+		}
+		d := DigestOf(SHA256, []byte(v.Facts.License.Text))
+		if id == a.Graph.Root {
+			t.Text = d
+		}
+		if len(TextOf(v.Facts).Refs) == 0 && !slices.Contains(t.Strange, d) {
+			t.Strange = append(t.Strange, d)
+		}
 	}
+	slices.SortFunc(t.Strange, func(a, b Digest) int { return strings.Compare(a.String(), b.String()) })
 	return t
 }

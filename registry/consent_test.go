@@ -27,6 +27,13 @@ func TestCovers(t *testing.T) {
 	t.Parallel()
 	unclear := terms("mit")
 	unclear.Unclear = []string{"the base is not known"}
+	strange := func(texts ...string) *Terms {
+		t := terms("LicenseRef-Own")
+		for _, s := range texts {
+			t.Strange = append(t.Strange, DigestOf(SHA256, []byte(s)))
+		}
+		return t
+	}
 	for _, tt := range []struct {
 		name          string
 		before, later *Terms
@@ -42,6 +49,10 @@ func TestCovers(t *testing.T) {
 		{"more is known", unclear, terms("mit"), true},
 		{"a licence that nobody knows", terms("mit"), terms("LicenseRef-Nobody"), false},
 		{"from one that nobody knows", terms("LicenseRef-Nobody"), terms("LicenseRef-Somebody"), false},
+		{"a text that nobody knows", strange(), strange("may"), false},
+		{"the same text", strange("may", "must"), strange("must", "may"), true},
+		{"a text that was changed", strange("may", "must"), strange("may", "must not"), false},
+		{"a text that is gone", strange("may", "must"), strange("may"), true},
 	} {
 		if got := tt.before.Covers(tt.later); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
@@ -55,6 +66,37 @@ func TestCovers(t *testing.T) {
 			if got := old.Covers(terms(list[0].SPDX)); got != want {
 				t.Errorf("%s of %s and of %s: %v, want %v", f.SPDX, list[1].Effective, list[0].Effective, got, want)
 			}
+		}
+	}
+}
+
+// TestDecideConsent: the newest acceptance that covers the terms counts.
+func TestDecideConsent(t *testing.T) {
+	t.Parallel()
+	list := func(states ...ConsentState) (list []Acceptance) {
+		for _, s := range states {
+			list = append(list, Acceptance{State: s, Terms: *terms("mit")})
+		}
+		return list
+	}
+	for _, tt := range []struct {
+		name    string
+		list    []Acceptance
+		terms   *Terms
+		pass    bool
+		refusal ConsentError
+	}{
+		{"never asked", nil, terms("mit"), false, ConsentError{}},
+		{"accepted", list(ConsentAccepted), terms("mit"), true, ConsentError{}},
+		{"accepted after a denial", list(ConsentAccepted, ConsentDenied), terms("mit"), true, ConsentError{}},
+		{"denied after it was accepted", list(ConsentDenied, ConsentAccepted), terms("mit"), false, ConsentError{Denied: true}},
+		{"waiting", list(ConsentPending, ConsentDenied), terms("mit"), false, ConsentError{Pending: true}},
+		{"accepted, and tighter now", list(ConsentAccepted), terms("cc-by-nc-4.0"), false, ConsentError{Changed: true}},
+		{"denied, and tighter now", list(ConsentDenied), terms("cc-by-nc-4.0"), false, ConsentError{}},
+	} {
+		var got ConsentError
+		if pass := got.decide(tt.list, tt.terms); pass != tt.pass || got != tt.refusal {
+			t.Errorf("%s: %v, %+v", tt.name, pass, got)
 		}
 	}
 }

@@ -62,29 +62,26 @@ func (r *Registry) passTerms(ctx context.Context, g auth.Grant, n Name, versions
 		return err
 	}
 	refusal := &LineageError{Name: n}
-	for _, d := range digests {
-		v, err := r.store.Version(ctx, n, Reference{Digest: d})
-		if IsCode(err, CodeManifestUnknown) {
-			return nil // no version of a model
-		}
-		if err != nil {
-			return err
-		}
-		refusal.Digest, refusal.Pending = d, v.Facts == nil
+	passed, err := r.anyVersion(ctx, n, digests, func(v *Version) (bool, error) {
+		*refusal = LineageError{Name: n, Digest: v.Digest, Pending: v.Facts == nil}
 		if refusal.Pending {
-			continue
+			return false, nil
 		}
-		k, err := r.known(ctx, &v)
+		k, err := r.known(ctx, v)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if refusal.Errors = k.report.Errors(); refusal.Errors == 0 {
-			return nil
+			return true, nil
 		}
 		i := slices.IndexFunc(k.report.Findings, func(f lineage.Finding) bool {
 			return f.Severity == lineage.SeverityError && f.Waived == nil
 		})
 		refusal.First = k.report.Findings[i].Message
+		return false, nil
+	})
+	if passed || err != nil {
+		return err
 	}
 	if len(digests) != 1 {
 		refusal.Digest = Digest{}
