@@ -117,7 +117,7 @@ func (e *evaluation) ownLicence() {
 	for _, ref := range texts {
 		if f, ok := licenses.Lookup(ref); ok && e.names(f) {
 			if len(t.Refs) == 0 {
-				e.add("L15", SeverityError, nil, f, "", fmt.Sprintf("%s is declared, and its text has more in it than that licence", f.Name), Fix{FixLicense, "declare the licence that the whole text is, or ship the text alone", "README.md"})
+				e.add("L15", SeverityError, nil, f, "", fmt.Sprintf("%s is declared, and its text has more in it than that licence", f.Name), Fix{Kind: FixLicense, Text: "declare the licence that the whole text is, or ship the text alone", Where: "README.md"})
 			}
 			return
 		}
@@ -128,7 +128,7 @@ func (e *evaluation) ownLicence() {
 		name = f.Name
 	}
 	e.add("L15", SeverityError, nil, f, "", fmt.Sprintf("%s is declared, and the text is that of the %s", root.Expression, name),
-		Fix{FixLicense, "declare " + texts[0] + ", or ship the text of " + root.Expression.String(), "README.md"})
+		Fix{Kind: FixLicense, Text: "declare " + texts[0] + ", or ship the text of " + root.Expression.String(), Where: "README.md"})
 }
 
 // names reports whether the root's expression names a licence, by any id that means the same text.

@@ -40,6 +40,9 @@ type Fix struct {
 	Kind  FixKind `json:"kind"`
 	Text  string  `json:"text"`            // what to write or do
 	Where string  `json:"where,omitempty"` // file
+	// Declare is the SPDX expression that a FixLicense wants to be declared,
+	// "" when a person has to find it.
+	Declare string `json:"declare,omitempty"`
 }
 
 // FixKind says what a fix changes.
@@ -90,6 +93,14 @@ func (w *Work) Shown() string {
 		return w.Name
 	}
 	return w.ID
+}
+
+// named is the name of a work without how it is known, as it stands in notices.
+func (w *Work) named() string {
+	if w.ByName {
+		return w.Name
+	}
+	return w.Shown()
 }
 
 // RuleSet is the version of the rules. It rises when the same graph may give other findings.

@@ -204,7 +204,7 @@ func TestClauseAndFix(t *testing.T) {
 		Message: "it is fine-tuned from meta-llama/Llama-3.1-8B; the Llama 3.1 Community License demands the agreement and its acceptable-use policy to be passed on with derivatives, and Apache-2.0 is declared",
 		Path:    []Step{{FineTune, FromCard, "meta-llama/Llama-3.1-8B"}},
 		Clause:  &Clause{Licence: llama31, Name: "Llama 3.1 Community License", Section: "1.b.i", URL: "https://github.com/meta-llama/llama-models/blob/main/models/llama3_1/LICENSE"},
-		Fixes:   []Fix{{FixLicense, "declare " + llama31 + " (license: llama3.1)", "README.md"}},
+		Fixes:   []Fix{{Kind: FixLicense, Text: "declare " + llama31 + " (license: llama3.1)", Where: "README.md", Declare: llama31}},
 	}
 	if diff := cmp.Diff(want, f); diff != "" {
 		t.Error(diff)

@@ -128,11 +128,12 @@ func declared(w *Work) string {
 
 // declare is the fix that keeps a licence, with the id that a card on Hugging Face has for it.
 func declare(root *Work, f *licenses.Fact) Fix {
-	text := "declare " + declareWith(root, f)
+	x := declareWith(root, f)
+	text := "declare " + x
 	if text == "declare "+f.SPDX && !strings.Contains(f.ID, ":") && !strings.EqualFold(f.ID, f.SPDX) {
 		text += " (license: " + f.ID + ")"
 	}
-	return Fix{FixLicense, text, "README.md"}
+	return Fix{Kind: FixLicense, Text: text, Where: "README.md", Declare: x}
 }
 
 // declareWith is the expression that the root should declare.
@@ -158,7 +159,7 @@ func (e *evaluation) sameBytes(a *Ancestor, f *licenses.Fact) {
 		return
 	}
 	e.add("L02", SeverityError, a, f, "redistribute", fmt.Sprintf("it is %s: the weights are those of %s, which is under the %s, and %s is declared", a.way(), a.Work.Shown(), f.Name, declared(e.root)),
-		Fix{FixLicense, "declare " + f.SPDX + ", joined by AND with what was added", "README.md"})
+		Fix{Kind: FixLicense, Text: "declare " + f.SPDX + ", joined by AND with what was added", Where: "README.md"})
 }
 
 // name is L03: names of derivatives.
@@ -177,7 +178,7 @@ func (e *evaluation) name(a *Ancestor, f *licenses.Fact) {
 		}
 		if !strings.HasPrefix(plain(name), plain(d.Text)) {
 			e.add("L03", SeverityError, a, f, "naming", fmt.Sprintf("it is %s; the %s demands a name that begins with %q", a.way(), f.Name, d.Text),
-				Fix{FixName, strings.ReplaceAll(d.Text, " ", "-") + "-" + name, ""})
+				Fix{Kind: FixName, Text: strings.ReplaceAll(d.Text, " ", "-") + "-" + name, Where: ""})
 		}
 		return
 	}
@@ -205,17 +206,17 @@ func (e *evaluation) files(a *Ancestor, f *licenses.Fact) {
 				return ok && sameLicence(l, f)
 			}) {
 				missing = append(missing, "a copy of the licence")
-				fixes = append(fixes, Fix{FixFile, "the text of the " + f.Name + " (" + f.URL + ")", "LICENSE"})
+				fixes = append(fixes, Fix{Kind: FixFile, Text: "the text of the " + f.Name + " (" + f.URL + ")", Where: "LICENSE"})
 			}
 		case licenses.DutyNotice:
 			if d.Text != "" && !strings.Contains(squeeze(e.root.Notice), squeeze(d.Text)) {
 				missing = append(missing, fmt.Sprintf("the notice %q", d.Text))
-				fixes = append(fixes, Fix{FixNotice, d.Text, "NOTICE"})
+				fixes = append(fixes, Fix{Kind: FixNotice, Text: d.Text, Where: "NOTICE"})
 			}
 		case licenses.DutyChanges:
 			if !e.root.Changes && !a.first().sameBytes() {
 				missing = append(missing, "a statement of what was changed")
-				fixes = append(fixes, Fix{FixNotice, "This model was made from " + a.Work.Shown() + " and changed.", "NOTICE"})
+				fixes = append(fixes, Fix{Kind: FixNotice, Text: "This model was made from " + a.Work.named() + " and changed.", Where: "NOTICE"})
 			}
 		}
 	}
@@ -234,7 +235,7 @@ func (e *evaluation) display(a *Ancestor, f *licenses.Fact) {
 			continue
 		}
 		if !strings.Contains(strings.ToLower(squeeze(e.root.Card)), strings.ToLower(squeeze(d.Text))) {
-			e.add("L05", SeverityWarn, a, f, "display", fmt.Sprintf("it is %s; the %s demands %q to be shown, and the card does not say it", a.way(), f.Name, d.Text), Fix{FixCard, d.Text, "README.md"})
+			e.add("L05", SeverityWarn, a, f, "display", fmt.Sprintf("it is %s; the %s demands %q to be shown, and the card does not say it", a.way(), f.Name, d.Text), Fix{Kind: FixCard, Text: d.Text, Where: "README.md"})
 		}
 	}
 }
@@ -317,7 +318,7 @@ func (e *evaluation) merge() {
 		for _, f := range a.Work.Expression.Resolve().Facts {
 			if f.Derivatives.Value != licenses.FlowNone && !requires(e.root.Expression, f) {
 				e.add("L17", SeverityError, a, f, "derivatives", fmt.Sprintf("it is %s; a merge is under the licences of all its parents at once, and %s does not hold the %s", a.way(), declared(e.root), f.Name),
-					Fix{FixLicense, "declare the licences of all parents, joined by AND", "README.md"})
+					Fix{Kind: FixLicense, Text: "declare the licences of all parents, joined by AND", Where: "README.md"})
 			}
 		}
 	}

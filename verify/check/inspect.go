@@ -163,6 +163,18 @@ func findFile(files verify.Files, names []string) *verify.File {
 	return best
 }
 
+// TextFiles returns the names of the files that are read as a model's card and
+// notice, "" where there is none.
+func TextFiles(files verify.Files) (card, notice string) {
+	name := func(f *verify.File) string {
+		if f == nil {
+			return ""
+		}
+		return f.Path
+	}
+	return name(findFile(files, readmeNames)), name(findFile(files, noticeNames))
+}
+
 // storable makes words out of a model fit for every database: valid UTF-8
 // without control characters but line ends and tabs, and short.
 func storable(s string) string {
