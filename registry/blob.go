@@ -84,7 +84,8 @@ func (r *Registry) MountBlob(ctx context.Context, g, from auth.Grant, d Digest) 
 		var gate *GateError
 		var consent *ConsentError
 		var terms *LineageError
-		if errors.As(err, &gate) || errors.As(err, &consent) || errors.As(err, &terms) { // who may not have it need not know of it
+		var rules *PolicyError
+		if errors.As(err, &gate) || errors.As(err, &consent) || errors.As(err, &terms) || errors.As(err, &rules) { // who may not have it need not know of it
 			return Errorf(CodeBlobUnknown, "blob %s is not known in %s", d, source)
 		}
 		return err

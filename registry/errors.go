@@ -36,8 +36,9 @@ const (
 	CodeNoSpace          Code = "NO_SPACE"
 	CodeUnavailable      Code = "UNAVAILABLE"
 	CodeInternal         Code = "UNKNOWN"
-	CodeTermsChanged     Code = "TERMS_CHANGED" // the terms are not those that were shown
-	CodeTermsInvalid     Code = "TERMS_INVALID" // an answer that terms ask for is missing, or a gate cannot be shown
+	CodeTermsChanged     Code = "TERMS_CHANGED"  // the terms are not those that were shown
+	CodePolicyInvalid    Code = "POLICY_INVALID" // a policy that cannot be used
+	CodeTermsInvalid     Code = "TERMS_INVALID"  // an answer that terms ask for is missing, or a gate cannot be shown
 )
 
 // Error is what a caller of the registry did wrong or ran into. The client

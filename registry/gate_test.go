@@ -48,6 +48,8 @@ type gateStore struct {
 
 func (s *gateStore) LineageGates(context.Context) (map[string]Gate, error) { return nil, nil }
 
+func (s *gateStore) Policies(context.Context) (map[Name]string, error) { return nil, nil }
+
 func (s *gateStore) ConsentGates(context.Context) (map[string]ConsentGate, error) { return nil, nil }
 
 func (s *gateStore) Manifest(context.Context, Name, Reference) (Manifest, error) {

@@ -31,7 +31,8 @@ type PutResult struct {
 
 // PutManifest checks a manifest and commits it with its tags, its model
 // record and the jobs that follow. Errors: CodeManifestInvalid,
-// CodeManifestTooLarge, CodeManifestBlobUnknown, CodeDigestInvalid.
+// CodeManifestTooLarge, CodeManifestBlobUnknown, CodeDigestInvalid; CodeDenied
+// with a *PolicyError when a policy forbids it.
 func (r *Registry) PutManifest(ctx context.Context, g auth.Grant, p ManifestPut) (PutResult, error) {
 	n, err := granted(g, auth.Push)
 	if err != nil {
@@ -60,6 +61,12 @@ func (r *Registry) PutManifest(ctx context.Context, g auth.Grant, p ManifestPut)
 	}
 	if _, _, ok := n.Split(); ok {
 		w.Version = recogniseVersion(n, m, doc)
+	}
+	if w.Version != nil {
+		if err := r.passPush(ctx, g, n, m.Digest); err != nil {
+			return PutResult{}, err
+		}
+		w.Version.PushedBy = g.Principal().Name
 	}
 	if err := r.store.PutManifest(ctx, w); err != nil {
 		return PutResult{}, err

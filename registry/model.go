@@ -42,6 +42,10 @@ type Version struct {
 	Files     []File    `json:"files"`
 	CreatedAt time.Time `json:"createdAt"` // when it was first pushed here
 
+	// PushedBy is who pushed it first, "" when that is not known. It is for
+	// decisions, not for readers.
+	PushedBy string `json:"-"`
+
 	// Facts is nil until the files have been inspected.
 	Facts *Facts `json:"facts,omitempty"`
 	// FactsError says why the files could not be inspected.

@@ -34,6 +34,7 @@ type Store interface {
 	GateStore
 	ConsentStore
 	LineageStore
+	PolicyStore
 }
 
 // Options are what a Registry is made of.
@@ -65,6 +66,7 @@ type Registry struct {
 	gates      gates // of verification
 	consent    consent
 	lineages   gates // of lineage
+	policies   policies
 	notary     Notary
 	trust      provenance.Trust
 	ownKeys    func(context.Context) ([]provenance.Key, error)

@@ -47,10 +47,14 @@ func (e *LineageError) Error() string {
 }
 
 // passTerms lets a pull through when the terms of what is asked for were
-// accepted where they have to be, and contradict none where that matters.
+// accepted where they have to be, no policy forbids it, and they contradict
+// none where that matters.
 // versions finds the manifests that are asked for.
 func (r *Registry) passTerms(ctx context.Context, g auth.Grant, n Name, versions func(context.Context) ([]Digest, error)) error {
 	if err := r.passConsent(ctx, g, n, versions); err != nil {
+		return err
+	}
+	if err := r.passPolicy(ctx, g, n, versions); err != nil {
 		return err
 	}
 	gate, _, err := r.lineages.of(ctx, r.now(), orgOf(n))

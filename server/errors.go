@@ -58,6 +58,7 @@ var answers = map[registry.Code]struct {
 	registry.CodeInternal:         {status: http.StatusInternalServerError},
 	registry.CodeTermsChanged:     {status: http.StatusConflict},
 	registry.CodeTermsInvalid:     {status: http.StatusBadRequest},
+	registry.CodePolicyInvalid:    {status: http.StatusBadRequest},
 
 	CodeRequestInvalid:  {status: http.StatusBadRequest},
 	CodeConflict:        {status: http.StatusConflict},
@@ -98,6 +99,7 @@ func explain(err error, a area, base string) failure {
 		gate    *registry.GateError
 		consent *registry.ConsentError
 		lineage *registry.LineageError
+		rules   *registry.PolicyError
 		tooMuch *http.MaxBytesError
 		route   *echo.HTTPError
 	)
@@ -111,6 +113,13 @@ func explain(err error, a area, base string) failure {
 			code = registry.CodeUnauthorized
 		}
 		return fail(code, consent.Error()+"; see "+detail.Terms, detail)
+	case errors.As(err, &rules):
+		detail := refusedByPolicy{Name: rules.Name, Digest: rules.Digest, License: base + web.LicenseURL(rules.Name, rules.Digest), Action: string(rules.Action), PolicyDecision: rules.Decision}
+		code := registry.CodeDenied
+		if errors.Is(err, auth.ErrUnauthenticated) {
+			code = registry.CodeUnauthorized
+		}
+		return fail(code, rules.Error()+" See "+detail.License, detail)
 	case errors.As(err, &lineage):
 		detail := refusedByLineage{Name: lineage.Name, Digest: lineage.Digest, License: base + web.LicenseURL(lineage.Name, lineage.Digest)}
 		code := registry.CodeDenied
@@ -163,6 +172,15 @@ type refusedByLineage struct {
 	Name    registry.Name   `json:"name"`
 	Digest  registry.Digest `json:"digest,omitzero"` // of the version
 	License string          `json:"license"`         // URL of the page with the findings
+}
+
+// refusedByPolicy is the detail of a pull or push that a policy forbids.
+type refusedByPolicy struct {
+	Name    registry.Name   `json:"name"`
+	Digest  registry.Digest `json:"digest,omitzero"` // of the version
+	License string          `json:"license"`         // URL of the page with the terms
+	Action  string          `json:"action"`          // "pull" or "push"
+	registry.PolicyDecision
 }
 
 // refusedByTerms is the detail of a pull whose terms were not accepted.

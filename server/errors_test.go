@@ -30,7 +30,7 @@ var allCodes = []registry.Code{
 	registry.CodeNameUnknown, registry.CodeSizeInvalid, registry.CodeUnauthorized, registry.CodeDenied, registry.CodeUnsupported,
 	registry.CodeTooManyRequests, registry.CodeTagInvalid, registry.CodeManifestTooLarge, registry.CodeRangeInvalid,
 	registry.CodePageInvalid, registry.CodeNoSpace, registry.CodeUnavailable, registry.CodeInternal,
-	registry.CodeTermsChanged, registry.CodeTermsInvalid,
+	registry.CodeTermsChanged, registry.CodeTermsInvalid, registry.CodePolicyInvalid,
 	CodeRequestInvalid, CodeRequestTooLarge, CodeRequestTimeout, CodeNotFound, CodeConflict,
 }
 

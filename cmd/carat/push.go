@@ -45,7 +45,8 @@ of which bytes. It does not compare them with the source.
 --wait follows the hub's verification of the model. It ends with exit code 0
 when the verification passed, and also when the hub cannot run such a model
 ("unsupported": what could be checked is fine, and it says so); with 1 when
-a check failed, the hub's verifier broke, or the time is up.`,
+a check failed, the hub's verifier broke, the time is up, or others cannot pull the
+version because of findings that its organization blocks or of a policy.`,
 		Example: `  carat push examples/tiny-llama localhost:8080/demo/tiny-llama:v1 --wait
   carat push model-q8_0.gguf models.example.org/acme/model:q8_0`,
 		Args: usage(cobra.ExactArgs(2)),
@@ -82,8 +83,7 @@ a check failed, the hub's verifier broke, or the time is up.`,
 				return nil
 			}
 			err = e.await(cmd.Context(), c, ref, result.Digest, timeout)
-			terms.hub(cmd.Context(), c, ref, result.Digest)
-			return err
+			return errors.Join(err, terms.hub(cmd.Context(), c, ref, result.Digest))
 		},
 	}
 	remote.register(cmd)

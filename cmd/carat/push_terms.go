@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/carat-hub/carat/client"
@@ -27,12 +29,32 @@ func (f *findings) local(facts *registry.Facts, ref client.Reference) {
 	f.tell(a.Lineage.Findings)
 }
 
-// hub looks at what the hub finds, which knows more bases. A registry that is
-// no hub, or one that has not read the files yet, finds nothing.
-func (f *findings) hub(ctx context.Context, c *client.Client, ref client.Reference, d registry.Digest) {
-	if a, err := c.Hub(ref.Host).Assessment(ctx, ref.Name, registry.Reference{Digest: d}); err == nil {
+// hub looks at what the hub finds, which knows more bases, and returns an
+// error when others cannot pull the version for it. A registry that is no hub,
+// or one that has not read the files yet, finds nothing.
+func (f *findings) hub(ctx context.Context, c *client.Client, ref client.Reference, d registry.Digest) error {
+	hub, version := c.Hub(ref.Host), registry.Reference{Digest: d}
+	blocked := 0
+	if a, err := hub.Assessment(ctx, ref.Name, version); err == nil {
 		f.tell(a.Lineage.Findings)
+		org, _, _ := strings.Cut(string(ref.Name), "/")
+		if g, err := hub.Gate(ctx, registry.Name(org), client.LineageGate); err == nil && g.Gate == string(registry.GateBlock) {
+			blocked = a.Lineage.Errors()
+		}
 	}
+	var problems []error
+	if blocked > 0 {
+		problems = append(problems, fmt.Errorf("the push is complete, but nobody else can pull it: it has %d findings of severity error, and %s blocks such versions", blocked, ref.Host))
+	}
+	if p, err := hub.PolicyDecision(ctx, ref.Name, version, true); err == nil {
+		for line := range strings.Lines(describeDecision(p, "")) {
+			f.e.say("policy: " + plain(strings.TrimSpace(line)))
+		}
+		if len(p.Denied) > 0 {
+			problems = append(problems, errors.New("the push is complete, but nobody else can pull it: a policy forbids it"))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 func (f *findings) tell(list []lineage.Finding) {
@@ -52,6 +74,13 @@ func (f *findings) tell(list []lineage.Finding) {
 			line := fmt.Sprintf("terms: %s %s: %s", x.Severity, x.Rule, plain(x.Message))
 			if c := x.Clause; c != nil && c.Section != "" {
 				line += fmt.Sprintf(" (%s)", plain(c.Name+", "+licenses.Section(c.Section)))
+			}
+			for _, fix := range x.Fixes {
+				where := ""
+				if fix.Where != "" {
+					where = " in " + fix.Where
+				}
+				line += fmt.Sprintf("; to mend%s: %s", where, plain(fix.Text))
 			}
 			f.e.say(line)
 		}

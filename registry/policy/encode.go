@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"strings"
 	"time"
 
@@ -69,15 +70,25 @@ func (p Principal) attributes() types.RecordMap {
 }
 
 func (v Version) attributes(org string) types.RecordMap {
-	return types.RecordMap{
+	m := types.RecordMap{
 		"organization": types.String(org),
 		"repository":   types.String(v.Repository),
 		"digest":       types.String(v.Digest),
-		"format":       types.String(v.Format),
-		"programs":     set(v.Files),
-		"parameters":   types.Long(v.Parameters),
 		"verification": types.String(v.Verification),
-		"signed":       types.Boolean(v.Signed),
+	}
+	if !v.Pending {
+		maps.Copy(m, v.facts())
+	}
+	return m
+}
+
+// facts are the attributes that are known when the files have been read.
+func (v Version) facts() types.RecordMap {
+	return types.RecordMap{
+		"format":     types.String(v.Format),
+		"programs":   set(v.Files),
+		"parameters": types.Long(v.Parameters),
+		"signed":     types.Boolean(v.Signed),
 		"openness": types.NewRecord(types.RecordMap{
 			"claimed":  types.Long(v.Claimed),
 			"verified": types.Long(v.Verified),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/cedar-policy/cedar-go"
@@ -24,6 +25,7 @@ var ErrPolicy = errors.New("not a usable policy")
 // Policy is a list of rules. The zero value has none and permits everything.
 type Policy struct {
 	rules []rule
+	text  string
 }
 
 type rule struct {
@@ -58,7 +60,7 @@ func parse(text string) (*Policy, error) {
 	if len(list) > maxRules {
 		return nil, fmt.Errorf("more than %d rules", maxRules)
 	}
-	p := new(Policy)
+	p := &Policy{text: text}
 	seen := make(map[string]bool)
 	for i, parsed := range list {
 		r, err := newRule(i, parsed)
@@ -141,6 +143,10 @@ func (p *Policy) try() error {
 	return nil
 }
 
+// Mentions reports whether the text of a rule has a word in it, so that what
+// is dear to find out need not be found out for rules that do not ask.
+func (p *Policy) Mentions(word string) bool { return strings.Contains(p.text, word) }
+
 // Rules returns the names of the rules in their order.
 func (p *Policy) Rules() []string {
 	var list []string
@@ -162,7 +168,7 @@ func Decide(q Request, policies ...*Policy) Decision {
 			if e.entities == nil {
 				e = encode(q)
 			}
-			d.add(r, e)
+			d.add(r, e, q.Action == Push && q.Version.Pending)
 		}
 	}
 	slices.Sort(d.Missing)
@@ -170,11 +176,16 @@ func Decide(q Request, policies ...*Policy) Decision {
 	return d
 }
 
-func (d *Decision) add(r rule, e encoded) {
+// add asks one rule. With early, one that asks for what is not read yet waits.
+func (d *Decision) add(r rule, e encoded, early bool) {
 	verdict, found := cedar.Authorize(r.set, e.entities, e.request)
 	reason := Reason{r.id, r.message}
 	for _, failure := range found.Errors {
 		fact := missingFact(failure.Message)
+		if early && strings.HasPrefix(fact, "resource.") {
+			d.Deferred = append(d.Deferred, reason)
+			return
+		}
 		if fact != "" {
 			d.Missing = append(d.Missing, fact)
 			reason.Message += " (unless " + fact + ", which is not known, says otherwise)"

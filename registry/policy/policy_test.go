@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +89,16 @@ func TestDecide(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+	// Before the files have been read, a pull is refused where it depends on
+	// them, and a push waits.
+	early := with(func(q *Request) { q.Version.Pending, q.Version.Verification = true, "passed" })
+	if d := Decide(early, p); d.Allowed || !slices.Contains(d.Missing, "resource.license") {
+		t.Errorf("a pull of what has not been read: %+v", d)
+	}
+	early.Action = Push
+	if d := Decide(early, p); !d.Allowed || len(d.Deferred) != 1 || d.Deferred[0].Rule != "findings" {
+		t.Errorf("a push of what has not been read: %+v", d)
 	}
 	if d := Decide(good); !d.Allowed {
 		t.Error("without a policy nothing is permitted")

@@ -49,6 +49,11 @@ type Lineage struct {
 type Version struct {
 	Repository string // "org/name"
 	Digest     string
+
+	// Pending says that the files have not been read, so that of what follows
+	// only the verification is known.
+	Pending bool
+
 	Format     string
 	Files      []string // formats that can hold programs, such as "pickle"
 	Parameters int64
@@ -77,10 +82,12 @@ type Reason struct {
 }
 
 // Decision is the answer. Denied and Warned name rules; Missing the facts
-// that rules asked for and nobody gave, such as "principal.country".
+// that rules asked for and nobody gave, such as "principal.country". Deferred
+// are rules about a push that cannot be asked before the files have been read.
 type Decision struct {
-	Allowed bool     `json:"allowed"`
-	Denied  []Reason `json:"denied,omitempty"`
-	Warned  []Reason `json:"warned,omitempty"`
-	Missing []string `json:"missing,omitempty"`
+	Allowed  bool     `json:"allowed"`
+	Denied   []Reason `json:"denied,omitempty"`
+	Warned   []Reason `json:"warned,omitempty"`
+	Missing  []string `json:"missing,omitempty"`
+	Deferred []Reason `json:"deferred,omitempty"`
 }

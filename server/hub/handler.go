@@ -115,6 +115,7 @@ type Options struct {
 	Assessments   Assessments
 	Consents      Consents
 	Lineages      Lineages
+	Policies      Policies
 	Users         Users
 	Origins       Origins
 	Imports       Imports
@@ -130,6 +131,7 @@ type Handler struct {
 	assessments   Assessments
 	consents      Consents
 	lineages      Lineages
+	policies      Policies
 	users         Users
 	origins       Origins
 	imports       Imports
@@ -138,7 +140,7 @@ type Handler struct {
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, users: o.Users, origins: o.Origins, imports: o.Imports, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, origins: o.Origins, imports: o.Imports, access: o.Access}
 }
 
 // Register adds the routes.
@@ -165,6 +167,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	e.POST("/api/v1/tokens", h.createToken)
 	e.DELETE("/api/v1/tokens/:id", h.deleteToken)
 	h.registerTerms(e)
+	h.registerPolicies(e)
 	e.GET("/api/v1/keys", h.listKeys)
 	e.POST("/api/v1/keys", h.rotateKey)
 	lineages, verifications := gate(h.lineages.OrgLineageGate), gate(h.gates.OrgGate)
@@ -187,12 +190,15 @@ func name(c echo.Context) (registry.Name, error) {
 const maxBody = 64 << 10
 
 // decode reads a JSON object with known fields and nothing after it.
-func decode(c echo.Context, into any) error {
+func decode(c echo.Context, into any) error { return decodeUpTo(c, into, maxBody) }
+
+// decodeUpTo is decode for bodies of up to limit bytes.
+func decodeUpTo(c echo.Context, into any, limit int64) error {
 	r := c.Request()
 	if t, _, _ := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); t != echo.MIMEApplicationJSON {
 		return registry.Errorf(server.CodeRequestInvalid, "the body must be %s", echo.MIMEApplicationJSON)
 	}
-	d := json.NewDecoder(http.MaxBytesReader(c.Response().Writer, r.Body, maxBody))
+	d := json.NewDecoder(http.MaxBytesReader(c.Response().Writer, r.Body, limit))
 	d.DisallowUnknownFields()
 	err := d.Decode(into)
 	if err == nil {

@@ -30,10 +30,10 @@ func (s *Store) addVersion(ctx context.Context, tx *sql.Tx, repository int64, w 
 	}
 	var id int64
 	err = tx.QueryRowContext(ctx, `
-		INSERT INTO versions (repository_id, digest, kind, size, files, facts, facts_error, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		INSERT INTO versions (repository_id, digest, kind, size, files, facts, facts_error, created_at, pushed_by)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (repository_id, digest) DO NOTHING RETURNING id`,
-		repository, w.Manifest.Digest, v.Kind, v.Size, files, facts, plain(v.FactsError), micros(created)).Scan(&id)
+		repository, w.Manifest.Digest, v.Kind, v.Size, files, facts, plain(v.FactsError), micros(created), plain(v.PushedBy)).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
@@ -122,7 +122,7 @@ func modelText(n registry.Name, tags []string, f *registry.Facts) []string {
 
 // versionColumns needs versions as v, repositories as r, and the newest
 // verification as c.
-const versionColumns = `v.id, r.name, v.digest, v.kind, v.size, v.files, v.facts, v.facts_error, v.created_at,
+const versionColumns = `v.id, r.name, v.digest, v.kind, v.size, v.files, v.facts, v.facts_error, v.created_at, v.pushed_by,
 	c.state, c.check_set, c.summary, c.updated_at, c.referrer`
 
 const versionJoins = `
@@ -144,7 +144,7 @@ func scanVersion(r row) (versionRow, error) {
 		updated  time.Time
 		referrer registry.Digest
 	)
-	err := r.Scan(&id, &v.Name, &v.Digest, &v.Kind, &v.Size, jsonColumn{&v.Files}, factsColumn{&v.Facts}, &v.FactsError, timeColumn{&v.CreatedAt},
+	err := r.Scan(&id, &v.Name, &v.Digest, &v.Kind, &v.Size, jsonColumn{&v.Files}, factsColumn{&v.Facts}, &v.FactsError, timeColumn{&v.CreatedAt}, &v.PushedBy,
 		&state, &checkSet, &summary, timeColumn{&updated}, &referrer)
 	if state.Valid {
 		v.Verification = &registry.VerificationSummary{
