@@ -107,6 +107,18 @@ func (h *Hub) Assessment(ctx context.Context, n registry.Name, ref registry.Refe
 	return &a, nil
 }
 
+// Assessments returns the stored assessments of a version, newest first, as
+// everybody may see it. Errors: those of Assessment.
+func (h *Hub) Assessments(ctx context.Context, n registry.Name, ref registry.Reference) ([]registry.AssessmentSummary, error) {
+	var a struct {
+		Assessments []registry.AssessmentSummary `json:"assessments"`
+	}
+	if err := h.get(ctx, n, ref, "/assessments", nil, &a); err != nil {
+		return nil, fmt.Errorf("fetch the assessments of %s: %w", displayVersion(n, ref), err)
+	}
+	return a.Assessments, nil
+}
+
 // Ask asks whether the terms of a version permit a use; question are the
 // parameters of the hub API, and the answer is decoded into answer.
 // Errors: those of Assessment.

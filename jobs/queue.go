@@ -41,7 +41,9 @@ type Worker interface {
 type Services struct {
 	Worker  Worker
 	Backlog verify.Backlog // nil: lost jobs are not looked for
-	Store   verify.Store   // for verifications that keep killing their worker
+	// Assessor assesses versions; nil: nothing is assessed.
+	Assessor Assessor
+	Store    verify.Store // for verifications that keep killing their worker
 	// Collector and Blobs are what the clean-up works on.
 	Collector registry.CollectorStore
 	Blobs     storage.Store
@@ -133,6 +135,7 @@ func New(ctx context.Context, o Options) (*Queue, error) {
 	river.AddWorker(workers, &rederiveWorker{q: q})
 	river.AddWorker(workers, &ageWorker{q: q})
 	river.AddWorker(workers, &reverifyWorker{q: q})
+	river.AddWorker(workers, &assessWorker{q: q})
 	q.client, err = river.NewClient(driver, &river.Config{
 		Logger:            o.Logger,
 		Workers:           workers,

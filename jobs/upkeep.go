@@ -29,7 +29,10 @@ func periodicJobs(o Options) []*river.PeriodicJob {
 	reverify := river.NewPeriodicJob(river.PeriodicInterval(reverifyEvery),
 		func() (river.JobArgs, *river.InsertOpts) { return ReverifyArgs{}, nil },
 		&river.PeriodicJobOpts{ID: ReverifyArgs{}.Kind(), RunOnStart: true})
-	return []*river.PeriodicJob{collect, rederive, age, reverify}
+	assess := river.NewPeriodicJob(river.PeriodicInterval(assessEvery),
+		func() (river.JobArgs, *river.InsertOpts) { return AssessArgs{}, nil },
+		&river.PeriodicJobOpts{ID: AssessArgs{}.Kind(), RunOnStart: true})
+	return []*river.PeriodicJob{collect, rederive, age, reverify, assess}
 }
 
 // CollectArgs asks for a clean-up of abandoned uploads, links that no

@@ -17,6 +17,7 @@ const (
 	queueInspect  = "inspect"
 	queueVerify   = "verify"
 	queueUpkeep   = "upkeep"
+	queueAssess   = "assess"
 	inspectTries  = 5
 	verifyTries   = 3
 	upkeepTries   = 3
@@ -27,6 +28,7 @@ func queues(o Options) map[string]river.QueueConfig {
 	list := map[string]river.QueueConfig{
 		queueInspect: {MaxWorkers: o.InspectWorkers},
 		queueUpkeep:  {MaxWorkers: 1},
+		queueAssess:  {MaxWorkers: 1},
 	}
 	if o.VerifyWorkers > 0 {
 		list[queueVerify] = river.QueueConfig{MaxWorkers: o.VerifyWorkers}

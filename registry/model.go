@@ -52,6 +52,8 @@ type Version struct {
 	FactsError string `json:"factsError,omitempty"`
 	// Verification is the newest one, nil when none was ever asked for.
 	Verification *VerificationSummary `json:"verification,omitempty"`
+	// Assessment is the newest stored one, without its findings, nil until there is one.
+	Assessment *AssessmentSummary `json:"assessment,omitempty"`
 }
 
 // Facts is what was read out of a version's files: measured, not claimed,
@@ -137,6 +139,7 @@ type ModelQuery struct {
 	Architecture   string // exact, "" = any
 	Format         string // exact, "" = any
 	License        string // exact SPDX id, "" = any
+	Openness       int    // least verified level, 0 = any
 	IncludePrivate bool   // also models that anonymous callers may not see
 	Limit          int    // 1..100
 	Offset         int    // ≥ 0

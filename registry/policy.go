@@ -132,7 +132,8 @@ func (r *Registry) passPolicy(ctx context.Context, g auth.Grant, n Name, version
 	if err != nil {
 		return err
 	}
-	var refusal *PolicyError
+	// What belongs to no version is something of which nothing is known.
+	refusal := &PolicyError{Name: n, Action: policy.Pull, Decision: PolicyDecision{Denied: []policy.Reason{{Message: "This content belongs to no version."}}}}
 	for _, d := range digests {
 		f, err := r.policedFacts(ctx, n, d, rules)
 		if err != nil {
@@ -144,9 +145,6 @@ func (r *Registry) passPolicy(ctx context.Context, g auth.Grant, n Name, version
 		if refusal, err = r.police(ctx, g.Principal(), n, d, f, rules); err != nil || refusal == nil {
 			return err
 		}
-	}
-	if refusal == nil {
-		return nil
 	}
 	if len(digests) != 1 {
 		refusal.Digest = Digest{}

@@ -140,6 +140,12 @@ func TestPolicyOfPulls(t *testing.T) {
 		}
 	}
 
+	// Nothing is known of what belongs to no version.
+	none := r.passPolicy(t.Context(), pullAs(t, jane, "acme/free"), "acme/free", func(context.Context) ([]Digest, error) { return nil, nil })
+	if !IsCode(none, CodeDenied) || !strings.Contains(none.Error(), "belongs to no version") {
+		t.Errorf("content of no version: %v", none)
+	}
+
 	// A decision about known facts asks the store for nothing.
 	clear(s.asked)
 	_ = s.pull(t, r, jane, "acme/nc")

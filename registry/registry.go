@@ -35,6 +35,7 @@ type Store interface {
 	ConsentStore
 	LineageStore
 	PolicyStore
+	AssessmentStore
 }
 
 // Options are what a Registry is made of.

@@ -95,6 +95,16 @@ func (h *hub) Provenance(_ context.Context, g auth.Grant, v *registry.Version) (
 	}}, h.err
 }
 
+func (h *hub) Assessments(ctx context.Context, g auth.Grant, d registry.Digest) ([]registry.AssessmentSummary, error) {
+	v, err := h.Version(ctx, g, registry.Reference{Digest: d})
+	if err != nil || v.Assessment == nil {
+		return nil, err
+	}
+	before := *v.Assessment
+	before.Errors, before.Terms, before.CreatedAt = 1, "unclear", today.AddDate(0, -1, 0)
+	return []registry.AssessmentSummary{*v.Assessment, before}, nil
+}
+
 func (h *hub) Models(_ context.Context, p auth.Principal, q registry.ModelQuery) ([]registry.ModelSummary, int, error) {
 	var list []registry.ModelSummary
 	for _, m := range h.models {
@@ -105,7 +115,7 @@ func (h *hub) Models(_ context.Context, p auth.Principal, q registry.ModelQuery)
 		}
 		if m.visibility == auth.Private && !p.Admin ||
 			q.Architecture != "" && q.Architecture != f.Architecture || q.Format != "" && q.Format != f.Format ||
-			q.License != "" && q.License != f.License.Declared ||
+			q.License != "" && q.License != f.License.Declared || q.Openness > 0 && (v.Assessment == nil || v.Assessment.Verified < q.Openness) ||
 			!strings.Contains(strings.ToLower(string(m.name)+" "+f.Card.Body), strings.ToLower(q.Text)) {
 			continue
 		}
@@ -204,11 +214,17 @@ func example() *hub {
 			License: registry.License{Declared: "Apache-2.0", File: "LICENSE", Text: "Apache License\nVersion 2.0, January 2004\n"},
 		}
 	}
+	assessed := func(level, errors int) *registry.AssessmentSummary {
+		return &registry.AssessmentSummary{
+			RuleSet: "lineage-1 openness-1 licenses-0123456789ab", Expression: "Apache-2.0", Terms: "open", Claimed: level, Verified: level, Errors: errors,
+			CreatedAt: today.AddDate(0, 0, -1), CheckedAt: today,
+		}
+	}
 	older := facts()
 	older.Quantization, older.Format = "Q8_0", "gguf"
 	add("carat/tiny-llama", auth.Public,
-		registry.Version{Digest: digest("v2"), Tags: []registry.Tag{"latest", "v2"}, Size: 6_815_168, Files: files, Facts: facts(), Verification: summary(verify.StatePassed)},
-		registry.Version{Digest: digest("v1"), Tags: []registry.Tag{"v1"}, Size: 3_100_000, Files: files[:4], Facts: older, Verification: summary(verify.StateFailed)},
+		registry.Version{Digest: digest("v2"), Tags: []registry.Tag{"latest", "v2"}, Size: 6_815_168, Files: files, Facts: facts(), Verification: summary(verify.StatePassed), Assessment: assessed(3, 0)},
+		registry.Version{Digest: digest("v1"), Tags: []registry.Tag{"v1"}, Size: 3_100_000, Files: files[:4], Facts: older, Verification: summary(verify.StateFailed), Assessment: assessed(2, 2)},
 		registry.Version{Digest: digest("v0"), Size: 3_100_000, Files: files[:4], Facts: older, CreatedAt: today.AddDate(0, -2, 0)},
 	)
 	add("lab/just-pushed", auth.Public,

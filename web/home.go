@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/carat-hub/carat/licenses"
+	"github.com/carat-hub/carat/licenses/openness"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -23,8 +24,10 @@ const (
 // homePage lists models.
 type homePage struct {
 	page
-	Architecture, Format, License string // the filters
-	Filtered                      bool   // a filter or a search is set
+	Architecture, Format, License string         // the filters
+	Openness                      openness.Level // least verified level, 0 for any
+	Levels                        []openness.Level
+	Filtered                      bool // a filter or a search is set
 	Architectures                 []string
 	Formats                       []string
 	Licenses                      []licenseOption
@@ -44,6 +47,7 @@ type modelRow struct {
 	Summary      string
 	Chips        []string
 	License      string
+	Openness     string // level and number of contradictions, "" while not known
 	Size         int64
 	Verification badge
 	Updated      moment
@@ -58,8 +62,14 @@ func (h *Handler) home(c echo.Context) error {
 		page: h.newPage(c, "Models"), Architecture: field("architecture"), Format: field("format"), License: field("license"),
 		Formats: []string{"gguf", "safetensors"}, Licenses: licenseOptions(),
 	}
+	for l := openness.Unclear; l <= openness.OpenSource; l++ {
+		p.Levels = append(p.Levels, l)
+		if field("openness") == strconv.Itoa(int(l)) {
+			p.Openness = l
+		}
+	}
 	p.Query = field("q")
-	p.Filtered = p.Query != "" || p.Architecture != "" || p.Format != "" || p.License != ""
+	p.Filtered = p.Query != "" || p.Architecture != "" || p.Format != "" || p.License != "" || p.Openness > 0
 	if p.Query != "" {
 		p.Title = p.Query + " – search"
 	}
@@ -75,7 +85,7 @@ func (h *Handler) home(c echo.Context) error {
 	}
 	number = min(number, maxPage)
 	list, total, err := h.models.Models(c.Request().Context(), h.principal(c), registry.ModelQuery{
-		Text: p.Query, Architecture: p.Architecture, Format: p.Format, License: p.License,
+		Text: p.Query, Architecture: p.Architecture, Format: p.Format, License: p.License, Openness: int(p.Openness),
 		Limit: modelsPerPage, Offset: (number - 1) * modelsPerPage,
 	})
 	if err != nil {
@@ -113,6 +123,9 @@ func (p homePage) url(number int) string {
 			q.Set(name, value)
 		}
 	}
+	if p.Openness > 0 {
+		q.Set("openness", strconv.Itoa(int(p.Openness)))
+	}
 	if number > 1 {
 		q.Set("page", strconv.Itoa(number))
 	}
@@ -128,7 +141,7 @@ func (h *Handler) modelRow(m registry.ModelSummary) modelRow {
 		org, model = "", string(m.Name)
 	}
 	r := modelRow{
-		Org: org, Model: model, Size: m.Latest.Size, Verification: badgeOf(m.Latest.Verification), Updated: h.moment(m.UpdatedAt),
+		Org: org, Model: model, Size: m.Latest.Size, Openness: opennessOf(m.Latest.Assessment), Verification: badgeOf(m.Latest.Verification), Updated: h.moment(m.UpdatedAt),
 	}
 	if hasPage(m.Name) {
 		r.URL = modelURL(m.Name, "", "")
@@ -145,6 +158,21 @@ func (h *Handler) modelRow(m registry.ModelSummary) modelRow {
 		r.Summary = "The files could not be inspected."
 	}
 	return r
+}
+
+// opennessOf says in a few words what was found of a version's openness and terms.
+func opennessOf(a *registry.AssessmentSummary) string {
+	if a == nil {
+		return ""
+	}
+	s := openness.Level(a.Verified).String()
+	switch {
+	case a.Errors == 1:
+		s += ", 1 contradiction"
+	case a.Errors > 1:
+		s += ", " + strconv.Itoa(a.Errors) + " contradictions"
+	}
+	return s
 }
 
 func parameters(f *registry.Facts) string {

@@ -83,6 +83,7 @@ type versionRow struct {
 	Current      bool
 	Size         int64
 	Quantization string
+	Openness     string // "" while not known
 	Created      moment
 	Verification badge
 }
@@ -103,7 +104,7 @@ func (h *Handler) tagsPage(c echo.Context) error {
 	for _, v := range list {
 		row := versionRow{
 			Digest: v.Digest, URL: modelURL(n, tabCard, v.Digest.String()), Current: v.Digest == s.version.Digest,
-			Size: v.Size, Created: h.moment(v.CreatedAt), Verification: badgeOf(v.Verification),
+			Size: v.Size, Created: h.moment(v.CreatedAt), Verification: badgeOf(v.Verification), Openness: opennessOf(v.Assessment),
 		}
 		if v.Facts != nil {
 			row.Quantization = v.Facts.Quantization
@@ -135,6 +136,15 @@ type licensePage struct {
 	Levels     []levelLine
 	Lists      []termList
 	Exports    []exportLink
+	History    []assessedLine // what was stored, newest first, when there is more than one
+}
+
+// assessedLine is a stored assessment.
+type assessedLine struct {
+	When    moment // since when it was so
+	Terms   string
+	Words   string
+	RuleSet string
 }
 
 // exportLink is what is known of the version as a file of a format.
@@ -198,6 +208,9 @@ func (h *Handler) licensePage(c echo.Context) error {
 				p.Lists = append(p.Lists, l)
 			}
 		}
+		if p.History, err = h.assessed(c, s); err != nil {
+			return err
+		}
 		for _, k := range export.Kinds() {
 			u := url.URL{Path: "/api/v1/models/" + string(n) + "/versions/" + s.version.Digest.String() + "/export/" + string(k.Format)}
 			p.Exports = append(p.Exports, exportLink{k.Title, u.EscapedPath()})
@@ -209,6 +222,18 @@ func (h *Handler) licensePage(c echo.Context) error {
 		}
 	}
 	return h.render(c, http.StatusOK, h.pages.license, p)
+}
+
+func (h *Handler) assessed(c echo.Context, s shown) ([]assessedLine, error) {
+	stored, err := h.models.Assessments(c.Request().Context(), s.grant, s.version.Digest)
+	if err != nil || len(stored) < 2 {
+		return nil, err
+	}
+	list := make([]assessedLine, len(stored))
+	for i := range stored {
+		list[i] = assessedLine{h.moment(stored[i].CreatedAt), stored[i].Terms, opennessOf(&stored[i]), stored[i].RuleSet}
+	}
+	return list, nil
 }
 
 func answerTo(question string, p term.Permission) answer {

@@ -34,6 +34,8 @@ type Models interface {
 	Accept(ctx context.Context, g auth.Grant, v *registry.Version, key registry.Digest, told map[string]string, channel string) (*registry.Acceptance, error)
 	// Assess computes in what way a version is open, as the principal may see it.
 	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
+	// Assessments returns the stored assessments of a version, newest first.
+	Assessments(ctx context.Context, g auth.Grant, d registry.Digest) ([]registry.AssessmentSummary, error)
 	// Provenance reads what is signed of a version.
 	Provenance(ctx context.Context, g auth.Grant, v *registry.Version) (*registry.Provenance, error)
 }

@@ -167,7 +167,7 @@ func openBlobs(ctx context.Context, where string, getenv func(string) string) (s
 
 func (b *backend) startJobs(ctx context.Context) error {
 	return b.queue.Start(ctx, jobs.Services{
-		Worker: b.verifier, Backlog: b.store, Store: b.store, Collector: b.store, Blobs: b.blobs,
+		Worker: b.verifier, Assessor: b.registry, Backlog: b.store, Store: b.store, Collector: b.store, Blobs: b.blobs,
 	})
 }
 

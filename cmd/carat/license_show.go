@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 func newLicenseShowCommand(e *env) *cobra.Command {
 	var remote remoteFlags
-	var asJSON bool
+	var asJSON, history bool
 	var name string
 	cmd := &cobra.Command{
 		Use:   "show " + licensedUse,
@@ -29,7 +30,8 @@ resembles, which is no identity.
 		Example: `  carat license show llama3.1
   carat license show "Apache-2.0 AND CC-BY-NC-4.0"
   carat license show LICENSE
-  carat license show localhost:8080/demo/tiny-llama:v1 --json`,
+  carat license show localhost:8080/demo/tiny-llama:v1 --json
+  carat license show localhost:8080/demo/tiny-llama:v1 --history`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := e.licensed(cmd.Context(), &remote, args[0], name)
@@ -37,6 +39,10 @@ resembles, which is no identity.
 				return err
 			}
 			switch {
+			case history && l.hub == nil:
+				return exit(exitUsage, fmt.Errorf("--history is of versions in a hub, and %s is none", args[0]))
+			case history:
+				return e.showHistory(cmd.Context(), l, asJSON)
 			case l.text != "":
 				return showText(e.stdout, l.text, asJSON)
 			case l.hub == nil && !l.model:
@@ -58,8 +64,37 @@ resembles, which is no identity.
 	}
 	remote.register(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&history, "history", false, "print what was found of a version in a hub since it was pushed, newest first")
 	cmd.Flags().StringVar(&name, "name", "", "`NAME` under which a model on disk is to be published (default its folder's)")
 	return cmd
+}
+
+// showHistory prints the stored assessments of a version.
+func (e *env) showHistory(ctx context.Context, l *licensed, asJSON bool) error {
+	list, err := l.hub.Assessments(ctx, l.ref.Name, l.ref.Target())
+	if err != nil {
+		return hint(ctx, l.client, err, l.ref)
+	}
+	if asJSON {
+		return printJSON(e.stdout, list)
+	}
+	if len(list) == 0 {
+		e.say("nothing is stored of it yet")
+	}
+	for _, a := range list {
+		line := fmt.Sprintf("%s  %s, openness %d (claimed %d), %d errors, %d warnings, rules %s\n", a.CreatedAt.UTC().Format("2006-01-02 15:04:05 UTC"), a.Terms, a.Verified, a.Claimed, a.Errors, a.Warnings, a.RuleSet)
+		for _, f := range a.Findings {
+			waived := ""
+			if f.Waived {
+				waived = " (waived)"
+			}
+			line += fmt.Sprintf("  %s %s: %s%s\n", f.Rule, f.Severity, f.Message, waived)
+		}
+		if err := printLines(e.stdout, line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // shownTerms is the JSON form of what a licence says.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/carat-hub/carat/internal/need"
 	"github.com/carat-hub/carat/licenses/lineage"
 )
 
@@ -113,7 +114,7 @@ func TestDiffApplies(t *testing.T) {
 	t.Parallel()
 	patch, err := exec.LookPath("patch")
 	if err != nil {
-		t.Skip("patch is not installed")
+		need.Missing(t, "patch", "apt-get install patch")
 	}
 	long := "---\nlicense: mit\n---\n" + strings.Repeat("words\n", 30)
 	for _, readme := range [][]byte{nil, []byte(""), []byte("# M"), []byte("---\nlicense: mit # c\ntags: [a]\n---\n# M"), []byte(long), []byte(long + "end")} {

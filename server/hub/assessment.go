@@ -10,6 +10,19 @@ import (
 	"github.com/carat-hub/carat/server"
 )
 
+// assessmentHistory answers what was found of a version, as everybody may see it.
+func (h *Handler) assessmentHistory(c echo.Context) error {
+	v, g, err := h.granted(c, auth.Pull)
+	if err != nil {
+		return err
+	}
+	list, err := h.assessments.Assessments(c.Request().Context(), g, v.Digest)
+	if err != nil {
+		return err
+	}
+	return answer(c, map[string][]registry.AssessmentSummary{"assessments": list})
+}
+
 // assessment answers in what way a version is open.
 func (h *Handler) assessment(c echo.Context) error {
 	v, err := h.find(c, auth.Pull)

@@ -67,6 +67,8 @@ type Gates interface {
 type Assessments interface {
 	// Assess computes the assessment of a version as the principal may see it.
 	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
+	// Assessments returns the stored assessments of a version, newest first.
+	Assessments(ctx context.Context, g auth.Grant, d registry.Digest) ([]registry.AssessmentSummary, error)
 	// Ancestry follows the declared bases of a version, as far as the principal may see them.
 	Ancestry(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Ancestry, error)
 	// Ask answers a question about the terms of a version.
@@ -151,6 +153,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.PATCH("/:org/:name", h.patchModel)
 	g.GET("/:org/:name/versions/:reference", h.version)
 	g.GET("/:org/:name/versions/:reference/assessment", h.assessment)
+	g.GET("/:org/:name/versions/:reference/assessments", h.assessmentHistory)
 	g.GET("/:org/:name/versions/:reference/ask", h.ask)
 	g.GET("/:org/:name/versions/:reference/export/:format", h.export)
 	g.GET("/:org/:name/versions/:reference/provenance", h.provenance)

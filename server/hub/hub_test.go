@@ -115,6 +115,10 @@ func (s *store) RequestVerification(_ context.Context, n registry.Name, d regist
 	return verify.Verification{ID: 8, Name: n, Digest: d, CheckSet: 1, State: verify.StatePending, CreatedAt: epoch, UpdatedAt: epoch}, nil
 }
 
+func (s *store) Assessments(context.Context, auth.Grant, registry.Digest) ([]registry.AssessmentSummary, error) {
+	return []registry.AssessmentSummary{{RuleSet: "one", Terms: "open", Claimed: 3, Verified: 2, CreatedAt: epoch, CheckedAt: epoch}}, nil
+}
+
 func (s *store) OrgLineageGate(context.Context, registry.Name) (registry.Gate, bool, error) {
 	return registry.GateWarn, false, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/licenses/openness"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/server"
 )
@@ -60,7 +61,7 @@ func (h *Handler) list(c echo.Context) error {
 func parseQuery(params url.Values) (registry.ModelQuery, error) {
 	q := registry.ModelQuery{Limit: defaultLimit}
 	for key, values := range params {
-		if !slices.Contains([]string{"q", "architecture", "format", "license", "limit", "offset"}, key) {
+		if !slices.Contains([]string{"q", "architecture", "format", "license", "openness", "limit", "offset"}, key) {
 			return q, registry.Errorf(server.CodeRequestInvalid, "unknown parameter %.40q", key)
 		}
 		if v := values[0]; len(values) > 1 || len(v) > maxText || !utf8.ValidString(v) {
@@ -70,6 +71,11 @@ func parseQuery(params url.Values) (registry.ModelQuery, error) {
 	q.Text, q.Architecture = params.Get("q"), params.Get("architecture")
 	q.Format, q.License = params.Get("format"), params.Get("license")
 	var err error
+	if s := params.Get("openness"); s != "" {
+		if q.Openness, err = strconv.Atoi(s); err != nil || q.Openness < 0 || q.Openness > int(openness.OpenSource) {
+			return q, registry.Errorf(server.CodeRequestInvalid, "openness must be a level from 0 to %d", openness.OpenSource)
+		}
+	}
 	if s := params.Get("limit"); s != "" {
 		if q.Limit, err = strconv.Atoi(s); err != nil || q.Limit < 1 || q.Limit > maxLimit {
 			return q, registry.Errorf(registry.CodePageInvalid, "limit must be a number from 1 to %d", maxLimit)

@@ -31,7 +31,10 @@ func (s *Store) PutWaiver(ctx context.Context, n registry.Name, d registry.Diges
 			INSERT INTO waivers (repository, digest, finding, envelope, expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (repository, digest, finding) DO UPDATE SET envelope = excluded.envelope, expires_at = excluded.expires_at, created_at = excluded.created_at`,
 			string(n), d, finding, envelope, micros(expires), micros(s.now()))
-		return err
+		if err != nil {
+			return err
+		}
+		return s.versionDue(ctx, tx, n, d)
 	})
 }
 
@@ -42,6 +45,9 @@ func (s *Store) DeleteWaiver(ctx context.Context, n registry.Name, d registry.Di
 		if err == nil && k == 0 {
 			err = registry.Errorf(registry.CodeManifestUnknown, "there is no such waiver")
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.versionDue(ctx, tx, n, d)
 	})
 }

@@ -58,8 +58,16 @@ func (s *Store) PutManifest(ctx context.Context, w registry.ManifestWrite) error
 		if err := s.setTags(ctx, tx, repository, m.Digest, w.Tags); err != nil {
 			return err
 		}
+		if !m.Subject.IsZero() { // it may say of what the subject was made
+			if err := s.versionDue(ctx, tx, w.Name, m.Subject); err != nil {
+				return err
+			}
+		}
 		if w.Version != nil {
 			if err := s.addVersion(ctx, tx, repository, w); err != nil {
+				return err
+			}
+			if err := s.retagged(ctx, tx, repository, w); err != nil {
 				return err
 			}
 			if len(w.Tags) > 0 {
@@ -73,6 +81,19 @@ func (s *Store) PutManifest(ctx context.Context, w registry.ManifestWrite) error
 		}
 		return s.touchRepository(ctx, tx, repository)
 	})
+}
+
+// retagged makes versions due that were made from a model whose tags moved to a
+// version of which the facts are known. Others follow when they become known.
+func (s *Store) retagged(ctx context.Context, tx *sql.Tx, repository int64, w registry.ManifestWrite) error {
+	if len(w.Tags) == 0 {
+		return nil
+	}
+	known, err := exists(ctx, tx, "SELECT 1 FROM versions WHERE repository_id = $1 AND digest = $2 AND facts IS NOT NULL", repository, w.Manifest.Digest)
+	if err != nil || !known {
+		return err
+	}
+	return s.dependentsDue(ctx, tx, w.Name)
 }
 
 // beginRepository makes a manifest's repository and locks it.
@@ -230,6 +251,9 @@ func (s *Store) DeleteManifest(ctx context.Context, n registry.Name, d registry.
 		}
 		if count == 0 {
 			return manifestUnknown(n, d.String())
+		}
+		if err := s.dependentsDue(ctx, tx, n); err != nil {
+			return err
 		}
 		if err := s.refreshModel(ctx, tx, repository); err != nil {
 			return err

@@ -121,13 +121,14 @@ func modelText(n registry.Name, tags []string, f *registry.Facts) []string {
 }
 
 // versionColumns needs versions as v, repositories as r, and the newest
-// verification as c.
+// verification as c and assessment as a.
 const versionColumns = `v.id, r.name, v.digest, v.kind, v.size, v.files, v.facts, v.facts_error, v.created_at, v.pushed_by,
-	c.state, c.check_set, c.summary, c.updated_at, c.referrer`
+	c.state, c.check_set, c.summary, c.updated_at, c.referrer, ` + assessmentColumns
 
 const versionJoins = `
 	JOIN repositories r ON r.id = v.repository_id
-	LEFT JOIN verifications c ON c.id = (SELECT MAX(x.id) FROM verifications x WHERE x.version_id = v.id)`
+	LEFT JOIN verifications c ON c.id = (SELECT MAX(x.id) FROM verifications x WHERE x.version_id = v.id)
+	LEFT JOIN assessments a ON a.id = (SELECT MAX(y.id) FROM assessments y WHERE y.version_id = v.id)`
 
 type versionRow struct {
 	id      int64
@@ -144,8 +145,24 @@ func scanVersion(r row) (versionRow, error) {
 		updated  time.Time
 		referrer registry.Digest
 	)
-	err := r.Scan(&id, &v.Name, &v.Digest, &v.Kind, &v.Size, jsonColumn{&v.Files}, factsColumn{&v.Facts}, &v.FactsError, timeColumn{&v.CreatedAt}, &v.PushedBy,
-		&state, &checkSet, &summary, timeColumn{&updated}, &referrer)
+	var assessed nullAssessment
+	err := r.Scan(append([]any{
+		&id, &v.Name, &v.Digest, &v.Kind, &v.Size,
+		jsonColumn{&v.Files},
+		factsColumn{&v.Facts},
+		&v.FactsError,
+		timeColumn{&v.CreatedAt},
+		&v.PushedBy,
+		&state, &checkSet, &summary,
+		timeColumn{&updated},
+		&referrer,
+	}, assessed.dest()...)...)
+	if err != nil {
+		return versionRow{}, err
+	}
+	if v.Assessment, err = assessed.summary(); err != nil {
+		return versionRow{}, err
+	}
 	if state.Valid {
 		v.Verification = &registry.VerificationSummary{
 			State: state.String, CheckSet: int(checkSet.Int64), Summary: summary.String, UpdatedAt: updated, Referrer: referrer,
@@ -262,6 +279,9 @@ func (s *Store) modelFilter(q registry.ModelQuery) (where string, args []any) {
 	if q.License != "" {
 		add("m.license = ?", plain(q.License))
 	}
+	if q.Openness > 0 {
+		add("(SELECT a.verified FROM assessments a WHERE a.version_id = m.version_id ORDER BY a.id DESC LIMIT 1) >= ?", q.Openness)
+	}
 	if words := queryWords(q.Text); len(words) > 0 {
 		add(s.search.term(), s.search.match(words))
 	}
@@ -292,6 +312,12 @@ func (s *Store) SaveFacts(ctx context.Context, n registry.Name, d registry.Diges
 		}
 		if count == 0 {
 			return manifestUnknown(n, d.String())
+		}
+		if err := s.versionDue(ctx, tx, n, d); err != nil {
+			return err
+		}
+		if err := s.dependentsDue(ctx, tx, n); err != nil {
+			return err
 		}
 		return s.refreshModel(ctx, tx, repository)
 	})

@@ -68,7 +68,10 @@ func (s *Store) SetVisibility(ctx context.Context, n registry.Name, v auth.Visib
 		if err == nil && count == 0 {
 			return nameUnknown(n)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.dependentsDue(ctx, tx, n) // to whom it is hidden, its terms are not known
 	})
 }
 

@@ -36,6 +36,8 @@ type Outbox interface {
 	// EnqueueVersion enqueues inspection and verification of a version; the
 	// pending verification's row is in the same transaction.
 	EnqueueVersion(ctx context.Context, tx *sql.Tx, w verify.Work) error
+	// EnqueueAssessments enqueues the assessment of what is due.
+	EnqueueAssessments(ctx context.Context, tx *sql.Tx) error
 }
 
 // Options are what a Store depends on.

@@ -77,6 +77,9 @@ func (s *Store) DeleteTag(ctx context.Context, n registry.Name, t registry.Tag) 
 		if err := s.cancelUntagged(ctx, tx, repository, d); err != nil {
 			return err
 		}
+		if err := s.dependentsDue(ctx, tx, n); err != nil {
+			return err
+		}
 		if err := s.refreshModel(ctx, tx, repository); err != nil {
 			return err
 		}
