@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/carat-hub/carat/auth"
@@ -78,14 +79,15 @@ func stated(a *registry.Assessment, v *registry.Version) []string {
 }
 
 // cleanLineage reports whether nothing in the lineage is unknown or hidden and
-// no finding is an error.
+// no finding is an error. One that was waived is still one: a waiver permits a
+// pull here, and says nothing to who reads the summary elsewhere.
 func cleanLineage(a *registry.Assessment) bool {
 	for _, w := range a.Works {
 		if w.Unknown || w.Hidden {
 			return false
 		}
 	}
-	return a.Lineage.Errors() == 0
+	return !a.Lineage.Unknown && !slices.ContainsFunc(a.Lineage.Findings, func(f lineage.Finding) bool { return f.Severity == lineage.SeverityError })
 }
 
 // ruleSet names the rules by which a summary was made: their versions, and the

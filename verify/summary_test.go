@@ -21,6 +21,8 @@ func TestStated(t *testing.T) {
 		"unknown": {Works: []lineage.Work{{ID: "a"}, {Unknown: true}}},
 		"hidden":  {Works: []lineage.Work{{ID: "a"}, {Hidden: true}}},
 		"finding": {Works: []lineage.Work{{ID: "a"}}, Lineage: lineage.Report{Findings: []lineage.Finding{{Severity: lineage.SeverityError}}}},
+		"waived":  {Works: []lineage.Work{{ID: "a"}}, Lineage: lineage.Report{Findings: []lineage.Finding{{Severity: lineage.SeverityError, Waived: &lineage.Waiver{}}}}},
+		"licence": {Works: []lineage.Work{{ID: "a"}}, Lineage: lineage.Report{Unknown: true}},
 	} {
 		if got := stated(a, version()); slices.Contains(got, StatedLineageClean) {
 			t.Errorf("%s: %v", name, got)
