@@ -338,8 +338,8 @@ func newTermsEraseCommand(e *env) *cobra.Command {
 		Use:   "erase HOST USER",
 		Short: "Forget who a user was in the log of acceptances, as an administrator",
 		Long: `Erase the name and the answers of a user from the log of acceptances. The log
-holds only salted digests of them and stays whole. What the user accepted holds no
-longer for pulls only when the user is gone as well.`,
+holds only salted digests of them and stays whole. As long as there is the user, what
+they accepted goes on to count for their pulls.`,
 		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := e.client(&remote, client.Options{})

@@ -26,6 +26,9 @@ func TestTerms(t *testing.T) {
 		admin, u, host := user{t.TempDir()}, user{t.TempDir()}, strings.TrimPrefix(url, "http://")
 		admin.must(t, testPassword, "login", host, "-u", adminName, "--password-stdin")
 		admin.must(t, userPassword, "user", "add", host, "jane", "--password-stdin")
+		if _, errs, code := admin.carat(t, userPassword, "user", "add", host, "jane/doe", "--password-stdin"); code != 1 || !strings.Contains(errs, "like that of an organization") {
+			t.Errorf("a user named like a model: exit code %d\n%s", code, errs)
+		}
 		u.must(t, userPassword, "login", host, "-u", "jane", "--password-stdin")
 		ref := host + "/acme/model:v1"
 		admin.must(t, "", "push", withCard(t, "m", "---\nlicense: apache-2.0\npipeline_tag: text-generation\n---\n# One\n"), ref, "--wait")

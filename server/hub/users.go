@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -37,7 +38,7 @@ func (h *Handler) createUser(c echo.Context) error {
 	if err := decode(c, &body); err != nil {
 		return err
 	}
-	if _, err := registry.ParseName(body.Name); err != nil || len(body.Name) > 64 {
+	if _, err := registry.ParseName(body.Name); err != nil || strings.Contains(body.Name, "/") || len(body.Name) > 64 {
 		return registry.Errorf(server.CodeRequestInvalid, "a user's name is written like that of an organization, and is at most 64 characters long")
 	}
 	if len(body.Password) < minPassword || len(body.Password) > 1000 {
