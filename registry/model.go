@@ -135,6 +135,7 @@ type VerificationSummary struct {
 
 // ModelQuery selects models for lists and search.
 type ModelQuery struct {
+	Org            string // organization, "" = any
 	Text           string // words that must all occur in name, card, tags or architecture; "" = all
 	Architecture   string // exact, "" = any
 	Format         string // exact, "" = any

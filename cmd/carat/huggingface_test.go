@@ -122,5 +122,52 @@ func TestHuggingFace(t *testing.T) {
 		if out, err := huggingFace(t, url, "acme/model", "main", filepath.Join(t.TempDir(), "accepted"), token); err != nil {
 			t.Errorf("after acceptance: %v %s", err, out)
 		}
+
+		// Lists are of an organization, however many others have its name in their cards.
+		admin.must(t, "", "push", withCard(t, "m", "---\nlicense: mit\n---\n# From acme\n"), host+"/other/model:v1")
+		authors := func() (ids []string) {
+			req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/api/models?author=acme&limit=1", nil))(t)
+			var list []struct{ ID string }
+			resp := must(send(req))(t)
+			if err := json.Unmarshal(resp.body, &list); err != nil {
+				t.Errorf("list: %v %s", err, resp.body)
+			}
+			for _, m := range list {
+				ids = append(ids, m.ID)
+			}
+			return ids
+		}
+		if got := authors(); len(got) != 1 || got[0] != "acme/model" {
+			t.Errorf("the list of acme: %v", got)
+		}
+
+		// A private model is not there for strangers, nor in public lists.
+		patch := must(http.NewRequestWithContext(t.Context(), http.MethodPatch, url+"/api/v1/models/acme/model", strings.NewReader(`{"visibility":"private"}`)))(t)
+		patch.SetBasicAuth(adminName, testPassword)
+		patch.Header.Set("Content-Type", "application/json")
+		if resp := must(send(patch))(t); resp.status != http.StatusOK {
+			t.Fatalf("make it private: %d %s", resp.status, resp.body)
+		}
+		secret := strings.TrimSpace(admin.must(t, "", "token", "create", host, "program"))
+		for bearer, want := range map[string]struct {
+			status int
+			code   string
+		}{"": {http.StatusUnauthorized, "RepoNotFound"}, token: {http.StatusUnauthorized, "RepoNotFound"}, secret: {http.StatusOK, ""}} {
+			for _, path := range []string{"/api/models/acme/model", "/acme/model/resolve/main/config.json", "/acme/model/resolve/" + commit + "/config.json"} {
+				var header []string
+				if bearer != "" {
+					header = []string{"Authorization", "Bearer " + bearer}
+				}
+				if got := head(path, header...); got.status != want.status || got.header.Get("X-Error-Code") != want.code {
+					t.Errorf("private, token %.6q, %s: %d %v", bearer, path, got.status, got.header)
+				}
+			}
+		}
+		if out, err := huggingFace(t, url, "acme/model", commit, filepath.Join(t.TempDir(), "private"), secret); err != nil {
+			t.Errorf("private, with a token: %v %s", err, out)
+		}
+		if got := authors(); len(got) != 0 {
+			t.Errorf("the list when it is private: %v", got)
+		}
 	})
 }

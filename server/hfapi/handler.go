@@ -169,14 +169,9 @@ func (h *Handler) revision(ctx context.Context, g auth.Grant, rev string) (regis
 		rev = defaultRevision
 	}
 	if isCommit(rev) {
-		list, err := h.reg.Versions(ctx, g)
-		if err != nil {
-			return registry.Version{}, err
-		}
-		for _, v := range list {
-			if commitOf(v.Digest) == rev {
-				return v, nil
-			}
+		// A tag may look like a commit.
+		if v, err := h.reg.VersionByPrefix(ctx, g, rev); !registry.IsCode(err, registry.CodeManifestUnknown) {
+			return v, err
 		}
 	}
 	ref, err := registry.ParseReference(rev)

@@ -3,7 +3,6 @@ package hfapi
 import (
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -136,11 +135,7 @@ const maxList = 100
 
 // list answers models that match a search.
 func (h *Handler) list(c echo.Context) error {
-	q := registry.ModelQuery{Text: c.QueryParam("search"), Limit: maxList}
-	author := c.QueryParam("author")
-	if author != "" {
-		q.Text = strings.TrimSpace(q.Text + " " + author)
-	}
+	q := registry.ModelQuery{Org: c.QueryParam("author"), Text: c.QueryParam("search"), Limit: maxList}
 	if s := c.QueryParam("limit"); s != "" {
 		if n, err := strconv.Atoi(s); err == nil && n > 0 {
 			q.Limit = min(n, maxList)
@@ -153,9 +148,6 @@ func (h *Handler) list(c echo.Context) error {
 	models := []modelInfo{}
 	for _, x := range found {
 		m := describe(x.Name, x.Latest.Facts)
-		if author != "" && m.Author != author {
-			continue
-		}
 		visibility, _, err := h.reg.Visibility(c.Request().Context(), x.Name)
 		if err != nil {
 			return err

@@ -226,6 +226,20 @@ func (s *Store) Version(ctx context.Context, n registry.Name, r registry.Referen
 	return found[0], nil
 }
 
+// VersionByPrefix implements registry.ModelStore.
+func (s *Store) VersionByPrefix(ctx context.Context, n registry.Name, prefix string) (registry.Version, error) {
+	// Digests are written in ASCII, of which "~" is the last that can be seen.
+	found, err := s.versions(ctx, "SELECT "+versionColumns+" FROM versions v"+versionJoins+
+		" WHERE r.name = $1 AND v.digest >= $2 AND v.digest < $3 ORDER BY v.digest LIMIT 2", n, plain(prefix), plain(prefix)+"~")
+	if err == nil && len(found) != 1 {
+		err = manifestUnknown(n, prefix)
+	}
+	if err != nil {
+		return registry.Version{}, fail("find version "+prefix, err)
+	}
+	return found[0], nil
+}
+
 // Versions implements registry.ModelStore. A repository that is not there has none.
 func (s *Store) Versions(ctx context.Context, n registry.Name, limit int) ([]registry.Version, error) {
 	found, err := s.versions(ctx, "SELECT "+versionColumns+" FROM versions v"+versionJoins+
@@ -269,6 +283,10 @@ func (s *Store) modelFilter(q registry.ModelQuery) (where string, args []any) {
 	}
 	if !q.IncludePrivate {
 		terms = append(terms, "p.visibility = 'public'")
+	}
+	if q.Org != "" { // its names are those between "org/" and "org0"
+		add("p.name >= ?", plain(q.Org)+"/")
+		add("p.name < ?", plain(q.Org)+"0")
 	}
 	if q.Architecture != "" {
 		add("m.architecture = ?", plain(q.Architecture))

@@ -35,6 +35,13 @@ func TestVersions(t *testing.T) {
 				t.Errorf("version %s (-want +got):\n%s", r, d)
 			}
 		}
+		one := w.Manifest.Digest.String()
+		for prefix, found := range map[string]bool{one[:47]: true, one: true, one[:46] + "~": false, "sha256:": true, "sha512:": false} {
+			got, err := b.VersionByPrefix(ctx, "org/a", prefix)
+			if found && (err != nil || got.Digest != w.Manifest.Digest) || !found && !registry.IsCode(err, registry.CodeManifestUnknown) {
+				t.Errorf("version that begins with %s: %v %v", prefix, got.Digest, err)
+			}
+		}
 		check(t, b.PutManifest(ctx, manifest("org/a", "no model", "other")))
 		for _, r := range []registry.Reference{{Tag: "v2"}, {Tag: "other"}, {Digest: digest("x")}} {
 			_, err := b.Version(ctx, "org/a", r)
@@ -45,6 +52,8 @@ func TestVersions(t *testing.T) {
 		check(t, b.PutManifest(ctx, model("org/a", "two", "latest")))
 		got, err := b.Versions(ctx, "org/a", 10)
 		check(t, err)
+		_, err = b.VersionByPrefix(ctx, "org/a", "sha256:") // two of them
+		wantCode(t, err, registry.CodeManifestUnknown)
 		if len(got) != 2 || got[0].Digest != digest("two") || got[1].Digest != digest("one") {
 			t.Fatalf("versions are %+v", got)
 		}
@@ -148,6 +157,9 @@ func TestModels(t *testing.T) {
 		}{
 			{"public", registry.ModelQuery{}, []registry.Name{qwen, tiny}},
 			{"all", registry.ModelQuery{IncludePrivate: true}, []registry.Name{secret, qwen, tiny}},
+			{"organization", registry.ModelQuery{Org: "acme"}, []registry.Name{qwen, tiny}},
+			{"organization that begins alike", registry.ModelQuery{Org: "acm"}, nil},
+			{"private organization", registry.ModelQuery{Org: "secret"}, nil},
 			{"architecture", registry.ModelQuery{Architecture: "llama"}, []registry.Name{tiny}},
 			{"architecture, private", registry.ModelQuery{Architecture: "llama", IncludePrivate: true}, []registry.Name{secret, tiny}},
 			{"format", registry.ModelQuery{Format: "gguf"}, []registry.Name{qwen}},
