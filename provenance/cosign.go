@@ -43,7 +43,7 @@ func ReadCosign(payload []byte, annotations map[string]string) (*Cosign, error) 
 			Type string `json:"type"`
 		} `json:"critical"`
 	}
-	if err := decode(payload, &s); err != nil {
+	if err := Decode(payload, &s); err != nil {
 		return nil, err
 	}
 	hex, ok := strings.CutPrefix(s.Critical.Image.Digest, "sha256:")

@@ -85,7 +85,7 @@ func ReadEnvelope(p []byte) (*Envelope, error) {
 		Type        string          `json:"_type"`
 		Envelope    json.RawMessage `json:"dsseEnvelope"`
 	}
-	if err := decode(p, &kind); err != nil {
+	if err := Decode(p, &kind); err != nil {
 		return nil, err
 	}
 	switch {
@@ -107,7 +107,7 @@ func ReadEnvelope(p []byte) (*Envelope, error) {
 // Errors: ErrMalformed, ErrUnsupported, ErrUnsigned.
 func ReadBundle(p []byte) (*Envelope, error) {
 	var b bundle
-	if err := decode(p, &b); err != nil {
+	if err := Decode(p, &b); err != nil {
 		return nil, err
 	}
 	switch {

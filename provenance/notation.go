@@ -56,7 +56,7 @@ func ReadNotation(p []byte) (*Notation, error) {
 		} `json:"header"`
 		Signature string `json:"signature"`
 	}
-	if err := decode(p, &e); err != nil {
+	if err := Decode(p, &e); err != nil {
 		return nil, err
 	}
 	var h struct {
@@ -80,10 +80,10 @@ func ReadNotation(p []byte) (*Notation, error) {
 		}
 		parts[name] = raw
 	}
-	if err := decode(parts["protected"], &h); err != nil {
+	if err := Decode(parts["protected"], &h); err != nil {
 		return nil, err
 	}
-	if err := decode(parts["payload"], &payload); err != nil {
+	if err := Decode(parts["payload"], &payload); err != nil {
 		return nil, err
 	}
 	hex, ok := strings.CutPrefix(payload.Target.Digest, "sha256:")

@@ -54,7 +54,7 @@ type Provenance struct {
 // ReadProvenance reads the predicate of a statement. Errors: ErrMalformed.
 func ReadProvenance(s *Statement) (*Provenance, error) {
 	p := new(Provenance)
-	if err := decode(s.Predicate, p); err != nil {
+	if err := Decode(s.Predicate, p); err != nil {
 		return nil, err
 	}
 	d := p.BuildDefinition
@@ -196,7 +196,7 @@ type Summary struct {
 // ReadSummary reads the predicate of a statement. Errors: ErrMalformed.
 func ReadSummary(s *Statement) (*Summary, error) {
 	v := new(Summary)
-	if err := decode(s.Predicate, v); err != nil {
+	if err := Decode(s.Predicate, v); err != nil {
 		return nil, err
 	}
 	if v.Verifier.ID == "" || v.VerificationResult != "PASSED" && v.VerificationResult != "FAILED" || len(v.VerifiedLevels) > 64 {

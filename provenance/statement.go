@@ -47,7 +47,7 @@ type Statement struct {
 // ReadStatement reads the payload of an envelope. Errors: ErrMalformed.
 func ReadStatement(p []byte) (*Statement, error) {
 	s := new(Statement)
-	if err := decode(p, s); err != nil {
+	if err := Decode(p, s); err != nil {
 		return nil, err
 	}
 	switch {

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"math"
@@ -12,6 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/provenance/strictjson"
 )
 
 // ManifestPut is a manifest as a client sends it.
@@ -123,8 +123,8 @@ func ParseManifest(body []byte, mediaType string, a Algorithm) (Manifest, *Docum
 	if len(body) > MaxManifestSize {
 		return Manifest{}, nil, Errorf(CodeManifestTooLarge, "the manifest has %d bytes; at most %d are allowed", len(body), MaxManifestSize)
 	}
-	if err := checkJSON(body); err != nil {
-		return Manifest{}, nil, err
+	if err := manifestForm.Check(body); err != nil {
+		return Manifest{}, nil, Errorf(CodeManifestInvalid, "the manifest is refused: %w", err)
 	}
 	doc := new(Document)
 	if err := json.Unmarshal(body, doc); err != nil {
@@ -267,82 +267,13 @@ func nonDistributable(mediaType string) bool {
 		strings.HasPrefix(mediaType, "application/vnd.docker.image.rootfs.foreign.")
 }
 
-// fieldNames are the keys of manifests and descriptors that have a meaning.
-var fieldNames = []string{
-	"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject",
-	"annotations", "digest", "size", "urls", "data", "platform",
-}
-
-const maxJSONDepth = 32
-
-// checkJSON refuses documents that two parsers could read differently:
-// duplicate keys, known keys in another case, trailing data, deep nesting.
-func checkJSON(body []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
-	t, err := dec.Token()
-	if err == nil && t != json.Delim('{') {
-		return Errorf(CodeManifestInvalid, "the manifest is not a JSON object")
-	}
-	if err == nil {
-		err = checkObject(dec, 1, true)
-	}
-	if err == nil && dec.InputOffset() != int64(len(bytes.TrimRight(body, " \t\r\n"))) {
-		return Errorf(CodeManifestInvalid, "there is data after the manifest")
-	}
-	if err != nil && !IsCode(err, CodeManifestInvalid) {
-		return Wrap(err, CodeManifestInvalid, "the manifest is not valid JSON")
-	}
-	return err
-}
-
-// checkObject reads on behind an opening brace. Free keys are those of
-// annotation maps: any spelling is allowed, but each only once.
-func checkObject(dec *json.Decoder, depth int, known bool) error {
-	seen := map[string]bool{}
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		key, _ := t.(string)
-		if seen[key] {
-			return Errorf(CodeManifestInvalid, "key %q occurs twice in one object", clip(key))
-		}
-		seen[key] = true
-		if known {
-			for _, f := range fieldNames {
-				if key != f && strings.EqualFold(key, f) {
-					return Errorf(CodeManifestInvalid, "key %q must be written %q", clip(key), f)
-				}
-			}
-		}
-		if err := checkValue(dec, depth, known && key != "annotations" && key != "platform"); err != nil {
-			return err
-		}
-	}
-	_, err := dec.Token()
-	return err
-}
-
-func checkValue(dec *json.Decoder, depth int, known bool) error {
-	if depth > maxJSONDepth {
-		return Errorf(CodeManifestInvalid, "the manifest is nested more than %d deep", maxJSONDepth)
-	}
-	t, err := dec.Token()
-	if err != nil {
-		return err
-	}
-	switch t {
-	case json.Delim('{'):
-		return checkObject(dec, depth+1, known)
-	case json.Delim('['):
-		for dec.More() {
-			if err := checkValue(dec, depth+1, known); err != nil {
-				return err
-			}
-		}
-		_, err = dec.Token()
-	}
-	return err
+// manifestForm is what manifests look like. Annotations may have any key, and
+// platforms some that are not looked at.
+var manifestForm = strictjson.Form{
+	Depth: 32,
+	Names: []string{
+		"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject",
+		"annotations", "digest", "size", "urls", "data", "platform",
+	},
+	Free: []string{"annotations", "platform"},
 }
