@@ -35,8 +35,8 @@ var house = []room{
 	{"server/...", []string{"registry", "registry/export", "auth", "licenses", "verify", "storage", "web"}},
 	{"web", []string{"registry", "registry/export", "licenses", "verify", "auth"}},
 	{"jobs", []string{"registry", "verify", "storage"}},
-	{"client", []string{"registry"}},
-	{"verify/...", []string{"inference", "licenses", "provenance", "registry", "storage", "auth", "verify/sandbox"}}, // auth for the grant that registry asks for
+	{"client", []string{"registry", "storage/blockreader"}},
+	{"verify/...", []string{"inference", "licenses", "provenance", "registry", "storage", "storage/blockreader", "auth", "verify/sandbox"}}, // auth for the grant that registry asks for
 	{"verify/sandbox", nil},
 	{"verify/verifytest", []string{"verify", "inference"}},
 	{"registry", []string{"licenses", "provenance", "storage", "auth", "registry/policy"}},
@@ -48,6 +48,7 @@ var house = []room{
 	{"storage/s3", []string{"storage"}},
 	{"storage/storagetest", []string{"storage"}},
 	{"storage", nil},
+	{"storage/blockreader", nil},
 	{"licenses/...", nil},
 	{"provenance/...", nil},
 	{"inference/...", nil},

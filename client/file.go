@@ -6,19 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/storage/blockreader"
 )
 
-// Ranges of a remote file are read in blocks, the last few of which are kept:
-// headers are read in many small steps.
-const (
-	fileBlock  = 256 << 10
-	fileBlocks = 16
-	// maxSkip is how much of an answer is thrown away where a registry serves no ranges.
-	maxSkip = 16 << 20
-)
+// maxSkip is how much of an answer is thrown away where a registry serves no
+// ranges.
+const maxSkip = 16 << 20 // bytes
 
 // File returns a reader of one of the artifact's files, which fetches what is
 // read of it and no more. Each part of a file is as the registry serves it:
@@ -29,7 +24,7 @@ const (
 func (c *Client) File(ctx context.Context, a *Artifact, f registry.File) io.ReaderAt {
 	r := c.remote(a.Ref.Host)
 	ctx = r.scoped(ctx, a.Ref.Name, "pull")
-	return &fileReader{size: f.Size, fetch: func(p []byte, off int64) error {
+	return blockreader.New(f.Size, func(p []byte, off int64) error {
 		for n := 1; ; n++ {
 			err := r.blobRange(ctx, a.Ref.Name, f, p, off)
 			if err == nil || errors.Is(err, errNoRanges) {
@@ -39,7 +34,7 @@ func (c *Client) File(ctx context.Context, a *Artifact, f registry.File) io.Read
 				return fmt.Errorf("read %s: %w", f.Path, err)
 			}
 		}
-	}}
+	})
 }
 
 // blobRange fills p with the bytes of a blob from off on.
@@ -70,59 +65,4 @@ func (r *remote) blobRange(ctx context.Context, n registry.Name, f registry.File
 		return redact(err)
 	}
 	return nil
-}
-
-// fileReader reads by blocks.
-type fileReader struct {
-	size  int64
-	fetch func(p []byte, off int64) error
-
-	mu     sync.Mutex
-	blocks []fetchedBlock // least recently used first
-}
-
-type fetchedBlock struct {
-	index int64
-	data  []byte
-}
-
-// ReadAt implements io.ReaderAt.
-func (r *fileReader) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, errors.New("negative offset")
-	}
-	n := 0
-	for n < len(p) {
-		at := off + int64(n)
-		if at >= r.size {
-			return n, io.EOF
-		}
-		data, err := r.block(at / fileBlock)
-		if err != nil {
-			return n, err
-		}
-		n += copy(p[n:], data[at%fileBlock:])
-	}
-	return n, nil
-}
-
-func (r *fileReader) block(index int64) ([]byte, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i, b := range r.blocks {
-		if b.index == index {
-			r.blocks = append(append(r.blocks[:i:i], r.blocks[i+1:]...), b)
-			return b.data, nil
-		}
-	}
-	off := index * fileBlock
-	data := make([]byte, min(fileBlock, r.size-off))
-	if err := r.fetch(data, off); err != nil {
-		return nil, err
-	}
-	if len(r.blocks) == fileBlocks {
-		r.blocks = r.blocks[1:]
-	}
-	r.blocks = append(r.blocks, fetchedBlock{index, data})
-	return data, nil
 }

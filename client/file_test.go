@@ -34,14 +34,14 @@ func remoteFile(t *testing.T, c *Client, ref Reference) io.ReaderAt {
 
 func TestFileReadsRanges(t *testing.T) {
 	t.Parallel()
-	data := noise(1, 5*fileBlock+1234)
+	data := noise(1, 5*aBlock+1234)
 	s, ref := newRangeServer(t, map[string][]byte{"model.safetensors": data}, data)
 	c, _ := newClient(t, nil)
 	f := remoteFile(t, c, ref)
 	r := rand.New(rand.NewPCG(1, 1))
 	for range 200 {
 		off := r.IntN(len(data))
-		p := make([]byte, r.IntN(fileBlock))
+		p := make([]byte, r.IntN(aBlock))
 		n, err := f.ReadAt(p, int64(off))
 		if want := data[off:min(len(data), off+len(p))]; !bytes.Equal(p[:n], want) || (n < len(p)) != errors.Is(err, io.EOF) || n == len(p) && err != nil {
 			t.Fatalf("%d bytes at %d: %d, %v", len(p), off, n, err)
@@ -60,7 +60,7 @@ func TestFileReadsRanges(t *testing.T) {
 
 func TestFileOfABadServer(t *testing.T) {
 	t.Parallel()
-	data := noise(2, 2*fileBlock)
+	data := noise(2, 2*aBlock)
 	whole := func(w http.ResponseWriter, _ *http.Request, _ int) bool {
 		_, _ = w.Write(data)
 		return true
@@ -92,10 +92,10 @@ func TestFileOfABadServer(t *testing.T) {
 			s.hook = c.hook
 			client, _ := newClient(t, nil)
 			p := make([]byte, 1000)
-			_, err := remoteFile(t, client, ref).ReadAt(p, fileBlock-500)
+			_, err := remoteFile(t, client, ref).ReadAt(p, aBlock-500)
 			var answer *ResponseError
 			switch {
-			case c.err == nil && (err != nil || !bytes.Equal(p, data[fileBlock-500:fileBlock+500])):
+			case c.err == nil && (err != nil || !bytes.Equal(p, data[aBlock-500:aBlock+500])):
 				t.Errorf("read %v", err)
 			case errors.Is(c.err, errNoRanges) && !errors.Is(err, errNoRanges):
 				t.Errorf("got %v", err)
@@ -117,3 +117,6 @@ func TestFileOfABadServer(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// aBlock is how much is fetched at once (package blockreader).
+const aBlock = 256 << 10

@@ -341,16 +341,3 @@ func (l *Lease) Release() {
 func fileName(d registry.Digest) string {
 	return filepath.Base(string(d.Algorithm()) + "-" + d.Hex())
 }
-
-// contextReader fails once its context is done.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, context.Cause(r.ctx)
-	}
-	return r.r.Read(p)
-}

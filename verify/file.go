@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -40,6 +41,32 @@ func (f *File) ReadAt(p []byte, off int64) (int, error) {
 		f.fault.CompareAndSwap(nil, &err)
 	}
 	return n, err
+}
+
+// Measure reads the whole file and returns its size and digest by algorithm a.
+func (f *File) Measure(ctx context.Context, a registry.Algorithm) (VerifiedFile, error) {
+	h := a.New()
+	n, err := io.CopyBuffer(h, contextReader{ctx, io.NewSectionReader(f, 0, f.Size)}, make([]byte, 1<<20))
+	if err == nil && n < f.Size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return VerifiedFile{}, fmt.Errorf("hash %s: %w", f.Path, err)
+	}
+	return VerifiedFile{Path: f.Path, Size: n, Digest: registry.DigestFromHash(a, h)}, nil
+}
+
+// contextReader fails once its context is done.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.r.Read(p)
 }
 
 // OS returns the file of this machine behind f, nil when there is none. It

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/storage/blockreader"
 )
 
 // Blobs are the hub's blobs, as *registry.Registry gives them out.
@@ -30,11 +30,22 @@ type Source struct {
 // files are read under ctx.
 func (s Source) ForInspection(ctx context.Context, v registry.Version) (Files, error) {
 	return s.open(ctx, v, func(f registry.File, b registry.Blob) (*File, error) {
-		r := &rangeReader{size: b.Size, open: func(off, n int64) (io.ReadCloser, error) {
-			return s.Blobs.Open(ctx, b, off, n)
-		}}
+		r := blockreader.New(b.Size, func(p []byte, off int64) error { return s.fetchRange(ctx, b, p, off) })
 		return &File{Path: f.Path, Size: b.Size, Digest: f.Digest, r: r}, nil
 	})
+}
+
+// fetchRange fills p with the bytes of a blob from off on.
+func (s Source) fetchRange(ctx context.Context, b registry.Blob, p []byte, off int64) error {
+	r, err := s.Blobs.Open(ctx, b, off, int64(len(p)))
+	if err != nil {
+		return err
+	}
+	_, err = io.ReadFull(r, p)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return fmt.Errorf("read %d bytes at %d: %w", len(p), off, notEOF(err))
+	}
+	return nil
 }
 
 // ForVerification opens a version's files as files of this machine, fetching
@@ -140,72 +151,6 @@ func (s Source) openBlob(ctx context.Context, f registry.File, b registry.Blob, 
 		return nil, errors.Join(err, disk.Close())
 	}
 	return one, nil
-}
-
-// Ranged reading: blocks of this many bytes, this many of which are kept.
-const (
-	rangeBlock  = 256 << 10
-	rangeBlocks = 16
-)
-
-// rangeReader reads an object by ranges and keeps the last few blocks.
-type rangeReader struct {
-	size int64
-	open func(off, n int64) (io.ReadCloser, error)
-
-	mu     sync.Mutex
-	blocks []block // least recently used first
-}
-
-type block struct {
-	index int64
-	data  []byte
-}
-
-// ReadAt implements io.ReaderAt.
-func (r *rangeReader) ReadAt(p []byte, off int64) (int, error) {
-	if off < 0 {
-		return 0, errors.New("negative offset")
-	}
-	n := 0
-	for n < len(p) {
-		at := off + int64(n)
-		if at >= r.size {
-			return n, io.EOF
-		}
-		data, err := r.block(at / rangeBlock)
-		if err != nil {
-			return n, err
-		}
-		n += copy(p[n:], data[at%rangeBlock:])
-	}
-	return n, nil
-}
-
-func (r *rangeReader) block(index int64) ([]byte, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i, b := range r.blocks {
-		if b.index == index {
-			r.blocks = append(append(r.blocks[:i:i], r.blocks[i+1:]...), b)
-			return b.data, nil
-		}
-	}
-	off := index * rangeBlock
-	data := make([]byte, min(rangeBlock, r.size-off))
-	rc, err := r.open(off, int64(len(data)))
-	if err != nil {
-		return nil, err
-	}
-	_, err = io.ReadFull(rc, data)
-	if err = errors.Join(err, rc.Close()); err != nil {
-		return nil, fmt.Errorf("read %d bytes at %d: %w", len(data), off, notEOF(err))
-	}
-	if len(r.blocks) == rangeBlocks {
-		r.blocks = r.blocks[1:]
-	}
-	r.blocks = append(r.blocks, block{index, data})
-	return data, nil
 }
 
 // notEOF keeps an object that ends early from being taken for the file's end.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -144,12 +143,11 @@ func measure(ctx context.Context, path, report string, r *verify.Report) ([]veri
 			}
 			a = algorithm
 		}
-		h := a.New()
-		n, err := io.Copy(h, &contextReader{ctx, io.NewSectionReader(f, 0, f.Size)})
+		one, err := f.Measure(ctx, a)
 		if err != nil {
-			return nil, fmt.Errorf("hash %s: %w", f.Path, err)
+			return nil, err
 		}
-		measured = append(measured, verify.VerifiedFile{Path: f.Path, Size: n, Digest: registry.DigestFromHash(a, h)})
+		measured = append(measured, one)
 	}
 	if len(measured) == 0 {
 		return nil, fmt.Errorf("%s holds no files", path)
@@ -174,20 +172,6 @@ func hidden(p string) bool { return strings.HasPrefix(p, ".") || strings.Contain
 func isFile(path string, other os.FileInfo) bool {
 	info, err := os.Stat(path)
 	return err == nil && os.SameFile(info, other)
-}
-
-// contextReader ends when its context does.
-type contextReader struct {
-	ctx context.Context //nolint:containedctx // of one call
-	r   io.Reader
-}
-
-// Read implements io.Reader.
-func (c *contextReader) Read(p []byte) (int, error) {
-	if err := context.Cause(c.ctx); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }
 
 // say tells something beside the result.

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"errors"
 	"io"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -22,16 +23,26 @@ type budgetReader struct {
 	left int64
 }
 
-var errDirectory = errors.New("the directory is too large for the archive")
+// ErrDirectory says that a zip archive's directory is out of proportion to the archive.
+var ErrDirectory = errors.New("the directory is too large for the archive")
 
 func (b *budgetReader) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 { // which the directory asks for; a reader's complaint would be taken for a broken disk
 		return 0, zip.ErrFormat
 	}
 	if b.left -= int64(len(p)); b.left < 0 {
-		return 0, errDirectory
+		return 0, ErrDirectory
 	}
 	return b.ReaderAt.ReadAt(p, off)
+}
+
+// Directory reads the directory of a zip archive of size bytes, with memory in proportion to size.
+// Errors: ErrDirectory, those of zip.NewReader and of r; as there, zip.ErrInsecurePath comes with a reader.
+func Directory(r io.ReaderAt, size int64) (*zip.Reader, error) {
+	limited := &budgetReader{r, 1<<20 + size/16}
+	z, err := zip.NewReader(limited, size)
+	limited.left = math.MaxInt64
+	return z, err
 }
 
 // archive is a checkpoint as PyTorch has written it since version 1.6: a zip archive with data.pkl and one member for each
@@ -50,17 +61,13 @@ func badArchive(member, reason string) error {
 }
 
 func (f *File) readZip(r io.ReaderAt, size int64, m *machine) error {
-	limited := &budgetReader{r, 1<<20 + size/32}
-	z, err := zip.NewReader(limited, size)
+	z, err := Directory(r, size)
 	switch {
-	case errors.Is(err, errDirectory):
-		return badArchive("", errDirectory.Error())
-	case errors.Is(err, zip.ErrFormat) || errors.Is(err, zip.ErrAlgorithm) || errors.Is(err, zip.ErrChecksum):
+	case errors.Is(err, ErrDirectory) || errors.Is(err, zip.ErrFormat) || errors.Is(err, zip.ErrAlgorithm) || errors.Is(err, zip.ErrChecksum):
 		return badArchive("", err.Error())
 	case err != nil:
 		return err
 	}
-	limited.left = 1<<63 - 1
 	a := &archive{r: r, size: size, members: make(map[string]*zip.File, len(z.File)), m: m}
 	var pickles []string
 	for _, member := range z.File {

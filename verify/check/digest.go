@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"hash"
 
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
@@ -31,17 +30,15 @@ func hashFiles(ctx context.Context, m *model) (finding, error) {
 			declared++
 			a = f.Digest.Algorithm()
 		}
-		h := a.New()
-		n, err := hashFile(ctx, h, f)
+		measured, err := f.Measure(ctx, a)
 		if err != nil {
-			return finding{}, fmt.Errorf("hash %s: %w", f.Path, err)
+			return finding{}, err
 		}
-		d := registry.DigestFromHash(a, h)
-		m.report.Files = append(m.report.Files, verify.VerifiedFile{Path: f.Path, Size: n, Digest: d})
+		m.report.Files = append(m.report.Files, measured)
 		ev.Files++
-		ev.Bytes += n
-		if !f.Digest.IsZero() && d != f.Digest {
-			wrong = append(wrong, fmt.Sprintf("%s is %s, not %s", f.Path, d, f.Digest))
+		ev.Bytes += measured.Size
+		if !f.Digest.IsZero() && measured.Digest != f.Digest {
+			wrong = append(wrong, fmt.Sprintf("%s is %s, not %s", f.Path, measured.Digest, f.Digest))
 		}
 	}
 	switch {
@@ -53,17 +50,4 @@ func hashFiles(ctx context.Context, m *model) (finding, error) {
 		return failed(ev, "%d files are not in the manifest", len(m.files)-declared), nil
 	}
 	return passed(ev), nil
-}
-
-// hashFile feeds a file to a hash and returns how many bytes that were.
-func hashFile(ctx context.Context, h hash.Hash, f *verify.File) (n int64, err error) {
-	p := make([]byte, 1<<20)
-	for n < f.Size && ctx.Err() == nil {
-		k, err := f.ReadAt(p[:min(int64(len(p)), f.Size-n)], n)
-		h.Write(p[:k])
-		if n += int64(k); err != nil && k == 0 {
-			return n, err
-		}
-	}
-	return n, context.Cause(ctx)
 }

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/carat-hub/carat/inference/pickle"
 )
 
 // packing is a way to compress a stream. open is nil for those that are not read here.
@@ -101,7 +103,7 @@ func readError(err error) error {
 	case errors.As(err, new(bzip2.StructuralError)), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum),
 		errors.Is(err, zlib.ErrHeader), errors.Is(err, zlib.ErrChecksum), errors.Is(err, zlib.ErrDictionary),
 		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, tar.ErrHeader), errors.Is(err, zip.ErrFormat),
-		errors.Is(err, zip.ErrChecksum), errors.Is(err, zip.ErrAlgorithm), errors.Is(err, errDirectory):
+		errors.Is(err, zip.ErrChecksum), errors.Is(err, zip.ErrAlgorithm), errors.Is(err, pickle.ErrDirectory):
 		return nil
 	}
 	var corrupt flate.CorruptInputError
@@ -187,35 +189,9 @@ func (l *Looker) memberName(where, name string) {
 	}
 }
 
-// budgetReader fails once more has been read than allowed: reading an archive's directory takes memory for each entry.
-type budgetReader struct {
-	io.ReaderAt
-	left int64
-}
-
-var errDirectory = errors.New("the directory is too large for the archive")
-
-func (b *budgetReader) ReadAt(p []byte, off int64) (int, error) {
-	if b.left -= int64(len(p)); b.left < 0 {
-		return 0, errDirectory
-	}
-	if off < 0 { // the directory says where a member begins
-		return 0, zip.ErrFormat
-	}
-	return b.ReaderAt.ReadAt(p, off)
-}
-
-// directory reads the directory of a zip archive.
-func directory(s *source) (*zip.Reader, error) {
-	limited := &budgetReader{s, 1<<20 + s.size/16}
-	z, err := zip.NewReader(limited, s.size)
-	limited.left = 1<<63 - 1
-	return z, err
-}
-
 // zip looks into a zip archive: what torch.save and numpy.savez write, Keras models, Office documents, Java programs.
 func (l *Looker) zip(s *source) error {
-	z, err := directory(s)
+	z, err := pickle.Directory(s, s.size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		if readError(err) != nil {
 			return err
@@ -377,7 +353,7 @@ func (l *Looker) tail(s *source, begins string) error {
 	if !bytes.Contains(p, []byte("PK\x05\x06")) {
 		return nil
 	}
-	z, err := directory(s)
+	z, err := pickle.Directory(s, s.size)
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
 		return readError(err)
 	}
