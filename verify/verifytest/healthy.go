@@ -68,7 +68,7 @@ func HealthyVariants(t testing.TB) []Healthy {
 		"single precision":           func() *Model { return llama.as(tensor.F32) },
 		"fine-tune, low rank":        func() *Model { return llama.FineTune(1, 4, 0.05, 0) },
 		"fine-tune, dense":           func() *Model { return llama.FineTune(2, 0, 0, 0.02) },
-		"merge of two fine-tunes":    func() *Model { return average(llama.FineTune(3, 4, 0.05, 0.01), llama.FineTune(4, 4, 0.05, 0.01)) },
+		"merge of two fine-tunes":    func() *Model { return Average(llama.FineTune(3, 4, 0.05, 0.01), llama.FineTune(4, 4, 0.05, 0.01)) },
 		"quantized fine-tune":        func() *Model { return llama.FineTune(5, 4, 0.05, 0).Quantized(t, "q4_k_m") },
 		"padded vocabulary":          func() *Model { return llama.padded(64) },
 		"untied output":              func() *Model { return llama.untied() },
@@ -93,7 +93,7 @@ func HealthyVariants(t testing.TB) []Healthy {
 		delete(cls.Files, "1_Pooling/config.json")
 		list = append(list, Healthy{Name: "bert without pooling", Kind: Encoder, Files: cls.All(t)},
 			Healthy{Name: "bert, fine-tuned", Kind: Encoder, Files: bert.FineTune(7, 4, 0.05, 0.02).All(t)},
-			Healthy{Name: "bert, merge of two fine-tunes", Kind: Encoder, Files: average(bert.FineTune(8, 4, 0.05, 0.01), bert.FineTune(9, 4, 0.05, 0.01)).All(t)})
+			Healthy{Name: "bert, merge of two fine-tunes", Kind: Encoder, Files: Average(bert.FineTune(8, 4, 0.05, 0.01), bert.FineTune(9, 4, 0.05, 0.01)).All(t)})
 	}
 	tuned := llama.FineTune(6, 4, 0.05, 0)
 	tuned.declareBase("demo/tiny-llama")
@@ -152,8 +152,8 @@ func normal(r *rand.Rand, n int) []float64 {
 	return v
 }
 
-// average returns the mean of two models of one shape.
-func average(a, b *Model) *Model {
+// Average returns the mean of two models of one shape.
+func Average(a, b *Model) *Model {
 	c := a.Clone()
 	for i, t := range c.Tensors {
 		v, w := t.Values(), b.Tensors[i].Values()
