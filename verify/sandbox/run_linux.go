@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,7 +94,8 @@ func (r *run) run(ctx context.Context) error {
 	var said tail
 	beside.Go(func() {
 		if err := said.drain(stderr); err != nil {
-			r.stop(err)
+			// A runtime that fails says why first, and may then list more goroutines than there is room for.
+			r.stop(cmp.Or(said.limit(r.o.Limits), err))
 		}
 	})
 	beside.Go(func() { r.watch(ctx, began) })
