@@ -122,6 +122,7 @@ func serve(ctx context.Context, c serveConfig, e *env) error {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
+	delegateGroup(ctx, log)
 	h, err := newHub(ctx, c, e.getenv, log)
 	if err != nil {
 		return err

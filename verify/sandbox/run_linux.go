@@ -54,6 +54,7 @@ type run struct {
 	control *wire    // to the child
 	status  *os.File // the child's /proc/PID/status, or nil
 	mapped  int64    // the sizes of the child's files, in bytes
+	group   *childGroup
 	out     Outcome
 	begun   bool // the child has its input
 
@@ -115,6 +116,8 @@ func (r *run) run(ctx context.Context) error {
 	if r.status != nil {
 		_ = r.status.Close()
 	}
+	noMemory := r.group.killed()
+	r.group.remove()
 	r.out.Wall = time.Since(began)
 	if r.proc.err != nil {
 		return &StartError{fmt.Errorf("wait for the child: %w", r.proc.err)}
@@ -122,6 +125,9 @@ func (r *run) run(ctx context.Context) error {
 	r.out.CPU = r.proc.state.UserTime() + r.proc.state.SystemTime()
 	if errors.Is(r.cause, errDone) {
 		return nil
+	}
+	if errors.Is(r.cause, errGone) && noMemory {
+		return memoryLimit(r.o.Limits)
 	}
 	if errors.Is(r.cause, errGone) {
 		err := died(r.proc.state, &said, r.out.CPU, r.o.Limits)
@@ -180,7 +186,11 @@ func (r *run) start() (stderr, control *os.File, err error) {
 		}
 	}
 	files := []*os.File{null, null, theirs[1], theirs[2], theirs[3]}
-	if r.proc, err = spawn(append(files, theirs[4:]...)); err != nil {
+	if r.group, err = newChildGroup(r.o.Limits, r.mapped); err != nil {
+		return nil, nil, fmt.Errorf("make a control group: %w", err)
+	}
+	if r.proc, err = spawn(append(files, theirs[4:]...), r.group); err != nil {
+		r.group.remove()
 		return nil, nil, err
 	}
 	// Before the child knows what to do: once it has restricted itself, some systems hide it.
@@ -228,6 +238,12 @@ func (r *run) talk(beside *sync.WaitGroup) error {
 	}
 	r.out.Level = r.seen(rep.Level)
 	if missing := r.out.Level.missing(r.o.Require); missing != 0 {
+		if missing&Cgroup != 0 {
+			if rep.Reasons == nil {
+				rep.Reasons = map[string]string{}
+			}
+			rep.Reasons[Cgroup.String()] = "no control group was delegated to this process"
+		}
 		return &LevelError{Missing: missing, Level: r.out.Level, Reasons: rep.Reasons}
 	}
 	if err := r.control.send(frameGo, r.o.Args); err != nil {

@@ -103,6 +103,10 @@ func (r *run) look() (string, bool) {
 
 // seen takes from a level what the parent sees otherwise, and adds what only it can see.
 func (r *run) seen(l Level) Level {
+	l.Layers &^= Cgroup
+	if r.group.holds(r.proc.Pid) {
+		l.Layers |= Cgroup
+	}
 	status, ok := r.look()
 	if !ok {
 		return l
