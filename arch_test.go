@@ -52,6 +52,7 @@ var house = []room{
 	{"provenance/...", nil},
 	{"inference/...", nil},
 	{"auth", nil},
+	{"auth/authtest", []string{"auth"}},
 	{"migrations", nil},
 	{"deploy", nil},
 	{"internal/...", nil},

@@ -48,3 +48,35 @@ func (h *Hub) RevokeToken(ctx context.Context, id int64) error {
 	}
 	return nil
 }
+
+// TokenKey is a key that a hub signs the tokens of its token endpoint with.
+type TokenKey struct {
+	ID        string    `json:"id"`
+	CreatedAt time.Time `json:"createdAt"`
+	SignsFrom time.Time `json:"signsFrom"`
+	EndsAt    time.Time `json:"endsAt,omitzero"` // when tokens of it are not taken any more
+	Signs     bool      `json:"signs"`           // now
+}
+
+type tokenKeyList struct {
+	Keys []TokenKey `json:"keys"`
+}
+
+// TokenKeys lists the keys of tokens, the newest first. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) TokenKeys(ctx context.Context) ([]TokenKey, error) {
+	var list tokenKeyList
+	if err := h.change(ctx, http.MethodGet, "/api/v1/token-keys", nil, &list); err != nil {
+		return nil, fmt.Errorf("list the keys of tokens: %w", err)
+	}
+	return list.Keys, nil
+}
+
+// RotateTokenKey makes a fresh key of tokens, and takes the others away at once
+// when drop is set. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) RotateTokenKey(ctx context.Context, drop bool) ([]TokenKey, error) {
+	var list tokenKeyList
+	if err := h.change(ctx, http.MethodPost, "/api/v1/token-keys", map[string]bool{"drop": drop}, &list); err != nil {
+		return nil, fmt.Errorf("replace the key of tokens: %w", err)
+	}
+	return list.Keys, nil
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/auth/authtest"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -277,7 +278,7 @@ func TestTokenEndpoint(t *testing.T) {
 			if issued, err := time.Parse(time.RFC3339, answer.IssuedAt); err != nil || time.Since(issued).Abs() > time.Hour {
 				t.Errorf("issued at %q", answer.IssuedAt)
 			}
-			p, err := r.signer.Verifier().Verify(answer.Token)
+			p, err := r.signer.Verifier().Verify(t.Context(), answer.Token)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -351,10 +352,7 @@ func TestBaseURL(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	signer, err := auth.NewSigner(auth.TokenOptions{Seed: make([]byte, auth.SeedLen), Issuer: "carat", Audience: "carat"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer, _ := authtest.Signer(t, tokenSeed)
 	good := Options{Users: users{}, Signer: signer, Repositories: repositories{}}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)

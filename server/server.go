@@ -142,6 +142,7 @@ func (s *Server) routes(sets []Routes) {
 	e.GET("/metrics", s.metrics.show)
 	e.GET("/token", s.token)
 	e.POST("/token", s.tokenForm)
+	e.GET("/.well-known/jwks.json", s.jwks)
 	for _, set := range sets {
 		set.Register(e)
 	}

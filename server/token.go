@@ -123,3 +123,9 @@ func (s *Server) issue(c echo.Context, p auth.Principal, services, scopes []stri
 	h.Set("Pragma", "no-cache")
 	return c.JSON(http.StatusOK, answer)
 }
+
+// jwks is GET /.well-known/jwks.json: the keys that the tokens verify with.
+func (s *Server) jwks(c echo.Context) error {
+	c.Response().Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(auth.JWKSMaxAge/time.Second)))
+	return c.JSON(http.StatusOK, s.signer.JWKS())
+}

@@ -23,7 +23,7 @@ programs for Hugging Face send (HF_TOKEN).`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newTokenCreateCommand(e), newTokenListCommand(e), newTokenRevokeCommand(e))
+	cmd.AddCommand(newTokenCreateCommand(e), newTokenListCommand(e), newTokenRevokeCommand(e), newTokenKeysCommand(e))
 	return cmd
 }
 
@@ -91,22 +91,24 @@ func newTokenListCommand(e *env) *cobra.Command {
 			if err != nil {
 				return ownHint(err, args[0])
 			}
-			day := func(t time.Time) string {
-				if t.IsZero() {
-					return "-"
-				}
-				return t.Format("2006-01-02 15:04")
-			}
 			w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "ID\tNAME\tFOR\tMADE\tEXPIRES\tUSED")
 			for _, t := range list {
-				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", t.ID, plain(t.Name), plain(strings.Join(t.Actions, ",")), day(t.CreatedAt), day(t.ExpiresAt), day(t.LastUsedAt))
+				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", t.ID, plain(t.Name), plain(strings.Join(t.Actions, ",")), minute(t.CreatedAt), minute(t.ExpiresAt), minute(t.LastUsedAt))
 			}
 			return w.Flush()
 		},
 	}
 	remote.register(cmd)
 	return cmd
+}
+
+// minute writes a time for tables.
+func minute(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Format("2006-01-02 15:04")
 }
 
 func newTokenRevokeCommand(e *env) *cobra.Command {

@@ -76,3 +76,32 @@ func TestAccessTokens(t *testing.T) {
 		}
 	})
 }
+
+func TestTokenKeys(t *testing.T) {
+	t.Parallel()
+	onPairings(t, func(t *testing.T, _ *theHub, url string) {
+		admin, host := user{t.TempDir()}, strings.TrimPrefix(url, "http://")
+		admin.expect(t, 1, "log in as an administrator first", "token", "keys", host)
+		admin.must(t, testPassword, "login", host, "-u", adminName, "--password-stdin")
+		admin.must(t, "", "push", example, host+"/lab/secret:v1")
+		rows := func(args ...string) [][]string {
+			t.Helper()
+			var list [][]string
+			for line := range strings.Lines(admin.must(t, "", append([]string{"token", "keys", host}, args...)...)) {
+				list = append(list, strings.Fields(line))
+			}
+			return list[1:]
+		}
+		before := rows()
+		rotated := rows("--rotate")
+		if len(before) != 1 || len(rotated) != 2 || rotated[1][0] != before[0][0] || rotated[1][len(rotated[1])-2] != "signs" {
+			t.Fatalf("before %v, after %v", before, rotated)
+		}
+		admin.expect(t, 1, "published already", "token", "keys", host, "--rotate")
+		admin.expect(t, 2, "either", "token", "keys", host, "--rotate", "--drop")
+		if dropped := rows("--drop"); len(dropped) != 1 || dropped[0][0] == before[0][0] || dropped[0][0] == rotated[0][0] {
+			t.Fatalf("after dropping: %v", dropped)
+		}
+		admin.must(t, "", "pull", host+"/lab/secret:v1", "-o", filepath.Join(t.TempDir(), "copy"))
+	})
+}

@@ -55,6 +55,16 @@ type Keys interface {
 	Rotate(ctx context.Context) (attestation.Key, error)
 }
 
+// TokenKeys are the hub's keys for tokens.
+type TokenKeys interface {
+	// List returns those that verify, the newest first.
+	List() []auth.KeyInfo
+	// Rotate publishes a fresh one that signs a while later. Errors: auth.ErrRotating.
+	Rotate(ctx context.Context) error
+	// Drop signs with a fresh one and takes all others away.
+	Drop(ctx context.Context) error
+}
+
 // Gates are the gates of organizations.
 type Gates interface {
 	// OrgGate returns an organization's gate, and whether it is its own.
@@ -101,6 +111,7 @@ var (
 	_ Models        = (*registry.Registry)(nil)
 	_ Verifications = verify.Store(nil)
 	_ Keys          = (*attestation.Signer)(nil)
+	_ TokenKeys     = (*auth.Keys)(nil)
 	_ Gates         = (*registry.Registry)(nil)
 	_ Assessments   = (*registry.Registry)(nil)
 	_ Origins       = (*registry.Registry)(nil)
@@ -113,6 +124,7 @@ type Options struct {
 	Models        Models
 	Verifications Verifications
 	Keys          Keys
+	TokenKeys     TokenKeys
 	Gates         Gates
 	Assessments   Assessments
 	Consents      Consents
@@ -129,6 +141,7 @@ type Handler struct {
 	models        Models
 	verifications Verifications
 	keys          Keys
+	tokenKeys     TokenKeys
 	gates         Gates
 	assessments   Assessments
 	consents      Consents
@@ -142,7 +155,7 @@ type Handler struct {
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, origins: o.Origins, imports: o.Imports, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, origins: o.Origins, imports: o.Imports, access: o.Access}
 }
 
 // Register adds the routes.
@@ -173,6 +186,8 @@ func (h *Handler) Register(e *echo.Echo) {
 	h.registerPolicies(e)
 	e.GET("/api/v1/keys", h.listKeys)
 	e.POST("/api/v1/keys", h.rotateKey)
+	e.GET("/api/v1/token-keys", h.listTokenKeys)
+	e.POST("/api/v1/token-keys", h.rotateTokenKey)
 	lineages, verifications := gate(h.lineages.OrgLineageGate), gate(h.gates.OrgGate)
 	e.GET("/api/v1/orgs/:org/lineage-gate", lineages)
 	e.PUT("/api/v1/orgs/:org/lineage-gate", h.setGate(h.lineages.SetOrgLineageGate, lineages))

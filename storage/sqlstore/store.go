@@ -28,6 +28,7 @@ var (
 	_ verify.Backlog           = (*Store)(nil)
 	_ auth.UserStore           = (*Store)(nil)
 	_ auth.AccessTokenStore    = (*Store)(nil)
+	_ auth.KeyStore            = (*Store)(nil)
 	_ attestation.KeyStore     = (*Store)(nil)
 )
 
