@@ -19,7 +19,7 @@ const AccessTokenPrefix = "hf_"
 // have 220 bits.
 const accessTokenLength = 37
 
-const accessTokenAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+const tokenAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // Errors of an AccessTokenStore.
 var (
@@ -57,19 +57,30 @@ type AccessTokenStore interface {
 
 // NewAccessToken returns a fresh token and its hash.
 func NewAccessToken() (text string, hash []byte) {
-	var b strings.Builder
-	b.WriteString(AccessTokenPrefix)
-	for b.Len() < len(AccessTokenPrefix)+accessTokenLength {
-		var p [1]byte
-		_, _ = rand.Read(p[:])           // never fails
-		if i := int(p[0] & 63); i < 62 { // each with the same chance
-			b.WriteByte(accessTokenAlphabet[i])
-		}
-	}
-	return b.String(), hashAccessToken(b.String())
+	text = AccessTokenPrefix + randomText(accessTokenLength)
+	return text, hashToken(text)
 }
 
-func hashAccessToken(text string) []byte {
+// randomText returns n characters of the alphabet, each with the same chance.
+func randomText(n int) string {
+	text := make([]byte, 0, n)
+	for len(text) < n {
+		var p [1]byte
+		_, _ = rand.Read(p[:]) // never fails
+		if i := int(p[0] & 63); i < len(tokenAlphabet) {
+			text = append(text, tokenAlphabet[i])
+		}
+	}
+	return string(text)
+}
+
+// isRandomText reports whether a text has the form of what randomText returns.
+func isRandomText(text string, n int) bool {
+	return len(text) == n && strings.Trim(text, tokenAlphabet) == ""
+}
+
+// hashToken is what is stored of a token: it has too much chance to be guessed from it.
+func hashToken(text string) []byte {
 	sum := sha256.Sum256([]byte(text))
 	return sum[:]
 }
@@ -77,7 +88,7 @@ func hashAccessToken(text string) []byte {
 // IsAccessToken reports whether a credential has the form of an access token.
 func IsAccessToken(text string) bool {
 	rest, ok := strings.CutPrefix(text, AccessTokenPrefix)
-	return ok && len(rest) == accessTokenLength && strings.Trim(rest, accessTokenAlphabet) == ""
+	return ok && isRandomText(rest, accessTokenLength)
 }
 
 // AuthenticateToken returns the principal of an access token: its user,
@@ -86,7 +97,7 @@ func AuthenticateToken(ctx context.Context, store AccessTokenStore, text string,
 	if !IsAccessToken(text) {
 		return Principal{}, fmt.Errorf("%w: not an access token", ErrCredentials)
 	}
-	t, u, err := store.AccessToken(ctx, hashAccessToken(text))
+	t, u, err := store.AccessToken(ctx, hashToken(text))
 	if errors.Is(err, ErrUnknownToken) {
 		return Principal{}, fmt.Errorf("%w: unknown access token", ErrCredentials)
 	}

@@ -49,6 +49,15 @@ func (h *Hub) RevokeToken(ctx context.Context, id int64) error {
 	return nil
 }
 
+// SignOutEverywhere ends one's sign-ins that programs keep as refresh tokens.
+// Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) SignOutEverywhere(ctx context.Context) error {
+	if err := h.change(ctx, http.MethodDelete, "/api/v1/sign-ins", nil, nil); err != nil {
+		return fmt.Errorf("sign out everywhere: %w", err)
+	}
+	return nil
+}
+
 // TokenKey is a key that a hub signs the tokens of its token endpoint with.
 type TokenKey struct {
 	ID        string    `json:"id"`

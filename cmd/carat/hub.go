@@ -59,7 +59,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		return nil, err
 	}
 	return server.New(server.Options{
-		Users: h.store, Tokens: h.store, Signer: signer, Repositories: h.registry,
+		Users: h.store, Tokens: h.store, RefreshTokens: h.store, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hfapi.New(hfapi.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),

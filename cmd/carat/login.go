@@ -58,18 +58,29 @@ The password is asked for without echo, or read from standard input with
 }
 
 func newLogoutCommand(e *env) *cobra.Command {
-	return &cobra.Command{
+	var remote remoteFlags
+	var everywhere bool
+	cmd := &cobra.Command{
 		Use:   "logout HOST",
 		Short: "Forget the credentials of a registry",
-		Args:  usage(cobra.ExactArgs(1)),
+		Long: `Forget the credentials of a registry.
+
+--everywhere first has a hub end the sign-ins that programs such as Docker keep, on
+every machine. Access tokens stay; see carat token revoke.`,
+		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			host, err := client.ParseHost(args[0])
 			if err != nil {
 				return exit(exitUsage, err)
 			}
-			c, err := e.client(&remoteFlags{}, client.Options{})
+			c, err := e.client(&remote, client.Options{})
 			if err != nil {
 				return err
+			}
+			if everywhere {
+				if err := c.Hub(host).SignOutEverywhere(cmd.Context()); err != nil {
+					return ownHint(err, host)
+				}
 			}
 			if err := c.Logout(cmd.Context(), host); err != nil {
 				return err
@@ -78,6 +89,9 @@ func newLogoutCommand(e *env) *cobra.Command {
 			return err
 		},
 	}
+	remote.register(cmd)
+	cmd.Flags().BoolVar(&everywhere, "everywhere", false, "end the sign-ins of all programs on all machines")
+	return cmd
 }
 
 // maxPassword bounds what is read as a password, in bytes.

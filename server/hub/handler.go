@@ -182,6 +182,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	e.GET("/api/v1/tokens", h.listTokens)
 	e.POST("/api/v1/tokens", h.createToken)
 	e.DELETE("/api/v1/tokens/:id", h.deleteToken)
+	e.DELETE("/api/v1/sign-ins", h.signOutEverywhere)
 	h.registerTerms(e)
 	h.registerPolicies(e)
 	e.GET("/api/v1/keys", h.listKeys)

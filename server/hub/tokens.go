@@ -104,3 +104,15 @@ func (h *Handler) deleteToken(c echo.Context) error {
 	}
 	return c.NoContent(http.StatusNoContent)
 }
+
+// signOutEverywhere ends the sign-ins of the caller that programs keep.
+func (h *Handler) signOutEverywhere(c echo.Context) error {
+	p, err := h.own(c)
+	if err != nil {
+		return err
+	}
+	if err := h.users.DeleteRefreshTokens(c.Request().Context(), p.UserID); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}

@@ -29,6 +29,7 @@ var (
 	_ auth.UserStore           = (*Store)(nil)
 	_ auth.AccessTokenStore    = (*Store)(nil)
 	_ auth.KeyStore            = (*Store)(nil)
+	_ auth.RefreshTokenStore   = (*Store)(nil)
 	_ attestation.KeyStore     = (*Store)(nil)
 )
 
