@@ -29,21 +29,25 @@ var (
 	ErrTooManyTokens = errors.New("too many access tokens")
 )
 
-// AccessToken is a credential that a user made for a program. The hub knows
-// only its hash.
+// AccessToken is a credential that a user made for a program, or that a
+// workload got for its identity. The hub knows only its hash.
 type AccessToken struct {
-	ID         int64     `json:"id"`
-	UserID     int64     `json:"-"`
-	Name       string    `json:"name"`
-	Actions    []Action  `json:"actions"` // that it may be used for, of those that the user may
-	CreatedAt  time.Time `json:"createdAt"`
-	ExpiresAt  time.Time `json:"expiresAt,omitzero"`
-	LastUsedAt time.Time `json:"lastUsedAt,omitzero"` // to the hour
+	ID           int64     `json:"id"`
+	UserID       int64     `json:"-"`
+	Name         string    `json:"name"`
+	Actions      []Action  `json:"actions"`            // that it may be used for, of those that the user may
+	Repositories []string  `json:"repositories"`       // where, as patterns; see ParsePatterns
+	Identity     string    `json:"identity,omitempty"` // whose identity token was exchanged for it
+	CreatedAt    time.Time `json:"createdAt"`
+	ExpiresAt    time.Time `json:"expiresAt,omitzero"`
+	LastUsedAt   time.Time `json:"lastUsedAt,omitzero"` // to the hour
 }
 
 // AccessTokenStore keeps access tokens.
 type AccessTokenStore interface {
-	// CreateAccessToken stores a token and returns its id. Errors: ErrTooManyTokens.
+	// CreateAccessToken stores a token and returns its id. Those of users are
+	// limited in number; those with an identity go once they have expired.
+	// Errors: ErrTooManyTokens.
 	CreateAccessToken(ctx context.Context, t AccessToken, hash []byte) (int64, error)
 	// AccessToken returns the token with a hash and its user. Errors: ErrUnknownToken.
 	AccessToken(ctx context.Context, hash []byte) (AccessToken, User, error)
@@ -118,13 +122,11 @@ func AuthenticateToken(ctx context.Context, store AccessTokenStore, text string,
 	for i, a := range t.Actions {
 		actions[i] = string(a)
 	}
-	p.Scopes = []Scope{{Type: TypeRepository, Name: anyRepository, Actions: actions}}
+	for _, pattern := range t.Repositories {
+		p.Scopes = append(p.Scopes, Scope{Type: TypeRepository, Name: pattern, Actions: actions})
+	}
 	return p, nil
 }
-
-// anyRepository, as the name of a scope, stands for all of them. Nobody can ask
-// for it: it is the name of no repository.
-const anyRepository = "*"
 
 // ParseActions reads what a token may be used for: "read" or "write".
 func ParseActions(s string) ([]Action, bool) {

@@ -40,7 +40,7 @@ func (p Principal) covers(a Action, repository string) bool {
 		return true
 	}
 	return slices.ContainsFunc(p.Scopes, func(s Scope) bool {
-		return s.Type == TypeRepository && (s.Name == repository || s.Name == anyRepository) &&
+		return s.Type == TypeRepository && matches(s.Name, repository) &&
 			(slices.Contains(s.Actions, string(a)) || slices.Contains(s.Actions, "*"))
 	})
 }

@@ -10,20 +10,29 @@ import (
 
 // AccessToken is a credential for programs.
 type AccessToken struct {
-	ID         int64     `json:"id"`
-	Name       string    `json:"name"`
-	Actions    []string  `json:"actions"`
-	CreatedAt  time.Time `json:"createdAt"`
-	ExpiresAt  time.Time `json:"expiresAt,omitzero"`
-	LastUsedAt time.Time `json:"lastUsedAt,omitzero"`
-	Token      string    `json:"token,omitempty"` // only when it was just made
+	ID           int64     `json:"id"`
+	Name         string    `json:"name"`
+	Actions      []string  `json:"actions"`
+	Repositories []string  `json:"repositories"`       // patterns
+	Identity     string    `json:"identity,omitempty"` // whose identity token was exchanged for it
+	CreatedAt    time.Time `json:"createdAt"`
+	ExpiresAt    time.Time `json:"expiresAt,omitzero"`
+	LastUsedAt   time.Time `json:"lastUsedAt,omitzero"`
+	Token        string    `json:"token,omitempty"` // only when it was just made
 }
 
-// CreateToken makes an access token; role is "read" or "write", and it holds
-// for ever when expires is 0. Errors: ErrNoCredentials, *ResponseError.
-func (h *Hub) CreateToken(ctx context.Context, name, role string, expires time.Duration) (AccessToken, error) {
+// TokenRequest says what an access token is for.
+type TokenRequest struct {
+	Name         string        // for its owner
+	Access       string        // "read" or "write"
+	Repositories []string      // org/name, org/* or *; none for all
+	Expires      time.Duration // how long it holds, 0 for ever
+}
+
+// CreateToken makes an access token. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) CreateToken(ctx context.Context, q TokenRequest) (AccessToken, error) {
 	var t AccessToken
-	body := map[string]any{"name": name, "role": role, "expires": int64(expires / time.Second)}
+	body := map[string]any{"name": q.Name, "access": q.Access, "repositories": q.Repositories, "expires": int64(q.Expires / time.Second)}
 	if err := h.change(ctx, http.MethodPost, "/api/v1/tokens", body, &t); err != nil {
 		return t, fmt.Errorf("make an access token: %w", err)
 	}

@@ -50,19 +50,20 @@ func ownHint(err error, host string) error {
 
 func newTokenCreateCommand(e *env) *cobra.Command {
 	var remote remoteFlags
-	var role string
-	var expires time.Duration
+	var q client.TokenRequest
 	cmd := &cobra.Command{
-		Use:     "create HOST NAME",
-		Short:   "Make an access token and print it, this once",
-		Example: `  export HF_ENDPOINT=https://hub.example.org HF_TOKEN=$(carat token create hub.example.org laptop)`,
-		Args:    usage(cobra.ExactArgs(2)),
+		Use:   "create HOST NAME",
+		Short: "Make an access token and print it, this once",
+		Example: `  export HF_ENDPOINT=https://hub.example.org HF_TOKEN=$(carat token create hub.example.org laptop)
+  carat token create hub.example.org ci --repository acme/* --access write --expires 720h`,
+		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			hub, err := e.hub(&remote, args[0])
 			if err != nil {
 				return err
 			}
-			t, err := hub.CreateToken(cmd.Context(), args[1], role, expires)
+			q.Name = args[1]
+			t, err := hub.CreateToken(cmd.Context(), q)
 			if err != nil {
 				return ownHint(err, args[0])
 			}
@@ -71,8 +72,9 @@ func newTokenCreateCommand(e *env) *cobra.Command {
 		},
 	}
 	remote.register(cmd)
-	cmd.Flags().StringVar(&role, "role", "read", "what it may be used for: read, or write")
-	cmd.Flags().DurationVar(&expires, "expires", 0, "for how long it holds, 720h is 30 days (default for ever)")
+	cmd.Flags().StringVar(&q.Access, "access", "read", "what it may be used for: read, or write")
+	cmd.Flags().StringArrayVar(&q.Repositories, "repository", nil, "where it may be used: `ORG/NAME` or ORG/* (repeatable; default all)")
+	cmd.Flags().DurationVar(&q.Expires, "expires", 0, "for how long it holds, 720h is 30 days (default for ever)")
 	return cmd
 }
 
@@ -92,9 +94,9 @@ func newTokenListCommand(e *env) *cobra.Command {
 				return ownHint(err, args[0])
 			}
 			w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ID\tNAME\tFOR\tMADE\tEXPIRES\tUSED")
+			fmt.Fprintln(w, "ID\tNAME\tFOR\tIN\tMADE\tEXPIRES\tUSED")
 			for _, t := range list {
-				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", t.ID, plain(t.Name), plain(strings.Join(t.Actions, ",")), minute(t.CreatedAt), minute(t.ExpiresAt), minute(t.LastUsedAt))
+				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, plain(t.Name), plain(strings.Join(t.Actions, ",")), plain(strings.Join(t.Repositories, ",")), minute(t.CreatedAt), minute(t.ExpiresAt), minute(t.LastUsedAt))
 			}
 			return w.Flush()
 		},

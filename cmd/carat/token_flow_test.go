@@ -174,7 +174,7 @@ func TestPushOutlivesItsTokens(t *testing.T) {
 	for name, cred := range map[string]orasauth.Credential{
 		"password":      {Username: adminName, Password: testPassword},
 		"refresh token": {RefreshToken: offline.RefreshToken},
-		"access token":  {Username: "x", Password: strings.TrimSpace(admin.must(t, "", "token", "create", host, "writer", "--role", "write"))},
+		"access token":  {Username: "x", Password: strings.TrimSpace(admin.must(t, "", "token", "create", host, "writer", "--access", "write"))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			weights := make([]byte, 6<<20)
