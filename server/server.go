@@ -45,11 +45,13 @@ type Options struct {
 	Tokens auth.AccessTokenStore // nil: there are no access tokens
 	// RefreshTokens are the sign-ins that programs keep; nil: there are none.
 	RefreshTokens auth.RefreshTokenStore
-	Signer        *auth.Signer // required; its audience is the service of challenges
-	Repositories  Repositories // required, for the token endpoint
-	Routes        []Routes
-	Checks        []Check   // what /readyz looks at
-	ErrorPage     ErrorPage // errors outside the APIs; plain text when nil
+	// SSHKeys are those whose signatures stand for users; nil: there are none.
+	SSHKeys      auth.SSHKeyStore
+	Signer       *auth.Signer // required; its audience is the service of challenges
+	Repositories Repositories // required, for the token endpoint
+	Routes       []Routes
+	Checks       []Check   // what /readyz looks at
+	ErrorPage    ErrorPage // errors outside the APIs; plain text when nil
 
 	// PublicURL is the hub's URL, http(s)://host[:port], where the request's
 	// Host is not what clients see. "" = from the request.
@@ -84,6 +86,7 @@ type Server struct {
 	users         auth.Users
 	tokens        auth.AccessTokenStore
 	refreshTokens auth.RefreshTokenStore
+	sshKeys       auth.SSHKeyStore
 	signer        *auth.Signer
 	verifier      *auth.Verifier
 	repos         Repositories
@@ -111,7 +114,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		echo: echo.New(), users: o.Users, tokens: o.Tokens, refreshTokens: o.RefreshTokens, signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
+		echo: echo.New(), users: o.Users, tokens: o.Tokens, refreshTokens: o.RefreshTokens, sshKeys: o.SSHKeys, signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
 		errorPage: o.ErrorPage, publicURL: publicURL, trustProxy: o.TrustProxy,
 		stall: orDefault(o.Stall, time.Minute), grace: orDefault(o.Grace, 30*time.Second),
 		pullTTL: orDefault(o.PullTTL, defaultPullTTL), pushTTL: orDefault(o.PushTTL, defaultPushTTL),

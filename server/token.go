@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -50,7 +51,8 @@ type tokenRequest struct {
 	oauth     bool   // the answer says what was granted
 }
 
-// token is GET /token: Basic credentials or none in, a token out.
+// token is GET /token: Basic credentials, a signature as Ollama makes it, or
+// none in, a token out.
 func (s *Server) token(c echo.Context) error {
 	r := c.Request()
 	q := c.QueryParams()
@@ -59,6 +61,11 @@ func (s *Server) token(c echo.Context) error {
 	case len(fields) == 0 || len(fields) == 1 && fields[0] == "":
 	case len(fields) > 1:
 		return fmt.Errorf("%w: several Authorization headers", auth.ErrCredentials)
+	case s.sshKeys != nil && auth.IsSSHAuthorization(fields[0]):
+		var err error
+		if t.principal, err = s.signedBySSH(r, fields[0]); err != nil {
+			return err
+		}
 	default:
 		name, password, ok := r.BasicAuth()
 		if !ok {
@@ -114,6 +121,18 @@ func (s *Server) refresh(ctx context.Context, text string) (auth.Principal, erro
 		return auth.Principal{}, err
 	}
 	return u.Principal(), nil
+}
+
+// signedBySSH returns the principal of a request that an SSH key has signed.
+// What was signed is the URL that the client was told in a challenge.
+func (s *Server) signedBySSH(r *http.Request, authorization string) (auth.Principal, error) {
+	p, err := auth.AuthenticateSSH(r.Context(), s.sshKeys, auth.SignedRequest{
+		Method: r.Method, URL: BaseURL(r.Context()) + r.URL.Path + "?" + r.URL.RawQuery, Authorization: authorization,
+	}, s.now())
+	if errors.Is(err, auth.ErrUnknownSSHKey) {
+		return p, registry.Wrap(err, registry.CodeUnauthorized, "nobody has registered this SSH key; add it with: carat ssh-key add")
+	}
+	return p, err
 }
 
 // issue answers with a token for the part of the scopes that p may have. A

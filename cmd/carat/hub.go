@@ -59,12 +59,12 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		return nil, err
 	}
 	return server.New(server.Options{
-		Users: h.store, Tokens: h.store, RefreshTokens: h.store, Signer: signer, Repositories: h.registry,
+		Users: h.store, Tokens: h.store, RefreshTokens: h.store, SSHKeys: h.store, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hfapi.New(hfapi.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hub.New(hub.Options{
-				Models: h.registry, Verifications: h.store, Keys: h.signer, TokenKeys: h.tokenKeys, Gates: h.registry, Assessments: h.registry, Consents: h.registry, Lineages: h.registry, Policies: h.registry, Users: h.store,
+				Models: h.registry, Verifications: h.store, Keys: h.signer, TokenKeys: h.tokenKeys, Gates: h.registry, Assessments: h.registry, Consents: h.registry, Lineages: h.registry, Policies: h.registry, Users: h.store, SSHKeys: h.store,
 				Origins: h.registry, Imports: h.recorder, Access: access,
 			}),
 			pages,

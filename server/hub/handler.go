@@ -131,6 +131,7 @@ type Options struct {
 	Lineages      Lineages
 	Policies      Policies
 	Users         Users
+	SSHKeys       SSHKeys
 	Origins       Origins
 	Imports       Imports
 	Access        Access
@@ -148,6 +149,7 @@ type Handler struct {
 	lineages      Lineages
 	policies      Policies
 	users         Users
+	sshKeys       SSHKeys
 	origins       Origins
 	imports       Imports
 	access        Access
@@ -155,7 +157,7 @@ type Handler struct {
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, origins: o.Origins, imports: o.Imports, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, sshKeys: o.SSHKeys, origins: o.Origins, imports: o.Imports, access: o.Access}
 }
 
 // Register adds the routes.
@@ -183,6 +185,9 @@ func (h *Handler) Register(e *echo.Echo) {
 	e.POST("/api/v1/tokens", h.createToken)
 	e.DELETE("/api/v1/tokens/:id", h.deleteToken)
 	e.DELETE("/api/v1/sign-ins", h.signOutEverywhere)
+	e.GET("/api/v1/ssh-keys", h.listSSHKeys)
+	e.POST("/api/v1/ssh-keys", h.addSSHKey)
+	e.DELETE("/api/v1/ssh-keys/:id", h.deleteSSHKey)
 	h.registerTerms(e)
 	h.registerPolicies(e)
 	e.GET("/api/v1/keys", h.listKeys)

@@ -30,6 +30,7 @@ var (
 	_ auth.AccessTokenStore    = (*Store)(nil)
 	_ auth.KeyStore            = (*Store)(nil)
 	_ auth.RefreshTokenStore   = (*Store)(nil)
+	_ auth.SSHKeyStore         = (*Store)(nil)
 	_ attestation.KeyStore     = (*Store)(nil)
 )
 
