@@ -69,6 +69,7 @@ var owners = []struct {
 	{"modernc.org/sqlite", []string{"storage/sqlstore", "jobs", "cmd/carat/..."}},
 	{"github.com/riverqueue/river", []string{"jobs"}},
 	{"github.com/golang-jwt/jwt", []string{"auth"}},
+	{"github.com/coreos/go-oidc", []string{"auth"}},
 	{"github.com/landlock-lsm/go-landlock", []string{"verify/sandbox"}},
 	{"github.com/elastic/go-seccomp-bpf", []string{"verify/sandbox"}},
 	{"github.com/cedar-policy/cedar-go", []string{"registry/policy"}},

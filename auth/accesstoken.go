@@ -45,8 +45,7 @@ type AccessToken struct {
 
 // AccessTokenStore keeps access tokens.
 type AccessTokenStore interface {
-	// CreateAccessToken stores a token and returns its id. Those of users are
-	// limited in number; those with an identity go once they have expired.
+	// CreateAccessToken stores a token that a user made and returns its id.
 	// Errors: ErrTooManyTokens.
 	CreateAccessToken(ctx context.Context, t AccessToken, hash []byte) (int64, error)
 	// AccessToken returns the token with a hash and its user. Errors: ErrUnknownToken.
@@ -117,15 +116,21 @@ func AuthenticateToken(ctx context.Context, store AccessTokenStore, text string,
 		}
 	}
 	p := u.Principal()
-	p.Limited = true
+	p.Limited, p.Scopes = true, t.scopes()
+	return p, nil
+}
+
+// scopes are what the token permits, with patterns for names.
+func (t AccessToken) scopes() []Scope {
 	actions := make([]string, len(t.Actions))
 	for i, a := range t.Actions {
 		actions[i] = string(a)
 	}
-	for _, pattern := range t.Repositories {
-		p.Scopes = append(p.Scopes, Scope{Type: TypeRepository, Name: pattern, Actions: actions})
+	list := make([]Scope, len(t.Repositories))
+	for i, pattern := range t.Repositories {
+		list[i] = Scope{Type: TypeRepository, Name: pattern, Actions: actions}
 	}
-	return p, nil
+	return list
 }
 
 // ParseActions reads what a token may be used for: "read" or "write".

@@ -46,7 +46,9 @@ type Options struct {
 	// RefreshTokens are the sign-ins that programs keep; nil: there are none.
 	RefreshTokens auth.RefreshTokenStore
 	// SSHKeys are those whose signatures stand for users; nil: there are none.
-	SSHKeys      auth.SSHKeyStore
+	SSHKeys auth.SSHKeyStore
+	// Workloads exchange the identity tokens of other issuers; nil: none are taken.
+	Workloads    Workloads
 	Signer       *auth.Signer // required; its audience is the service of challenges
 	Repositories Repositories // required, for the token endpoint
 	Routes       []Routes
@@ -87,6 +89,7 @@ type Server struct {
 	tokens        auth.AccessTokenStore
 	refreshTokens auth.RefreshTokenStore
 	sshKeys       auth.SSHKeyStore
+	workloads     Workloads
 	signer        *auth.Signer
 	verifier      *auth.Verifier
 	repos         Repositories
@@ -114,7 +117,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		echo: echo.New(), users: o.Users, tokens: o.Tokens, refreshTokens: o.RefreshTokens, sshKeys: o.SSHKeys, signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
+		echo: echo.New(), users: o.Users, tokens: o.Tokens, refreshTokens: o.RefreshTokens, sshKeys: o.SSHKeys, workloads: o.Workloads, signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
 		errorPage: o.ErrorPage, publicURL: publicURL, trustProxy: o.TrustProxy,
 		stall: orDefault(o.Stall, time.Minute), grace: orDefault(o.Grace, 30*time.Second),
 		pullTTL: orDefault(o.PullTTL, defaultPullTTL), pushTTL: orDefault(o.PushTTL, defaultPushTTL),

@@ -97,13 +97,15 @@ func (s *Server) tokenForm(c echo.Context) error {
 	}
 	var err error
 	switch form.Get("grant_type") {
+	case grantExchange:
+		return s.exchangeIdentity(c)
 	case "password":
 		t.principal, t.user, err = s.credentials(r.Context(), form.Get("username"), form.Get("password"))
 	case "refresh_token":
 		t.offline = false // it has one
 		t.principal, err = s.refresh(r.Context(), form.Get("refresh_token"))
 	default:
-		err = registry.Errorf(CodeRequestInvalid, "grant_type is password or refresh_token")
+		err = registry.Errorf(CodeRequestInvalid, "grant_type is password, refresh_token or %s", grantExchange)
 	}
 	if err != nil {
 		return err
@@ -178,16 +180,21 @@ func (s *Server) issue(c echo.Context, t tokenRequest) error {
 		}
 	}
 	if t.oauth {
-		names := make([]string, len(granted))
-		for i, g := range granted {
-			names[i] = g.String()
-		}
-		answer.Scope = strings.Join(names, " ")
+		answer.Scope = scopeText(granted)
 	}
 	h := c.Response().Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
 	return c.JSON(http.StatusOK, answer)
+}
+
+// scopeText writes scopes as a token answer has them.
+func scopeText(scopes []auth.Scope) string {
+	names := make([]string, len(scopes))
+	for i, sc := range scopes {
+		names[i] = sc.String()
+	}
+	return strings.Join(names, " ")
 }
 
 // jwks is GET /.well-known/jwks.json: the keys that the tokens verify with.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -19,6 +20,8 @@ import (
 const (
 	tokenService = "carat" // issuer and audience of the token endpoint's tokens
 	adminName    = "admin"
+
+	maxWorkloadFile = 1 << 20 // bytes
 )
 
 // theHub is the assembled server: what newHub wires together.
@@ -50,6 +53,10 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	workloads, err := h.workloads()
+	if err != nil {
+		return nil, err
+	}
 	access := server.NewAccess(h.registry)
 	pages, err := web.New(web.Options{
 		Models: h.registry, Verifications: h.store,
@@ -59,7 +66,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		return nil, err
 	}
 	return server.New(server.Options{
-		Users: h.store, Tokens: h.store, RefreshTokens: h.store, SSHKeys: h.store, Signer: signer, Repositories: h.registry,
+		Users: h.store, Tokens: h.store, RefreshTokens: h.store, SSHKeys: h.store, Workloads: workloads, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hfapi.New(hfapi.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
@@ -73,6 +80,28 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
 		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Grace: h.config.Grace, Clock: h.config.clock, Logger: h.log,
 	})
+}
+
+// workloads reads for whose identity tokens there are access tokens. The result
+// is nil when the administrator trusts no issuers.
+func (h *theHub) workloads() (server.Workloads, error) {
+	path := h.config.Workloads
+	if path == "" {
+		return nil, nil
+	}
+	text, err := readSmall(path, maxWorkloadFile)
+	if err != nil {
+		return nil, fmt.Errorf("--workload-identities: %w", err)
+	}
+	rules, err := auth.ParseWorkloadRules(text)
+	if err != nil {
+		return nil, fmt.Errorf("--workload-identities %s: %w", path, err)
+	}
+	w, err := auth.NewWorkloads(auth.WorkloadOptions{Rules: rules, Store: h.store, Clock: h.config.clock})
+	if err != nil {
+		return nil, fmt.Errorf("--workload-identities %s: %w", path, err)
+	}
+	return w, nil
 }
 
 // ensureAdmin makes the user admin at the first start. It returns the

@@ -18,6 +18,7 @@ func newLoginCommand(e *env) *cobra.Command {
 	var remote remoteFlags
 	var user string
 	var fromStdin bool
+	var identity identityFlags
 	cmd := &cobra.Command{
 		Use:   "login HOST",
 		Short: "Log in to a registry",
@@ -27,14 +28,23 @@ file itself (in DOCKER_CONFIG, or ~/.docker). Every Docker-compatible program
 finds them there, and carat finds what others stored.
 
 The password is asked for without echo, or read from standard input with
---password-stdin. There is no flag for it: other users can see those.`,
+--password-stdin. There is no flag for it: other users can see those.
+
+In a CI job there is no password to keep: --identity-token-env or --identity-token-file
+gives the OpenID Connect token that the CI system made for the job, and a hub that
+trusts its issuer (carat serve --workload-identities) gives an access token for it,
+which is stored. Each identity token is good once.`,
 		Example: `  carat login localhost:8080 -u admin
-  echo "$PASSWORD" | carat login models.example.org -u ci --password-stdin`,
+  echo "$PASSWORD" | carat login models.example.org -u ci --password-stdin
+  carat login models.example.org --identity-token-env CARAT_ID_TOKEN`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			host, err := client.ParseHost(args[0])
 			if err != nil {
 				return exit(exitUsage, err)
+			}
+			if identity.given() {
+				return e.loginWithIdentity(cmd.Context(), &remote, host, identity)
 			}
 			user, password, err := e.credentials(user, fromStdin)
 			if err != nil {
@@ -54,6 +64,7 @@ The password is asked for without echo, or read from standard input with
 	remote.register(cmd)
 	cmd.Flags().StringVarP(&user, "username", "u", "", "user name, asked for when missing")
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
+	identity.register(cmd)
 	return cmd
 }
 

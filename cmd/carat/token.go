@@ -96,13 +96,21 @@ func newTokenListCommand(e *env) *cobra.Command {
 			w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "ID\tNAME\tFOR\tIN\tMADE\tEXPIRES\tUSED")
 			for _, t := range list {
-				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, plain(t.Name), plain(strings.Join(t.Actions, ",")), plain(strings.Join(t.Repositories, ",")), minute(t.CreatedAt), minute(t.ExpiresAt), minute(t.LastUsedAt))
+				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, plain(tokenName(t)), plain(strings.Join(t.Actions, ",")), plain(strings.Join(t.Repositories, ",")), minute(t.CreatedAt), minute(t.ExpiresAt), minute(t.LastUsedAt))
 			}
 			return w.Flush()
 		},
 	}
 	remote.register(cmd)
 	return cmd
+}
+
+// tokenName is the name that a token was given, or whose identity it was exchanged for.
+func tokenName(t client.AccessToken) string {
+	if t.Identity != "" {
+		return t.Identity
+	}
+	return t.Name
 }
 
 // minute writes a time for tables.

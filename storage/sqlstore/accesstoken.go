@@ -25,22 +25,57 @@ func (s *Store) CreateAccessToken(ctx context.Context, t auth.AccessToken, hash 
 		return err == nil, err
 	}
 	err = s.write(ctx, "make an access token", settled, func(tx *sql.Tx) error {
-		if t.Identity == "" {
-			var n int64
-			if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM access_tokens WHERE user_id = $1 AND identity IS NULL", t.UserID).Scan(&n); err != nil {
-				return err
-			}
-			if n >= maxAccessTokens {
-				return fmt.Errorf("%w: %d", auth.ErrTooManyTokens, n)
-			}
-		} else if _, err := tx.ExecContext(ctx, "DELETE FROM access_tokens WHERE identity IS NOT NULL AND expires_at < $1", micros(s.now())); err != nil {
+		var n int64
+		if err := tx.QueryRowContext(ctx, "SELECT COUNT(*) FROM access_tokens WHERE user_id = $1 AND identity IS NULL", t.UserID).Scan(&n); err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, `
-			INSERT INTO access_tokens (user_id, name, hash, actions, repositories, identity, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id`,
-			t.UserID, plain(t.Name), hash, auth.ActionNames(t.Actions), strings.Join(t.Repositories, ","),
-			sql.NullString{String: plain(t.Identity), Valid: t.Identity != ""}, micros(s.now()), micros(t.ExpiresAt)).Scan(&id)
+		if n >= maxAccessTokens {
+			return fmt.Errorf("%w: %d", auth.ErrTooManyTokens, n)
+		}
+		id, err = s.insertAccessToken(ctx, tx, t, hash)
+		return err
+	})
+	return id, err
+}
+
+func (s *Store) insertAccessToken(ctx context.Context, tx *sql.Tx, t auth.AccessToken, hash []byte) (id int64, err error) {
+	err = tx.QueryRowContext(ctx, `
+		INSERT INTO access_tokens (user_id, name, hash, actions, repositories, identity, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id`,
+		t.UserID, plain(t.Name), hash, auth.ActionNames(t.Actions), strings.Join(t.Repositories, ","),
+		sql.NullString{String: plain(t.Identity), Valid: t.Identity != ""}, micros(s.now()), micros(t.ExpiresAt)).Scan(&id)
+	return id, err
+}
+
+// ExchangeIdentity implements auth.WorkloadStore. What has expired goes.
+func (s *Store) ExchangeIdentity(ctx context.Context, identity []byte, expires time.Time, t auth.AccessToken, hash []byte) (id int64, err error) {
+	settled := func(ctx context.Context) (bool, error) {
+		made, _, err := s.AccessToken(ctx, hash)
+		if errors.Is(err, auth.ErrUnknownToken) {
+			return false, nil
+		}
+		id = made.ID
+		return err == nil, err
+	}
+	err = s.write(ctx, "exchange an identity token", settled, func(tx *sql.Tx) error {
+		now := micros(s.now())
+		for _, statement := range []string{
+			"DELETE FROM exchanged_tokens WHERE expires_at < $1",
+			"DELETE FROM access_tokens WHERE identity IS NOT NULL AND expires_at < $1",
+		} {
+			if _, err := tx.ExecContext(ctx, statement, now); err != nil {
+				return err
+			}
+		}
+		n, err := change(ctx, tx, "INSERT INTO exchanged_tokens (hash, expires_at) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING", identity, micros(expires))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return auth.ErrTokenUsed
+		}
+		id, err = s.insertAccessToken(ctx, tx, t, hash)
+		return err
 	})
 	return id, err
 }

@@ -51,8 +51,11 @@ func TestAccessTokens(t *testing.T) {
 		// Those of workloads do not count, and go once they have expired.
 		for i := range 3 {
 			short := auth.AccessToken{UserID: jane.ID, Name: "ci", Identity: "https://issuer job", Actions: []auth.Action{auth.Pull}, Repositories: []string{"*"}, ExpiresAt: b.clock.now().Add(time.Hour)}
-			_, err := b.CreateAccessToken(ctx, short, []byte{1, byte(i)})
+			_, err := b.ExchangeIdentity(ctx, []byte{byte(i)}, b.clock.now().Add(time.Minute), short, []byte{1, byte(i)})
 			check(t, err)
+			if _, err := b.ExchangeIdentity(ctx, []byte{byte(i)}, b.clock.now().Add(time.Minute), short, []byte{2, byte(i)}); !errors.Is(err, auth.ErrTokenUsed) {
+				t.Errorf("exchanged twice: %v", err)
+			}
 			if i == 1 {
 				b.clock.advance(2 * time.Hour)
 			}
@@ -61,6 +64,11 @@ func TestAccessTokens(t *testing.T) {
 		check(t, err)
 		if len(list) != maxAccessTokens+1 || list[0].Identity != "https://issuer job" {
 			t.Errorf("%d tokens, the first %+v", len(list), list[0])
+		}
+		var left int
+		check(t, b.db.reader.QueryRowContext(ctx, "SELECT COUNT(*) FROM exchanged_tokens").Scan(&left))
+		if left != 1 {
+			t.Errorf("%d identity tokens are remembered", left)
 		}
 	})
 }

@@ -31,6 +31,7 @@ var (
 	_ auth.KeyStore            = (*Store)(nil)
 	_ auth.RefreshTokenStore   = (*Store)(nil)
 	_ auth.SSHKeyStore         = (*Store)(nil)
+	_ auth.WorkloadStore       = (*Store)(nil)
 	_ attestation.KeyStore     = (*Store)(nil)
 )
 
