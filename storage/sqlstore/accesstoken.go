@@ -88,7 +88,9 @@ type accessTokenLists struct{ actions, repositories string }
 func (l *accessTokenLists) fields(t *auth.AccessToken) []any {
 	return []any{
 		&t.ID, &t.UserID, &t.Name, &l.actions, &l.repositories, &t.Identity,
-		timeColumn{&t.CreatedAt}, timeColumn{&t.ExpiresAt}, timeColumn{&t.LastUsedAt},
+		timeColumn{&t.CreatedAt},
+		timeColumn{&t.ExpiresAt},
+		timeColumn{&t.LastUsedAt},
 	}
 }
 
