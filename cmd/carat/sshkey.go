@@ -6,6 +6,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/carat-hub/carat/auth"
 )
 
 func newSSHKeyCommand(e *env) *cobra.Command {
@@ -33,6 +35,9 @@ func newSSHKeyAddCommand(e *env) *cobra.Command {
 			line, err := readSmall(args[1], maxKeyFile)
 			if err != nil {
 				return err
+			}
+			if _, err := auth.ParseSSHKey(string(line)); err != nil { // a private key stays here
+				return fmt.Errorf("%s: %w", args[1], err)
 			}
 			hub, err := e.hub(&remote, args[0])
 			if err != nil {

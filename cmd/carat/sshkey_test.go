@@ -89,7 +89,9 @@ func TestSSHKeysOfOllama(t *testing.T) {
 		}
 		admin.expect(t, 1, "registered already", "ssh-key", "add", host, file)
 		write(t, file, []byte("ssh-rsa AAAA"))
-		admin.expect(t, 1, "begins with ssh-ed25519", "ssh-key", "add", host, file)
+		admin.expect(t, 1, "not a public ssh-ed25519 key", "ssh-key", "add", host, file)
+		write(t, file, []byte("-----BEGIN OPENSSH PRIVATE KEY-----"))
+		admin.expect(t, 1, "give the .pub file", "ssh-key", "add", "nowhere.invalid", file) // nothing is sent
 
 		status, got := readTokens(t, ollamaToken(t, signer, challenge, time.Now()))
 		if status != http.StatusOK || got.Token == "" || got.RefreshToken != "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -42,8 +43,12 @@ func (e *env) hub(remote *remoteFlags, host string) (*client.Hub, error) {
 
 // ownHint says what to do for what a user may only do with the password.
 func ownHint(err error, host string) error {
-	if errors.Is(err, client.ErrNoCredentials) {
+	var answer *client.ResponseError
+	switch {
+	case errors.Is(err, client.ErrNoCredentials):
 		return fmt.Errorf("%w; log in first: carat login %s", err, host)
+	case errors.As(err, &answer) && answer.Status == http.StatusUnauthorized:
+		return fmt.Errorf("%w; this takes the password itself: carat login %s", err, host)
 	}
 	return err
 }
