@@ -116,7 +116,7 @@ func AuthenticateToken(ctx context.Context, store AccessTokenStore, text string,
 		}
 	}
 	p := u.Principal()
-	p.Limited, p.Scopes = true, t.scopes()
+	p.Limited, p.Scopes, p.Until = true, t.scopes(), t.ExpiresAt
 	return p, nil
 }
 

@@ -75,7 +75,7 @@ type Token struct {
 }
 
 // Sign issues a token that stands for p, limited to the scopes, for as long
-// as ttl. It fails when the token would be longer than MaxTokenLen, and for
+// as ttl, but not longer than p's own credential holds. It fails when the token would be longer than MaxTokenLen, and for
 // one that would outlive the keys.
 func (s *Signer) Sign(p Principal, scopes []Scope, ttl time.Duration) (Token, error) {
 	if ttl > s.keys.maxTTL {
@@ -85,6 +85,9 @@ func (s *Signer) Sign(p Principal, scopes []Scope, ttl time.Duration) (Token, er
 		scopes = []Scope{}
 	}
 	now := s.now().Truncate(time.Second)
+	if !p.Until.IsZero() {
+		ttl = min(ttl, p.Until.Sub(now).Truncate(time.Second))
+	}
 	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    s.issuer,

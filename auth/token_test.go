@@ -102,6 +102,26 @@ func TestTokenTimes(t *testing.T) {
 	}
 }
 
+// A token ends with the credential that it was given for.
+func TestTokenUntil(t *testing.T) {
+	t.Parallel()
+	now := epoch
+	s := signer(t, &now)
+	for _, tc := range []struct {
+		until time.Time
+		want  time.Duration
+	}{
+		{time.Time{}, time.Hour},
+		{epoch.Add(2 * time.Hour), time.Hour},
+		{epoch.Add(90*time.Second + time.Millisecond), 90 * time.Second},
+	} {
+		tok, err := s.Sign(auth.Principal{UserID: 1, Name: "a", Until: tc.until}, nil, time.Hour)
+		if err != nil || tok.TTL != tc.want {
+			t.Errorf("until %s: %s, %v", tc.until, tok.TTL, err)
+		}
+	}
+}
+
 func TestTokenTooLong(t *testing.T) {
 	t.Parallel()
 	now := epoch

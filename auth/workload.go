@@ -93,7 +93,8 @@ type WorkloadOptions struct {
 
 // Workloads exchange identity tokens, which a CI system gives its jobs, for
 // short-lived access tokens, so that nothing secret has to be stored there. It
-// is safe for concurrent use. Only issuers of rules are ever contacted.
+// is safe for concurrent use. Only issuers of rules are contacted, and where they
+// say that their keys are.
 type Workloads struct {
 	store   WorkloadStore
 	now     func() time.Time

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/client"
 	"github.com/carat-hub/carat/internal/oidctest"
 )
 
@@ -90,6 +91,13 @@ func TestLoginWithIdentity(t *testing.T) {
 			if list := owner.must(t, "", "token", "list", host); !strings.Contains(list, ci.Issuer+" "+main) {
 				t.Errorf("tokens:\n%s", list)
 			}
+			// What the token endpoint gives for it ends with it.
+			later.Store(int64(29 * time.Minute))
+			req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/token?service=carat&scope=repository:acme/m:push", nil))(t)
+			req.SetBasicAuth("x", job.password(t, host))
+			if status, got := readTokens(t, req); status != http.StatusOK || got.ExpiresIn > 60 || got.ExpiresIn < 10 {
+				t.Errorf("a token a minute before the end: %d, holds %d s", status, got.ExpiresIn)
+			}
 			// It ends by itself, and so does what has not been exchanged.
 			unused := ci.IDToken(t, "hub.example", main)
 			later.Store(int64(31 * time.Minute))
@@ -118,4 +126,11 @@ func TestWorkloadRulesAreRefused(t *testing.T) {
 			t.Errorf("exit %d: %s", code, stderr)
 		}
 	}
+}
+
+// password returns what is stored for a host.
+func (u user) password(t *testing.T, host string) string {
+	t.Helper()
+	store := must(client.DockerCredentials(u.home))(t)
+	return must(store.Get(t.Context(), host))(t).Password
 }
