@@ -108,7 +108,10 @@ func NewKeys(ctx context.Context, o KeyOptions) (*Keys, error) {
 		return nil, fmt.Errorf("keys sign for at least %s, not %s", publishLead, o.Age)
 	}
 	k := &Keys{store: o.Store, age: o.Age, maxTTL: o.MaxTTL, now: o.Clock}
-	return k, k.Refresh(ctx)
+	if err := k.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return k, nil
 }
 
 // Refresh reads the keys anew, and replaces and deletes those whose time has come.
@@ -118,7 +121,8 @@ func (k *Keys) Refresh(ctx context.Context) error {
 	return k.refresh(ctx)
 }
 
-// Watch refreshes until ctx ends, and tells of every refresh that fails.
+// Watch refreshes every ten seconds until ctx ends, and tells of every refresh
+// that fails; the keys that are known are good meanwhile.
 func (k *Keys) Watch(ctx context.Context, failed func(error)) {
 	t := time.NewTicker(refreshEvery)
 	defer t.Stop()

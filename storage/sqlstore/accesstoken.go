@@ -106,9 +106,9 @@ func (s *Store) AccessToken(ctx context.Context, hash []byte) (auth.AccessToken,
 	var t auth.AccessToken
 	var u auth.User
 	var lists accessTokenLists
-	err := s.db.reader.QueryRowContext(ctx, "SELECT "+accessTokenColumns+`, u.id, u.name, u.admin, u.created_at
+	err := s.db.reader.QueryRowContext(ctx, "SELECT "+accessTokenColumns+", "+userColumns+`
 		FROM access_tokens t JOIN users u ON u.id = t.user_id WHERE t.hash = $1`, hash).
-		Scan(append(lists.fields(&t), &u.ID, &u.Name, &u.Admin, timeColumn{&u.CreatedAt})...)
+		Scan(append(lists.fields(&t), userFields(&u)...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return t, u, auth.ErrUnknownToken
 	}

@@ -38,9 +38,9 @@ func (s *Store) RefreshToken(ctx context.Context, hash []byte) (auth.RefreshToke
 	var t auth.RefreshToken
 	var u auth.User
 	err := s.db.reader.QueryRowContext(ctx, `
-		SELECT t.id, t.user_id, t.client_id, t.credential, t.used_at, u.id, u.name, u.password_hash, u.admin, u.created_at
+		SELECT t.id, t.user_id, t.client_id, t.credential, t.used_at, `+userColumns+`
 		FROM refresh_tokens t JOIN users u ON u.id = t.user_id WHERE t.hash = $1`, hash).
-		Scan(&t.ID, &t.UserID, &t.ClientID, &t.Credential, timeColumn{&t.UsedAt}, &u.ID, &u.Name, &u.PasswordHash, &u.Admin, timeColumn{&u.CreatedAt})
+		Scan(append([]any{&t.ID, &t.UserID, &t.ClientID, &t.Credential, timeColumn{&t.UsedAt}}, userFields(&u)...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return t, u, auth.ErrUnknownToken
 	}

@@ -55,9 +55,9 @@ func (s *Store) SSHKey(ctx context.Context, public ed25519.PublicKey) (auth.SSHK
 	var k auth.SSHKey
 	var u auth.User
 	var stored []byte
-	err := s.db.reader.QueryRowContext(ctx, "SELECT "+sshKeyColumns+`, u.id, u.name, u.admin, u.created_at
+	err := s.db.reader.QueryRowContext(ctx, "SELECT "+sshKeyColumns+", "+userColumns+`
 		FROM ssh_keys k JOIN users u ON u.id = k.user_id WHERE k.public_key = $1`, []byte(public)).
-		Scan(append(sshKeyFields(&k, &stored), &u.ID, &u.Name, &u.Admin, timeColumn{&u.CreatedAt})...)
+		Scan(append(sshKeyFields(&k, &stored), userFields(&u)...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return k, u, auth.ErrUnknownSSHKey
 	}
