@@ -1,6 +1,9 @@
 package auth
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Principal is who makes a request. The zero value is the anonymous principal.
 type Principal struct {
@@ -12,6 +15,9 @@ type Principal struct {
 	// outside them, however much the user may do.
 	Limited bool
 	Scopes  []Scope
+	// Until is when the credential ends, zero when it does not by itself. What
+	// is given for it ends then too.
+	Until time.Time
 }
 
 // Anonymous reports whether nobody is signed in.
@@ -40,7 +46,7 @@ func (p Principal) covers(a Action, repository string) bool {
 		return true
 	}
 	return slices.ContainsFunc(p.Scopes, func(s Scope) bool {
-		return s.Type == TypeRepository && (s.Name == repository || s.Name == anyRepository) &&
+		return s.Type == TypeRepository && matches(s.Name, repository) &&
 			(slices.Contains(s.Actions, string(a)) || slices.Contains(s.Actions, "*"))
 	})
 }

@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -87,9 +86,9 @@ func (s *Server) principal(r *http.Request, basic bool) (auth.Principal, error) 
 	case strings.EqualFold(scheme, "Bearer"):
 		value = strings.TrimSpace(value)
 		if s.isAccessToken(value) {
-			return auth.AuthenticateToken(r.Context(), s.tokens, value, time.Now())
+			return auth.AuthenticateToken(r.Context(), s.tokens, value, s.now())
 		}
-		return s.verifier.Verify(value)
+		return s.verifier.Verify(r.Context(), value)
 	case strings.EqualFold(scheme, "Basic") && basic:
 		name, password, ok := r.BasicAuth()
 		if !ok {
@@ -105,11 +104,22 @@ func (s *Server) isAccessToken(text string) bool { return s.tokens != nil && aut
 // signIn returns the principal of a user name with a password, in whose
 // place an access token may stand.
 func (s *Server) signIn(ctx context.Context, name, password string) (auth.Principal, error) {
+	p, _, err := s.credentials(ctx, name, password)
+	return p, err
+}
+
+// credentials is signIn with the user whose password it was, nil when it was
+// an access token.
+func (s *Server) credentials(ctx context.Context, name, password string) (auth.Principal, *auth.User, error) {
 	if s.isAccessToken(password) {
-		return auth.AuthenticateToken(ctx, s.tokens, password, time.Now())
+		p, err := auth.AuthenticateToken(ctx, s.tokens, password, s.now())
+		return p, nil, err
 	}
 	u, err := auth.Authenticate(ctx, s.users, name, password)
-	return u.Principal(), err
+	if err != nil {
+		return auth.Principal{}, nil, err
+	}
+	return u.Principal(), &u, nil
 }
 
 // secure sets the headers that are right for every answer; pages replace the

@@ -30,7 +30,7 @@ func areaOf(path string) area {
 		return areaAPI
 	case path == "/token":
 		return areaToken
-	case path == "/livez", path == "/readyz", path == "/metrics":
+	case path == "/livez", path == "/readyz", path == "/metrics", path == "/.well-known/jwks.json":
 		return areaProbe
 	}
 	return areaPage

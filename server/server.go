@@ -41,10 +41,16 @@ type ErrorPage func(c echo.Context, status int, message string) error
 
 // Options are what a Server is made of.
 type Options struct {
-	Users        auth.Users            // required
-	Tokens       auth.AccessTokenStore // nil: there are no access tokens
-	Signer       *auth.Signer          // required; its audience is the service of challenges
-	Repositories Repositories          // required, for the token endpoint
+	Users  auth.Users            // required
+	Tokens auth.AccessTokenStore // nil: there are no access tokens
+	// RefreshTokens are the sign-ins that programs keep; nil: there are none.
+	RefreshTokens auth.RefreshTokenStore
+	// SSHKeys are those whose signatures stand for users; nil: there are none.
+	SSHKeys auth.SSHKeyStore
+	// Workloads exchange the identity tokens of other issuers; nil: none are taken.
+	Workloads    Workloads
+	Signer       *auth.Signer // required; its audience is the service of challenges
+	Repositories Repositories // required, for the token endpoint
 	Routes       []Routes
 	Checks       []Check   // what /readyz looks at
 	ErrorPage    ErrorPage // errors outside the APIs; plain text when nil
@@ -78,23 +84,26 @@ type Options struct {
 
 // Server is the hub's HTTP handler. It is safe for concurrent use.
 type Server struct {
-	echo       *echo.Echo
-	users      auth.Users
-	tokens     auth.AccessTokenStore
-	signer     *auth.Signer
-	verifier   *auth.Verifier
-	repos      Repositories
-	errorPage  ErrorPage
-	publicURL  string
-	trustProxy bool
-	stall      time.Duration
-	grace      time.Duration
-	pullTTL    time.Duration
-	pushTTL    time.Duration
-	metrics    *metrics
-	health     *health
-	log        *slog.Logger
-	now        func() time.Time
+	echo          *echo.Echo
+	users         auth.Users
+	tokens        auth.AccessTokenStore
+	refreshTokens auth.RefreshTokenStore
+	sshKeys       auth.SSHKeyStore
+	workloads     Workloads
+	signer        *auth.Signer
+	verifier      *auth.Verifier
+	repos         Repositories
+	errorPage     ErrorPage
+	publicURL     string
+	trustProxy    bool
+	stall         time.Duration
+	grace         time.Duration
+	pullTTL       time.Duration
+	pushTTL       time.Duration
+	metrics       *metrics
+	health        *health
+	log           *slog.Logger
+	now           func() time.Time
 }
 
 // New returns a server. It fails when an option that is required is missing
@@ -108,7 +117,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		echo: echo.New(), users: o.Users, tokens: o.Tokens, signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
+		echo: echo.New(), users: o.Users, tokens: o.Tokens, refreshTokens: o.RefreshTokens, sshKeys: o.SSHKeys, workloads: o.Workloads, signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
 		errorPage: o.ErrorPage, publicURL: publicURL, trustProxy: o.TrustProxy,
 		stall: orDefault(o.Stall, time.Minute), grace: orDefault(o.Grace, 30*time.Second),
 		pullTTL: orDefault(o.PullTTL, defaultPullTTL), pushTTL: orDefault(o.PushTTL, defaultPushTTL),
@@ -142,6 +151,7 @@ func (s *Server) routes(sets []Routes) {
 	e.GET("/metrics", s.metrics.show)
 	e.GET("/token", s.token)
 	e.POST("/token", s.tokenForm)
+	e.GET("/.well-known/jwks.json", s.jwks)
 	for _, set := range sets {
 		set.Register(e)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/server"
@@ -17,15 +18,17 @@ import (
 )
 
 const (
-	tokenService = "carat"      // issuer and audience of access tokens
-	tokenSecret  = "token-seed" // name of the signing seed among the hub's secrets
+	tokenService = "carat" // issuer and audience of the token endpoint's tokens
 	adminName    = "admin"
+
+	maxWorkloadFile = 1 << 20 // bytes
 )
 
 // theHub is the assembled server: what newHub wires together.
 type theHub struct {
 	*backend
-	server *server.Server
+	tokenKeys *auth.Keys
+	server    *server.Server
 }
 
 // newHub opens what lies below the HTTP edge and puts that on top.
@@ -42,11 +45,15 @@ func newHub(ctx context.Context, c serveConfig, getenv func(string) string, log 
 }
 
 func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
-	seed, err := h.store.Secret(ctx, tokenSecret, auth.NewSeed())
-	if err != nil {
-		return nil, fmt.Errorf("read the token seed: %w", err)
+	var err error
+	if h.tokenKeys, err = auth.NewKeys(ctx, auth.KeyOptions{Store: h.store, Age: h.config.TokenKeyAge, Clock: h.config.clock}); err != nil {
+		return nil, err
 	}
-	signer, err := auth.NewSigner(auth.TokenOptions{Seed: seed, Issuer: tokenService, Audience: tokenService})
+	signer, err := auth.NewSigner(auth.TokenOptions{Keys: h.tokenKeys, Clock: h.config.clock, Issuer: tokenService, Audience: tokenService})
+	if err != nil {
+		return nil, err
+	}
+	workloads, err := h.workloads()
 	if err != nil {
 		return nil, err
 	}
@@ -59,20 +66,42 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		return nil, err
 	}
 	return server.New(server.Options{
-		Users: h.store, Tokens: h.store, Signer: signer, Repositories: h.registry,
+		Users: h.store, Tokens: h.store, RefreshTokens: h.store, SSHKeys: h.store, Workloads: workloads, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hfapi.New(hfapi.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hub.New(hub.Options{
-				Models: h.registry, Verifications: h.store, Keys: h.signer, Gates: h.registry, Assessments: h.registry, Consents: h.registry, Lineages: h.registry, Policies: h.registry, Users: h.store,
+				Models: h.registry, Verifications: h.store, Keys: h.signer, TokenKeys: h.tokenKeys, Gates: h.registry, Assessments: h.registry, Consents: h.registry, Lineages: h.registry, Policies: h.registry, Users: h.store, SSHKeys: h.store,
 				Origins: h.registry, Imports: h.recorder, Access: access,
 			}),
 			pages,
 		},
 		ErrorPage: pages.ErrorPage,
 		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
-		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Grace: h.config.Grace, Logger: h.log,
+		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Grace: h.config.Grace, Clock: h.config.clock, Logger: h.log,
 	})
+}
+
+// workloads reads for whose identity tokens there are access tokens. The result
+// is nil when the administrator trusts no issuers.
+func (h *theHub) workloads() (server.Workloads, error) {
+	path := h.config.Workloads
+	if path == "" {
+		return nil, nil
+	}
+	text, err := readSmall(path, maxWorkloadFile)
+	if err != nil {
+		return nil, fmt.Errorf("--workload-identities: %w", err)
+	}
+	rules, err := auth.ParseWorkloadRules(text)
+	if err != nil {
+		return nil, fmt.Errorf("--workload-identities %s: %w", path, err)
+	}
+	w, err := auth.NewWorkloads(auth.WorkloadOptions{Rules: rules, Store: h.store, Clock: h.config.clock})
+	if err != nil {
+		return nil, fmt.Errorf("--workload-identities %s: %w", path, err)
+	}
+	return w, nil
 }
 
 // ensureAdmin makes the user admin at the first start. It returns the
@@ -107,6 +136,15 @@ func (h *theHub) run(ctx context.Context, l net.Listener) error {
 		}
 		return errors.Join(err, l.Close())
 	}
+	watch, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		h.tokenKeys.Watch(watch, func(err error) {
+			h.log.ErrorContext(ctx, "refresh the keys of tokens", slog.Any("error", err))
+		})
+	})
 	err := h.server.Serve(ctx, l)
+	stop()
+	watching.Wait()
 	return errors.Join(err, h.stopJobs(ctx))
 }

@@ -18,6 +18,7 @@ func newLoginCommand(e *env) *cobra.Command {
 	var remote remoteFlags
 	var user string
 	var fromStdin bool
+	var identity identityFlags
 	cmd := &cobra.Command{
 		Use:   "login HOST",
 		Short: "Log in to a registry",
@@ -27,14 +28,23 @@ file itself (in DOCKER_CONFIG, or ~/.docker). Every Docker-compatible program
 finds them there, and carat finds what others stored.
 
 The password is asked for without echo, or read from standard input with
---password-stdin. There is no flag for it: other users can see those.`,
+--password-stdin. There is no flag for it: other users can see those.
+
+In a CI job there is no password to keep: --identity-token-env or --identity-token-file
+gives the OpenID Connect token that the CI system made for the job, and a hub that
+trusts its issuer (carat serve --workload-identities) gives an access token for it,
+which is stored. Each identity token is good once.`,
 		Example: `  carat login localhost:8080 -u admin
-  echo "$PASSWORD" | carat login models.example.org -u ci --password-stdin`,
+  echo "$PASSWORD" | carat login models.example.org -u ci --password-stdin
+  carat login models.example.org --identity-token-env CARAT_ID_TOKEN`,
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			host, err := client.ParseHost(args[0])
 			if err != nil {
 				return exit(exitUsage, err)
+			}
+			if identity.given() {
+				return e.loginWithIdentity(cmd.Context(), &remote, host, identity)
 			}
 			user, password, err := e.credentials(user, fromStdin)
 			if err != nil {
@@ -54,22 +64,34 @@ The password is asked for without echo, or read from standard input with
 	remote.register(cmd)
 	cmd.Flags().StringVarP(&user, "username", "u", "", "user name, asked for when missing")
 	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
+	identity.register(cmd)
 	return cmd
 }
 
 func newLogoutCommand(e *env) *cobra.Command {
-	return &cobra.Command{
+	var remote remoteFlags
+	var everywhere bool
+	cmd := &cobra.Command{
 		Use:   "logout HOST",
 		Short: "Forget the credentials of a registry",
-		Args:  usage(cobra.ExactArgs(1)),
+		Long: `Forget the credentials of a registry.
+
+--everywhere first has a hub end the sign-ins that programs such as Docker keep, on
+every machine. Access tokens stay; see carat token revoke.`,
+		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			host, err := client.ParseHost(args[0])
 			if err != nil {
 				return exit(exitUsage, err)
 			}
-			c, err := e.client(&remoteFlags{}, client.Options{})
+			c, err := e.client(&remote, client.Options{})
 			if err != nil {
 				return err
+			}
+			if everywhere {
+				if err := c.Hub(host).SignOutEverywhere(cmd.Context()); err != nil {
+					return ownHint(err, host)
+				}
 			}
 			if err := c.Logout(cmd.Context(), host); err != nil {
 				return err
@@ -78,6 +100,9 @@ func newLogoutCommand(e *env) *cobra.Command {
 			return err
 		},
 	}
+	remote.register(cmd)
+	cmd.Flags().BoolVar(&everywhere, "everywhere", false, "end the sign-ins of all programs on all machines")
+	return cmd
 }
 
 // maxPassword bounds what is read as a password, in bytes.

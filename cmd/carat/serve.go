@@ -33,6 +33,10 @@ type serveConfig struct {
 	Unsafe     bool
 	Grace      time.Duration
 
+	TokenKeyAge time.Duration
+	Workloads   string
+	clock       func() time.Time // of tokens; nil but in tests
+
 	VerifyWorkers int
 	VerifyThreads int
 	VerifyTimeout time.Duration
@@ -90,6 +94,8 @@ func newServeCommand(e *env) *cobra.Command {
 	f.StringVar(&c.Visibility, "default-visibility", string(auth.Public), "who may pull from new repositories: public or private")
 	f.DurationVar(&c.Redirect, "redirect", defaultRedirect, "redirect blob downloads to S3 with URLs that hold this long; 0 serves them from here")
 	f.DurationVar(&c.Grace, "grace", time.Minute, "how long requests in flight may take to finish at a shutdown; uploads that are cut can be resumed")
+	f.DurationVar(&c.TokenKeyAge, "token-key-age", 30*24*time.Hour, "after how long tokens are signed with a fresh key; tokens outlive the change")
+	f.StringVar(&c.Workloads, "workload-identities", "", "JSON `FILE` that says which jobs of which CI systems get access tokens for their OpenID Connect tokens")
 	f.IntVar(&c.VerifyWorkers, "verify-workers", 1, "verifications at a time; 0 leaves them to others")
 	f.StringVar(&c.Gate, "verification-gate", string(registry.GateWarn), "what becomes of pulls of versions that have not passed verification: off, warn, or block (only who may push there gets them); for organizations without a gate of their own")
 	c.registerBackend(f)

@@ -55,6 +55,16 @@ type Keys interface {
 	Rotate(ctx context.Context) (attestation.Key, error)
 }
 
+// TokenKeys are the hub's keys for tokens.
+type TokenKeys interface {
+	// List returns those that verify, the newest first.
+	List() []auth.KeyInfo
+	// Rotate publishes a fresh one that signs a while later. Errors: auth.ErrRotating.
+	Rotate(ctx context.Context) error
+	// Drop signs with a fresh one and takes all others away.
+	Drop(ctx context.Context) error
+}
+
 // Gates are the gates of organizations.
 type Gates interface {
 	// OrgGate returns an organization's gate, and whether it is its own.
@@ -101,6 +111,7 @@ var (
 	_ Models        = (*registry.Registry)(nil)
 	_ Verifications = verify.Store(nil)
 	_ Keys          = (*attestation.Signer)(nil)
+	_ TokenKeys     = (*auth.Keys)(nil)
 	_ Gates         = (*registry.Registry)(nil)
 	_ Assessments   = (*registry.Registry)(nil)
 	_ Origins       = (*registry.Registry)(nil)
@@ -113,12 +124,14 @@ type Options struct {
 	Models        Models
 	Verifications Verifications
 	Keys          Keys
+	TokenKeys     TokenKeys
 	Gates         Gates
 	Assessments   Assessments
 	Consents      Consents
 	Lineages      Lineages
 	Policies      Policies
 	Users         Users
+	SSHKeys       SSHKeys
 	Origins       Origins
 	Imports       Imports
 	Access        Access
@@ -129,12 +142,14 @@ type Handler struct {
 	models        Models
 	verifications Verifications
 	keys          Keys
+	tokenKeys     TokenKeys
 	gates         Gates
 	assessments   Assessments
 	consents      Consents
 	lineages      Lineages
 	policies      Policies
 	users         Users
+	sshKeys       SSHKeys
 	origins       Origins
 	imports       Imports
 	access        Access
@@ -142,7 +157,7 @@ type Handler struct {
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, origins: o.Origins, imports: o.Imports, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, sshKeys: o.SSHKeys, origins: o.Origins, imports: o.Imports, access: o.Access}
 }
 
 // Register adds the routes.
@@ -169,10 +184,16 @@ func (h *Handler) Register(e *echo.Echo) {
 	e.GET("/api/v1/tokens", h.listTokens)
 	e.POST("/api/v1/tokens", h.createToken)
 	e.DELETE("/api/v1/tokens/:id", h.deleteToken)
+	e.DELETE("/api/v1/sign-ins", h.signOutEverywhere)
+	e.GET("/api/v1/ssh-keys", h.listSSHKeys)
+	e.POST("/api/v1/ssh-keys", h.addSSHKey)
+	e.DELETE("/api/v1/ssh-keys/:id", h.deleteSSHKey)
 	h.registerTerms(e)
 	h.registerPolicies(e)
 	e.GET("/api/v1/keys", h.listKeys)
 	e.POST("/api/v1/keys", h.rotateKey)
+	e.GET("/api/v1/token-keys", h.listTokenKeys)
+	e.POST("/api/v1/token-keys", h.rotateTokenKey)
 	lineages, verifications := gate(h.lineages.OrgLineageGate), gate(h.gates.OrgGate)
 	e.GET("/api/v1/orgs/:org/lineage-gate", lineages)
 	e.PUT("/api/v1/orgs/:org/lineage-gate", h.setGate(h.lineages.SetOrgLineageGate, lineages))

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/auth/authtest"
 	"github.com/carat-hub/carat/licenses/lineage"
 	"github.com/carat-hub/carat/licenses/term"
 	"github.com/carat-hub/carat/registry"
@@ -271,17 +272,14 @@ func basic(p auth.Principal) string {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	signer, err := auth.NewSigner(auth.TokenOptions{Seed: make([]byte, auth.SeedLen), Issuer: "carat", Audience: "carat"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer, tokenKeys := authtest.Signer(t, make([]byte, auth.SeedLen))
 	s := &store{visibility: map[registry.Name]auth.Visibility{
 		"open/model": auth.Public, "open/new": auth.Public, "open/empty": auth.Public, "closed/model": auth.Private,
 		"open/llama": auth.Public,
 	}}
 	h, err := server.New(server.Options{
 		Users: someUsers(), Signer: signer, Repositories: s, Logger: slog.New(slog.DiscardHandler),
-		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, Gates: s, Assessments: s, Lineages: s, Origins: s, Imports: s, Access: server.NewAccess(s)})},
+		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, TokenKeys: tokenKeys, Gates: s, Assessments: s, Lineages: s, Origins: s, Imports: s, Access: server.NewAccess(s)})},
 	})
 	if err != nil {
 		t.Fatal(err)

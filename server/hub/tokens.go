@@ -15,9 +15,10 @@ import (
 
 // tokenPost is the body of POST /api/v1/tokens.
 type tokenPost struct {
-	Name    string `json:"name"`
-	Role    string `json:"role"`    // "read" or "write"
-	Expires int64  `json:"expires"` // in how many seconds, 0 for never
+	Name         string   `json:"name"`
+	Access       string   `json:"access"`       // "read" or "write"
+	Repositories []string `json:"repositories"` // patterns, none for all
+	Expires      int64    `json:"expires"`      // in how many seconds, 0 for never
 }
 
 // tokenMade is the answer: the only time that the token is shown.
@@ -45,9 +46,13 @@ func (h *Handler) createToken(c echo.Context) error {
 	if err := decode(c, &body); err != nil {
 		return err
 	}
-	actions, ok := auth.ParseActions(body.Role)
+	actions, ok := auth.ParseActions(body.Access)
 	if !ok {
-		return registry.Errorf(server.CodeRequestInvalid, "role is read or write")
+		return registry.Errorf(server.CodeRequestInvalid, "access is read or write")
+	}
+	repositories, err := auth.ParsePatterns(body.Repositories)
+	if err != nil {
+		return registry.Wrap(err, server.CodeRequestInvalid, "repositories are at most 16 of org/name, org/* or *")
 	}
 	if body.Name == "" || len(body.Name) > 100 {
 		return registry.Errorf(server.CodeRequestInvalid, "a token has a name of at most 100 bytes")
@@ -58,7 +63,7 @@ func (h *Handler) createToken(c echo.Context) error {
 	}
 	text, hash := auth.NewAccessToken()
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	t := auth.AccessToken{UserID: p.UserID, Name: body.Name, Actions: actions, CreatedAt: now}
+	t := auth.AccessToken{UserID: p.UserID, Name: body.Name, Actions: actions, Repositories: repositories, CreatedAt: now}
 	if body.Expires > 0 {
 		t.ExpiresAt = now.Add(time.Duration(body.Expires) * time.Second)
 	}
@@ -100,6 +105,18 @@ func (h *Handler) deleteToken(c echo.Context) error {
 		return registry.Errorf(server.CodeNotFound, "there is no such token")
 	}
 	if err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// signOutEverywhere ends the sign-ins of the caller that programs keep.
+func (h *Handler) signOutEverywhere(c echo.Context) error {
+	p, err := h.own(c)
+	if err != nil {
+		return err
+	}
+	if err := h.users.DeleteRefreshTokens(c.Request().Context(), p.UserID); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

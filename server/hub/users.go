@@ -16,6 +16,8 @@ import (
 // Users are those who can sign in.
 type Users interface {
 	auth.AccessTokenStore
+	// DeleteRefreshTokens ends the sign-ins of a user that programs keep.
+	DeleteRefreshTokens(ctx context.Context, userID int64) error
 	// User returns the user of that name. Errors: auth.ErrUnknownUser.
 	User(ctx context.Context, name string) (auth.User, error)
 	// CreateUser makes one. Errors: auth.ErrUserExists.

@@ -28,6 +28,10 @@ var (
 	_ verify.Backlog           = (*Store)(nil)
 	_ auth.UserStore           = (*Store)(nil)
 	_ auth.AccessTokenStore    = (*Store)(nil)
+	_ auth.KeyStore            = (*Store)(nil)
+	_ auth.RefreshTokenStore   = (*Store)(nil)
+	_ auth.SSHKeyStore         = (*Store)(nil)
+	_ auth.WorkloadStore       = (*Store)(nil)
 	_ attestation.KeyStore     = (*Store)(nil)
 )
 

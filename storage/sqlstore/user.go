@@ -9,11 +9,18 @@ import (
 	"github.com/carat-hub/carat/auth"
 )
 
+// userColumns are those of a user, in every query that finds one by whatever
+// credential, so that none of them overlooks what matters.
+const userColumns = "u.id, u.name, u.password_hash, u.admin, u.created_at"
+
+func userFields(u *auth.User) []any {
+	return []any{&u.ID, &u.Name, &u.PasswordHash, &u.Admin, timeColumn{&u.CreatedAt}}
+}
+
 // User implements auth.UserStore.
 func (s *Store) User(ctx context.Context, name string) (auth.User, error) {
 	var u auth.User
-	err := s.db.reader.QueryRowContext(ctx, "SELECT id, name, password_hash, admin, created_at FROM users WHERE name = $1", plain(name)).
-		Scan(&u.ID, &u.Name, &u.PasswordHash, &u.Admin, timeColumn{&u.CreatedAt})
+	err := s.db.reader.QueryRowContext(ctx, "SELECT "+userColumns+" FROM users u WHERE u.name = $1", plain(name)).Scan(userFields(&u)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return auth.User{}, fmt.Errorf("read user %q: %w", name, auth.ErrUnknownUser)
 	}
