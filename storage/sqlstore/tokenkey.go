@@ -31,8 +31,10 @@ func (s *Store) AddTokenKey(ctx context.Context, k auth.Key, othersEnd time.Time
 		return err == nil, err
 	}
 	err = s.write(ctx, "store a token key", settled, func(tx *sql.Tx) error {
+		// A key of that serial may be gone already, with later ones in its place.
 		n, err := change(ctx, tx, `
-			INSERT INTO token_keys (serial, seed, created_at, signs_from) VALUES ($1, $2, $3, $4)
+			INSERT INTO token_keys (serial, seed, created_at, signs_from)
+			SELECT CAST($1 AS BIGINT), $2, CAST($3 AS BIGINT), CAST($4 AS BIGINT) WHERE NOT EXISTS (SELECT 1 FROM token_keys WHERE serial >= $1)
 			ON CONFLICT (serial) DO NOTHING`, k.Serial, k.Seed, micros(k.CreatedAt), micros(k.SignsFrom))
 		if added = n == 1; err != nil || !added {
 			return err

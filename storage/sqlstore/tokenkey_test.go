@@ -72,6 +72,10 @@ func TestTokenKeys(t *testing.T) {
 		if list := nodes[0].List(); len(list) != 1 || !list[0].Signs {
 			t.Errorf("after dropping: %+v", list)
 		}
+		// Who comes late with a serial that is gone adds nothing.
+		if added, err := b.AddTokenKey(t.Context(), auth.Key{Serial: 1, Seed: auth.NewSeed()}, b.clock.now()); added || err != nil {
+			t.Errorf("added %t, %v", added, err)
+		}
 	})
 }
 
