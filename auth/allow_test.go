@@ -110,7 +110,7 @@ func TestGrantPermits(t *testing.T) {
 	}
 }
 
-func TestSeesPrivate(t *testing.T) {
+func TestSight(t *testing.T) {
 	t.Parallel()
 	catalogue := []auth.Scope{{Type: "registry", Name: "catalog", Actions: []string{"*"}}}
 	for name, tc := range map[string]struct {
@@ -126,7 +126,7 @@ func TestSeesPrivate(t *testing.T) {
 		"admin's token with the scope":  {auth.Principal{UserID: 1, Admin: true, Limited: true, Scopes: catalogue}, true},
 		"admin's token for a catalogue": {auth.Principal{UserID: 1, Admin: true, Limited: true, Scopes: []auth.Scope{{Type: "repository", Name: "catalog", Actions: []string{"*"}}}}, false},
 	} {
-		if got := tc.p.SeesPrivate(); got != tc.want {
+		if got := tc.p.Sight().All; got != tc.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}

@@ -117,7 +117,7 @@ func Narrow(p Principal, asked []Scope, look func(repository string) (Resource, 
 	for _, s := range asked {
 		switch {
 		case s.Type == catalog.Type && s.Name == catalog.Name:
-			if p.SeesPrivate() {
+			if !p.Anonymous() && (!p.Limited || p.surveys()) {
 				granted = append(granted, catalog)
 			}
 		case s.Type == TypeRepository:

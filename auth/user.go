@@ -20,12 +20,13 @@ type User struct {
 	Name         string
 	PasswordHash string // as HashPassword returns it
 	Admin        bool
+	Roles        Roles
 	CreatedAt    time.Time
 }
 
 // Principal returns the principal that the user's own password stands for.
 func (u User) Principal() Principal {
-	return Principal{UserID: u.ID, Name: u.Name, Admin: u.Admin}
+	return Principal{UserID: u.ID, Name: u.Name, Admin: u.Admin, Roles: u.Roles}
 }
 
 // UserStore keeps users and the hub's secrets.

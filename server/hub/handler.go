@@ -69,7 +69,7 @@ type TokenKeys interface {
 type Gates interface {
 	// OrgGate returns an organization's gate, and whether it is its own.
 	OrgGate(ctx context.Context, org registry.Name) (g registry.Gate, own bool, err error)
-	// SetOrgGate changes it; only administrators may.
+	// SetOrgGate changes it; maintainers may.
 	SetOrgGate(ctx context.Context, p auth.Principal, org registry.Name, g registry.Gate) error
 }
 

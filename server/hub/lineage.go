@@ -17,11 +17,11 @@ import (
 type Lineages interface {
 	// OrgLineageGate returns an organization's gate, and whether it is its own.
 	OrgLineageGate(ctx context.Context, org registry.Name) (g registry.Gate, own bool, err error)
-	// SetOrgLineageGate changes it; only administrators may.
+	// SetOrgLineageGate changes it; maintainers may.
 	SetOrgLineageGate(ctx context.Context, p auth.Principal, org registry.Name, g registry.Gate) error
-	// Waive lets a finding of a version be; only administrators may.
+	// Waive lets a finding of a version be; maintainers may.
 	Waive(ctx context.Context, p auth.Principal, v *registry.Version, finding, reason string, expires time.Time) (*lineage.Waiver, error)
-	// Unwaive takes a waiver away; only administrators may.
+	// Unwaive takes a waiver away; maintainers may.
 	Unwaive(ctx context.Context, p auth.Principal, v *registry.Version, finding string) error
 }
 
@@ -36,7 +36,7 @@ type waiverPost struct {
 
 func (h *Handler) waive(c echo.Context) error {
 	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil {
+	if err := auth.Oversee(p, auth.Maintain, string(scope(c))); err != nil {
 		return err
 	}
 	var body waiverPost
@@ -56,7 +56,7 @@ func (h *Handler) waive(c echo.Context) error {
 
 func (h *Handler) unwaive(c echo.Context) error {
 	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil {
+	if err := auth.Oversee(p, auth.Maintain, string(scope(c))); err != nil {
 		return err
 	}
 	v, err := h.find(c, auth.Pull)

@@ -61,7 +61,7 @@ func TestRepositories(t *testing.T) {
 			{"end", "orga", 10, true, []registry.Name{}},
 			{"none", "", 0, true, []registry.Name{}},
 		} {
-			got, err := b.Repositories(ctx, tt.last, tt.limit, tt.private)
+			got, err := b.Repositories(ctx, tt.last, tt.limit, auth.Sight{All: tt.private})
 			check(t, err)
 			if d := diff(tt.want, got); d != "" {
 				t.Errorf("%s (-want +got):\n%s", tt.name, d)

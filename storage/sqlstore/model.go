@@ -281,8 +281,8 @@ func (s *Store) modelFilter(q registry.ModelQuery) (where string, args []any) {
 		args = append(args, value)
 		terms = append(terms, strings.ReplaceAll(term, "?", "$"+strconv.Itoa(len(args))))
 	}
-	if !q.IncludePrivate {
-		terms = append(terms, "p.visibility = 'public'")
+	if !q.Sight.All {
+		add(inSight, q.Sight.UserID)
 	}
 	if q.Org != "" { // its names are those between "org/" and "org0"
 		add("p.name >= ?", plain(q.Org)+"/")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
@@ -56,8 +57,8 @@ func (s *Store) CreateRepository(ctx context.Context, r registry.Repository) (re
 // insertRepository makes a repository unless it exists.
 func insertRepository(ctx context.Context, tx *sql.Tx, r registry.Repository) error {
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO repositories (name, visibility, created_at, updated_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (name) DO NOTHING`, r.Name, r.Visibility, micros(r.CreatedAt), micros(r.UpdatedAt))
+		INSERT INTO repositories (name, organization, visibility, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (name) DO NOTHING`, r.Name, auth.Organization(string(r.Name)), r.Visibility, micros(r.CreatedAt), micros(r.UpdatedAt))
 	return err
 }
 
@@ -76,10 +77,10 @@ func (s *Store) SetVisibility(ctx context.Context, n registry.Name, v auth.Visib
 }
 
 // Repositories implements registry.RepositoryStore.
-func (s *Store) Repositories(ctx context.Context, last registry.Name, limit int, private bool) ([]registry.Name, error) {
+func (s *Store) Repositories(ctx context.Context, last registry.Name, limit int, sight auth.Sight) ([]registry.Name, error) {
 	names, err := list(ctx, s.db.reader, scanOne[registry.Name], `
-		SELECT name FROM repositories WHERE name > $1 AND (visibility = 'public' OR $2)
-		ORDER BY name LIMIT $3`, plain(string(last)), private, max(limit, 0))
+		SELECT p.name FROM repositories p WHERE p.name > $1 AND ($2 OR `+strings.ReplaceAll(inSight, "?", "$3")+`)
+		ORDER BY p.name LIMIT $4`, plain(string(last)), sight.All, sight.UserID, max(limit, 0))
 	return names, fail("list repositories", err)
 }
 

@@ -27,7 +27,8 @@ func (s *Store) User(ctx context.Context, name string) (auth.User, error) {
 	if err != nil {
 		return auth.User{}, fail("read a user", err)
 	}
-	return u, nil
+	u.Roles, err = s.roles(ctx, u.ID)
+	return u, err
 }
 
 // CreateUser implements auth.UserStore. A zero CreatedAt is now.

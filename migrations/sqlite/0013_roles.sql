@@ -1,0 +1,13 @@
+-- What users may do, by organization ("org") or repository ("org/name"). A role is
+-- 1 reader, 2 writer, 3 maintainer or 4 owner, and includes those before it.
+CREATE TABLE roles (
+    user_id INTEGER NOT NULL REFERENCES users (id),
+    scope   TEXT NOT NULL,
+    role    INTEGER NOT NULL CHECK (role BETWEEN 1 AND 4),
+    PRIMARY KEY (user_id, scope)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX roles_scope ON roles (scope);
+
+-- The first part of the name.
+ALTER TABLE repositories ADD COLUMN organization TEXT NOT NULL DEFAULT '';
+UPDATE repositories SET organization = substr(name, 1, instr(name || '/', '/') - 1);
