@@ -188,6 +188,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	e.GET("/api/v1/ssh-keys", h.listSSHKeys)
 	e.POST("/api/v1/ssh-keys", h.addSSHKey)
 	e.DELETE("/api/v1/ssh-keys/:id", h.deleteSSHKey)
+	e.GET("/api/v1/openapi.json", h.openAPIDocument)
 	h.registerTerms(e)
 	h.registerPolicies(e)
 	e.GET("/api/v1/keys", h.listKeys)
