@@ -400,12 +400,11 @@ func wideSumsQ45K(name string) {
 				VBROADCASTI64X4(Mem{Base: base, Disp: 16}, fifths)
 			}
 			for pair := range 2 {
-				raw := ZMM()
-				VMOVDQU32(Mem{Base: base, Disp: q + 64*pair}, raw)
+				raw := Mem{Base: base, Disp: q + 64*pair}
 				for nibble := range 2 {
 					x := ZMM()
 					if nibble == 0 {
-						VPANDD(low, raw, x)
+						VPANDD(raw, low, x)
 					} else {
 						VPSRLW(Imm(4), raw, x)
 						VPANDD(low, x, x)
