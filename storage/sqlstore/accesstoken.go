@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 )
 
@@ -32,9 +34,13 @@ func (s *Store) CreateAccessToken(ctx context.Context, t auth.AccessToken, hash 
 		if n >= maxAccessTokens {
 			return fmt.Errorf("%w: %d", auth.ErrTooManyTokens, n)
 		}
-		return tx.QueryRowContext(ctx, `
+		err := tx.QueryRowContext(ctx, `
 			INSERT INTO access_tokens (user_id, name, hash, actions, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6) RETURNING id`,
 			t.UserID, t.Name, hash, auth.ActionNames(t.Actions), micros(s.now()), micros(t.ExpiresAt)).Scan(&id)
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.CreateToken, Detail: map[string]string{"token": strconv.FormatInt(id, 10), "name": t.Name, "actions": auth.ActionNames(t.Actions)}})
 	})
 	return id, err
 }
@@ -86,7 +92,10 @@ func (s *Store) DeleteAccessToken(ctx context.Context, userID, id int64) error {
 		if err == nil && n == 0 {
 			err = auth.ErrUnknownToken
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.RevokeToken, Detail: map[string]string{"token": strconv.FormatInt(id, 10)}})
 	})
 }
 

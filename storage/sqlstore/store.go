@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
@@ -29,6 +30,7 @@ var (
 	_ auth.UserStore           = (*Store)(nil)
 	_ auth.AccessTokenStore    = (*Store)(nil)
 	_ attestation.KeyStore     = (*Store)(nil)
+	_ audit.Store              = (*Store)(nil)
 )
 
 // Outbox enqueues background jobs inside a transaction of the store.
