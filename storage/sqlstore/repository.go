@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 )
@@ -69,6 +70,9 @@ func (s *Store) SetVisibility(ctx context.Context, n registry.Name, v auth.Visib
 			return nameUnknown(n)
 		}
 		if err != nil {
+			return err
+		}
+		if err := s.record(ctx, tx, audit.Event{Action: audit.SetVisibility, Repository: string(n), Detail: map[string]string{"visibility": string(v)}}); err != nil {
 			return err
 		}
 		return s.dependentsDue(ctx, tx, n) // to whom it is hidden, its terms are not known
