@@ -67,6 +67,7 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 				return err
 			}
 			x.principal = p
+			x.actor.UserID, x.actor.Name = p.UserID, p.Name
 		}
 		return next(c)
 	}
@@ -109,6 +110,7 @@ func (s *Server) signIn(ctx context.Context, name, password string) (auth.Princi
 		return auth.AuthenticateToken(ctx, s.tokens, password, time.Now())
 	}
 	u, err := auth.Authenticate(ctx, s.users, name, password)
+	s.noteSignIn(ctx, name, u.Principal(), err)
 	return u.Principal(), err
 }
 

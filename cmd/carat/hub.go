@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/server"
 	"github.com/carat-hub/carat/server/hfapi"
@@ -26,6 +27,7 @@ const (
 type theHub struct {
 	*backend
 	server *server.Server
+	audit  *audit.Log
 }
 
 // newHub opens what lies below the HTTP edge and puts that on top.
@@ -34,7 +36,7 @@ func newHub(ctx context.Context, c serveConfig, getenv func(string) string, log 
 	if err != nil {
 		return nil, err
 	}
-	h := &theHub{backend: b}
+	h := &theHub{backend: b, audit: audit.NewLog(b.store, nil, log)}
 	if h.server, err = h.newServer(ctx); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
@@ -65,12 +67,13 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 			hfapi.New(hfapi.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hub.New(hub.Options{
 				Models: h.registry, Verifications: h.store, Keys: h.signer, Gates: h.registry, Assessments: h.registry, Consents: h.registry, Lineages: h.registry, Policies: h.registry, Users: h.store,
-				Origins: h.registry, Imports: h.recorder, Access: access,
+				Origins: h.registry, Imports: h.recorder, Audit: h.audit, Access: access,
 			}),
 			pages,
 		},
 		ErrorPage: pages.ErrorPage,
 		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
+		Audit:     h.audit,
 		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Grace: h.config.Grace, Logger: h.log,
 	})
 }
@@ -107,6 +110,15 @@ func (h *theHub) run(ctx context.Context, l net.Listener) error {
 		}
 		return errors.Join(err, l.Close())
 	}
-	err := h.server.Serve(ctx, l)
-	return errors.Join(err, h.stopJobs(ctx))
+	// The log ends after the last request that may add to it.
+	logging, stop := context.WithCancel(context.WithoutCancel(ctx))
+	logged := make(chan struct{})
+	go func() {
+		defer close(logged)
+		h.audit.Run(logging)
+	}()
+	err := errors.Join(h.server.Serve(ctx, l), h.stopJobs(ctx))
+	stop()
+	<-logged
+	return err
 }

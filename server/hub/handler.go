@@ -121,6 +121,7 @@ type Options struct {
 	Users         Users
 	Origins       Origins
 	Imports       Imports
+	Audit         AuditLog
 	Access        Access
 }
 
@@ -137,12 +138,13 @@ type Handler struct {
 	users         Users
 	origins       Origins
 	imports       Imports
+	audit         AuditLog
 	access        Access
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, origins: o.Origins, imports: o.Imports, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, origins: o.Origins, imports: o.Imports, audit: o.Audit, access: o.Access}
 }
 
 // Register adds the routes.
@@ -171,6 +173,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	e.DELETE("/api/v1/tokens/:id", h.deleteToken)
 	h.registerTerms(e)
 	h.registerPolicies(e)
+	e.GET("/api/v1/audit", h.auditEntries)
 	e.GET("/api/v1/keys", h.listKeys)
 	e.POST("/api/v1/keys", h.rotateKey)
 	lineages, verifications := gate(h.lineages.OrgLineageGate), gate(h.gates.OrgGate)
