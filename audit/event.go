@@ -35,7 +35,11 @@ const (
 	CreateToken Action = "token.create"
 	RevokeToken Action = "token.revoke"
 	SetRole     Action = "role.set"
-	RotateKey   Action = "key.rotate"
+	RotateKey   Action = "key.rotate"       // of reports
+	RotateToken Action = "token-key.rotate" // of what signs tokens
+	AddSSHKey   Action = "ssh-key.add"
+	DropSSHKey  Action = "ssh-key.delete"
+	SignOut     Action = "sign-out" // of all programs
 )
 
 // System is the actor of what the hub does itself.

@@ -134,6 +134,7 @@ type Options struct {
 	SSHKeys       SSHKeys
 	Origins       Origins
 	Imports       Imports
+	Audit         AuditLog
 	Access        Access
 }
 
@@ -152,12 +153,13 @@ type Handler struct {
 	sshKeys       SSHKeys
 	origins       Origins
 	imports       Imports
+	audit         AuditLog
 	access        Access
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, sshKeys: o.SSHKeys, origins: o.Origins, imports: o.Imports, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, sshKeys: o.SSHKeys, origins: o.Origins, imports: o.Imports, audit: o.Audit, access: o.Access}
 }
 
 // Register adds the routes.
@@ -191,6 +193,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	e.GET("/api/v1/openapi.json", h.openAPIDocument)
 	h.registerTerms(e)
 	h.registerPolicies(e)
+	e.GET("/api/v1/audit", h.auditEntries)
 	e.GET("/api/v1/keys", h.listKeys)
 	e.POST("/api/v1/keys", h.rotateKey)
 	e.GET("/api/v1/token-keys", h.listTokenKeys)

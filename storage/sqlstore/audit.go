@@ -169,26 +169,30 @@ func (s *Store) AuditLines(ctx context.Context, q audit.Query) ([]string, error)
 	return lines, fail("read the audit log", err)
 }
 
-// VerifyAudit checks the whole log as it is stored. Errors: audit.ErrBroken.
-func (s *Store) VerifyAudit(ctx context.Context) (audit.Chain, error) {
+// VerifyAudit checks the whole log as it is stored, and hands each entry to
+// each too. Errors: audit.ErrBroken, those of each.
+func (s *Store) VerifyAudit(ctx context.Context, each func(line []byte) error) error {
 	var c audit.Chain
 	head, err := s.AuditHead(ctx) // before the entries: more may follow meanwhile
 	if err != nil {
-		return c, err
+		return err
 	}
 	for c.Seq < head.Seq {
 		lines, err := s.AuditLines(ctx, audit.Query{After: c.Seq, Before: head.Seq + 1, Limit: maxAuditPage})
 		if err != nil {
-			return c, err
+			return err
 		}
 		if len(lines) == 0 {
 			break
 		}
 		for _, line := range lines {
 			if _, err := c.Add([]byte(line)); err != nil {
-				return c, err
+				return err
+			}
+			if err := each([]byte(line)); err != nil {
+				return err
 			}
 		}
 	}
-	return c, c.End(head.Seq, head.Hash)
+	return c.End(head.Seq, head.Hash)
 }
