@@ -64,7 +64,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hfapi.New(hfapi.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hub.New(hub.Options{
-				Models: h.registry, Verifications: h.store, Keys: h.signer, Gates: h.registry, Assessments: h.registry, Consents: h.registry, Lineages: h.registry, Policies: h.registry, Users: h.store,
+				Models: h.registry, Verifications: h.store, Keys: h.signer, Gates: h.registry, Assessments: h.registry, Consents: h.registry, Lineages: h.registry, Affirmations: h.registry, Policies: h.registry, Users: h.store,
 				Origins: h.registry, Imports: h.recorder, Access: access,
 			}),
 			pages,
