@@ -27,6 +27,8 @@ const (
 	SetPolicy       Action = "policy.set"
 	Waive           Action = "waiver.set"
 	Unwaive         Action = "waiver.delete"
+	Affirm          Action = "affirmation.set"
+	Disaffirm       Action = "affirmation.delete"
 	AcceptTerms     Action = "terms.accept"
 	DecideTerms     Action = "terms.decide"
 	EraseAcceptance Action = "terms.erase"

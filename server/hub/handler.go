@@ -129,6 +129,7 @@ type Options struct {
 	Assessments   Assessments
 	Consents      Consents
 	Lineages      Lineages
+	Affirmations  Affirmations
 	Policies      Policies
 	Users         Users
 	SSHKeys       SSHKeys
@@ -148,6 +149,7 @@ type Handler struct {
 	assessments   Assessments
 	consents      Consents
 	lineages      Lineages
+	affirmations  Affirmations
 	policies      Policies
 	users         Users
 	sshKeys       SSHKeys
@@ -159,7 +161,7 @@ type Handler struct {
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, sshKeys: o.SSHKeys, origins: o.Origins, imports: o.Imports, audit: o.Audit, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, affirmations: o.Affirmations, policies: o.Policies, users: o.Users, sshKeys: o.SSHKeys, origins: o.Origins, imports: o.Imports, audit: o.Audit, access: o.Access}
 }
 
 // Register adds the routes.
@@ -177,6 +179,9 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.POST("/:org/:name/versions/:reference/provenance", h.declareSource)
 	g.POST("/:org/:name/versions/:reference/waivers", h.waive)
 	g.DELETE("/:org/:name/versions/:reference/waivers/:finding", h.unwaive)
+	g.GET("/:org/:name/versions/:reference/affirmations", h.listAffirmations)
+	g.POST("/:org/:name/versions/:reference/affirmations", h.affirm)
+	g.DELETE("/:org/:name/versions/:reference/affirmations", h.disaffirm)
 	g.GET("/:org/:name/versions/:reference/verification", h.verification)
 	g.POST("/:org/:name/versions/:reference/verification", h.requestVerification)
 	g.GET("/:org/:name/versions/:reference/verifications", h.history)
