@@ -14,6 +14,7 @@ type exchange struct {
 	id        string // request id
 	area      area
 	base      string // absolute URL of the hub without a slash at the end
+	remote    string // address of the client
 	pathErr   error  // why the path was refused, before routing
 	principal auth.Principal
 	route     string // route pattern, "" when none matched
