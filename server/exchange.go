@@ -15,6 +15,7 @@ type exchange struct {
 	id        string // request id
 	area      area
 	base      string // absolute URL of the hub without a slash at the end
+	remote    string // address of the client
 	pathErr   error  // why the path was refused, before routing
 	principal auth.Principal
 	actor     audit.Actor // the same, as the audit log names them

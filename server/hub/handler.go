@@ -102,6 +102,8 @@ type Imports interface {
 type Access interface {
 	// Principal returns who sent the request.
 	Principal(c echo.Context) auth.Principal
+	// Address returns the IP address from which it came.
+	Address(c echo.Context) string
 	// Authorize returns the grant for an action on a repository, or the error
 	// to answer with.
 	Authorize(c echo.Context, n registry.Name, a auth.Action) (auth.Grant, error)
