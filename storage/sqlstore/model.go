@@ -323,7 +323,7 @@ func (s *Store) SaveFacts(ctx context.Context, n registry.Name, d registry.Diges
 		if err != nil {
 			return err
 		}
-		count, err := change(ctx, tx, "UPDATE versions SET facts = $3, facts_error = $4 WHERE repository_id = $1 AND digest = $2",
+		count, err := change(ctx, tx, "UPDATE versions SET facts = $3, facts_error = $4, stale = 0 WHERE repository_id = $1 AND digest = $2",
 			repository, d, encoded, plain(problem))
 		if err != nil {
 			return err
