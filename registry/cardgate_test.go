@@ -34,8 +34,12 @@ extra_gated_fields:
   I agree to the terms: checkbox
 `,
 			want: &CardGate{Heading: "Read this", Description: "It takes days.", Button: "Submit", Prompt: "One\n\nTwo", Fields: []ConsentField{
-				{"First Name", FieldText, nil}, {"Date of birth", FieldDate, nil}, {"Country", FieldCountry, nil},
-				{"Job title", FieldSelect, []string{"Student", "3", "Other", "rest"}}, {"geo", FieldAddress, nil}, {"I agree to the terms", FieldCheckbox, nil},
+				{"First Name", FieldText, nil},
+				{"Date of birth", FieldDate, nil},
+				{"Country", FieldCountry, nil},
+				{"Job title", FieldSelect, []string{"Student", "3", "Other", "rest"}},
+				{"geo", FieldAddress, nil},
+				{"I agree to the terms", FieldCheckbox, nil},
 			}},
 		},
 		"a key that nobody knows":   {front: "extra_gated_eu_disallowed: true\n", want: &CardGate{}},

@@ -140,7 +140,11 @@ func TestConsentGateCheck(t *testing.T) {
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	g := ConsentGate{Mode: ConsentAuto, Fields: []ConsentField{
-		{"Name", FieldText, nil}, {"Agreed", FieldCheckbox, nil}, {"Born", FieldDate, nil}, {"Country", FieldCountry, nil}, {"Use", FieldSelect, []string{"a", "b"}},
+		{"Name", FieldText, nil},
+		{"Agreed", FieldCheckbox, nil},
+		{"Born", FieldDate, nil},
+		{"Country", FieldCountry, nil},
+		{"Use", FieldSelect, []string{"a", "b"}},
 		{"geo", FieldAddress, nil},
 	}}
 	good := map[string]string{"Name": " Jane\n", "Agreed": "on", "Born": "2000-02-29", "Country": "de", "Use": "b", "More": "x", "geo": "192.0.2.99"}
