@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 )
 
 // ErrBroken says that a log is not the one that was written.
@@ -103,16 +102,6 @@ func (c *Chain) End(seq int64, hash string) error {
 		return fmt.Errorf("%w: it ends with entry %d, %s, and not with entry %d, %s", ErrBroken, c.Seq, c.Hash, seq, hash)
 	}
 	return nil
-}
-
-// ReadLinesOf hands the lines of an exported log to each.
-func ReadLinesOf(path string, each func([]byte) error) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return ReadLines(f, each)
 }
 
 // ReadLines hands the lines of a log as it was exported to each.

@@ -36,7 +36,6 @@ const (
 	CreateUser  Action = "user.create"
 	CreateToken Action = "token.create"
 	RevokeToken Action = "token.revoke"
-	SetRole     Action = "role.set"
 	RotateKey   Action = "key.rotate"       // of reports
 	RotateToken Action = "token-key.rotate" // of what signs tokens
 	AddSSHKey   Action = "ssh-key.add"

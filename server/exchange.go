@@ -15,10 +15,9 @@ type exchange struct {
 	id        string // request id
 	area      area
 	base      string // absolute URL of the hub without a slash at the end
-	remote    string // address of the client
 	pathErr   error  // why the path was refused, before routing
 	principal auth.Principal
-	actor     audit.Actor // the same, as the audit log names them
+	actor     audit.Actor // the same and from where, as the audit log names them
 	route     string      // route pattern, "" when none matched
 	err       error       // what the handler returned
 	stack     []byte      // of a panic

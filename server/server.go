@@ -164,7 +164,7 @@ func (s *Server) routes(sets []Routes) {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := s.now()
-	x := &exchange{id: requestID(r), area: areaOf(r.URL.Path), base: s.baseURL(r), remote: s.remote(r)}
+	x := &exchange{id: requestID(r), area: areaOf(r.URL.Path), base: s.baseURL(r)}
 	if problem := pathProblem(r.URL.EscapedPath()); problem != "" {
 		code := CodeRequestInvalid
 		if strings.HasPrefix(r.URL.Path, "/v2") {
@@ -220,7 +220,7 @@ func (s *Server) note(x *exchange, out *response, r *http.Request, in *body, too
 	attrs := []slog.Attr{
 		slog.String("request", x.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.String("route", x.route), slog.Int("status", status), slog.Int64("received", received), slog.Int64("sent", out.bytes),
-		slog.Duration("took", took), slog.String("remote", x.remote), slog.String("user", x.principal.Name),
+		slog.Duration("took", took), slog.String("remote", x.actor.Address), slog.String("user", x.principal.Name),
 	}
 	if x.err != nil {
 		attrs = append(attrs, slog.String("error", x.err.Error()))

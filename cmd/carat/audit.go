@@ -97,7 +97,7 @@ somewhere else, and give it the next time with --last.`,
 			var err error
 			switch {
 			case file != "":
-				err = audit.ReadLinesOf(file, pass)
+				err = eachAuditOfFile(file, pass)
 			case len(args) == 1:
 				var end audit.Chain
 				if end, err = e.eachAudit(cmd.Context(), &remote, args[0], pass); err == nil {
@@ -122,6 +122,16 @@ somewhere else, and give it the next time with --last.`,
 	cmd.Flags().StringVar(&databaseURL, "database-url", "", "`URL` of a hub's Postgres")
 	cmd.Flags().StringVar(&last, "last", "", "`HASH` of an entry as it is known from elsewhere")
 	return cmd
+}
+
+// eachAuditOfFile hands the lines of an exported log to each.
+func eachAuditOfFile(path string, each func([]byte) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return audit.ReadLines(f, each)
 }
 
 func verifyAuditStore(ctx context.Context, data, url string, each func([]byte) error) error {

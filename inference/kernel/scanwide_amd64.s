@@ -1027,21 +1027,21 @@ block:
 	VPMADDWD        Z22, Z24, Z22
 	VPSUBB          Z2, Z21, Z21
 	VPABSB          Z21, Z21
+	VPSUBB          Z2, Z17, Z17
+	VPABSB          Z17, Z17
+	VPSUBB          Z2, Z23, Z23
+	VPABSB          Z23, Z23
+	VPSUBB          Z2, Z20, Z20
+	VPABSB          Z20, Z20
 	VPMADDUBSW      Z21, Z21, Z21
 	VPERMW          Z19, Z8, Z24
 	VPMADDWD        Z21, Z24, Z21
-	VPSUBB          Z2, Z17, Z17
-	VPABSB          Z17, Z17
 	VPMADDUBSW      Z17, Z17, Z17
 	VPERMW          Z19, Z9, Z24
 	VPDPWSSD        Z17, Z24, Z21
-	VPSUBB          Z2, Z23, Z23
-	VPABSB          Z23, Z23
 	VPMADDUBSW      Z23, Z23, Z23
 	VPERMW          Z19, Z10, Z17
 	VPDPWSSD        Z23, Z17, Z21
-	VPSUBB          Z2, Z20, Z20
-	VPABSB          Z20, Z20
 	VPMADDUBSW      Z20, Z20, Z20
 	VPERMW          Z19, Z11, Z17
 	VPDPWSSD        Z20, Z17, Z21

@@ -42,15 +42,8 @@ func (h *Handler) listAffirmations(c echo.Context) error {
 }
 
 func (h *Handler) affirm(c echo.Context) error {
-	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil {
-		return err
-	}
 	var body affirmationPost
-	if err := decode(c, &body); err != nil {
-		return err
-	}
-	v, err := h.find(c, auth.Pull)
+	p, v, err := h.decided(c, &body)
 	if err != nil {
 		return err
 	}
@@ -62,11 +55,7 @@ func (h *Handler) affirm(c echo.Context) error {
 }
 
 func (h *Handler) disaffirm(c echo.Context) error {
-	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil {
-		return err
-	}
-	v, err := h.find(c, auth.Pull)
+	p, v, err := h.decided(c, nil)
 	if err != nil {
 		return err
 	}

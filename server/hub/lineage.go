@@ -34,16 +34,24 @@ type waiverPost struct {
 	Expires time.Time `json:"expires"`
 }
 
-func (h *Handler) waive(c echo.Context) error {
+// decided returns the administrator who decides about a version, and the
+// version. It reads what they say into body, when there is one.
+func (h *Handler) decided(c echo.Context, body any) (auth.Principal, registry.Version, error) {
 	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil {
-		return err
+	err := auth.Administer(p)
+	if err == nil && body != nil {
+		err = decode(c, body)
 	}
-	var body waiverPost
-	if err := decode(c, &body); err != nil {
-		return err
+	if err != nil {
+		return p, registry.Version{}, err
 	}
 	v, err := h.find(c, auth.Pull)
+	return p, v, err
+}
+
+func (h *Handler) waive(c echo.Context) error {
+	var body waiverPost
+	p, v, err := h.decided(c, &body)
 	if err != nil {
 		return err
 	}
@@ -55,11 +63,7 @@ func (h *Handler) waive(c echo.Context) error {
 }
 
 func (h *Handler) unwaive(c echo.Context) error {
-	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil {
-		return err
-	}
-	v, err := h.find(c, auth.Pull)
+	p, v, err := h.decided(c, nil)
 	if err != nil {
 		return err
 	}

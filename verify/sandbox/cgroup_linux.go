@@ -183,11 +183,13 @@ type childGroup struct {
 	f   *os.File // the folder, for the kernel to start the child in
 }
 
-// newChildGroup makes a group for a child where groups were delegated, else nil.
+var errNotDelegated = errors.New("no control group was delegated to this process")
+
+// newChildGroup makes a group for a child. Errors: errNotDelegated.
 func newChildGroup(l Limits, mapped int64) (*childGroup, error) {
 	g := delegated.Load()
 	if g == nil {
-		return nil, nil //nolint:nilnil // a layer that is not there
+		return nil, errNotDelegated
 	}
 	return g.child(l, mapped)
 }
