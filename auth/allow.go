@@ -1,6 +1,9 @@
 package auth
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // Errors of Allow.
 var (
@@ -11,22 +14,30 @@ var (
 	ErrDenied = errors.New("access denied")
 )
 
-// Action is what somebody wants to do with a repository or an organization.
-// The first three are named as in the distribution token specification; only
-// they can be in the scopes of a credential.
+// Action is what somebody wants to do with a repository, an organization or
+// the hub. The first three are named as in the distribution token
+// specification; only they can be in the scopes of a credential.
 type Action string
 
 // The actions.
 const (
-	Pull     Action = "pull"
+	Pull     Action = "pull" // of an organization: see who belongs to it
 	Push     Action = "push"
 	Delete   Action = "delete"
 	Maintain Action = "maintain" // change visibility, gates, terms and policies
-	Manage   Action = "manage"   // see, give and take roles
+	Manage   Action = "manage"   // see, give and take roles, teams and robots
+	Operate  Action = "operate"  // change what concerns the hub as a whole
 )
 
-// needs is the least role that may do an action.
+// needs is the least role in a repository or its organization that may do an
+// action. Nobody is given a role in the hub as a whole.
 var needs = map[Action]Role{Pull: Reader, Push: Writer, Delete: Maintainer, Maintain: Maintainer, Manage: Owner}
+
+// ofOrganizations are the actions that there are on an organization.
+var ofOrganizations = []Action{Pull, Maintain, Manage}
+
+// ofScopes are the actions that a scope can permit.
+var ofScopes = []Action{Pull, Push, Delete}
 
 // Visibility says who may pull from a repository without being told to.
 type Visibility string
@@ -41,8 +52,8 @@ const (
 // Valid reports whether v is a known visibility.
 func (v Visibility) Valid() bool { return v == Public || v == Internal || v == Private }
 
-// Resource is what an action is aimed at: a repository, or an organization
-// when only that is set.
+// Resource is what an action is aimed at: a repository, an organization when
+// only that is set, or the hub as a whole when neither is.
 type Resource struct {
 	Organization string
 	Repository   string
@@ -89,39 +100,28 @@ func System(repository string, a Action) Grant {
 	return Grant{repository: repository, action: a, principal: Principal{UserID: systemID, Name: "carat", Admin: true}}
 }
 
-// Allow decides whether p may do a to r. An organization is only maintained
-// and managed. Errors: ErrUnauthenticated when other credentials could help,
-// ErrDenied when the caller is known.
+// Allow decides whether p may do a to r: the only place that does. What it
+// does not know it denies. Errors: ErrUnauthenticated when other credentials
+// could help, ErrDenied when the caller is known.
 func Allow(p Principal, a Action, r Resource) (Grant, error) {
-	if r.Repository == "" && (r.Organization == "" || a != Maintain && a != Manage) {
-		return Grant{}, ErrDenied
-	}
 	if permitted(p, a, r) {
 		return Grant{repository: r.Repository, action: a, principal: p}, nil
 	}
-	if p.Anonymous() || p.Limited {
+	if p.Anonymous() || p.Limited && r.Repository != "" && slices.Contains(ofScopes, a) {
 		return Grant{}, ErrUnauthenticated
 	}
 	return Grant{}, ErrDenied
 }
 
-// Administer decides whether p may change what concerns the hub as a whole.
-// A credential with scopes may not, whoever it is: scopes are about
-// repositories. Errors: ErrUnauthenticated when other credentials could help,
-// ErrDenied when the caller is known.
+// Administer is Allow for what concerns the hub as a whole. A credential with
+// scopes may not, whoever it is: scopes are about the content of repositories.
 func Administer(p Principal) error {
-	switch {
-	case p.Anonymous() || p.Limited:
-		return ErrUnauthenticated
-	case !p.Admin:
-		return ErrDenied
-	}
-	return nil
+	_, err := Allow(p, Operate, Resource{})
+	return err
 }
 
-// Oversee decides whether p may do a to an organization or a repository by
-// its name, or to the hub when scope is "", which only administrators may.
-// Errors: those of Allow.
+// Oversee is Allow for an organization or a repository by its name, or for the
+// hub when scope is "", which only administrators change. Nobody pulls by it.
 func Oversee(p Principal, a Action, scope string) error {
 	if scope == "" {
 		return Administer(p)
@@ -135,19 +135,25 @@ func Oversee(p Principal, a Action, scope string) error {
 }
 
 func permitted(p Principal, a Action, r Resource) bool {
-	if a == Pull && r.Visibility == Public && !r.Missing {
-		return true
-	}
-	scope := r.Repository
-	if scope == "" {
-		scope = r.Organization
-	}
-	need, known := needs[a]
 	switch {
-	case !known || p.Anonymous() || !p.covers(a, scope):
+	case r.Repository != "":
+		if a == Pull && r.Visibility == Public && !r.Missing {
+			return true
+		}
+		if a == Operate || p.Anonymous() || !p.covers(a, r.Repository) {
+			return false
+		}
+		return p.holds(a, r.Repository) || a == Pull && r.Visibility == Internal && !r.Missing
+	case p.Anonymous() || p.Limited:
 		return false
-	case p.Admin || p.Roles.On(scope) >= need:
-		return true
+	case r.Organization != "":
+		return slices.Contains(ofOrganizations, a) && p.holds(a, r.Organization)
 	}
-	return a == Pull && r.Visibility == Internal && !r.Missing
+	return a == Operate && p.Admin
+}
+
+// holds reports whether p is or was given what an action needs.
+func (p Principal) holds(a Action, scope string) bool {
+	need, known := needs[a]
+	return known && (p.Admin || p.Roles.On(scope) >= need)
 }

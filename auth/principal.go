@@ -31,26 +31,35 @@ func (p Principal) Anonymous() bool { return p.UserID == 0 }
 type Sight struct {
 	All    bool  // everything
 	UserID int64 // what is internal, and where this user has a role; 0 for nobody
+	// Within are patterns of repositories outside of which it adds nothing; nil
+	// for everywhere. See ParsePatterns.
+	Within []string
 }
 
 // Sight returns what lists may show: what the principal may pull. A credential
-// that is limited to some repositories sees what is public, unless it was
-// given the catalogue.
+// with scopes adds the repositories that they permit to pull, or all when it
+// was given the catalogue.
 func (p Principal) Sight() Sight {
-	switch {
-	case p.Anonymous() || p.Limited && !p.surveys():
+	if p.Anonymous() {
 		return Sight{}
-	case p.Admin:
-		return Sight{All: true}
 	}
-	return Sight{UserID: p.UserID}
+	s := Sight{All: p.Admin, UserID: p.UserID}
+	if p.Limited && !p.surveys() {
+		s.Within = []string{}
+		for _, x := range p.Scopes {
+			if x.Type == TypeRepository && x.permits(Pull) {
+				s.Within = append(s.Within, x.Name)
+			}
+		}
+	}
+	return s
 }
 
 // surveys reports whether the scopes are about all repositories.
 func (p Principal) surveys() bool {
 	return slices.ContainsFunc(p.Scopes, func(s Scope) bool {
 		return s.Type == catalog.Type && s.Name == catalog.Name && slices.Contains(s.Actions, "*") ||
-			s.Type == TypeRepository && s.Name == "*" && slices.Contains(s.Actions, string(Pull))
+			s.Type == TypeRepository && s.Name == anyRepository && s.permits(Pull)
 	})
 }
 
@@ -62,17 +71,14 @@ type Scope struct {
 	Actions []string `json:"actions"`
 }
 
-// covers reports whether the principal's scopes include an action on a
-// repository. A principal without limits is covered by its roles alone.
+// permits reports whether the scope has an action.
+func (s Scope) permits(a Action) bool {
+	return slices.Contains(s.Actions, string(a)) || slices.Contains(s.Actions, "*") && slices.Contains(ofScopes, a)
+}
+
+// covers reports whether the credential is for an action on a repository.
 func (p Principal) covers(a Action, repository string) bool {
-	if !p.Limited {
-		return true
-	}
-	if a == Maintain || a == Manage {
-		return false // scopes are about content
-	}
-	return slices.ContainsFunc(p.Scopes, func(s Scope) bool {
-		return s.Type == TypeRepository && matches(s.Name, repository) &&
-			(slices.Contains(s.Actions, string(a)) || slices.Contains(s.Actions, "*"))
+	return !p.Limited || slices.ContainsFunc(p.Scopes, func(s Scope) bool {
+		return s.Type == TypeRepository && matches(s.Name, repository) && s.permits(a)
 	})
 }

@@ -148,6 +148,36 @@ func (h *Hub) Unwaive(ctx context.Context, n registry.Name, ref registry.Referen
 	return nil
 }
 
+// Affirmations returns the judgements of named reviewers that a version meets
+// the Open Source AI Definition, the oldest first. Errors: ErrNoHub, *ResponseError.
+func (h *Hub) Affirmations(ctx context.Context, n registry.Name, ref registry.Reference) ([]registry.Affirmation, error) {
+	var list struct {
+		Affirmations []registry.Affirmation `json:"affirmations"`
+	}
+	if err := h.call(ctx, http.MethodGet, versionPath(n, ref)+"/affirmations", nil, &list); err != nil {
+		return nil, fmt.Errorf("fetch the affirmations of %s: %w", displayVersion(n, ref), err)
+	}
+	return list.Affirmations, nil
+}
+
+// Affirm has the hub sign that a reviewer judges a version to meet the Open
+// Source AI Definition. Errors: ErrNoCredentials, registry.CodeTermsInvalid, *ResponseError.
+func (h *Hub) Affirm(ctx context.Context, n registry.Name, ref registry.Reference, reviewer, reason string) error {
+	body := map[string]string{"reviewer": reviewer, "reason": reason}
+	if err := h.change(ctx, http.MethodPost, versionPath(n, ref)+"/affirmations", body, nil); err != nil {
+		return fmt.Errorf("affirm %s: %w", displayVersion(n, ref), err)
+	}
+	return nil
+}
+
+// Disaffirm takes the affirmation of a reviewer away. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) Disaffirm(ctx context.Context, n registry.Name, ref registry.Reference, reviewer string) error {
+	if err := h.change(ctx, http.MethodDelete, versionPath(n, ref)+"/affirmations?reviewer="+url.QueryEscape(reviewer), nil, nil); err != nil {
+		return fmt.Errorf("take away the affirmation of %s: %w", displayVersion(n, ref), err)
+	}
+	return nil
+}
+
 // CreateUser makes a user. Errors: ErrNoCredentials, *ResponseError.
 func (h *Hub) CreateUser(ctx context.Context, name, password string) error {
 	if err := h.change(ctx, http.MethodPost, "/api/v1/users", map[string]string{"name": name, "password": password}, nil); err != nil {

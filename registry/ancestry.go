@@ -27,6 +27,8 @@ type Ancestry struct {
 	Versions map[string]*Version
 	// Waivers are those of the root's findings that are signed by this hub.
 	Waivers []lineage.Waiver
+	// Affirmations are those of the root that are signed by this hub, the oldest first.
+	Affirmations []Affirmation
 }
 
 // NewAncestry is the lineage of a version as far as its bases are known by
@@ -74,7 +76,10 @@ func (r *Registry) Ancestry(ctx context.Context, p auth.Principal, v *Version) (
 		}
 	}
 	var err error
-	a.Waivers, err = r.waivers(ctx, v)
+	if a.Waivers, err = r.waivers(ctx, v); err != nil {
+		return nil, err
+	}
+	a.Affirmations, err = r.affirmations(ctx, v)
 	return a, err
 }
 

@@ -93,6 +93,9 @@ func (a *Ancestry) openness(id string, done map[string]*openness.Result, under m
 	} else {
 		in = InputOf(a.Versions[id])
 	}
+	if id == a.Graph.Root && len(a.Affirmations) > 0 {
+		in.Affirmation = &a.Affirmations[0].Affirmation
+	}
 	under[id] = true
 	for _, e := range w.Edges {
 		to := a.Graph.Works[e.To]
@@ -127,7 +130,8 @@ func InputOf(v *Version) openness.Input {
 			files = append(files, openness.File{Path: x.Path, MediaType: x.MediaType, Digest: x.Digest.String()})
 		}
 	}
-	in.Claims = openness.Detect(files, openCard(v))
+	card := openCard(v)
+	in.Claims, in.Data = openness.Detect(files, card), openness.DetectData(files, card)
 	in.Distribution = licenceOf(f)
 	if f.MOF != "" {
 		if m, err := openness.ParseMOFFile([]byte(f.MOF)); err == nil {

@@ -40,6 +40,8 @@ func (s *shelf) Version(_ context.Context, n Name, _ Reference) (Version, error)
 
 func (s *shelf) Waivers(context.Context, Name, Digest) ([][]byte, error) { return nil, nil }
 
+func (s *shelf) Affirmations(context.Context, Name, Digest) ([][]byte, error) { return nil, nil }
+
 func (s *shelf) put(n Name, license string, bases ...string) *Version {
 	f := &Facts{Card: Card{LicenseID: license, Body: "# " + string(n) + "\n\nA model.\n"}}
 	if l, ok := licenses.Lookup(license); ok {

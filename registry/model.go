@@ -115,6 +115,8 @@ type Card struct {
 	Results     bool     `json:"results,omitempty"` // it has results of evaluations, model-index
 	Problem     string   `json:"problem,omitempty"` // why the front matter could not be read
 
+	Gate *CardGate `json:"-"` // what those fields say, untrusted; nil without any
+
 	Evaluations []Evaluation `json:"evaluations,omitempty"` // those results, as far as they could be read
 }
 
@@ -155,10 +157,10 @@ type ModelSummary struct {
 	UpdatedAt time.Time `json:"updatedAt"`
 }
 
-// MarshalFacts encodes facts for storage with the card's body and the
-// licence text, which the API leaves out.
+// MarshalFacts encodes facts for storage with the card's body and gate and
+// the licence text, which the API leaves out.
 func MarshalFacts(f *Facts) ([]byte, error) {
-	return json.Marshal(storedFacts{Facts: f, CardBody: f.Card.Body, LicenseText: f.License.Text, Notice: f.License.Notice, MOF: f.MOF})
+	return json.Marshal(storedFacts{Facts: f, CardBody: f.Card.Body, CardGate: f.Card.Gate, LicenseText: f.License.Text, Notice: f.License.Notice, MOF: f.MOF})
 }
 
 // UnmarshalFacts is the inverse of MarshalFacts.
@@ -167,14 +169,16 @@ func UnmarshalFacts(p []byte) (*Facts, error) {
 	if err := json.Unmarshal(p, &s); err != nil {
 		return nil, err
 	}
+	s.Facts.Card.Gate = s.CardGate
 	s.Facts.Card.Body, s.Facts.License.Text, s.Facts.License.Notice, s.Facts.MOF = s.CardBody, s.LicenseText, s.Notice, s.MOF
 	return s.Facts, nil
 }
 
 type storedFacts struct {
 	*Facts
-	CardBody    string `json:"cardBody,omitempty"`
-	LicenseText string `json:"licenseText,omitempty"`
-	Notice      string `json:"notice,omitempty"`
-	MOF         string `json:"mof,omitempty"`
+	CardBody    string    `json:"cardBody,omitempty"`
+	CardGate    *CardGate `json:"cardGate,omitempty"`
+	LicenseText string    `json:"licenseText,omitempty"`
+	Notice      string    `json:"notice,omitempty"`
+	MOF         string    `json:"mof,omitempty"`
 }

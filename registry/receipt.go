@@ -148,6 +148,7 @@ func (r *Registry) TermsView(ctx context.Context, g auth.Grant, v *Version) (*Te
 		return nil, err
 	}
 	s := term.New(a.Graph)
+	gate = gate.with(v)
 	view := &TermsView{Required: gate != nil && !g.MayPush(), Gate: gate, Statement: &s, Terms: TermsOf(a), Digest: v.Digest}
 	view.Key = view.Terms.Key()
 	if p := g.Principal(); gate != nil && !p.Anonymous() {
@@ -165,11 +166,10 @@ func (r *Registry) TermsView(ctx context.Context, g auth.Grant, v *Version) (*Te
 	return view, nil
 }
 
-// Accept accepts the terms of a version for the principal. key is that of the
-// terms that they were shown, told what they told for the fields of the gate.
+// Accept accepts the terms of a version for the principal, who told what the gate asks for.
 // Errors: auth.ErrUnauthenticated, CodeTermsChanged, CodeTermsInvalid for
 // fields that lack an answer, or where nothing has to be accepted.
-func (r *Registry) Accept(ctx context.Context, g auth.Grant, v *Version, key Digest, told map[string]string, channel string) (*Acceptance, error) {
+func (r *Registry) Accept(ctx context.Context, g auth.Grant, v *Version, told Answers) (*Acceptance, error) {
 	n, err := granted(g, auth.Pull)
 	if err != nil {
 		return nil, err
@@ -190,10 +190,10 @@ func (r *Registry) Accept(ctx context.Context, g auth.Grant, v *Version, key Dig
 		return nil, err
 	}
 	terms := TermsOf(a)
-	if terms.Key() != key {
+	if terms.Key() != told.Key {
 		return nil, Errorf(CodeTermsChanged, "the terms are not those that were shown; look at them again")
 	}
-	fields, err := gate.answers(told)
+	fields, err := gate.with(v).answers(told)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +212,7 @@ func (r *Registry) Accept(ctx context.Context, g auth.Grant, v *Version, key Dig
 		if x.Previous, err = r.store.LastAcceptance(ctx); err != nil {
 			return nil, err
 		}
-		e := Entry{Name: n, Digest: v.Digest, Terms: terms, Key: key, Party: partyDigest(salt, party), AcceptedAt: x.At, Channel: channel, Previous: x.Previous}
+		e := Entry{Name: n, Digest: v.Digest, Terms: terms, Key: told.Key, Party: partyDigest(salt, party), AcceptedAt: x.At, Channel: told.Channel, Previous: x.Previous}
 		payload, err := e.encode()
 		if err != nil {
 			return nil, err

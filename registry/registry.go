@@ -34,6 +34,7 @@ type Store interface {
 	GateStore
 	ConsentStore
 	LineageStore
+	AffirmationStore
 	PolicyStore
 	AssessmentStore
 }

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/licenses/lineage"
-	"github.com/carat-hub/carat/provenance"
 )
 
 // LineageStore keeps what organizations do with versions that contradict the
@@ -152,12 +150,7 @@ func (r *Registry) Waive(ctx context.Context, p auth.Principal, v *Version, find
 		return nil, Errorf(CodeManifestUnknown, "there is no such finding of this version")
 	}
 	w := lineage.Waiver{Finding: finding, Reason: clean(reason), By: p.Name, Expires: expires.UTC().Truncate(time.Second)}
-	statement, err := provenance.EncodeStatement([]provenance.Resource{{Name: string(v.Name), Digest: map[string]string{string(v.Digest.Algorithm()): v.Digest.Hex()}}},
-		waiverType, waiverPredicate{v.Name, v.Digest, w})
-	if err != nil {
-		return nil, err
-	}
-	envelope, _, err := r.notary.SignStatement(ctx, statement)
+	envelope, err := r.signDecision(ctx, v, waiverType, waiverPredicate{v.Name, v.Digest, w})
 	if err != nil {
 		return nil, err
 	}
@@ -190,37 +183,15 @@ func (r *Registry) forget(v *Version) {
 // waivers returns the waivers of a version that this hub signed. Any other is none.
 func (r *Registry) waivers(ctx context.Context, v *Version) ([]lineage.Waiver, error) {
 	stored, err := r.store.Waivers(ctx, v.Name, v.Digest)
-	if err != nil || len(stored) == 0 || r.ownKeys == nil {
-		return nil, err
-	}
-	keys, err := r.ownKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
+	opened, err := openDecisions[waiverPredicate](ctx, r, waiverType, stored)
 	var list []lineage.Waiver
-	for _, p := range stored {
-		if w, ok := openWaiver(p, provenance.Trust{}.With(keys...), v, r.now()); ok {
-			list = append(list, w)
+	for _, w := range opened {
+		if w.Name == v.Name && w.Digest == v.Digest {
+			list = append(list, w.Waiver)
 		}
 	}
-	return list, nil
-}
-
-func openWaiver(p []byte, t provenance.Trust, v *Version, now time.Time) (lineage.Waiver, bool) {
-	e, err := provenance.ReadEnvelope(p)
-	if err != nil {
-		return lineage.Waiver{}, false
-	}
-	if _, err := e.Verify(t, now); err != nil {
-		return lineage.Waiver{}, false
-	}
-	s, err := provenance.ReadStatement(e.Payload)
-	if err != nil || s.PredicateType != waiverType {
-		return lineage.Waiver{}, false
-	}
-	var w waiverPredicate
-	if err := json.Unmarshal(s.Predicate, &w); err != nil || w.Name != v.Name || w.Digest != v.Digest {
-		return lineage.Waiver{}, false
-	}
-	return w.Waiver, true
+	return list, err
 }

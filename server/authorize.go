@@ -34,6 +34,12 @@ func (a Access) Principal(c echo.Context) auth.Principal {
 // BaseURL returns where the client reached the hub: scheme://host[:port].
 func (a Access) BaseURL(c echo.Context) string { return BaseURL(c.Request().Context()) }
 
+// Address returns the IP address from which the request came, as far as the
+// proxy before the hub can be believed.
+func (a Access) Address(c echo.Context) string {
+	return exchangeOf(c.Request().Context()).actor.Address
+}
+
 // Authorize decides whether the caller may do an action on repository n, and
 // returns the proof for the registry.
 //

@@ -221,6 +221,7 @@ func (s *Server) renderError(err error, c echo.Context) {
 		f = explain(err, x.area, x.base)
 	)
 	x.err = err
+	s.noteRefusal(x, err)
 	if w.status != 0 {
 		// The answer has begun. Ending it here would make it look whole.
 		x.abort = true

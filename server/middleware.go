@@ -66,6 +66,7 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 				return err
 			}
 			x.principal = p
+			x.actor.UserID, x.actor.Name = p.UserID, p.Name
 		}
 		return next(c)
 	}
@@ -116,6 +117,7 @@ func (s *Server) credentials(ctx context.Context, name, password string) (auth.P
 		return p, nil, err
 	}
 	u, err := auth.Authenticate(ctx, s.users, name, password)
+	s.noteSignIn(ctx, name, u.Principal(), err)
 	if err != nil {
 		return auth.Principal{}, nil, err
 	}

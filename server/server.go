@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/storage"
@@ -72,6 +73,8 @@ type Options struct {
 	// and those that permit more; see the defaults.
 	PullTTL, PushTTL time.Duration
 
+	// Audit gets sign-ins and refusals; nobody does when nil.
+	Audit *audit.Log
 	// Metrics is where the edge registers its metrics and what /metrics
 	// shows. When nil it is a new one that also has the Go runtime's and the
 	// process's.
@@ -100,6 +103,7 @@ type Server struct {
 	grace         time.Duration
 	pullTTL       time.Duration
 	pushTTL       time.Duration
+	audit         *audit.Log
 	metrics       *metrics
 	health        *health
 	log           *slog.Logger
@@ -121,7 +125,7 @@ func New(o Options) (*Server, error) {
 		errorPage: o.ErrorPage, publicURL: publicURL, trustProxy: o.TrustProxy,
 		stall: orDefault(o.Stall, time.Minute), grace: orDefault(o.Grace, 30*time.Second),
 		pullTTL: orDefault(o.PullTTL, defaultPullTTL), pushTTL: orDefault(o.PushTTL, defaultPushTTL),
-		log: o.Logger, now: o.Clock,
+		audit: o.Audit, log: o.Logger, now: o.Clock,
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -169,7 +173,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.pathErr = registry.Errorf(code, "the path holds %s", problem)
 	}
 	out := newResponse(w, s.stall)
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	x.actor = audit.Actor{Address: s.remote(r), Request: x.id}
+	r = r.WithContext(audit.WithActor(context.WithValue(r.Context(), exchangeKey{}, x), &x.actor))
 	r.URL = canonical(r)
 	var in *body
 	if r.Body != nil && r.Body != http.NoBody {
@@ -215,7 +220,7 @@ func (s *Server) note(x *exchange, out *response, r *http.Request, in *body, too
 	attrs := []slog.Attr{
 		slog.String("request", x.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.String("route", x.route), slog.Int("status", status), slog.Int64("received", received), slog.Int64("sent", out.bytes),
-		slog.Duration("took", took), slog.String("remote", s.remote(r)), slog.String("user", x.principal.Name),
+		slog.Duration("took", took), slog.String("remote", x.actor.Address), slog.String("user", x.principal.Name),
 	}
 	if x.err != nil {
 		attrs = append(attrs, slog.String("error", x.err.Error()))

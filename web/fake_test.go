@@ -61,7 +61,7 @@ func (h *hub) TermsView(_ context.Context, _ auth.Grant, v *registry.Version) (*
 	}, h.err
 }
 
-func (h *hub) Accept(context.Context, auth.Grant, *registry.Version, registry.Digest, map[string]string, string) (*registry.Acceptance, error) {
+func (h *hub) Accept(context.Context, auth.Grant, *registry.Version, registry.Answers) (*registry.Acceptance, error) {
 	return nil, h.err
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,6 +19,7 @@ type termsPage struct {
 	Lists      []termList
 	Fields     []termsField
 	Heading    string
+	About      string
 	Prompt     string
 	Button     string
 	SignIn     string // where to sign in first, "" for who is
@@ -75,11 +77,12 @@ func (h *Handler) acceptTerms(c echo.Context) error {
 			told[field] = values[0]
 		}
 	}
-	if _, err = h.models.Accept(r.Context(), s.grant, &s.version, key, told, "web"); err != nil {
-		if registry.IsCode(err, registry.CodeTermsInvalid) {
-			return h.showTerms(c, http.StatusBadRequest, s, "Every field has to be filled in.")
-		}
-		if registry.IsCode(err, registry.CodeTermsChanged) {
+	if _, err = h.models.Accept(r.Context(), s.grant, &s.version, registry.Answers{Key: key, Fields: told, Channel: "web", Address: h.address(c)}); err != nil {
+		var refused *registry.Error
+		switch errors.As(err, &refused); {
+		case refused != nil && refused.Code == registry.CodeTermsInvalid:
+			return h.showTerms(c, http.StatusBadRequest, s, refused.Message)
+		case refused != nil && refused.Code == registry.CodeTermsChanged:
 			return h.showTerms(c, http.StatusConflict, s, "The terms have changed in the meantime. These are the new ones.")
 		}
 		return err
@@ -101,7 +104,7 @@ func (h *Handler) showTerms(c echo.Context, status int, s shown, problem string)
 		}
 	}
 	if g := p.View.Gate; g != nil {
-		p.Prompt = g.Prompt
+		p.About, p.Prompt = g.Description, g.Prompt
 		if g.Heading != "" {
 			p.Heading = g.Heading
 		}

@@ -31,7 +31,7 @@ type Models interface {
 	// TermsView returns the terms of a version, and whether they were accepted.
 	TermsView(ctx context.Context, g auth.Grant, v *registry.Version) (*registry.TermsView, error)
 	// Accept accepts them.
-	Accept(ctx context.Context, g auth.Grant, v *registry.Version, key registry.Digest, told map[string]string, channel string) (*registry.Acceptance, error)
+	Accept(ctx context.Context, g auth.Grant, v *registry.Version, told registry.Answers) (*registry.Acceptance, error)
 	// Assess computes in what way a version is open, as the principal may see it.
 	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
 	// Assessments returns the stored assessments of a version, newest first.
@@ -61,6 +61,8 @@ type Options struct {
 	// BaseURL returns where the client reached the hub, for the commands on
 	// pages: scheme://host[:port]. From the request when nil.
 	BaseURL func(echo.Context) string
+	// Address returns the IP address from which a request came. Its own peer's when nil.
+	Address func(echo.Context) string
 	// Version of the hub, for the foot of pages.
 	Version string
 	// Clock tells the time; time.Now when nil.
@@ -73,6 +75,7 @@ type Handler struct {
 	verifications Verifications
 	principal     func(echo.Context) auth.Principal
 	baseURL       func(echo.Context) string
+	address       func(echo.Context) string
 	version       string
 	now           func() time.Time
 
@@ -87,7 +90,7 @@ func New(o Options) (*Handler, error) {
 		return nil, errors.New("web: Models and Verifications are required")
 	}
 	h := &Handler{
-		models: o.Models, verifications: o.Verifications, principal: o.Principal, baseURL: o.BaseURL,
+		models: o.Models, verifications: o.Verifications, principal: o.Principal, baseURL: o.BaseURL, address: o.Address,
 		version: o.Version, now: o.Clock, cards: newCardCache(cachedCards),
 	}
 	if h.principal == nil {
@@ -98,6 +101,9 @@ func New(o Options) (*Handler, error) {
 	}
 	if h.baseURL == nil {
 		h.baseURL = func(c echo.Context) string { return c.Scheme() + "://" + c.Request().Host }
+	}
+	if h.address == nil {
+		h.address = func(c echo.Context) string { return echo.ExtractIPDirect()(c.Request()) }
 	}
 	var err error
 	if h.assets, err = loadAssets(); err != nil {

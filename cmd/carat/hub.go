@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/server"
 	"github.com/carat-hub/carat/server/hfapi"
@@ -28,6 +29,7 @@ const (
 type theHub struct {
 	*backend
 	tokenKeys *auth.Keys
+	audit     *audit.Log
 	server    *server.Server
 }
 
@@ -37,7 +39,7 @@ func newHub(ctx context.Context, c serveConfig, getenv func(string) string, log 
 	if err != nil {
 		return nil, err
 	}
-	h := &theHub{backend: b}
+	h := &theHub{backend: b, audit: audit.NewLog(b.store, nil, log)}
 	if h.server, err = h.newServer(ctx); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
@@ -60,7 +62,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 	access := server.NewAccess(h.registry)
 	pages, err := web.New(web.Options{
 		Models: h.registry, Verifications: h.store,
-		Principal: access.Principal, BaseURL: access.BaseURL, Version: buildVersion(),
+		Principal: access.Principal, BaseURL: access.BaseURL, Address: access.Address, Version: buildVersion(),
 	})
 	if err != nil {
 		return nil, err
@@ -71,13 +73,14 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hfapi.New(hfapi.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hub.New(hub.Options{
-				Models: h.registry, Verifications: h.store, Keys: h.signer, TokenKeys: h.tokenKeys, Gates: h.registry, Assessments: h.registry, Consents: h.registry, Lineages: h.registry, Policies: h.registry, Users: h.store, SSHKeys: h.store,
-				Origins: h.registry, Imports: h.recorder, Access: access,
+				Models: h.registry, Verifications: h.store, Keys: h.signer, TokenKeys: h.tokenKeys, Gates: h.registry, Assessments: h.registry, Consents: h.registry, Lineages: h.registry, Affirmations: h.registry, Policies: h.registry, Users: h.store, SSHKeys: h.store,
+				Origins: h.registry, Imports: h.recorder, Audit: h.audit, Access: access,
 			}),
 			pages,
 		},
 		ErrorPage: pages.ErrorPage,
 		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
+		Audit:     h.audit,
 		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Grace: h.config.Grace, Clock: h.config.clock, Logger: h.log,
 	})
 }
@@ -143,8 +146,14 @@ func (h *theHub) run(ctx context.Context, l net.Listener) error {
 			h.log.ErrorContext(ctx, "refresh the keys of tokens", slog.Any("error", err))
 		})
 	})
-	err := h.server.Serve(ctx, l)
+	// The log ends after the last request that may add to it.
+	logging, stopLog := context.WithCancel(context.WithoutCancel(ctx))
+	var logged sync.WaitGroup
+	logged.Go(func() { h.audit.Run(logging) })
+	err := errors.Join(h.server.Serve(ctx, l), h.stopJobs(ctx))
 	stop()
 	watching.Wait()
-	return errors.Join(err, h.stopJobs(ctx))
+	stopLog()
+	logged.Wait()
+	return err
 }

@@ -37,6 +37,7 @@ func TestTerms(t *testing.T) {
 		admin.must(t, "", "terms", "gate", host+"/acme", "auto", "--prompt", "Tell us who you are.", "--field", "Company:text", "--field", "Country:country")
 		admin.expect(t, 0, `"mode": "auto"`, "terms", "gate", host+"/acme")
 		admin.expect(t, 2, "a mode is off, auto or manual", "terms", "gate", host+"/acme", "always")
+		admin.expect(t, 2, "unknown kind \"colour\"", "terms", "gate", host+"/acme", "auto", "--field", "Company:colour")
 
 		oras := func(home string) (string, error) {
 			t.Helper()
@@ -56,8 +57,8 @@ func TestTerms(t *testing.T) {
 		admin.must(t, "", "pull", ref, "-o", filepath.Join(t.TempDir(), "admin"))
 		refused := filepath.Join(t.TempDir(), "refused")
 		u.expect(t, 1, "--accept-terms", "pull", ref, "-o", refused)
-		u.expect(t, 1, `"Company" has to be told (text)`, "pull", ref, "-o", refused, "--accept-terms")
-		u.expect(t, 1, `"Country" has to be told (country)`, "terms", "accept", ref, "--yes", "--field", "Company=Acme", "--field", "Country=France")
+		u.expect(t, 1, `"Company" has to be filled in`, "pull", ref, "-o", refused, "--accept-terms")
+		u.expect(t, 1, `"Country" has to be the two letters of a country, like FR`, "terms", "accept", ref, "--yes", "--field", "Company=Acme", "--field", "Country=France")
 		if _, err := os.Stat(refused); !os.IsNotExist(err) {
 			t.Errorf("a refused pull left something: %v", err)
 		}

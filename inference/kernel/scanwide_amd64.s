@@ -528,18 +528,16 @@ pair:
 	VMAXPS           Z11, Z21, Z11
 	VSHUFF32X4       $0x00, Z20, Z20, Z21
 	VSHUFF32X4       $0x55, Z20, Z20, Z22
-	VMOVDQU32        16(AX), Z23
-	VPANDD           Z0, Z23, Z24
-	VPSRLW           $0x04, Z23, Z23
-	VPANDD           Z0, Z23, Z23
-	VMOVDQU32        80(AX), Z25
-	VPANDD           Z0, Z25, Z26
-	VPSRLW           $0x04, Z25, Z25
-	VPANDD           Z0, Z25, Z25
-	VPSADBW          Z1, Z24, Z27
-	VPSADBW          Z1, Z23, Z28
-	VPSADBW          Z1, Z26, Z29
-	VPSADBW          Z1, Z25, Z30
+	VPANDD           16(AX), Z0, Z23
+	VPSRLW           $0x04, 16(AX), Z24
+	VPANDD           Z0, Z24, Z24
+	VPANDD           80(AX), Z0, Z25
+	VPSRLW           $0x04, 80(AX), Z26
+	VPANDD           Z0, Z26, Z26
+	VPSADBW          Z1, Z23, Z27
+	VPSADBW          Z1, Z24, Z28
+	VPSADBW          Z1, Z25, Z29
+	VPSADBW          Z1, Z26, Z30
 	VPACKUSDW        Z28, Z27, Z27
 	VPACKUSDW        Z30, Z29, Z29
 	VPACKUSDW        Z29, Z27, Z27
@@ -547,42 +545,40 @@ pair:
 	VPERMW           Z17, Z3, Z28
 	VPMADDWD         Z27, Z28, Z28
 	VPMADDWD         Z27, Z29, Z27
-	VPMADDUBSW       Z24, Z24, Z24
-	VPERMW           Z17, Z4, Z29
-	VPMADDWD         Z24, Z29, Z24
 	VPMADDUBSW       Z23, Z23, Z23
+	VPERMW           Z17, Z4, Z29
+	VPMADDWD         Z23, Z29, Z23
+	VPMADDUBSW       Z24, Z24, Z24
 	VPERMW           Z17, Z5, Z29
-	VPDPWSSD         Z23, Z29, Z24
-	VPMADDUBSW       Z26, Z26, Z26
-	VPERMW           Z17, Z6, Z23
-	VPDPWSSD         Z26, Z23, Z24
+	VPDPWSSD         Z24, Z29, Z23
 	VPMADDUBSW       Z25, Z25, Z25
-	VPERMW           Z17, Z7, Z23
-	VPDPWSSD         Z25, Z23, Z24
+	VPERMW           Z17, Z6, Z24
+	VPDPWSSD         Z25, Z24, Z23
+	VPMADDUBSW       Z26, Z26, Z26
+	VPERMW           Z17, Z7, Z24
+	VPDPWSSD         Z26, Z24, Z23
 	VCVTDQ2PS        Z27, Z27
 	VCVTDQ2PS        Z28, Z28
-	VCVTDQ2PS        Z24, Z24
+	VCVTDQ2PS        Z23, Z23
 	VFMADD231PS      Z27, Z21, Z8
-	VMULPS           Z21, Z24, Z24
-	VFMADD231PS      Z24, Z21, Z9
+	VMULPS           Z21, Z23, Z23
+	VFMADD231PS      Z23, Z21, Z9
 	VMULPS           Z21, Z28, Z28
 	VFMADD231PS      Z28, Z22, Z12
 	VEXTRACTI64X4    $0x01, Z16, Y18
 	VEXTRACTI64X4    $0x01, Z17, Y19
 	VSHUFF32X4       $0xaa, Z20, Z20, Z16
 	VSHUFF32X4       $0xff, Z20, Z20, Z17
-	VMOVDQU32        16(SI), Z20
-	VPANDD           Z0, Z20, Z21
-	VPSRLW           $0x04, Z20, Z20
-	VPANDD           Z0, Z20, Z20
-	VMOVDQU32        80(SI), Z22
-	VPANDD           Z0, Z22, Z23
-	VPSRLW           $0x04, Z22, Z22
-	VPANDD           Z0, Z22, Z22
-	VPSADBW          Z1, Z21, Z24
-	VPSADBW          Z1, Z20, Z25
-	VPSADBW          Z1, Z23, Z26
-	VPSADBW          Z1, Z22, Z27
+	VPANDD           16(SI), Z0, Z20
+	VPSRLW           $0x04, 16(SI), Z21
+	VPANDD           Z0, Z21, Z21
+	VPANDD           80(SI), Z0, Z22
+	VPSRLW           $0x04, 80(SI), Z23
+	VPANDD           Z0, Z23, Z23
+	VPSADBW          Z1, Z20, Z24
+	VPSADBW          Z1, Z21, Z25
+	VPSADBW          Z1, Z22, Z26
+	VPSADBW          Z1, Z23, Z27
 	VPACKUSDW        Z25, Z24, Z24
 	VPACKUSDW        Z27, Z26, Z26
 	VPACKUSDW        Z26, Z24, Z24
@@ -590,24 +586,24 @@ pair:
 	VPERMW           Z19, Z3, Z25
 	VPMADDWD         Z24, Z25, Z25
 	VPMADDWD         Z24, Z26, Z24
-	VPMADDUBSW       Z21, Z21, Z21
-	VPERMW           Z19, Z4, Z26
-	VPMADDWD         Z21, Z26, Z21
 	VPMADDUBSW       Z20, Z20, Z20
+	VPERMW           Z19, Z4, Z26
+	VPMADDWD         Z20, Z26, Z20
+	VPMADDUBSW       Z21, Z21, Z21
 	VPERMW           Z19, Z5, Z26
-	VPDPWSSD         Z20, Z26, Z21
-	VPMADDUBSW       Z23, Z23, Z23
-	VPERMW           Z19, Z6, Z20
-	VPDPWSSD         Z23, Z20, Z21
+	VPDPWSSD         Z21, Z26, Z20
 	VPMADDUBSW       Z22, Z22, Z22
-	VPERMW           Z19, Z7, Z20
-	VPDPWSSD         Z22, Z20, Z21
+	VPERMW           Z19, Z6, Z21
+	VPDPWSSD         Z22, Z21, Z20
+	VPMADDUBSW       Z23, Z23, Z23
+	VPERMW           Z19, Z7, Z21
+	VPDPWSSD         Z23, Z21, Z20
 	VCVTDQ2PS        Z24, Z24
 	VCVTDQ2PS        Z25, Z25
-	VCVTDQ2PS        Z21, Z21
+	VCVTDQ2PS        Z20, Z20
 	VFMADD231PS      Z24, Z16, Z8
-	VMULPS           Z16, Z21, Z21
-	VFMADD231PS      Z21, Z16, Z9
+	VMULPS           Z16, Z20, Z20
+	VFMADD231PS      Z20, Z16, Z9
 	VMULPS           Z16, Z25, Z25
 	VFMADD231PS      Z25, Z17, Z12
 	ADDQ             $0x00000120, AX
@@ -794,26 +790,24 @@ pair:
 	VSHUFF32X4       $0x00, Z21, Z21, Z22
 	VSHUFF32X4       $0x55, Z21, Z21, Z23
 	VBROADCASTI64X4  16(AX), Z24
-	VMOVDQU32        48(AX), Z25
-	VPANDD           Z0, Z25, Z26
-	VPSLLVW          q5kLeft0<>+0(SB), Z24, Z27
-	VPTERNLOGD       $0xf8, Z2, Z27, Z26
-	VPSRLW           $0x04, Z25, Z25
-	VPANDD           Z0, Z25, Z25
+	VPANDD           48(AX), Z0, Z25
+	VPSLLVW          q5kLeft0<>+0(SB), Z24, Z26
+	VPTERNLOGD       $0xf8, Z2, Z26, Z25
+	VPSRLW           $0x04, 48(AX), Z26
+	VPANDD           Z0, Z26, Z26
 	VPSLLVW          q5kLeft1<>+0(SB), Z24, Z27
-	VPTERNLOGD       $0xf8, Z2, Z27, Z25
-	VMOVDQU32        112(AX), Z27
-	VPANDD           Z0, Z27, Z28
-	VPSRLVW          q5kRight2<>+0(SB), Z24, Z29
-	VPTERNLOGD       $0xf8, Z2, Z29, Z28
-	VPSRLW           $0x04, Z27, Z27
-	VPANDD           Z0, Z27, Z27
+	VPTERNLOGD       $0xf8, Z2, Z27, Z26
+	VPANDD           112(AX), Z0, Z27
+	VPSRLVW          q5kRight2<>+0(SB), Z24, Z28
+	VPTERNLOGD       $0xf8, Z2, Z28, Z27
+	VPSRLW           $0x04, 112(AX), Z28
+	VPANDD           Z0, Z28, Z28
 	VPSRLVW          q5kRight3<>+0(SB), Z24, Z24
-	VPTERNLOGD       $0xf8, Z2, Z24, Z27
-	VPSADBW          Z1, Z26, Z24
-	VPSADBW          Z1, Z25, Z29
-	VPSADBW          Z1, Z28, Z30
-	VPSADBW          Z1, Z27, Z31
+	VPTERNLOGD       $0xf8, Z2, Z24, Z28
+	VPSADBW          Z1, Z25, Z24
+	VPSADBW          Z1, Z26, Z29
+	VPSADBW          Z1, Z27, Z30
+	VPSADBW          Z1, Z28, Z31
 	VPACKUSDW        Z29, Z24, Z24
 	VPACKUSDW        Z31, Z30, Z30
 	VPACKUSDW        Z30, Z24, Z24
@@ -821,24 +815,24 @@ pair:
 	VPERMW           Z18, Z4, Z29
 	VPMADDWD         Z24, Z29, Z29
 	VPMADDWD         Z24, Z30, Z24
-	VPMADDUBSW       Z26, Z26, Z26
-	VPERMW           Z18, Z5, Z30
-	VPMADDWD         Z26, Z30, Z26
 	VPMADDUBSW       Z25, Z25, Z25
+	VPERMW           Z18, Z5, Z30
+	VPMADDWD         Z25, Z30, Z25
+	VPMADDUBSW       Z26, Z26, Z26
 	VPERMW           Z18, Z6, Z30
-	VPDPWSSD         Z25, Z30, Z26
-	VPMADDUBSW       Z28, Z28, Z28
-	VPERMW           Z18, Z7, Z25
-	VPDPWSSD         Z28, Z25, Z26
+	VPDPWSSD         Z26, Z30, Z25
 	VPMADDUBSW       Z27, Z27, Z27
-	VPERMW           Z18, Z8, Z25
-	VPDPWSSD         Z27, Z25, Z26
+	VPERMW           Z18, Z7, Z26
+	VPDPWSSD         Z27, Z26, Z25
+	VPMADDUBSW       Z28, Z28, Z28
+	VPERMW           Z18, Z8, Z26
+	VPDPWSSD         Z28, Z26, Z25
 	VCVTDQ2PS        Z24, Z24
 	VCVTDQ2PS        Z29, Z29
-	VCVTDQ2PS        Z26, Z26
+	VCVTDQ2PS        Z25, Z25
 	VFMADD231PS      Z24, Z22, Z9
-	VMULPS           Z22, Z26, Z26
-	VFMADD231PS      Z26, Z22, Z10
+	VMULPS           Z22, Z25, Z25
+	VFMADD231PS      Z25, Z22, Z10
 	VMULPS           Z22, Z29, Z29
 	VFMADD231PS      Z29, Z23, Z13
 	VEXTRACTI64X4    $0x01, Z17, Y19
@@ -846,26 +840,24 @@ pair:
 	VSHUFF32X4       $0xaa, Z21, Z21, Z17
 	VSHUFF32X4       $0xff, Z21, Z21, Z18
 	VBROADCASTI64X4  16(SI), Z21
-	VMOVDQU32        48(SI), Z22
-	VPANDD           Z0, Z22, Z23
-	VPSLLVW          q5kLeft0<>+0(SB), Z21, Z24
-	VPTERNLOGD       $0xf8, Z2, Z24, Z23
-	VPSRLW           $0x04, Z22, Z22
-	VPANDD           Z0, Z22, Z22
+	VPANDD           48(SI), Z0, Z22
+	VPSLLVW          q5kLeft0<>+0(SB), Z21, Z23
+	VPTERNLOGD       $0xf8, Z2, Z23, Z22
+	VPSRLW           $0x04, 48(SI), Z23
+	VPANDD           Z0, Z23, Z23
 	VPSLLVW          q5kLeft1<>+0(SB), Z21, Z24
-	VPTERNLOGD       $0xf8, Z2, Z24, Z22
-	VMOVDQU32        112(SI), Z24
-	VPANDD           Z0, Z24, Z25
-	VPSRLVW          q5kRight2<>+0(SB), Z21, Z26
-	VPTERNLOGD       $0xf8, Z2, Z26, Z25
-	VPSRLW           $0x04, Z24, Z24
-	VPANDD           Z0, Z24, Z24
+	VPTERNLOGD       $0xf8, Z2, Z24, Z23
+	VPANDD           112(SI), Z0, Z24
+	VPSRLVW          q5kRight2<>+0(SB), Z21, Z25
+	VPTERNLOGD       $0xf8, Z2, Z25, Z24
+	VPSRLW           $0x04, 112(SI), Z25
+	VPANDD           Z0, Z25, Z25
 	VPSRLVW          q5kRight3<>+0(SB), Z21, Z21
-	VPTERNLOGD       $0xf8, Z2, Z21, Z24
-	VPSADBW          Z1, Z23, Z21
-	VPSADBW          Z1, Z22, Z26
-	VPSADBW          Z1, Z25, Z27
-	VPSADBW          Z1, Z24, Z28
+	VPTERNLOGD       $0xf8, Z2, Z21, Z25
+	VPSADBW          Z1, Z22, Z21
+	VPSADBW          Z1, Z23, Z26
+	VPSADBW          Z1, Z24, Z27
+	VPSADBW          Z1, Z25, Z28
 	VPACKUSDW        Z26, Z21, Z21
 	VPACKUSDW        Z28, Z27, Z27
 	VPACKUSDW        Z27, Z21, Z21
@@ -873,24 +865,24 @@ pair:
 	VPERMW           Z20, Z4, Z26
 	VPMADDWD         Z21, Z26, Z26
 	VPMADDWD         Z21, Z27, Z21
-	VPMADDUBSW       Z23, Z23, Z23
-	VPERMW           Z20, Z5, Z27
-	VPMADDWD         Z23, Z27, Z23
 	VPMADDUBSW       Z22, Z22, Z22
+	VPERMW           Z20, Z5, Z27
+	VPMADDWD         Z22, Z27, Z22
+	VPMADDUBSW       Z23, Z23, Z23
 	VPERMW           Z20, Z6, Z27
-	VPDPWSSD         Z22, Z27, Z23
-	VPMADDUBSW       Z25, Z25, Z25
-	VPERMW           Z20, Z7, Z22
-	VPDPWSSD         Z25, Z22, Z23
+	VPDPWSSD         Z23, Z27, Z22
 	VPMADDUBSW       Z24, Z24, Z24
-	VPERMW           Z20, Z8, Z22
-	VPDPWSSD         Z24, Z22, Z23
+	VPERMW           Z20, Z7, Z23
+	VPDPWSSD         Z24, Z23, Z22
+	VPMADDUBSW       Z25, Z25, Z25
+	VPERMW           Z20, Z8, Z23
+	VPDPWSSD         Z25, Z23, Z22
 	VCVTDQ2PS        Z21, Z21
 	VCVTDQ2PS        Z26, Z26
-	VCVTDQ2PS        Z23, Z23
+	VCVTDQ2PS        Z22, Z22
 	VFMADD231PS      Z21, Z17, Z9
-	VMULPS           Z17, Z23, Z23
-	VFMADD231PS      Z23, Z17, Z10
+	VMULPS           Z17, Z22, Z22
+	VFMADD231PS      Z22, Z17, Z10
 	VMULPS           Z17, Z26, Z26
 	VFMADD231PS      Z26, Z18, Z13
 	ADDQ             $0x00000160, AX
@@ -1035,21 +1027,21 @@ block:
 	VPMADDWD        Z22, Z24, Z22
 	VPSUBB          Z2, Z21, Z21
 	VPABSB          Z21, Z21
+	VPSUBB          Z2, Z17, Z17
+	VPABSB          Z17, Z17
+	VPSUBB          Z2, Z23, Z23
+	VPABSB          Z23, Z23
+	VPSUBB          Z2, Z20, Z20
+	VPABSB          Z20, Z20
 	VPMADDUBSW      Z21, Z21, Z21
 	VPERMW          Z19, Z8, Z24
 	VPMADDWD        Z21, Z24, Z21
-	VPSUBB          Z2, Z17, Z17
-	VPABSB          Z17, Z17
 	VPMADDUBSW      Z17, Z17, Z17
 	VPERMW          Z19, Z9, Z24
 	VPDPWSSD        Z17, Z24, Z21
-	VPSUBB          Z2, Z23, Z23
-	VPABSB          Z23, Z23
 	VPMADDUBSW      Z23, Z23, Z23
 	VPERMW          Z19, Z10, Z17
 	VPDPWSSD        Z23, Z17, Z21
-	VPSUBB          Z2, Z20, Z20
-	VPABSB          Z20, Z20
 	VPMADDUBSW      Z20, Z20, Z20
 	VPERMW          Z19, Z11, Z17
 	VPDPWSSD        Z20, Z17, Z21

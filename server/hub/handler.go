@@ -102,6 +102,8 @@ type Imports interface {
 type Access interface {
 	// Principal returns who sent the request.
 	Principal(c echo.Context) auth.Principal
+	// Address returns the IP address from which it came.
+	Address(c echo.Context) string
 	// Authorize returns the grant for an action on a repository, or the error
 	// to answer with.
 	Authorize(c echo.Context, n registry.Name, a auth.Action) (auth.Grant, error)
@@ -129,11 +131,13 @@ type Options struct {
 	Assessments   Assessments
 	Consents      Consents
 	Lineages      Lineages
+	Affirmations  Affirmations
 	Policies      Policies
 	Users         Users
 	SSHKeys       SSHKeys
 	Origins       Origins
 	Imports       Imports
+	Audit         AuditLog
 	Access        Access
 }
 
@@ -147,17 +151,19 @@ type Handler struct {
 	assessments   Assessments
 	consents      Consents
 	lineages      Lineages
+	affirmations  Affirmations
 	policies      Policies
 	users         Users
 	sshKeys       SSHKeys
 	origins       Origins
 	imports       Imports
+	audit         AuditLog
 	access        Access
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, sshKeys: o.SSHKeys, origins: o.Origins, imports: o.Imports, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, affirmations: o.Affirmations, policies: o.Policies, users: o.Users, sshKeys: o.SSHKeys, origins: o.Origins, imports: o.Imports, audit: o.Audit, access: o.Access}
 }
 
 // Register adds the routes.
@@ -175,6 +181,9 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.POST("/:org/:name/versions/:reference/provenance", h.declareSource)
 	g.POST("/:org/:name/versions/:reference/waivers", h.waive)
 	g.DELETE("/:org/:name/versions/:reference/waivers/:finding", h.unwaive)
+	g.GET("/:org/:name/versions/:reference/affirmations", h.listAffirmations)
+	g.POST("/:org/:name/versions/:reference/affirmations", h.affirm)
+	g.DELETE("/:org/:name/versions/:reference/affirmations", h.disaffirm)
 	g.GET("/:org/:name/versions/:reference/verification", h.verification)
 	g.POST("/:org/:name/versions/:reference/verification", h.requestVerification)
 	g.GET("/:org/:name/versions/:reference/verifications", h.history)
@@ -188,8 +197,10 @@ func (h *Handler) Register(e *echo.Echo) {
 	e.GET("/api/v1/ssh-keys", h.listSSHKeys)
 	e.POST("/api/v1/ssh-keys", h.addSSHKey)
 	e.DELETE("/api/v1/ssh-keys/:id", h.deleteSSHKey)
+	e.GET("/api/v1/openapi.json", h.openAPIDocument)
 	h.registerTerms(e)
 	h.registerPolicies(e)
+	e.GET("/api/v1/audit", h.auditEntries)
 	e.GET("/api/v1/keys", h.listKeys)
 	e.POST("/api/v1/keys", h.rotateKey)
 	e.GET("/api/v1/token-keys", h.listTokenKeys)

@@ -314,6 +314,7 @@ func (b *bundle) send(method, path, body string, header ...string) *httptest.Res
 	}
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, req)
+	document().check(b.t, method, path, w)
 	return w
 }
 

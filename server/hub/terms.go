@@ -19,7 +19,7 @@ type Consents interface {
 	// TermsView returns the terms of a version, and whether they were accepted.
 	TermsView(ctx context.Context, g auth.Grant, v *registry.Version) (*registry.TermsView, error)
 	// Accept accepts them.
-	Accept(ctx context.Context, g auth.Grant, v *registry.Version, key registry.Digest, told map[string]string, channel string) (*registry.Acceptance, error)
+	Accept(ctx context.Context, g auth.Grant, v *registry.Version, told registry.Answers) (*registry.Acceptance, error)
 	// OwnAcceptance returns the principal's newest acceptance for a model.
 	OwnAcceptance(ctx context.Context, g auth.Grant) (*registry.Acceptance, error)
 	// ConsentGates returns all gates; only administrators may.
@@ -85,7 +85,8 @@ func (h *Handler) acceptTerms(c echo.Context) error {
 	if err := decode(c, &body); err != nil {
 		return err
 	}
-	a, err := h.consents.Accept(c.Request().Context(), g, &v, body.Key, body.Fields, "api")
+	a, err := h.consents.Accept(c.Request().Context(), g, &v,
+		registry.Answers{Key: body.Key, Fields: body.Fields, Channel: "api", Address: h.access.Address(c)})
 	if err != nil {
 		return err
 	}

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 )
 
@@ -44,7 +46,14 @@ func (s *Store) insertAccessToken(ctx context.Context, tx *sql.Tx, t auth.Access
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id`,
 		t.UserID, plain(t.Name), hash, auth.ActionNames(t.Actions), strings.Join(t.Repositories, ","),
 		sql.NullString{String: plain(t.Identity), Valid: t.Identity != ""}, micros(s.now()), micros(t.ExpiresAt)).Scan(&id)
-	return id, err
+	if err != nil {
+		return 0, err
+	}
+	detail := map[string]string{"token": strconv.FormatInt(id, 10), "name": t.Name, "actions": auth.ActionNames(t.Actions), "repositories": strings.Join(t.Repositories, ",")}
+	if t.Identity != "" {
+		detail["identity"] = t.Identity
+	}
+	return id, s.record(ctx, tx, audit.Event{Action: audit.CreateToken, Detail: detail})
 }
 
 // ExchangeIdentity implements auth.WorkloadStore. What has expired goes.
@@ -139,7 +148,10 @@ func (s *Store) DeleteAccessToken(ctx context.Context, userID, id int64) error {
 		if err == nil && n == 0 {
 			err = auth.ErrUnknownToken
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.RevokeToken, Detail: map[string]string{"token": strconv.FormatInt(id, 10)}})
 	})
 }
 

@@ -105,6 +105,12 @@ func TestAssessments(t *testing.T) {
 			}
 		}
 
+		// So does an affirmation, and taking it away.
+		check(t, b.PutAffirmation(ctx, tuned, digests[tuned], "A. Reviewer", []byte("signed")))
+		save(due(tuned), 2)
+		check(t, b.DeleteAffirmation(ctx, tuned, digests[tuned], "A. Reviewer"))
+		save(due(tuned), 2)
+
 		// The end of a waiver and other rules are found, in batches.
 		mark := func(rules string, limit, want int) {
 			t.Helper()

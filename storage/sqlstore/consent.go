@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"strconv"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -32,8 +34,10 @@ func (s *Store) ConsentGates(ctx context.Context) (map[string]registry.ConsentGa
 func (s *Store) SetConsentGate(ctx context.Context, scope string, g *registry.ConsentGate) error {
 	return s.write(ctx, "set the gate of terms of "+scope, nil, func(tx *sql.Tx) error {
 		if g == nil {
-			_, err := tx.ExecContext(ctx, "DELETE FROM consent_gates WHERE scope = $1", scope)
-			return err
+			if _, err := tx.ExecContext(ctx, "DELETE FROM consent_gates WHERE scope = $1", scope); err != nil {
+				return err
+			}
+			return s.record(ctx, tx, audit.Event{Action: audit.SetConsentGate, Repository: scope})
 		}
 		text, err := json.Marshal(g)
 		if err != nil {
@@ -42,7 +46,10 @@ func (s *Store) SetConsentGate(ctx context.Context, scope string, g *registry.Co
 		_, err = tx.ExecContext(ctx, `
 			INSERT INTO consent_gates (scope, gate, updated_at) VALUES ($1, $2, $3)
 			ON CONFLICT (scope) DO UPDATE SET gate = excluded.gate, updated_at = excluded.updated_at`, scope, string(text), micros(s.now()))
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.SetConsentGate, Repository: scope, Detail: map[string]string{"mode": string(g.Mode)}})
 	})
 }
 
@@ -113,7 +120,13 @@ func (s *Store) AppendAcceptance(ctx context.Context, a registry.Acceptance) (id
 		if errors.Is(err, sql.ErrNoRows) {
 			return registry.ErrLogMoved
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{
+			Action: audit.AcceptTerms, Repository: string(a.Name), Digest: a.Digest.String(),
+			Detail: map[string]string{"acceptance": a.Hash.String(), "state": string(a.State)},
+		})
 	})
 	return id, err
 }
@@ -125,7 +138,10 @@ func (s *Store) DecideAcceptance(ctx context.Context, id int64, state registry.C
 		if err == nil && n == 0 {
 			err = registry.Errorf(registry.CodeManifestUnknown, "no acceptance %d waits for a decision", id)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.DecideTerms, Detail: map[string]string{"id": strconv.FormatInt(id, 10), "state": string(state)}})
 	})
 }
 
@@ -133,7 +149,10 @@ func (s *Store) DecideAcceptance(ctx context.Context, id int64, state registry.C
 func (s *Store) EraseParty(ctx context.Context, userID int64) (n int64, err error) {
 	err = s.write(ctx, "erase who accepted", nil, func(tx *sql.Tx) error {
 		n, err = change(ctx, tx, "UPDATE acceptances SET salt = NULL, party = NULL WHERE user_id = $1 AND party IS NOT NULL", userID)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.EraseAcceptance, Detail: map[string]string{"user": strconv.FormatInt(userID, 10)}})
 	})
 	return n, err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -55,7 +56,8 @@ func (s *Store) PutManifest(ctx context.Context, w registry.ManifestWrite) error
 				return err
 			}
 		}
-		if err := s.setTags(ctx, tx, repository, m.Digest, w.Tags); err != nil {
+		moved, err := s.setTags(ctx, tx, repository, m.Digest, w.Tags)
+		if err != nil {
 			return err
 		}
 		if !m.Subject.IsZero() { // it may say of what the subject was made
@@ -77,6 +79,9 @@ func (s *Store) PutManifest(ctx context.Context, w registry.ManifestWrite) error
 			}
 		}
 		if err := s.refreshModel(ctx, tx, repository); err != nil {
+			return err
+		}
+		if err := s.recordPush(ctx, tx, w, moved, count > 0); err != nil {
 			return err
 		}
 		return s.touchRepository(ctx, tx, repository)
@@ -251,6 +256,9 @@ func (s *Store) DeleteManifest(ctx context.Context, n registry.Name, d registry.
 		}
 		if count == 0 {
 			return manifestUnknown(n, d.String())
+		}
+		if err := s.record(ctx, tx, audit.Event{Action: audit.DeleteManifest, Repository: string(n), Digest: d.String()}); err != nil {
+			return err
 		}
 		if err := s.dependentsDue(ctx, tx, n); err != nil {
 			return err

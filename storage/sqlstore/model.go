@@ -281,9 +281,9 @@ func (s *Store) modelFilter(q registry.ModelQuery) (where string, args []any) {
 		args = append(args, value)
 		terms = append(terms, strings.ReplaceAll(term, "?", "$"+strconv.Itoa(len(args))))
 	}
-	if !q.Sight.All {
-		add(inSight, q.Sight.UserID)
-	}
+	var sight string
+	sight, args = inSight(q.Sight, args)
+	terms = append(terms, sight)
 	if q.Org != "" { // its names are those between "org/" and "org0"
 		add("p.name >= ?", plain(q.Org)+"/")
 		add("p.name < ?", plain(q.Org)+"0")
@@ -323,7 +323,7 @@ func (s *Store) SaveFacts(ctx context.Context, n registry.Name, d registry.Diges
 		if err != nil {
 			return err
 		}
-		count, err := change(ctx, tx, "UPDATE versions SET facts = $3, facts_error = $4 WHERE repository_id = $1 AND digest = $2",
+		count, err := change(ctx, tx, "UPDATE versions SET facts = $3, facts_error = $4, stale = 0 WHERE repository_id = $1 AND digest = $2",
 			repository, d, encoded, plain(problem))
 		if err != nil {
 			return err

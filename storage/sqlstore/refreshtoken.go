@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strconv"
 	"time"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 )
 
@@ -62,7 +64,10 @@ func (s *Store) TouchRefreshToken(ctx context.Context, id int64, at time.Time) e
 // DeleteRefreshTokens implements auth.RefreshTokenStore.
 func (s *Store) DeleteRefreshTokens(ctx context.Context, userID int64) error {
 	return s.write(ctx, "end the sign-ins of a user", nil, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "DELETE FROM refresh_tokens WHERE user_id = $1", userID)
-		return err
+		n, err := change(ctx, tx, "DELETE FROM refresh_tokens WHERE user_id = $1", userID)
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.SignOut, Detail: map[string]string{"sign-ins": strconv.FormatInt(n, 10)}})
 	})
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"strings"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 )
@@ -72,15 +72,18 @@ func (s *Store) SetVisibility(ctx context.Context, n registry.Name, v auth.Visib
 		if err != nil {
 			return err
 		}
+		if err := s.record(ctx, tx, audit.Event{Action: audit.SetVisibility, Repository: string(n), Detail: map[string]string{"visibility": string(v)}}); err != nil {
+			return err
+		}
 		return s.dependentsDue(ctx, tx, n) // to whom it is hidden, its terms are not known
 	})
 }
 
 // Repositories implements registry.RepositoryStore.
 func (s *Store) Repositories(ctx context.Context, last registry.Name, limit int, sight auth.Sight) ([]registry.Name, error) {
-	names, err := list(ctx, s.db.reader, scanOne[registry.Name], `
-		SELECT p.name FROM repositories p WHERE p.name > $1 AND ($2 OR `+strings.ReplaceAll(inSight, "?", "$3")+`)
-		ORDER BY p.name LIMIT $4`, plain(string(last)), sight.All, sight.UserID, max(limit, 0))
+	condition, args := inSight(sight, []any{plain(string(last)), max(limit, 0)})
+	names, err := list(ctx, s.db.reader, scanOne[registry.Name],
+		"SELECT p.name FROM repositories p WHERE p.name > $1 AND "+condition+" ORDER BY p.name LIMIT $2", args...)
 	return names, fail("list repositories", err)
 }
 

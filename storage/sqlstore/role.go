@@ -5,15 +5,45 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/carat-hub/carat/auth"
 )
 
-// inSight is a condition on repositories p with one parameter, written "?":
-// the user who looks, 0 for nobody. See auth.Allow, of which it is the image.
-const inSight = `(p.visibility = 'public' OR p.visibility = 'internal' AND ? > 0
-	OR p.organization IN (SELECT scope FROM roles WHERE user_id = ?)
-	OR p.name IN (SELECT scope FROM roles WHERE user_id = ?))`
+// inSight is a condition on repositories p: what lists show. It is the image of
+// auth.Allow. The arguments that it adds follow those that there are.
+func inSight(s auth.Sight, args []any) (string, []any) {
+	next := func(arg any) string {
+		args = append(args, arg)
+		return "$" + strconv.Itoa(len(args))
+	}
+	if s.All && s.Within == nil {
+		return "TRUE", args
+	}
+	own := "TRUE"
+	switch {
+	case !s.All && s.UserID == 0:
+		return "p.visibility = 'public'", args
+	case !s.All:
+		user := next(s.UserID)
+		own = `(p.visibility = 'internal'
+			OR p.organization IN (SELECT scope FROM granted_roles WHERE user_id = ` + user + `)
+			OR p.name IN (SELECT scope FROM granted_roles WHERE user_id = ` + user + "))"
+	}
+	if s.Within != nil {
+		terms := []string{"FALSE"}
+		for _, pattern := range s.Within {
+			if below, ok := strings.CutSuffix(pattern, "/*"); ok { // names between "org/" and "org0"
+				terms = append(terms, "p.name > "+next(plain(below)+"/")+" AND p.name < "+next(plain(below)+"0"))
+			} else {
+				terms = append(terms, "p.name = "+next(plain(pattern)))
+			}
+		}
+		own += " AND (" + strings.Join(terms, " OR ") + ")"
+	}
+	return "(p.visibility = 'public' OR " + own + ")", args
+}
 
 // roles returns the roles that a user was given, nil for none.
 func (s *Store) roles(ctx context.Context, userID int64) (auth.Roles, error) {
@@ -24,7 +54,7 @@ func (s *Store) roles(ctx context.Context, userID int64) (auth.Roles, error) {
 	found, err := list(ctx, s.db.reader, func(r row) (e entry, err error) {
 		err = r.Scan(&e.scope, &e.role)
 		return e, err
-	}, "SELECT scope, role FROM roles WHERE user_id = $1", userID)
+	}, "SELECT scope, MAX(role) FROM granted_roles WHERE user_id = $1 GROUP BY scope", userID)
 	if err != nil {
 		return nil, fail("read the roles of a user", err)
 	}

@@ -6,8 +6,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 )
 
@@ -38,6 +40,9 @@ func (s *Store) CreateSSHKey(ctx context.Context, k auth.SSHKey) (id int64, err 
 			k.UserID, []byte(k.Public), plain(k.Name), micros(s.now())).Scan(&id)
 		if errors.Is(err, sql.ErrNoRows) {
 			return auth.ErrSSHKeyTaken
+		}
+		if err == nil {
+			err = s.record(ctx, tx, audit.Event{Action: audit.AddSSHKey, Detail: map[string]string{"key": strconv.FormatInt(id, 10), "name": k.Name}})
 		}
 		return err
 	})
@@ -88,7 +93,10 @@ func (s *Store) DeleteSSHKey(ctx context.Context, userID, id int64) error {
 		if err == nil && n == 0 {
 			err = auth.ErrUnknownSSHKey
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.DropSSHKey, Detail: map[string]string{"key": strconv.FormatInt(id, 10)}})
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
@@ -33,6 +34,7 @@ var (
 	_ auth.SSHKeyStore         = (*Store)(nil)
 	_ auth.WorkloadStore       = (*Store)(nil)
 	_ attestation.KeyStore     = (*Store)(nil)
+	_ audit.Store              = (*Store)(nil)
 )
 
 // Outbox enqueues background jobs inside a transaction of the store.

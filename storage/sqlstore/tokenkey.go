@@ -5,8 +5,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strconv"
 	"time"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 )
 
@@ -40,7 +42,10 @@ func (s *Store) AddTokenKey(ctx context.Context, k auth.Key, othersEnd time.Time
 			return err
 		}
 		_, err = tx.ExecContext(ctx, "UPDATE token_keys SET ends_at = $1 WHERE serial < $2 AND (ends_at IS NULL OR ends_at > $1)", micros(othersEnd), k.Serial)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.RotateToken, Detail: map[string]string{"serial": strconv.FormatInt(k.Serial, 10), "others-end": othersEnd.UTC().Format(time.RFC3339)}})
 	})
 	return added && err == nil, err
 }

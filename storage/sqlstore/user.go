@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 )
 
@@ -47,7 +48,10 @@ func (s *Store) CreateUser(ctx context.Context, u auth.User) (auth.User, error) 
 		if errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("user %q: %w", u.Name, auth.ErrUserExists)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.CreateUser, Detail: map[string]string{"user": u.Name}})
 	})
 	if err != nil {
 		return auth.User{}, err

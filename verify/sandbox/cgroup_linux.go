@@ -40,12 +40,15 @@ var delegated atomic.Pointer[groups]
 
 // Delegate makes children start in control groups of their own, with limits that the kernel keeps, where the control group of this process
 // was delegated to it: a hub calls it once, before its first child. The process moves into a group below its own. Nothing is
-// changed where the group is not writable, is shared with other processes, or has no controllers for memory and tasks; then the error
+// changed where the group is not writable, root's without systemd's mark, shared with other processes, or without controllers for memory and tasks; then the error
 // says why, and children have one layer less. Groups that a crash has left are removed.
 func Delegate() error {
 	dir, err := ownCgroup("/proc/self/mountinfo", "/proc/self/cgroup")
 	if err != nil {
 		return err
+	}
+	if os.Getuid() == 0 && !marked(parentGroup(dir)) {
+		return errors.New("the control group is not marked as delegated")
 	}
 	g, err := divide(dir, os.Getpid())
 	if err != nil {
@@ -92,12 +95,18 @@ func ownCgroup(mounts, memberships string) (string, error) {
 	return "", errors.Join(errors.New("the control groups of version 2 are not mounted"), lines.Err())
 }
 
+// parentGroup is the group that is divided: the process's own, or the one above where it was put into ownGroup already, by an earlier
+// call or by whoever started it.
+func parentGroup(dir string) string {
+	if filepath.Base(dir) == ownGroup {
+		return filepath.Dir(dir)
+	}
+	return dir
+}
+
 // divide prepares a group for children.
 func divide(dir string, pid int) (*groups, error) {
-	parent := dir
-	if filepath.Base(dir) == ownGroup { // as this process was left by an earlier call, or put by whoever started it
-		parent = filepath.Dir(dir)
-	}
+	parent := parentGroup(dir)
 	has, err := words(filepath.Join(parent, "cgroup.controllers"))
 	if err != nil {
 		return nil, err
@@ -144,6 +153,17 @@ func divide(dir string, pid int) (*groups, error) {
 	return g, nil
 }
 
+// marked reports whether a group is one that systemd has delegated. Root can write to all groups, also to those that it has not.
+func marked(dir string) bool {
+	for _, name := range []string{"user.delegate", "trusted.delegate"} {
+		var value [1]byte
+		if n, err := unix.Getxattr(dir, name, value[:]); err == nil && n == 1 && value[0] == '1' {
+			return true
+		}
+	}
+	return false
+}
+
 // sweep ends what children of a hub that crashed have left.
 func (g *groups) sweep() {
 	left, err := os.ReadDir(g.dir)
@@ -163,11 +183,13 @@ type childGroup struct {
 	f   *os.File // the folder, for the kernel to start the child in
 }
 
-// newChildGroup makes a group for a child where groups were delegated, else nil.
+var errNotDelegated = errors.New("no control group was delegated to this process")
+
+// newChildGroup makes a group for a child. Errors: errNotDelegated.
 func newChildGroup(l Limits, mapped int64) (*childGroup, error) {
 	g := delegated.Load()
 	if g == nil {
-		return nil, nil //nolint:nilnil // a layer that is not there
+		return nil, errNotDelegated
 	}
 	return g.child(l, mapped)
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestOwnCgroup(t *testing.T) {
@@ -225,6 +227,9 @@ func freshGroup(t *testing.T, uid int) string {
 	}
 	dir, err := os.MkdirTemp(root, "carat-test-")
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setxattr(dir, "trusted.delegate", []byte("1"), 0); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

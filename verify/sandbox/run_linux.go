@@ -55,6 +55,7 @@ type run struct {
 	status  *os.File // the child's /proc/PID/status, or nil
 	mapped  int64    // the sizes of the child's files, in bytes
 	group   *childGroup
+	noGroup error // why there is none: a layer less
 	out     Outcome
 	begun   bool // the child has its input
 
@@ -186,9 +187,7 @@ func (r *run) start() (stderr, control *os.File, err error) {
 		}
 	}
 	files := []*os.File{null, null, theirs[1], theirs[2], theirs[3]}
-	if r.group, err = newChildGroup(r.o.Limits, r.mapped); err != nil {
-		return nil, nil, fmt.Errorf("make a control group: %w", err)
-	}
+	r.group, r.noGroup = newChildGroup(r.o.Limits, r.mapped)
 	if r.proc, err = spawn(append(files, theirs[4:]...), r.group); err != nil {
 		r.group.remove()
 		return nil, nil, err
@@ -238,11 +237,11 @@ func (r *run) talk(beside *sync.WaitGroup) error {
 	}
 	r.out.Level = r.seen(rep.Level)
 	if missing := r.out.Level.missing(r.o.Require); missing != 0 {
-		if missing&Cgroup != 0 {
+		if missing&Cgroup != 0 && r.noGroup != nil {
 			if rep.Reasons == nil {
 				rep.Reasons = map[string]string{}
 			}
-			rep.Reasons[Cgroup.String()] = "no control group was delegated to this process"
+			rep.Reasons[Cgroup.String()] = r.noGroup.Error()
 		}
 		return &LevelError{Missing: missing, Level: r.out.Level, Reasons: rep.Reasons}
 	}
