@@ -27,6 +27,7 @@ const (
 	Maintain Action = "maintain" // change visibility, gates, terms and policies
 	Manage   Action = "manage"   // see, give and take roles, teams and robots
 	Operate  Action = "operate"  // change what concerns the hub as a whole
+	Self     Action = "self"     // see, make and take away credentials of one's own
 )
 
 // needs is the least role in a repository or its organization that may do an
@@ -80,7 +81,7 @@ func (g Grant) Principal() Principal { return g.principal }
 // Permits reports whether the grant is for the action. Every grant permits
 // pulling too: who may change something may see it.
 func (g Grant) Permits(a Action) bool {
-	return g.action == a || a == Pull && g.action != ""
+	return g.action != "" && (g.action == a || a == Pull)
 }
 
 // MayPush reports whether who has the grant may also push there, though the
@@ -140,7 +141,7 @@ func permitted(p Principal, a Action, r Resource) bool {
 		if a == Pull && r.Visibility == Public && !r.Missing {
 			return true
 		}
-		if a == Operate || p.Anonymous() || !p.covers(a, r.Repository) {
+		if p.Anonymous() || !p.covers(a, r.Repository) {
 			return false
 		}
 		return p.holds(a, r.Repository) || a == Pull && r.Visibility == Internal && !r.Missing
@@ -149,7 +150,7 @@ func permitted(p Principal, a Action, r Resource) bool {
 	case r.Organization != "":
 		return slices.Contains(ofOrganizations, a) && p.holds(a, r.Organization)
 	}
-	return a == Operate && p.Admin
+	return a == Operate && p.Admin || a == Self
 }
 
 // holds reports whether p is or was given what an action needs.

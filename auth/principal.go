@@ -73,7 +73,7 @@ type Scope struct {
 
 // permits reports whether the scope has an action.
 func (s Scope) permits(a Action) bool {
-	return slices.Contains(s.Actions, string(a)) || slices.Contains(s.Actions, "*") && slices.Contains(ofScopes, a)
+	return slices.Contains(ofScopes, a) && (slices.Contains(s.Actions, string(a)) || slices.Contains(s.Actions, "*"))
 }
 
 // covers reports whether the credential is for an action on a repository.

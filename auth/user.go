@@ -12,6 +12,8 @@ var (
 	ErrUnknownUser = errors.New("unknown user")
 	// ErrUserExists says that the name is taken.
 	ErrUserExists = errors.New("user exists already")
+	// ErrNamespaceTaken says that the name is that of an organization.
+	ErrNamespaceTaken = errors.New("the name is that of an organization")
 )
 
 // User is somebody who can sign in.

@@ -57,7 +57,7 @@ func TestAccessTokens(t *testing.T) {
 			{"does not write", read, http.MethodPost, "/v2/lab/secret/blobs/uploads/", "", 401},
 			{"does not delete", read, http.MethodDelete, "/v2/lab/secret/manifests/v1", "", 401},
 			{"writes", write, http.MethodPost, "/v2/lab/secret/blobs/uploads/", "", 202},
-			{"administers nothing", write, http.MethodPost, "/api/v1/keys", "{}", 401},
+			{"administers nothing", write, http.MethodPost, "/api/v1/keys", "{}", 403},
 			{"makes no users", write, http.MethodPost, "/api/v1/users", `{"name":"eve","password":"long enough password"}`, 401},
 			{"makes no tokens", write, http.MethodPost, "/api/v1/tokens", `{"name":"x","access":"write"}`, 401},
 			{"elsewhere: reads", elsewhere, http.MethodGet, "/v2/lab/secret/tags/list", "", 401},

@@ -2,7 +2,7 @@
 -- with user_id are a user's own.
 ALTER TABLE organizations ADD COLUMN description TEXT NOT NULL DEFAULT '';
 ALTER TABLE organizations ADD COLUMN created_at BIGINT;
-ALTER TABLE organizations ADD COLUMN user_id BIGINT REFERENCES users (id);
+ALTER TABLE organizations ADD COLUMN user_id BIGINT REFERENCES users (id) ON DELETE SET NULL;
 CREATE UNIQUE INDEX organizations_user ON organizations (user_id);
 
 -- The first part of the name.

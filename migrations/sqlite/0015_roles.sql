@@ -2,7 +2,7 @@
 -- with user_id are a user's own.
 ALTER TABLE organizations ADD COLUMN description TEXT NOT NULL DEFAULT '';
 ALTER TABLE organizations ADD COLUMN created_at INTEGER;
-ALTER TABLE organizations ADD COLUMN user_id INTEGER REFERENCES users (id);
+ALTER TABLE organizations ADD COLUMN user_id INTEGER REFERENCES users (id) ON DELETE SET NULL;
 CREATE UNIQUE INDEX organizations_user ON organizations (user_id);
 
 -- The first part of the name.
@@ -25,7 +25,7 @@ CREATE INDEX roles_scope ON roles (scope);
 
 -- Members of an organization who have roles together, in it or in its repositories.
 CREATE TABLE teams (
-    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    id           INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     organization TEXT NOT NULL REFERENCES organizations (name),
     name         TEXT NOT NULL,
     created_at   INTEGER NOT NULL

@@ -474,6 +474,7 @@ func TestUsersAndSecrets(t *testing.T) {
 		}
 		got, err := b.User(ctx, "ann")
 		check(t, err)
+		made.Roles = auth.Roles{"ann": auth.Owner} // of the name space
 		if d := diff(made, got); d != "" {
 			t.Errorf("user (-want +got):\n%s", d)
 		}

@@ -54,11 +54,19 @@ func (s *Store) CreateRepository(ctx context.Context, r registry.Repository) (re
 	return made, err
 }
 
-// insertRepository makes a repository unless it exists.
+// insertRepository makes a repository unless it exists, and the organization
+// that it is in.
 func insertRepository(ctx context.Context, tx *sql.Tx, r registry.Repository) error {
-	_, err := tx.ExecContext(ctx, `
+	org := auth.Organization(string(r.Name))
+	n, err := change(ctx, tx, `
 		INSERT INTO repositories (name, organization, visibility, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (name) DO NOTHING`, r.Name, auth.Organization(string(r.Name)), r.Visibility, micros(r.CreatedAt), micros(r.UpdatedAt))
+		ON CONFLICT (name) DO NOTHING`, r.Name, org, r.Visibility, micros(r.CreatedAt), micros(r.UpdatedAt))
+	if err != nil || n == 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO organizations (name, created_at, updated_at) VALUES ($1, $2, $2)
+		ON CONFLICT (name) DO UPDATE SET created_at = excluded.created_at WHERE organizations.created_at IS NULL`, org, micros(r.CreatedAt))
 	return err
 }
 
