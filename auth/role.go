@@ -75,11 +75,22 @@ type Member struct {
 	Role Role   `json:"role"`
 }
 
+// Errors of a RoleStore.
+var (
+	// ErrUnknownScope says that there is no such organization or repository.
+	ErrUnknownScope = errors.New("there is no such organization or model")
+	// ErrLastOwner says that an organization would have no owner any more.
+	ErrLastOwner = errors.New("an organization keeps at least one owner")
+	// ErrForeignRobot says that a robot belongs to another organization.
+	ErrForeignRobot = errors.New("a robot has roles in its own organization only")
+)
+
 // RoleStore keeps roles. A scope is an organization or a repository.
 type RoleStore interface {
 	// Members lists those who were given a role on a scope itself, by name.
 	Members(ctx context.Context, scope string) ([]Member, error)
 	// SetRole gives a user a role on a scope in the place of an earlier one, or
-	// takes it away when role is NoRole. Errors: ErrUnknownUser.
+	// takes it away when role is NoRole. Errors: ErrUnknownUser,
+	// ErrUnknownScope, ErrLastOwner, ErrForeignRobot.
 	SetRole(ctx context.Context, scope, user string, role Role) error
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 )
 
@@ -80,20 +81,70 @@ func (s *Store) Members(ctx context.Context, scope string) ([]auth.Member, error
 // SetRole implements auth.RoleStore.
 func (s *Store) SetRole(ctx context.Context, scope, user string, role auth.Role) error {
 	return s.write(ctx, "set a role on "+scope, nil, func(tx *sql.Tx) error {
+		if err := s.lockScope(ctx, tx, scope); err != nil {
+			return err
+		}
 		var id int64
-		err := tx.QueryRowContext(ctx, "SELECT id FROM users WHERE name = $1"+s.db.engine.lock(lockKey), plain(user)).Scan(&id)
+		var robotOf string
+		err := tx.QueryRowContext(ctx, "SELECT id, COALESCE(robot_of, '') FROM users WHERE name = $1"+s.db.engine.lock(lockKey), plain(user)).Scan(&id, &robotOf)
 		if errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("user %q: %w", user, auth.ErrUnknownUser)
 		}
 		if err != nil {
 			return err
 		}
-		if role == auth.NoRole {
-			_, err = tx.ExecContext(ctx, "DELETE FROM roles WHERE user_id = $1 AND scope = $2", id, plain(scope))
+		if robotOf != "" && robotOf != auth.Organization(scope) {
+			return fmt.Errorf("robot %q: %w", user, auth.ErrForeignRobot)
+		}
+		owned, err := hasOwner(ctx, tx, scope)
+		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO roles (user_id, scope, role) VALUES ($1, $2, $3)
-			ON CONFLICT (user_id, scope) DO UPDATE SET role = excluded.role`, id, plain(scope), int(role))
-		return err
+		event := audit.Event{Action: audit.SetRole, Repository: scope, Detail: map[string]string{"user": user, "role": role.String()}}
+		if role == auth.NoRole {
+			event.Action = audit.DropRole
+			delete(event.Detail, "role")
+			_, err = tx.ExecContext(ctx, "DELETE FROM roles WHERE user_id = $1 AND scope = $2", id, scope)
+		} else {
+			_, err = tx.ExecContext(ctx, `INSERT INTO roles (user_id, scope, role) VALUES ($1, $2, $3)
+				ON CONFLICT (user_id, scope) DO UPDATE SET role = excluded.role`, id, scope, int(role))
+		}
+		if err == nil && role < auth.Owner && scope == auth.Organization(scope) {
+			err = keepOwner(ctx, tx, scope, owned)
+		}
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, event)
 	})
+}
+
+// lockScope makes changes of the roles in an organization, or in one of its
+// repositories, wait for each other. Errors: auth.ErrUnknownScope.
+func (s *Store) lockScope(ctx context.Context, tx *sql.Tx, scope string) error {
+	org := auth.Organization(scope)
+	var name string
+	err := tx.QueryRowContext(ctx, "SELECT name FROM organizations WHERE name = $1 AND created_at IS NOT NULL"+s.db.engine.lock(lockChange), plain(org)).Scan(&name)
+	if err == nil && scope != org {
+		err = tx.QueryRowContext(ctx, "SELECT name FROM repositories WHERE name = $1", plain(scope)).Scan(&name)
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("%.300q: %w", scope, auth.ErrUnknownScope)
+	}
+	return err
+}
+
+// keepOwner ends a transaction that leaves an organization without an owner, if
+// it had one. Errors: auth.ErrLastOwner.
+func keepOwner(ctx context.Context, tx *sql.Tx, org string, had bool) error {
+	has, err := hasOwner(ctx, tx, org)
+	if err == nil && had && !has {
+		err = auth.ErrLastOwner
+	}
+	return err
+}
+
+// hasOwner tells whether a person is an owner of an organization themselves.
+func hasOwner(ctx context.Context, tx *sql.Tx, org string) (bool, error) {
+	return exists(ctx, tx, "SELECT 1 FROM roles r JOIN users u ON u.id = r.user_id WHERE r.scope = $1 AND r.role = $2 AND u.robot_of IS NULL LIMIT 1", org, int(auth.Owner))
 }
