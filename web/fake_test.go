@@ -13,6 +13,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/licenses/term"
 	"github.com/carat-hub/carat/provenance"
@@ -28,7 +29,8 @@ type hub struct {
 	models        []fakeModel // newest first
 	verifications map[registry.Digest][]verify.Verification
 	gate          registry.Gate
-	err           error // of every call
+	done          []audit.Event // the oldest first
+	err           error         // of every call
 }
 
 type fakeModel struct {
@@ -291,7 +293,7 @@ const as = "X-As"
 func setup(t *testing.T, h *hub) *site {
 	t.Helper()
 	handler, err := New(Options{
-		Models: h, Verifications: h, Version: "0.1.0",
+		Models: h, Verifications: h, Audit: chain{h}, Version: "0.1.0",
 		Clock:   func() time.Time { return today },
 		BaseURL: func(echo.Context) string { return "https://models.example.org" },
 		Principal: func(c echo.Context) auth.Principal {

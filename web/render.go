@@ -23,18 +23,20 @@ type page struct {
 	Title   string
 	Query   string // in the search box
 	User    string // who is signed in, "" when nobody is
+	Admin   bool   // who is signed in administers the hub
 	Version string // of the hub
 	Refresh bool   // something on the page is still going on
 	NoIndex bool   // search engines should leave it out
 }
 
 func (h *Handler) newPage(c echo.Context, title string) page {
-	return page{Title: title, User: h.principal(c).Name, Version: h.version}
+	who := h.principal(c)
+	return page{Title: title, User: who.Name, Admin: who.Admin, Version: h.version}
 }
 
 // pages are the parsed templates, each with the layout.
 type pages struct {
-	home, card, files, tags, license, verification, provenance, terms, failure *template.Template
+	home, card, files, tags, license, verification, provenance, terms, audit, failure *template.Template
 }
 
 func parsePages(a *assets) (*pages, error) {
@@ -58,6 +60,7 @@ func parsePages(a *assets) (*pages, error) {
 		{&p.verification, []string{"model.html", "verification.html"}},
 		{&p.terms, []string{"model.html", "terms.html"}},
 		{&p.provenance, []string{"model.html", "provenance.html"}},
+		{&p.audit, []string{"audit.html"}},
 		{&p.failure, []string{"failure.html"}},
 	} {
 		t, err := base.Clone()

@@ -55,6 +55,7 @@ var (
 type Options struct {
 	Models        Models        // required
 	Verifications Verifications // required
+	Audit         AuditLog      // required
 
 	// Principal returns who sent a request; nobody is signed in when nil.
 	Principal func(echo.Context) auth.Principal
@@ -73,6 +74,7 @@ type Options struct {
 type Handler struct {
 	models        Models
 	verifications Verifications
+	audit         AuditLog
 	principal     func(echo.Context) auth.Principal
 	baseURL       func(echo.Context) string
 	address       func(echo.Context) string
@@ -86,11 +88,11 @@ type Handler struct {
 
 // New returns a handler. It fails when an option that is required is missing.
 func New(o Options) (*Handler, error) {
-	if o.Models == nil || o.Verifications == nil {
-		return nil, errors.New("web: Models and Verifications are required")
+	if o.Models == nil || o.Verifications == nil || o.Audit == nil {
+		return nil, errors.New("web: Models, Verifications and Audit are required")
 	}
 	h := &Handler{
-		models: o.Models, verifications: o.Verifications, principal: o.Principal, baseURL: o.BaseURL, address: o.Address,
+		models: o.Models, verifications: o.Verifications, audit: o.Audit, principal: o.Principal, baseURL: o.BaseURL, address: o.Address,
 		version: o.Version, now: o.Clock, cards: newCardCache(cachedCards),
 	}
 	if h.principal == nil {
@@ -125,6 +127,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	get("/", h.home)
 	get("/favicon.ico", h.favicon)
 	get("/login", h.login)
+	get(auditPath, h.auditLogPage)
 	get(staticPrefix+":file", h.asset)
 	get("/:org/:name", h.cardPage)
 	get("/:org/:name/files", h.filesPage)

@@ -41,6 +41,7 @@ func TestTemplates(t *testing.T) {
 		{"license", templatecheck.CheckHTML(p.license, licensePage{})},
 		{"verification", templatecheck.CheckHTML(p.verification, verificationPage{})},
 		{"provenance", templatecheck.CheckHTML(p.provenance, provenancePage{})},
+		{"audit", templatecheck.CheckHTML(p.audit, auditPage{})},
 		{"failure", templatecheck.CheckHTML(p.failure, failure{})},
 	} {
 		if check.err != nil {

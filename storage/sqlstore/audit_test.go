@@ -1,10 +1,14 @@
 package sqlstore
 
 import (
+	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
@@ -164,4 +168,45 @@ func TestAuditQueries(t *testing.T) {
 			}
 		}
 	})
+}
+
+// BenchmarkAudit pushes versions under a tag of their own, and times again what of it is for the log: two events within the transaction of
+// the push, and the sealing of them behind it.
+func BenchmarkAudit(b *testing.B) {
+	for _, e := range engines {
+		b.Run(string(e), func(b *testing.B) {
+			s := setup(b, e)
+			const n = "org/m"
+			s.repo(b, n, auth.Public)
+			ctx := audit.WithActor(b.Context(), &audit.Actor{UserID: 1, Name: "ada", Address: "192.0.2.7", Request: uuid.NewString()})
+			errUndo := errors.New("undo")
+			var push, events, seal time.Duration
+			for i := 0; b.Loop(); i++ {
+				w := model(n, fmt.Sprint(i), registry.Tag(fmt.Sprint("v", i)))
+				begun := time.Now()
+				check(b, s.PutManifest(ctx, w))
+				push += time.Since(begun)
+				if i%100 == 99 { // a busy hub seals once a second what there is
+					begun = time.Now()
+					_, err := s.SealAudit(ctx)
+					check(b, err)
+					seal += time.Since(begun)
+				}
+				err := s.write(ctx, "nothing", nil, func(tx *sql.Tx) error {
+					begun := time.Now()
+					if err := s.recordPush(ctx, tx, w, []movedTag{{tag: w.Tags[0]}}, true); err != nil {
+						return err
+					}
+					events += time.Since(begun)
+					return errUndo
+				})
+				if !errors.Is(err, errUndo) {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(push.Microseconds())/float64(b.N), "µs/push")
+			b.ReportMetric(float64(events)/float64(push), "events/push")
+			b.ReportMetric(float64(seal)/float64(push), "sealing/push")
+		})
+	}
 }
