@@ -177,11 +177,3 @@ func (h *Hub) Disaffirm(ctx context.Context, n registry.Name, ref registry.Refer
 	}
 	return nil
 }
-
-// CreateUser makes a user. Errors: ErrNoCredentials, *ResponseError.
-func (h *Hub) CreateUser(ctx context.Context, name, password string) error {
-	if err := h.change(ctx, http.MethodPost, "/api/v1/users", map[string]string{"name": name, "password": password}, nil); err != nil {
-		return fmt.Errorf("make user %s: %w", name, err)
-	}
-	return nil
-}
