@@ -33,6 +33,9 @@ const (
 	DecideTerms     Action = "terms.decide"
 	EraseAcceptance Action = "terms.erase"
 
+	SetRole  Action = "role.set" // of a user, a robot or a team
+	DropRole Action = "role.delete"
+
 	CreateUser  Action = "user.create"
 	CreateToken Action = "token.create"
 	RevokeToken Action = "token.revoke"

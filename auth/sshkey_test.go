@@ -96,7 +96,7 @@ func TestAuthenticateSSH(t *testing.T) {
 	const realm = "https://hub.example/token"
 	good := ollama(t, signer, realm, now)
 	p, err := auth.AuthenticateSSH(t.Context(), store, good, now)
-	if err != nil || p.UserID != 7 || !p.Limited || store.touched.IsZero() || p.SeesPrivate() {
+	if err != nil || p.UserID != 7 || !p.Limited || store.touched.IsZero() || p.Sight().Within != nil {
 		t.Fatalf("principal %+v, %v", p, err)
 	}
 	private := auth.Resource{Repository: "acme/m", Visibility: auth.Private}

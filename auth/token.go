@@ -48,6 +48,38 @@ type claims struct {
 	UserID int64   `json:"uid,omitempty"`
 	Admin  bool    `json:"admin,omitempty"`
 	Access []Scope `json:"access"`
+	// Roles are those of the user on what Access names, in its order, when the
+	// token was issued. It is absent when there are none.
+	Roles []Role `json:"roles,omitempty"`
+}
+
+// rolesFor returns the roles on what the scopes name, nil when there are none.
+func rolesFor(r Roles, scopes []Scope) []Role {
+	list, some := make([]Role, len(scopes)), false
+	for i, s := range scopes {
+		if s.Type == TypeRepository {
+			list[i] = r.On(s.Name)
+			some = some || list[i] > NoRole
+		}
+	}
+	if !some {
+		return nil
+	}
+	return list
+}
+
+// roles is the inverse of rolesFor.
+func (c *claims) roles() Roles {
+	if len(c.Roles) == 0 {
+		return nil
+	}
+	r := make(Roles, len(c.Roles))
+	for i, s := range c.Access {
+		if s.Type == TypeRepository {
+			r[s.Name] = c.Roles[i]
+		}
+	}
+	return r
 }
 
 // NewSigner returns a signer. It fails without keys, issuer or audience.
@@ -101,6 +133,7 @@ func (s *Signer) Sign(p Principal, scopes []Scope, ttl time.Duration) (Token, er
 		UserID: p.UserID,
 		Admin:  p.Admin,
 		Access: scopes,
+		Roles:  rolesFor(p.Roles, scopes),
 	})
 	key := s.keys.signing()
 	t.Header["kid"] = key.id
@@ -148,10 +181,12 @@ func (v *Verifier) Verify(ctx context.Context, text string) (Principal, error) {
 		return Principal{}, fmt.Errorf("%w: token for several audiences", ErrCredentials)
 	case len(c.Access) > MaxScopes:
 		return Principal{}, fmt.Errorf("%w: token with %d scopes", ErrCredentials, len(c.Access))
+	case len(c.Roles) > 0 && len(c.Roles) != len(c.Access):
+		return Principal{}, fmt.Errorf("%w: token with %d roles for %d scopes", ErrCredentials, len(c.Roles), len(c.Access))
 	case c.UserID < 0, c.UserID == 0 && (c.Subject != "" || c.Admin):
 		return Principal{}, fmt.Errorf("%w: token for nobody", ErrCredentials)
 	}
-	return Principal{UserID: c.UserID, Name: c.Subject, Admin: c.Admin, Limited: true, Scopes: c.Access}, nil
+	return Principal{UserID: c.UserID, Name: c.Subject, Admin: c.Admin, Roles: c.roles(), Limited: true, Scopes: c.Access}, nil
 }
 
 // forbidden are the header parameters that would bring a key of the sender's

@@ -12,6 +12,8 @@ var (
 	ErrUnknownUser = errors.New("unknown user")
 	// ErrUserExists says that the name is taken.
 	ErrUserExists = errors.New("user exists already")
+	// ErrNamespaceTaken says that the name is that of an organization.
+	ErrNamespaceTaken = errors.New("the name is that of an organization")
 )
 
 // User is somebody who can sign in.
@@ -20,12 +22,13 @@ type User struct {
 	Name         string
 	PasswordHash string // as HashPassword returns it
 	Admin        bool
+	Roles        Roles
 	CreatedAt    time.Time
 }
 
 // Principal returns the principal that the user's own password stands for.
 func (u User) Principal() Principal {
-	return Principal{UserID: u.ID, Name: u.Name, Admin: u.Admin}
+	return Principal{UserID: u.ID, Name: u.Name, Admin: u.Admin, Roles: u.Roles}
 }
 
 // UserStore keeps users and the hub's secrets.

@@ -52,7 +52,7 @@ func (r *Registry) Versions(ctx context.Context, g auth.Grant) ([]Version, error
 // Models lists the models that the principal may see, and returns how many
 // match in all. The query's limit is clamped to 1..100.
 func (r *Registry) Models(ctx context.Context, p auth.Principal, q ModelQuery) ([]ModelSummary, int, error) {
-	q.IncludePrivate = p.SeesPrivate()
+	q.Sight = p.Sight()
 	q.Limit = min(max(q.Limit, 1), maxModels)
 	q.Offset = max(q.Offset, 0)
 	return r.store.Models(ctx, q)

@@ -3,6 +3,8 @@ package registry
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/carat-hub/carat/auth"
 )
 
 // Kind says which packing a manifest follows.
@@ -137,15 +139,15 @@ type VerificationSummary struct {
 
 // ModelQuery selects models for lists and search.
 type ModelQuery struct {
-	Org            string // organization, "" = any
-	Text           string // words that must all occur in name, card, tags or architecture; "" = all
-	Architecture   string // exact, "" = any
-	Format         string // exact, "" = any
-	License        string // exact SPDX id, "" = any
-	Openness       int    // least verified level, 0 = any
-	IncludePrivate bool   // also models that anonymous callers may not see
-	Limit          int    // 1..100
-	Offset         int    // ≥ 0
+	Org          string     // organization, "" = any
+	Text         string     // words that must all occur in name, card, tags or architecture; "" = all
+	Architecture string     // exact, "" = any
+	Format       string     // exact, "" = any
+	License      string     // exact SPDX id, "" = any
+	Openness     int        // least verified level, 0 = any
+	Sight        auth.Sight // which models that are not public too
+	Limit        int        // 1..100
+	Offset       int        // ≥ 0
 }
 
 // ModelSummary is one model in a list: its newest version.

@@ -171,7 +171,7 @@ func (r *Registry) police(ctx context.Context, p auth.Principal, n Name, d Diges
 // decidePull decides by who asks, and only where a rule wants to know more of
 // them by what they said when they accepted terms of the model.
 func (r *Registry) decidePull(ctx context.Context, p auth.Principal, n Name, v policy.Version, rules []*policy.Policy) (PolicyDecision, error) {
-	q := policy.Request{Principal: policy.Principal{Name: p.Name, Admin: p.Admin}, Action: policy.Pull, Version: v, At: r.now()}
+	q := policy.Request{Principal: policed(p, n), Action: policy.Pull, Version: v, At: r.now()}
 	d := policy.Decide(q, rules...)
 	if p.Anonymous() || !slices.ContainsFunc(d.Missing, func(s string) bool { return strings.HasPrefix(s, "principal.") }) {
 		return d, nil
@@ -234,7 +234,7 @@ func (r *Registry) passPush(ctx context.Context, g auth.Grant, n Name, d Digest)
 	}
 	p := g.Principal()
 	q := policy.Request{
-		Principal: policy.Principal{Name: p.Name, Admin: p.Admin}, Action: policy.Push, At: r.now(),
+		Principal: policed(p, n), Action: policy.Push, At: r.now(),
 		Version: policy.Version{Repository: string(n), Digest: d.String(), Pending: true, Verification: "pending"},
 	}
 	decision := policy.Decide(q, rules...)
@@ -355,4 +355,9 @@ func policedLicense(g *lineage.Graph, s *term.Statement) policy.License {
 		}
 	}
 	return l
+}
+
+// policed is what policies are told of somebody who asks for a model.
+func policed(p auth.Principal, n Name) policy.Principal {
+	return policy.Principal{Name: p.Name, Admin: p.Admin, Role: p.Roles.On(string(n)).String()}
 }

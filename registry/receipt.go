@@ -270,13 +270,13 @@ func (r *Registry) ConsentGates(ctx context.Context, p auth.Principal) (map[stri
 }
 
 // SetConsentGate stores the gate of an organization or a model, or takes it
-// away when gate is nil. Only administrators may. Other nodes follow within
+// away when gate is nil. Its maintainers may. Other nodes follow within
 // five seconds. Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid, CodeTermsInvalid.
 func (r *Registry) SetConsentGate(ctx context.Context, p auth.Principal, scope Name, gate *ConsentGate) error {
-	if err := auth.Administer(p); err != nil {
+	if _, err := ParseName(string(scope)); err != nil {
 		return err
 	}
-	if _, err := ParseName(string(scope)); err != nil {
+	if err := auth.Oversee(p, auth.Maintain, string(scope)); err != nil {
 		return err
 	}
 	if gate != nil {

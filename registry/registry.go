@@ -109,10 +109,10 @@ func (r *Registry) Visibility(ctx context.Context, n Name) (v auth.Visibility, e
 	return repo.Visibility, true, nil
 }
 
-// SetVisibility changes who may pull. It needs a grant to delete, the
-// strongest there is on a repository. Errors: CodeNameUnknown.
+// SetVisibility changes who may pull. It needs a grant to maintain. Errors:
+// CodeNameUnknown.
 func (r *Registry) SetVisibility(ctx context.Context, g auth.Grant, v auth.Visibility) error {
-	n, err := granted(g, auth.Delete)
+	n, err := granted(g, auth.Maintain)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (r *Registry) SetVisibility(ctx context.Context, g auth.Grant, v auth.Visib
 // the principal may see, and whether there are more.
 func (r *Registry) Repositories(ctx context.Context, p auth.Principal, last Name, limit int) (names []Name, more bool, err error) {
 	limit = clamp(limit)
-	names, err = r.store.Repositories(ctx, last, limit+1, p.SeesPrivate())
+	names, err = r.store.Repositories(ctx, last, limit+1, p.Sight())
 	if err != nil {
 		return nil, false, err
 	}

@@ -29,8 +29,8 @@ type RepositoryStore interface {
 	// SetVisibility changes who may pull. Errors: CodeNameUnknown.
 	SetVisibility(ctx context.Context, n Name, v auth.Visibility) error
 	// Repositories lists up to limit names after last in byte order: those
-	// that are public, and the others too when private is set.
-	Repositories(ctx context.Context, last Name, limit int, private bool) ([]Name, error)
+	// that are public, and what else is in sight.
+	Repositories(ctx context.Context, last Name, limit int, sight auth.Sight) ([]Name, error)
 }
 
 // BlobStore keeps which blobs there are and in which repositories they are

@@ -103,8 +103,8 @@ func (r *Registry) OrgLineageGate(ctx context.Context, org Name) (g Gate, own bo
 	return r.lineages.of(ctx, r.now(), string(org))
 }
 
-// SetOrgLineageGate changes it, or gives it the hub's way when g is "". Only
-// administrators may. Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid.
+// SetOrgLineageGate changes it, or gives it the hub's way when g is "". Its
+// maintainers may. Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid.
 func (r *Registry) SetOrgLineageGate(ctx context.Context, p auth.Principal, org Name, g Gate) error {
 	return r.lineages.set(ctx, p, org, g)
 }
@@ -126,10 +126,10 @@ type waiverPredicate struct {
 }
 
 // Waive lets a finding of a version be until a time, for a reason that is
-// signed and shown. Only administrators may. Errors: auth.ErrDenied,
+// signed and shown. Maintainers of the model may. Errors: auth.ErrDenied,
 // auth.ErrUnauthenticated, CodeTermsInvalid, CodeManifestUnknown when there is no such finding.
 func (r *Registry) Waive(ctx context.Context, p auth.Principal, v *Version, finding, reason string, expires time.Time) (*lineage.Waiver, error) {
-	if err := auth.Administer(p); err != nil {
+	if err := auth.Oversee(p, auth.Maintain, string(v.Name)); err != nil {
 		return nil, err
 	}
 	now := r.now()
@@ -161,9 +161,9 @@ func (r *Registry) Waive(ctx context.Context, p auth.Principal, v *Version, find
 	return &w, nil
 }
 
-// Unwaive takes a waiver away. Only administrators may. Errors: CodeManifestUnknown.
+// Unwaive takes a waiver away. Maintainers of the model may. Errors: CodeManifestUnknown.
 func (r *Registry) Unwaive(ctx context.Context, p auth.Principal, v *Version, finding string) error {
-	if err := auth.Administer(p); err != nil {
+	if err := auth.Oversee(p, auth.Maintain, string(v.Name)); err != nil {
 		return err
 	}
 	if err := r.store.DeleteWaiver(ctx, v.Name, v.Digest, finding); err != nil {

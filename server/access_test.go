@@ -217,7 +217,8 @@ func TestTokenEndpoint(t *testing.T) {
 		"anonymous":         {path: query, status: 200, scopes: "repository:open/model:pull", expires: 300},
 		"no scope":          {path: "/token", authorization: basic("admin", password), status: 200, user: "admin", expires: 300},
 		"scopes repeated":   {path: "/token?" + form("scope", "repository:open/model:pull", "scope", "registry:catalog:*"), authorization: basic("admin", password), status: 200, user: "admin", scopes: "repository:open/model:pull registry:catalog:*", expires: 3600},
-		"catalogue refused": {path: "/token?scope=registry:catalog:*", authorization: basic("user", password), status: 200, user: "user", expires: 300},
+		"catalogue":         {path: "/token?scope=registry:catalog:*", authorization: basic("user", password), status: 200, user: "user", scopes: "registry:catalog:*", expires: 3600},
+		"catalogue refused": {path: "/token?scope=registry:catalog:*", status: 200, expires: 300},
 		"name that cannot exist": {
 			path: "/token?" + form("scope", "repository:BAD/../x:pull,push"), authorization: basic("admin", password), status: 200, user: "admin", expires: 300,
 		},

@@ -91,7 +91,7 @@ func newServeCommand(e *env) *cobra.Command {
 	f.StringVar(&c.Addr, "addr", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
 	f.StringVar(&c.PublicURL, "public-url", "", "URL that clients see, such as https://hub.example.org (default: from the request)")
 	f.BoolVar(&c.TrustProxy, "trust-proxy", false, "believe X-Forwarded-Proto, -Host and -For; only behind a proxy that sets them")
-	f.StringVar(&c.Visibility, "default-visibility", string(auth.Public), "who may pull from new repositories: public or private")
+	f.StringVar(&c.Visibility, "default-visibility", string(auth.Public), "who may pull from new repositories: public, internal or private")
 	f.DurationVar(&c.Redirect, "redirect", defaultRedirect, "redirect blob downloads to S3 with URLs that hold this long; 0 serves them from here")
 	f.DurationVar(&c.Grace, "grace", time.Minute, "how long requests in flight may take to finish at a shutdown; uploads that are cut can be resumed")
 	f.DurationVar(&c.TokenKeyAge, "token-key-age", 30*24*time.Hour, "after how long tokens are signed with a fresh key; tokens outlive the change")
@@ -180,7 +180,7 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 // check refuses settings that cannot work and fills in what depends on others.
 func (c serveConfig) check() (serveConfig, error) {
 	if v := auth.Visibility(c.Visibility); !v.Valid() {
-		return c, fmt.Errorf("--default-visibility %q: use public or private", c.Visibility)
+		return c, fmt.Errorf("--default-visibility %q: use public, internal or private", c.Visibility)
 	}
 	if c.Gate == "" {
 		c.Gate = string(registry.GateWarn)

@@ -47,7 +47,7 @@ func ownHint(err error, host string) error {
 	switch {
 	case errors.Is(err, client.ErrNoCredentials):
 		return fmt.Errorf("%w; log in first: carat login %s", err, host)
-	case errors.As(err, &answer) && answer.Status == http.StatusUnauthorized:
+	case errors.As(err, &answer) && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden):
 		return fmt.Errorf("%w; this takes the password itself: carat login %s", err, host)
 	}
 	return err

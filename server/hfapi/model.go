@@ -80,7 +80,7 @@ func (h *Handler) info(c echo.Context) error {
 	}
 	v := &f.version
 	m := describe(v.Name, v.Facts)
-	m.SHA, m.Private, m.Gated = f.commit, f.visibility == auth.Private, false
+	m.SHA, m.Private, m.Gated = f.commit, f.visibility != auth.Public, false
 	if gate != nil {
 		m.Gated = string(gate.Mode)
 	}
@@ -152,7 +152,7 @@ func (h *Handler) list(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		m.SHA, m.Private, m.LastModified, m.CreatedAt = commitOf(x.Latest.Digest), visibility == auth.Private, x.UpdatedAt, x.UpdatedAt
+		m.SHA, m.Private, m.LastModified, m.CreatedAt = commitOf(x.Latest.Digest), visibility != auth.Public, x.UpdatedAt, x.UpdatedAt
 		models = append(models, m)
 	}
 	return c.JSON(http.StatusOK, models)

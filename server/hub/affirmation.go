@@ -43,7 +43,7 @@ func (h *Handler) listAffirmations(c echo.Context) error {
 
 func (h *Handler) affirm(c echo.Context) error {
 	var body affirmationPost
-	p, v, err := h.decided(c, &body)
+	p, v, err := h.decided(c, administers, &body)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (h *Handler) affirm(c echo.Context) error {
 }
 
 func (h *Handler) disaffirm(c echo.Context) error {
-	p, v, err := h.decided(c, nil)
+	p, v, err := h.decided(c, administers, nil)
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ type TokenKeys interface {
 type Gates interface {
 	// OrgGate returns an organization's gate, and whether it is its own.
 	OrgGate(ctx context.Context, org registry.Name) (g registry.Gate, own bool, err error)
-	// SetOrgGate changes it; only administrators may.
+	// SetOrgGate changes it; maintainers may.
 	SetOrgGate(ctx context.Context, p auth.Principal, org registry.Name, g registry.Gate) error
 }
 
@@ -135,6 +135,7 @@ type Options struct {
 	Policies      Policies
 	Users         Users
 	SSHKeys       SSHKeys
+	Roles         auth.RoleStore
 	Origins       Origins
 	Imports       Imports
 	Audit         AuditLog
@@ -155,6 +156,7 @@ type Handler struct {
 	policies      Policies
 	users         Users
 	sshKeys       SSHKeys
+	roles         auth.RoleStore
 	origins       Origins
 	imports       Imports
 	audit         AuditLog
@@ -163,7 +165,7 @@ type Handler struct {
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, affirmations: o.Affirmations, policies: o.Policies, users: o.Users, sshKeys: o.SSHKeys, origins: o.Origins, imports: o.Imports, audit: o.Audit, access: o.Access}
+	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, affirmations: o.Affirmations, policies: o.Policies, users: o.Users, sshKeys: o.SSHKeys, roles: o.Roles, origins: o.Origins, imports: o.Imports, audit: o.Audit, access: o.Access}
 }
 
 // Register adds the routes.
@@ -198,6 +200,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	e.POST("/api/v1/ssh-keys", h.addSSHKey)
 	e.DELETE("/api/v1/ssh-keys/:id", h.deleteSSHKey)
 	e.GET("/api/v1/openapi.json", h.openAPIDocument)
+	h.registerMembers(e)
 	h.registerTerms(e)
 	h.registerPolicies(e)
 	e.GET("/api/v1/audit", h.auditEntries)

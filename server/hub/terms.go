@@ -24,7 +24,7 @@ type Consents interface {
 	OwnAcceptance(ctx context.Context, g auth.Grant) (*registry.Acceptance, error)
 	// ConsentGates returns all gates; only administrators may.
 	ConsentGates(ctx context.Context, p auth.Principal) (map[string]registry.ConsentGate, error)
-	// SetConsentGate stores or takes away a gate; only administrators may.
+	// SetConsentGate stores or takes away a gate; maintainers may.
 	SetConsentGate(ctx context.Context, p auth.Principal, scope registry.Name, gate *registry.ConsentGate) error
 	// AcceptanceLog returns entries of the log; only administrators may.
 	AcceptanceLog(ctx context.Context, p auth.Principal, after int64, limit int) ([]registry.Acceptance, error)
@@ -130,7 +130,7 @@ func scope(c echo.Context) registry.Name {
 
 func (h *Handler) setTermsGate(c echo.Context) error {
 	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil { // before the body is read
+	if err := auth.Oversee(p, auth.Maintain, string(scope(c))); err != nil { // before the body is read
 		return err
 	}
 	var gate registry.ConsentGate

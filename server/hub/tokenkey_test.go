@@ -1,7 +1,6 @@
 package hub_test
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
@@ -18,9 +17,16 @@ func TestOwnRoutes(t *testing.T) {
 		"GET /api/v1/token-keys", "POST /api/v1/token-keys",
 	} {
 		method, path, _ := strings.Cut(route, " ")
-		for name, authorization := range map[string]string{"nobody": "", "a token": b.as(admin, "open/model")} {
-			if w := b.send(method, path, "{}", "Authorization", authorization, "Content-Type", "application/json"); w.Code != http.StatusUnauthorized || code(w) != "UNAUTHORIZED" {
-				t.Errorf("%s with %s: %d %s", route, name, w.Code, w.Body)
+		for _, tc := range []struct {
+			name, authorization string
+			status              int
+			code                string
+		}{
+			{"nobody", "", 401, "UNAUTHORIZED"},
+			{"a token", b.as(admin, "open/model"), 403, "DENIED"},
+		} {
+			if w := b.send(method, path, "{}", "Authorization", tc.authorization, "Content-Type", "application/json"); w.Code != tc.status || code(w) != tc.code {
+				t.Errorf("%s with %s: %d %s", route, tc.name, w.Code, w.Body)
 			}
 		}
 	}

@@ -20,14 +20,14 @@ type Users interface {
 	DeleteRefreshTokens(ctx context.Context, userID int64) error
 	// User returns the user of that name. Errors: auth.ErrUnknownUser.
 	User(ctx context.Context, name string) (auth.User, error)
-	// CreateUser makes one. Errors: auth.ErrUserExists.
+	// CreateUser makes one. Errors: auth.ErrUserExists, auth.ErrNamespaceTaken.
 	CreateUser(ctx context.Context, u auth.User) (auth.User, error)
 }
 
 // minPassword is how long a password has to be, in bytes.
 const minPassword = 12
 
-// createUser makes a user who may pull what is public, and accept terms.
+// createUser makes a user, who owns the name space of their name.
 func (h *Handler) createUser(c echo.Context) error {
 	p, ctx := h.access.Principal(c), c.Request().Context()
 	if err := auth.Administer(p); err != nil {
@@ -53,6 +53,9 @@ func (h *Handler) createUser(c echo.Context) error {
 	u, err := h.users.CreateUser(ctx, auth.User{Name: body.Name, PasswordHash: hash})
 	if errors.Is(err, auth.ErrUserExists) {
 		return registry.Errorf(server.CodeConflict, "there is a user of that name")
+	}
+	if errors.Is(err, auth.ErrNamespaceTaken) {
+		return registry.Errorf(server.CodeConflict, "there is an organization of that name")
 	}
 	if err != nil {
 		return err

@@ -121,8 +121,12 @@ func (s *Store) AccessToken(ctx context.Context, hash []byte) (auth.AccessToken,
 	if errors.Is(err, sql.ErrNoRows) {
 		return t, u, auth.ErrUnknownToken
 	}
+	if err != nil {
+		return t, u, fail("read an access token", err)
+	}
 	lists.into(&t)
-	return t, u, fail("read an access token", err)
+	u.Roles, err = s.roles(ctx, u.ID)
+	return t, u, err
 }
 
 // AccessTokens implements auth.AccessTokenStore.

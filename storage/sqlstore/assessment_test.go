@@ -100,7 +100,7 @@ func TestAssessments(t *testing.T) {
 			t.Errorf("of the version (-want +got):\n%s", d)
 		}
 		for level, want := range map[int]int{0: 2, 2: 2, 3: 1, 4: 0} {
-			if _, total, err := b.Models(ctx, registry.ModelQuery{Openness: level, IncludePrivate: true, Limit: 10}); err != nil || total != want {
+			if _, total, err := b.Models(ctx, registry.ModelQuery{Openness: level, Sight: auth.Sight{All: true}, Limit: 10}); err != nil || total != want {
 				t.Errorf("%d models of level %d, want %d (%v)", total, level, want, err)
 			}
 		}

@@ -281,9 +281,9 @@ func (s *Store) modelFilter(q registry.ModelQuery) (where string, args []any) {
 		args = append(args, value)
 		terms = append(terms, strings.ReplaceAll(term, "?", "$"+strconv.Itoa(len(args))))
 	}
-	if !q.IncludePrivate {
-		terms = append(terms, "p.visibility = 'public'")
-	}
+	var sight string
+	sight, args = inSight(q.Sight, args)
+	terms = append(terms, sight)
 	if q.Org != "" { // its names are those between "org/" and "org0"
 		add("p.name >= ?", plain(q.Org)+"/")
 		add("p.name < ?", plain(q.Org)+"0")

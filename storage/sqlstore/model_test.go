@@ -156,12 +156,12 @@ func TestModels(t *testing.T) {
 			want []registry.Name
 		}{
 			{"public", registry.ModelQuery{}, []registry.Name{qwen, tiny}},
-			{"all", registry.ModelQuery{IncludePrivate: true}, []registry.Name{secret, qwen, tiny}},
+			{"all", registry.ModelQuery{Sight: auth.Sight{All: true}}, []registry.Name{secret, qwen, tiny}},
 			{"organization", registry.ModelQuery{Org: "acme"}, []registry.Name{qwen, tiny}},
 			{"organization that begins alike", registry.ModelQuery{Org: "acm"}, nil},
 			{"private organization", registry.ModelQuery{Org: "secret"}, nil},
 			{"architecture", registry.ModelQuery{Architecture: "llama"}, []registry.Name{tiny}},
-			{"architecture, private", registry.ModelQuery{Architecture: "llama", IncludePrivate: true}, []registry.Name{secret, tiny}},
+			{"architecture, private", registry.ModelQuery{Architecture: "llama", Sight: auth.Sight{All: true}}, []registry.Name{secret, tiny}},
 			{"format", registry.ModelQuery{Format: "gguf"}, []registry.Name{qwen}},
 			{"licence", registry.ModelQuery{License: "Apache-2.0"}, []registry.Name{qwen, tiny}},
 			{"licence by case", registry.ModelQuery{License: "apache-2.0"}, nil},
@@ -197,7 +197,7 @@ func TestModels(t *testing.T) {
 			}
 		}
 
-		page, total, err := b.Models(ctx, registry.ModelQuery{IncludePrivate: true, Limit: 1, Offset: 1})
+		page, total, err := b.Models(ctx, registry.ModelQuery{Sight: auth.Sight{All: true}, Limit: 1, Offset: 1})
 		check(t, err)
 		if total != 3 || len(page) != 1 || page[0].Name != qwen {
 			t.Fatalf("page is %v of %d", names(page), total)

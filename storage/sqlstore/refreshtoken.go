@@ -46,7 +46,11 @@ func (s *Store) RefreshToken(ctx context.Context, hash []byte) (auth.RefreshToke
 	if errors.Is(err, sql.ErrNoRows) {
 		return t, u, auth.ErrUnknownToken
 	}
-	return t, u, fail("read a refresh token", err)
+	if err != nil {
+		return t, u, fail("read a refresh token", err)
+	}
+	u.Roles, err = s.roles(ctx, u.ID)
+	return t, u, err
 }
 
 // TouchRefreshToken implements auth.RefreshTokenStore.

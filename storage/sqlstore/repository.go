@@ -54,11 +54,19 @@ func (s *Store) CreateRepository(ctx context.Context, r registry.Repository) (re
 	return made, err
 }
 
-// insertRepository makes a repository unless it exists.
+// insertRepository makes a repository unless it exists, and the organization
+// that it is in.
 func insertRepository(ctx context.Context, tx *sql.Tx, r registry.Repository) error {
-	_, err := tx.ExecContext(ctx, `
-		INSERT INTO repositories (name, visibility, created_at, updated_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (name) DO NOTHING`, r.Name, r.Visibility, micros(r.CreatedAt), micros(r.UpdatedAt))
+	org := auth.Organization(string(r.Name))
+	n, err := change(ctx, tx, `
+		INSERT INTO repositories (name, organization, visibility, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (name) DO NOTHING`, r.Name, org, r.Visibility, micros(r.CreatedAt), micros(r.UpdatedAt))
+	if err != nil || n == 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO organizations (name, created_at, updated_at) VALUES ($1, $2, $2)
+		ON CONFLICT (name) DO UPDATE SET created_at = excluded.created_at WHERE organizations.created_at IS NULL`, org, micros(r.CreatedAt))
 	return err
 }
 
@@ -80,10 +88,10 @@ func (s *Store) SetVisibility(ctx context.Context, n registry.Name, v auth.Visib
 }
 
 // Repositories implements registry.RepositoryStore.
-func (s *Store) Repositories(ctx context.Context, last registry.Name, limit int, private bool) ([]registry.Name, error) {
-	names, err := list(ctx, s.db.reader, scanOne[registry.Name], `
-		SELECT name FROM repositories WHERE name > $1 AND (visibility = 'public' OR $2)
-		ORDER BY name LIMIT $3`, plain(string(last)), private, max(limit, 0))
+func (s *Store) Repositories(ctx context.Context, last registry.Name, limit int, sight auth.Sight) ([]registry.Name, error) {
+	condition, args := inSight(sight, []any{plain(string(last)), max(limit, 0)})
+	names, err := list(ctx, s.db.reader, scanOne[registry.Name],
+		"SELECT p.name FROM repositories p WHERE p.name > $1 AND "+condition+" ORDER BY p.name LIMIT $2", args...)
 	return names, fail("list repositories", err)
 }
 

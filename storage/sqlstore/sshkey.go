@@ -66,8 +66,12 @@ func (s *Store) SSHKey(ctx context.Context, public ed25519.PublicKey) (auth.SSHK
 	if errors.Is(err, sql.ErrNoRows) {
 		return k, u, auth.ErrUnknownSSHKey
 	}
+	if err != nil {
+		return k, u, fail("read an SSH key", err)
+	}
 	k.Public = stored
-	return k, u, fail("read an SSH key", err)
+	u.Roles, err = s.roles(ctx, u.ID)
+	return k, u, err
 }
 
 // SSHKeys implements auth.SSHKeyStore.

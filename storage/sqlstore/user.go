@@ -28,7 +28,8 @@ func (s *Store) User(ctx context.Context, name string) (auth.User, error) {
 	if err != nil {
 		return auth.User{}, fail("read a user", err)
 	}
-	return u, nil
+	u.Roles, err = s.roles(ctx, u.ID)
+	return u, err
 }
 
 // CreateUser implements auth.UserStore. A zero CreatedAt is now.
@@ -50,12 +51,31 @@ func (s *Store) CreateUser(ctx context.Context, u auth.User) (auth.User, error) 
 		if err != nil {
 			return err
 		}
+		if err := s.ownNamespace(ctx, tx, u); err != nil {
+			return err
+		}
 		return s.record(ctx, tx, audit.Event{Action: audit.CreateUser, Detail: map[string]string{"user": u.Name}})
 	})
 	if err != nil {
 		return auth.User{}, err
 	}
 	return u, nil
+}
+
+// ownNamespace gives a new user the name space of their name. Errors: auth.ErrNamespaceTaken.
+func (s *Store) ownNamespace(ctx context.Context, tx *sql.Tx, u auth.User) error {
+	n, err := change(ctx, tx, `
+		INSERT INTO organizations (name, user_id, created_at, updated_at) VALUES ($1, $2, $3, $3)
+		ON CONFLICT (name) DO UPDATE SET user_id = excluded.user_id, created_at = excluded.created_at
+		WHERE organizations.created_at IS NULL`, u.Name, u.ID, micros(u.CreatedAt))
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return fmt.Errorf("user %q: %w", u.Name, auth.ErrNamespaceTaken)
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO roles (user_id, scope, role) VALUES ($1, $2, $3)", u.ID, u.Name, int(auth.Owner))
+	return err
 }
 
 // Secret implements auth.UserStore.
