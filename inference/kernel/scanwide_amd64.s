@@ -461,20 +461,19 @@ TEXT ·sumsQ4KAVX512(SB), NOSPLIT, $0-32
 	VMOVDQU16    q4kCrosses<>+0(SB), Z3
 	VMOVDQU16    q4kSquares0<>+0(SB), Z4
 	VMOVDQU16    q4kSquares1<>+0(SB), Z5
-	VMOVDQU16    q4kSquares2<>+0(SB), Z6
-	VMOVDQU16    q4kSquares3<>+0(SB), Z7
 	MOVL         $0x0000f0f0, BX
 	KMOVW        BX, K1
-	KNOTW        K1, K2
+	MOVL         $0x55555555, BX
+	KMOVD        BX, K2
 
 row:
-	VPXORD       Z8, Z8, Z8
-	VPXORD       Z9, Z9, Z9
-	VBROADCASTSS infinity<>+0(SB), Z10
-	VBROADCASTSS minusInfinity<>+0(SB), Z11
+	VPXORD       Z6, Z6, Z6
+	VPXORD       Z7, Z7, Z7
+	VBROADCASTSS infinity<>+0(SB), Z8
+	VBROADCASTSS minusInfinity<>+0(SB), Z9
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
 	VPXORD       Z12, Z12, Z12
-	VPXORD       Z13, Z13, Z13
-	VPXORD       Z14, Z14, Z14
 	MOVQ         blocks+16(FP), BX
 
 pair:
@@ -490,122 +489,122 @@ pair:
 	CMOVQEQ          AX, SI
 	CMOVLEQ          R8, DI
 	KMOVW            DI, K3
-	VBROADCASTI32X4  (AX), Y15
-	VBROADCASTI32X4  (SI), Y17
-	VINSERTI64X4     $0x01, Y17, Z15, Z15
-	VPSHUFB          q4kScales<>+0(SB), Z15, Z16
-	VPSRLVW          q4kShift<>+0(SB), Z16, Z16
-	VPANDD           q4kMask<>+0(SB), Z16, Z16
-	VPSHUFB          q4kHigh<>+0(SB), Z15, Z17
-	VPSRLW           $0x02, Z17, Z17
-	VPTERNLOGD       $0xf8, q4kHighMask<>+0(SB), Z17, Z16
-	VSHUFI32X4       $0xa0, Z16, Z16, Z17
-	VPMULLW          Z16, Z17, Z17
-	VMOVDQU16        q4kFactors<>+0(SB), Z20
-	VPERMW           Z15, Z20, Z20
-	VCVTPH2PS.Z      Y20, K3, Z20
-	VPXORD.BCST      minusZero<>+0(SB), Z20, K1, Z20
-	VPMADDWD.Z       q4kOnes<>+0(SB), Z16, K1, Z21
-	VPMADDWD.Z       Z16, Z16, K1, Z22
-	VCVTDQ2PS        Z21, Z21
-	VCVTDQ2PS        Z22, Z22
-	VFMADD231PS      Z21, Z20, Z13
-	VMULPS           Z20, Z22, Z22
-	VFMADD231PS      Z22, Z20, Z14
-	VPUNPCKLWD       Z1, Z16, Z21
-	VCVTDQ2PS        Z21, Z21
-	VMULPS           Z20, Z21, Z21
-	VSHUFF32X4.Z     $0xf5, Z21, Z21, K2, Z22
-	VFMADD132PS.BCST largestQ4K<>+0(SB), Z22, K2, Z21
-	VMINPS           Z10, Z21, Z10
-	VMAXPS           Z11, Z21, Z11
-	VPUNPCKHWD       Z1, Z16, Z21
-	VCVTDQ2PS        Z21, Z21
-	VMULPS           Z20, Z21, Z21
-	VSHUFF32X4.Z     $0xf5, Z21, Z21, K2, Z22
-	VFMADD132PS.BCST largestQ4K<>+0(SB), Z22, K2, Z21
-	VMINPS           Z10, Z21, Z10
-	VMAXPS           Z11, Z21, Z11
-	VSHUFF32X4       $0x00, Z20, Z20, Z21
-	VSHUFF32X4       $0x55, Z20, Z20, Z22
-	VPANDD           16(AX), Z0, Z23
-	VPSRLW           $0x04, 16(AX), Z24
+	VBROADCASTI32X4  (AX), Y13
+	VBROADCASTI32X4  (SI), Y15
+	VINSERTI64X4     $0x01, Y15, Z13, Z13
+	VPSHUFB          q4kScales<>+0(SB), Z13, Z14
+	VPSRLVW          q4kShift<>+0(SB), Z14, Z14
+	VPANDD           q4kMask<>+0(SB), Z14, Z14
+	VPSHUFB          q4kHigh<>+0(SB), Z13, Z15
+	VPSRLW           $0x02, Z15, Z15
+	VPTERNLOGD       $0xf8, q4kHighMask<>+0(SB), Z15, Z14
+	VSHUFI32X4       $0xa0, Z14, Z14, Z15
+	VPMULLW          Z14, Z15, Z15
+	VMOVDQU16        q4kFactors<>+0(SB), Z18
+	VPERMW           Z13, Z18, Z18
+	VCVTPH2PS.Z      Y18, K3, Z18
+	VPXORD.BCST      minusZero<>+0(SB), Z18, K1, Z18
+	VMOVDQU16        q4kOfMinima<>+0(SB), Z19
+	VMOVDQU16        q4kOfScales<>+0(SB), Z20
+	VPERMW.Z         Z14, Z19, K2, Z19
+	VPERMW.Z         Z14, Z20, K2, Z20
+	VCVTDQ2PS        Z19, Z19
+	VCVTDQ2PS        Z20, Z20
+	VSHUFF32X4       $0xf5, Z18, Z18, Z21
+	VMULPS           Z21, Z19, Z19
+	VSHUFF32X4       $0xa0, Z18, Z18, Z21
+	VMULPS           Z21, Z20, Z20
+	VADDPS           Z19, Z11, Z11
+	VFMADD231PS      Z19, Z19, Z12
+	VFMADD132PS.BCST largestQ4K<>+0(SB), Z19, Z20
+	VMINPS           Z8, Z19, Z8
+	VMAXPS           Z9, Z19, Z9
+	VMINPS           Z8, Z20, Z8
+	VMAXPS           Z9, Z20, Z9
+	VSHUFF32X4       $0x00, Z18, Z18, Z19
+	VSHUFF32X4       $0x55, Z18, Z18, Z20
+	VPANDD           16(AX), Z0, Z21
+	VPSRLW           $0x04, 16(AX), Z22
+	VPANDD           Z0, Z22, Z22
+	VPANDD           80(AX), Z0, Z23
+	VPSRLW           $0x04, 80(AX), Z24
 	VPANDD           Z0, Z24, Z24
-	VPANDD           80(AX), Z0, Z25
-	VPSRLW           $0x04, 80(AX), Z26
-	VPANDD           Z0, Z26, Z26
-	VPSADBW          Z1, Z23, Z27
-	VPSADBW          Z1, Z24, Z28
-	VPSADBW          Z1, Z25, Z29
-	VPSADBW          Z1, Z26, Z30
-	VPACKUSDW        Z28, Z27, Z27
-	VPACKUSDW        Z30, Z29, Z29
-	VPACKUSDW        Z29, Z27, Z27
-	VPERMW           Z16, Z2, Z29
-	VPERMW           Z17, Z3, Z28
-	VPMADDWD         Z27, Z28, Z28
-	VPMADDWD         Z27, Z29, Z27
-	VPMADDUBSW       Z23, Z23, Z23
-	VPERMW           Z17, Z4, Z29
-	VPMADDWD         Z23, Z29, Z23
-	VPMADDUBSW       Z24, Z24, Z24
-	VPERMW           Z17, Z5, Z29
-	VPDPWSSD         Z24, Z29, Z23
-	VPMADDUBSW       Z25, Z25, Z25
-	VPERMW           Z17, Z6, Z24
-	VPDPWSSD         Z25, Z24, Z23
-	VPMADDUBSW       Z26, Z26, Z26
-	VPERMW           Z17, Z7, Z24
-	VPDPWSSD         Z26, Z24, Z23
-	VCVTDQ2PS        Z27, Z27
-	VCVTDQ2PS        Z28, Z28
-	VCVTDQ2PS        Z23, Z23
-	VFMADD231PS      Z27, Z21, Z8
-	VMULPS           Z21, Z23, Z23
-	VFMADD231PS      Z23, Z21, Z9
-	VMULPS           Z21, Z28, Z28
-	VFMADD231PS      Z28, Z22, Z12
-	VEXTRACTI64X4    $0x01, Z16, Y18
-	VEXTRACTI64X4    $0x01, Z17, Y19
-	VSHUFF32X4       $0xaa, Z20, Z20, Z16
-	VSHUFF32X4       $0xff, Z20, Z20, Z17
-	VPANDD           16(SI), Z0, Z20
-	VPSRLW           $0x04, 16(SI), Z21
-	VPANDD           Z0, Z21, Z21
-	VPANDD           80(SI), Z0, Z22
-	VPSRLW           $0x04, 80(SI), Z23
-	VPANDD           Z0, Z23, Z23
-	VPSADBW          Z1, Z20, Z24
 	VPSADBW          Z1, Z21, Z25
 	VPSADBW          Z1, Z22, Z26
 	VPSADBW          Z1, Z23, Z27
-	VPACKUSDW        Z25, Z24, Z24
-	VPACKUSDW        Z27, Z26, Z26
-	VPACKUSDW        Z26, Z24, Z24
-	VPERMW           Z18, Z2, Z26
-	VPERMW           Z19, Z3, Z25
-	VPMADDWD         Z24, Z25, Z25
-	VPMADDWD         Z24, Z26, Z24
-	VPMADDUBSW       Z20, Z20, Z20
-	VPERMW           Z19, Z4, Z26
-	VPMADDWD         Z20, Z26, Z20
-	VPMADDUBSW       Z21, Z21, Z21
-	VPERMW           Z19, Z5, Z26
-	VPDPWSSD         Z21, Z26, Z20
-	VPMADDUBSW       Z22, Z22, Z22
-	VPERMW           Z19, Z6, Z21
-	VPDPWSSD         Z22, Z21, Z20
-	VPMADDUBSW       Z23, Z23, Z23
-	VPERMW           Z19, Z7, Z21
-	VPDPWSSD         Z23, Z21, Z20
-	VCVTDQ2PS        Z24, Z24
+	VPSADBW          Z1, Z24, Z28
+	VPACKUSDW        Z26, Z25, Z25
+	VPACKUSDW        Z28, Z27, Z27
+	VPACKUSDW        Z27, Z25, Z25
+	VPERMW           Z14, Z2, Z27
+	VPERMW           Z15, Z3, Z26
+	VPMADDWD         Z25, Z26, Z26
+	VPMADDWD         Z25, Z27, Z25
+	VMOVDQA32        Z1, Z27
+	VMOVDQA32        Z1, Z28
+	VPDPBUSD         Z21, Z21, Z27
+	VPDPBUSD         Z22, Z22, Z28
+	VPACKUSDW        Z28, Z27, Z27
+	VPERMW           Z15, Z4, Z21
+	VPMADDWD         Z27, Z21, Z21
+	VMOVDQA32        Z1, Z22
+	VMOVDQA32        Z1, Z27
+	VPDPBUSD         Z23, Z23, Z22
+	VPDPBUSD         Z24, Z24, Z27
+	VPACKUSDW        Z27, Z22, Z22
+	VPERMW           Z15, Z5, Z23
+	VPDPWSSD         Z22, Z23, Z21
 	VCVTDQ2PS        Z25, Z25
-	VCVTDQ2PS        Z20, Z20
-	VFMADD231PS      Z24, Z16, Z8
-	VMULPS           Z16, Z20, Z20
-	VFMADD231PS      Z20, Z16, Z9
-	VMULPS           Z16, Z25, Z25
-	VFMADD231PS      Z25, Z17, Z12
+	VCVTDQ2PS        Z26, Z26
+	VCVTDQ2PS        Z21, Z21
+	VFMADD231PS      Z25, Z19, Z6
+	VMULPS           Z19, Z21, Z21
+	VFMADD231PS      Z21, Z19, Z7
+	VMULPS           Z19, Z26, Z26
+	VFMADD231PS      Z26, Z20, Z10
+	VEXTRACTI64X4    $0x01, Z14, Y16
+	VEXTRACTI64X4    $0x01, Z15, Y17
+	VSHUFF32X4       $0xaa, Z18, Z18, Z14
+	VSHUFF32X4       $0xff, Z18, Z18, Z15
+	VPANDD           16(SI), Z0, Z18
+	VPSRLW           $0x04, 16(SI), Z19
+	VPANDD           Z0, Z19, Z19
+	VPANDD           80(SI), Z0, Z20
+	VPSRLW           $0x04, 80(SI), Z21
+	VPANDD           Z0, Z21, Z21
+	VPSADBW          Z1, Z18, Z22
+	VPSADBW          Z1, Z19, Z23
+	VPSADBW          Z1, Z20, Z24
+	VPSADBW          Z1, Z21, Z25
+	VPACKUSDW        Z23, Z22, Z22
+	VPACKUSDW        Z25, Z24, Z24
+	VPACKUSDW        Z24, Z22, Z22
+	VPERMW           Z16, Z2, Z24
+	VPERMW           Z17, Z3, Z23
+	VPMADDWD         Z22, Z23, Z23
+	VPMADDWD         Z22, Z24, Z22
+	VMOVDQA32        Z1, Z24
+	VMOVDQA32        Z1, Z25
+	VPDPBUSD         Z18, Z18, Z24
+	VPDPBUSD         Z19, Z19, Z25
+	VPACKUSDW        Z25, Z24, Z24
+	VPERMW           Z17, Z4, Z18
+	VPMADDWD         Z24, Z18, Z18
+	VMOVDQA32        Z1, Z19
+	VMOVDQA32        Z1, Z24
+	VPDPBUSD         Z20, Z20, Z19
+	VPDPBUSD         Z21, Z21, Z24
+	VPACKUSDW        Z24, Z19, Z19
+	VPERMW           Z17, Z5, Z20
+	VPDPWSSD         Z19, Z20, Z18
+	VCVTDQ2PS        Z22, Z22
+	VCVTDQ2PS        Z23, Z23
+	VCVTDQ2PS        Z18, Z18
+	VFMADD231PS      Z22, Z14, Z6
+	VMULPS           Z14, Z18, Z18
+	VFMADD231PS      Z18, Z14, Z7
+	VMULPS           Z14, Z23, Z23
+	VFMADD231PS      Z23, Z15, Z10
 	ADDQ             $0x00000120, AX
 	SUBQ             $0x02, BX
 	JG               pair
@@ -613,46 +612,46 @@ pair:
 	SUBQ             $0x00000090, AX
 
 end:
-	VADDPS           Z12, Z12, Z12
-	VADDPS           Z12, Z9, Z9
-	VFMADD231PS.BCST thirtyTwoFloat<>+0(SB), Z13, Z8
-	VFMADD231PS.BCST thirtyTwoFloat<>+0(SB), Z14, Z9
-	VEXTRACTF32X8    $0x01, Z8, Y15
-	VADDPS           Y15, Y8, Y15
-	VEXTRACTF32X4    $0x01, Y15, X16
-	VADDPS           X16, X15, X16
-	VPSHUFD          $0x4e, X16, X15
-	VADDPS           X15, X16, X16
-	VPSHUFD          $0xb1, X16, X15
-	VADDPS           X15, X16, X16
-	VMOVSS           X16, (DX)
-	VEXTRACTF32X8    $0x01, Z9, Y15
-	VADDPS           Y15, Y9, Y15
-	VEXTRACTF32X4    $0x01, Y15, X16
-	VADDPS           X16, X15, X16
-	VPSHUFD          $0x4e, X16, X15
-	VADDPS           X15, X16, X16
-	VPSHUFD          $0xb1, X16, X15
-	VADDPS           X15, X16, X16
-	VMOVSS           X16, 4(DX)
-	VEXTRACTF32X8    $0x01, Z10, Y15
-	VMINPS           Y15, Y10, Y15
-	VEXTRACTF32X4    $0x01, Y15, X10
-	VMINPS           X10, X15, X10
-	VPSHUFD          $0x4e, X10, X15
-	VMINPS           X15, X10, X10
-	VPSHUFD          $0xb1, X10, X15
-	VMINPS           X15, X10, X10
-	VMOVSS           X10, 8(DX)
-	VEXTRACTF32X8    $0x01, Z11, Y10
-	VMAXPS           Y10, Y11, Y10
-	VEXTRACTF32X4    $0x01, Y10, X11
-	VMAXPS           X11, X10, X11
-	VPSHUFD          $0x4e, X11, X10
-	VMAXPS           X10, X11, X11
-	VPSHUFD          $0xb1, X11, X10
-	VMAXPS           X10, X11, X11
-	VMOVSS           X11, 12(DX)
+	VADDPS           Z10, Z10, Z10
+	VADDPS           Z10, Z7, Z7
+	VFMADD231PS.BCST thirtyTwoFloat<>+0(SB), Z11, Z6
+	VFMADD231PS.BCST thirtyTwoFloat<>+0(SB), Z12, Z7
+	VEXTRACTF32X8    $0x01, Z6, Y13
+	VADDPS           Y13, Y6, Y13
+	VEXTRACTF32X4    $0x01, Y13, X14
+	VADDPS           X14, X13, X14
+	VPSHUFD          $0x4e, X14, X13
+	VADDPS           X13, X14, X14
+	VPSHUFD          $0xb1, X14, X13
+	VADDPS           X13, X14, X14
+	VMOVSS           X14, (DX)
+	VEXTRACTF32X8    $0x01, Z7, Y13
+	VADDPS           Y13, Y7, Y13
+	VEXTRACTF32X4    $0x01, Y13, X14
+	VADDPS           X14, X13, X14
+	VPSHUFD          $0x4e, X14, X13
+	VADDPS           X13, X14, X14
+	VPSHUFD          $0xb1, X14, X13
+	VADDPS           X13, X14, X14
+	VMOVSS           X14, 4(DX)
+	VEXTRACTF32X8    $0x01, Z8, Y13
+	VMINPS           Y13, Y8, Y13
+	VEXTRACTF32X4    $0x01, Y13, X8
+	VMINPS           X8, X13, X8
+	VPSHUFD          $0x4e, X8, X13
+	VMINPS           X13, X8, X8
+	VPSHUFD          $0xb1, X8, X13
+	VMINPS           X13, X8, X8
+	VMOVSS           X8, 8(DX)
+	VEXTRACTF32X8    $0x01, Z9, Y8
+	VMAXPS           Y8, Y9, Y8
+	VEXTRACTF32X4    $0x01, Y8, X9
+	VMAXPS           X9, X8, X9
+	VPSHUFD          $0x4e, X9, X8
+	VMAXPS           X8, X9, X9
+	VPSHUFD          $0xb1, X9, X8
+	VMAXPS           X8, X9, X9
+	VMOVSS           X9, 12(DX)
 	MOVL             $0x00000000, 16(DX)
 	ADDQ             $0x14, DX
 	DECQ             CX
@@ -669,17 +668,11 @@ GLOBL q4kTotals<>(SB), RODATA|NOPTR, $64
 DATA q4kCrosses<>+0(SB)/64, $"\b\x00\b\x00\t\x00\t\x00\f\x00\f\x00\r\x00\r\x00\b\x00\b\x00\t\x00\t\x00\f\x00\f\x00\r\x00\r\x00\n\x00\n\x00\v\x00\v\x00\x0e\x00\x0e\x00\x0f\x00\x0f\x00\n\x00\n\x00\v\x00\v\x00\x0e\x00\x0e\x00\x0f\x00\x0f\x00"
 GLOBL q4kCrosses<>(SB), RODATA|NOPTR, $64
 
-DATA q4kSquares0<>+0(SB)/64, $"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00"
+DATA q4kSquares0<>+0(SB)/64, $"\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01\x00\x01\x00\x01\x00\x02\x00\x02\x00\x02\x00\x02\x00\x03\x00\x03\x00\x03\x00\x03\x00\x02\x00\x02\x00\x02\x00\x02\x00\x03\x00\x03\x00\x03\x00\x03\x00"
 GLOBL q4kSquares0<>(SB), RODATA|NOPTR, $64
 
-DATA q4kSquares1<>+0(SB)/64, $"\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00"
+DATA q4kSquares1<>+0(SB)/64, $"\x04\x00\x04\x00\x04\x00\x04\x00\x05\x00\x05\x00\x05\x00\x05\x00\x04\x00\x04\x00\x04\x00\x04\x00\x05\x00\x05\x00\x05\x00\x05\x00\x06\x00\x06\x00\x06\x00\x06\x00\a\x00\a\x00\a\x00\a\x00\x06\x00\x06\x00\x06\x00\x06\x00\a\x00\a\x00\a\x00\a\x00"
 GLOBL q4kSquares1<>(SB), RODATA|NOPTR, $64
-
-DATA q4kSquares2<>+0(SB)/64, $"\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00"
-GLOBL q4kSquares2<>(SB), RODATA|NOPTR, $64
-
-DATA q4kSquares3<>+0(SB)/64, $"\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00"
-GLOBL q4kSquares3<>(SB), RODATA|NOPTR, $64
 
 DATA q4kScales<>+0(SB)/64, $"\x04\x80\x05\x80\x06\x80\a\x80\f\x80\r\x80\x0e\x80\x0f\x80\b\x80\t\x80\n\x80\v\x80\f\x80\r\x80\x0e\x80\x0f\x80\x04\x80\x05\x80\x06\x80\a\x80\f\x80\r\x80\x0e\x80\x0f\x80\b\x80\t\x80\n\x80\v\x80\f\x80\r\x80\x0e\x80\x0f\x80"
 GLOBL q4kScales<>(SB), RODATA|NOPTR, $64
@@ -699,8 +692,11 @@ GLOBL q4kHighMask<>(SB), RODATA|NOPTR, $64
 DATA q4kFactors<>+0(SB)/64, $"\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01\x00\x01\x00\x01\x00\x10\x00\x10\x00\x10\x00\x10\x00\x11\x00\x11\x00\x11\x00\x11\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01\x00\x01\x00\x01\x00\x10\x00\x10\x00\x10\x00\x10\x00\x11\x00\x11\x00\x11\x00\x11\x00"
 GLOBL q4kFactors<>(SB), RODATA|NOPTR, $64
 
-DATA q4kOnes<>+0(SB)/64, $"\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00"
-GLOBL q4kOnes<>(SB), RODATA|NOPTR, $64
+DATA q4kOfMinima<>+0(SB)/64, $"\b\x00\b\x00\t\x00\t\x00\n\x00\n\x00\v\x00\v\x00\f\x00\f\x00\r\x00\r\x00\x0e\x00\x0e\x00\x0f\x00\x0f\x00\x18\x00\x18\x00\x19\x00\x19\x00\x1a\x00\x1a\x00\x1b\x00\x1b\x00\x1c\x00\x1c\x00\x1d\x00\x1d\x00\x1e\x00\x1e\x00\x1f\x00\x1f\x00"
+GLOBL q4kOfMinima<>(SB), RODATA|NOPTR, $64
+
+DATA q4kOfScales<>+0(SB)/64, $"\x00\x00\x00\x00\x01\x00\x01\x00\x02\x00\x02\x00\x03\x00\x03\x00\x04\x00\x04\x00\x05\x00\x05\x00\x06\x00\x06\x00\a\x00\a\x00\x10\x00\x10\x00\x11\x00\x11\x00\x12\x00\x12\x00\x13\x00\x13\x00\x14\x00\x14\x00\x15\x00\x15\x00\x16\x00\x16\x00\x17\x00\x17\x00"
+GLOBL q4kOfScales<>(SB), RODATA|NOPTR, $64
 
 DATA largestQ4K<>+0(SB)/4, $0x41700000
 GLOBL largestQ4K<>(SB), RODATA|NOPTR, $4
@@ -721,20 +717,19 @@ TEXT ·sumsQ5KAVX512(SB), NOSPLIT, $0-32
 	VMOVDQU16    q4kCrosses<>+0(SB), Z4
 	VMOVDQU16    q4kSquares0<>+0(SB), Z5
 	VMOVDQU16    q4kSquares1<>+0(SB), Z6
-	VMOVDQU16    q4kSquares2<>+0(SB), Z7
-	VMOVDQU16    q4kSquares3<>+0(SB), Z8
 	MOVL         $0x0000f0f0, BX
 	KMOVW        BX, K1
-	KNOTW        K1, K2
+	MOVL         $0x55555555, BX
+	KMOVD        BX, K2
 
 row:
-	VPXORD       Z9, Z9, Z9
-	VPXORD       Z10, Z10, Z10
-	VBROADCASTSS infinity<>+0(SB), Z11
-	VBROADCASTSS minusInfinity<>+0(SB), Z12
+	VPXORD       Z7, Z7, Z7
+	VPXORD       Z8, Z8, Z8
+	VBROADCASTSS infinity<>+0(SB), Z9
+	VBROADCASTSS minusInfinity<>+0(SB), Z10
+	VPXORD       Z11, Z11, Z11
+	VPXORD       Z12, Z12, Z12
 	VPXORD       Z13, Z13, Z13
-	VPXORD       Z14, Z14, Z14
-	VPXORD       Z15, Z15, Z15
 	MOVQ         blocks+16(FP), BX
 
 pair:
@@ -751,140 +746,140 @@ pair:
 	CMOVQEQ          AX, SI
 	CMOVLEQ          R8, DI
 	KMOVW            DI, K3
-	VBROADCASTI32X4  (AX), Y16
-	VBROADCASTI32X4  (SI), Y18
-	VINSERTI64X4     $0x01, Y18, Z16, Z16
-	VPSHUFB          q4kScales<>+0(SB), Z16, Z17
-	VPSRLVW          q4kShift<>+0(SB), Z17, Z17
-	VPANDD           q4kMask<>+0(SB), Z17, Z17
-	VPSHUFB          q4kHigh<>+0(SB), Z16, Z18
-	VPSRLW           $0x02, Z18, Z18
-	VPTERNLOGD       $0xf8, q4kHighMask<>+0(SB), Z18, Z17
-	VSHUFI32X4       $0xa0, Z17, Z17, Z18
-	VPMULLW          Z17, Z18, Z18
-	VMOVDQU16        q4kFactors<>+0(SB), Z21
-	VPERMW           Z16, Z21, Z21
-	VCVTPH2PS.Z      Y21, K3, Z21
-	VPXORD.BCST      minusZero<>+0(SB), Z21, K1, Z21
-	VPMADDWD.Z       q4kOnes<>+0(SB), Z17, K1, Z22
-	VPMADDWD.Z       Z17, Z17, K1, Z23
-	VCVTDQ2PS        Z22, Z22
-	VCVTDQ2PS        Z23, Z23
-	VFMADD231PS      Z22, Z21, Z14
-	VMULPS           Z21, Z23, Z23
-	VFMADD231PS      Z23, Z21, Z15
-	VPUNPCKLWD       Z1, Z17, Z22
-	VCVTDQ2PS        Z22, Z22
-	VMULPS           Z21, Z22, Z22
-	VSHUFF32X4.Z     $0xf5, Z22, Z22, K2, Z23
-	VFMADD132PS.BCST largestQ5K<>+0(SB), Z23, K2, Z22
-	VMINPS           Z11, Z22, Z11
-	VMAXPS           Z12, Z22, Z12
-	VPUNPCKHWD       Z1, Z17, Z22
-	VCVTDQ2PS        Z22, Z22
-	VMULPS           Z21, Z22, Z22
-	VSHUFF32X4.Z     $0xf5, Z22, Z22, K2, Z23
-	VFMADD132PS.BCST largestQ5K<>+0(SB), Z23, K2, Z22
-	VMINPS           Z11, Z22, Z11
-	VMAXPS           Z12, Z22, Z12
-	VSHUFF32X4       $0x00, Z21, Z21, Z22
-	VSHUFF32X4       $0x55, Z21, Z21, Z23
-	VBROADCASTI64X4  16(AX), Z24
-	VPANDD           48(AX), Z0, Z25
-	VPSLLVW          q5kLeft0<>+0(SB), Z24, Z26
-	VPTERNLOGD       $0xf8, Z2, Z26, Z25
-	VPSRLW           $0x04, 48(AX), Z26
-	VPANDD           Z0, Z26, Z26
-	VPSLLVW          q5kLeft1<>+0(SB), Z24, Z27
-	VPTERNLOGD       $0xf8, Z2, Z27, Z26
-	VPANDD           112(AX), Z0, Z27
-	VPSRLVW          q5kRight2<>+0(SB), Z24, Z28
-	VPTERNLOGD       $0xf8, Z2, Z28, Z27
-	VPSRLW           $0x04, 112(AX), Z28
-	VPANDD           Z0, Z28, Z28
-	VPSRLVW          q5kRight3<>+0(SB), Z24, Z24
-	VPTERNLOGD       $0xf8, Z2, Z24, Z28
-	VPSADBW          Z1, Z25, Z24
-	VPSADBW          Z1, Z26, Z29
-	VPSADBW          Z1, Z27, Z30
-	VPSADBW          Z1, Z28, Z31
-	VPACKUSDW        Z29, Z24, Z24
-	VPACKUSDW        Z31, Z30, Z30
-	VPACKUSDW        Z30, Z24, Z24
-	VPERMW           Z17, Z3, Z30
-	VPERMW           Z18, Z4, Z29
-	VPMADDWD         Z24, Z29, Z29
-	VPMADDWD         Z24, Z30, Z24
-	VPMADDUBSW       Z25, Z25, Z25
-	VPERMW           Z18, Z5, Z30
-	VPMADDWD         Z25, Z30, Z25
-	VPMADDUBSW       Z26, Z26, Z26
-	VPERMW           Z18, Z6, Z30
-	VPDPWSSD         Z26, Z30, Z25
-	VPMADDUBSW       Z27, Z27, Z27
-	VPERMW           Z18, Z7, Z26
-	VPDPWSSD         Z27, Z26, Z25
-	VPMADDUBSW       Z28, Z28, Z28
-	VPERMW           Z18, Z8, Z26
-	VPDPWSSD         Z28, Z26, Z25
-	VCVTDQ2PS        Z24, Z24
-	VCVTDQ2PS        Z29, Z29
-	VCVTDQ2PS        Z25, Z25
-	VFMADD231PS      Z24, Z22, Z9
-	VMULPS           Z22, Z25, Z25
-	VFMADD231PS      Z25, Z22, Z10
-	VMULPS           Z22, Z29, Z29
-	VFMADD231PS      Z29, Z23, Z13
-	VEXTRACTI64X4    $0x01, Z17, Y19
-	VEXTRACTI64X4    $0x01, Z18, Y20
-	VSHUFF32X4       $0xaa, Z21, Z21, Z17
-	VSHUFF32X4       $0xff, Z21, Z21, Z18
-	VBROADCASTI64X4  16(SI), Z21
-	VPANDD           48(SI), Z0, Z22
-	VPSLLVW          q5kLeft0<>+0(SB), Z21, Z23
-	VPTERNLOGD       $0xf8, Z2, Z23, Z22
-	VPSRLW           $0x04, 48(SI), Z23
-	VPANDD           Z0, Z23, Z23
-	VPSLLVW          q5kLeft1<>+0(SB), Z21, Z24
+	VBROADCASTI32X4  (AX), Y14
+	VBROADCASTI32X4  (SI), Y16
+	VINSERTI64X4     $0x01, Y16, Z14, Z14
+	VPSHUFB          q4kScales<>+0(SB), Z14, Z15
+	VPSRLVW          q4kShift<>+0(SB), Z15, Z15
+	VPANDD           q4kMask<>+0(SB), Z15, Z15
+	VPSHUFB          q4kHigh<>+0(SB), Z14, Z16
+	VPSRLW           $0x02, Z16, Z16
+	VPTERNLOGD       $0xf8, q4kHighMask<>+0(SB), Z16, Z15
+	VSHUFI32X4       $0xa0, Z15, Z15, Z16
+	VPMULLW          Z15, Z16, Z16
+	VMOVDQU16        q4kFactors<>+0(SB), Z19
+	VPERMW           Z14, Z19, Z19
+	VCVTPH2PS.Z      Y19, K3, Z19
+	VPXORD.BCST      minusZero<>+0(SB), Z19, K1, Z19
+	VMOVDQU16        q4kOfMinima<>+0(SB), Z20
+	VMOVDQU16        q4kOfScales<>+0(SB), Z21
+	VPERMW.Z         Z15, Z20, K2, Z20
+	VPERMW.Z         Z15, Z21, K2, Z21
+	VCVTDQ2PS        Z20, Z20
+	VCVTDQ2PS        Z21, Z21
+	VSHUFF32X4       $0xf5, Z19, Z19, Z22
+	VMULPS           Z22, Z20, Z20
+	VSHUFF32X4       $0xa0, Z19, Z19, Z22
+	VMULPS           Z22, Z21, Z21
+	VADDPS           Z20, Z12, Z12
+	VFMADD231PS      Z20, Z20, Z13
+	VFMADD132PS.BCST largestQ5K<>+0(SB), Z20, Z21
+	VMINPS           Z9, Z20, Z9
+	VMAXPS           Z10, Z20, Z10
+	VMINPS           Z9, Z21, Z9
+	VMAXPS           Z10, Z21, Z10
+	VSHUFF32X4       $0x00, Z19, Z19, Z20
+	VSHUFF32X4       $0x55, Z19, Z19, Z21
+	VBROADCASTI64X4  16(AX), Z22
+	VPANDD           48(AX), Z0, Z23
+	VPSLLVW          q5kLeft0<>+0(SB), Z22, Z24
 	VPTERNLOGD       $0xf8, Z2, Z24, Z23
-	VPANDD           112(SI), Z0, Z24
-	VPSRLVW          q5kRight2<>+0(SB), Z21, Z25
+	VPSRLW           $0x04, 48(AX), Z24
+	VPANDD           Z0, Z24, Z24
+	VPSLLVW          q5kLeft1<>+0(SB), Z22, Z25
 	VPTERNLOGD       $0xf8, Z2, Z25, Z24
-	VPSRLW           $0x04, 112(SI), Z25
-	VPANDD           Z0, Z25, Z25
-	VPSRLVW          q5kRight3<>+0(SB), Z21, Z21
-	VPTERNLOGD       $0xf8, Z2, Z21, Z25
-	VPSADBW          Z1, Z22, Z21
-	VPSADBW          Z1, Z23, Z26
+	VPANDD           112(AX), Z0, Z25
+	VPSRLVW          q5kRight2<>+0(SB), Z22, Z26
+	VPTERNLOGD       $0xf8, Z2, Z26, Z25
+	VPSRLW           $0x04, 112(AX), Z26
+	VPANDD           Z0, Z26, Z26
+	VPSRLVW          q5kRight3<>+0(SB), Z22, Z22
+	VPTERNLOGD       $0xf8, Z2, Z22, Z26
+	VPSADBW          Z1, Z23, Z22
 	VPSADBW          Z1, Z24, Z27
 	VPSADBW          Z1, Z25, Z28
-	VPACKUSDW        Z26, Z21, Z21
-	VPACKUSDW        Z28, Z27, Z27
-	VPACKUSDW        Z27, Z21, Z21
-	VPERMW           Z19, Z3, Z27
-	VPERMW           Z20, Z4, Z26
-	VPMADDWD         Z21, Z26, Z26
-	VPMADDWD         Z21, Z27, Z21
-	VPMADDUBSW       Z22, Z22, Z22
-	VPERMW           Z20, Z5, Z27
-	VPMADDWD         Z22, Z27, Z22
-	VPMADDUBSW       Z23, Z23, Z23
-	VPERMW           Z20, Z6, Z27
-	VPDPWSSD         Z23, Z27, Z22
-	VPMADDUBSW       Z24, Z24, Z24
-	VPERMW           Z20, Z7, Z23
-	VPDPWSSD         Z24, Z23, Z22
-	VPMADDUBSW       Z25, Z25, Z25
-	VPERMW           Z20, Z8, Z23
-	VPDPWSSD         Z25, Z23, Z22
-	VCVTDQ2PS        Z21, Z21
-	VCVTDQ2PS        Z26, Z26
+	VPSADBW          Z1, Z26, Z29
+	VPACKUSDW        Z27, Z22, Z22
+	VPACKUSDW        Z29, Z28, Z28
+	VPACKUSDW        Z28, Z22, Z22
+	VPERMW           Z15, Z3, Z28
+	VPERMW           Z16, Z4, Z27
+	VPMADDWD         Z22, Z27, Z27
+	VPMADDWD         Z22, Z28, Z22
+	VMOVDQA32        Z1, Z28
+	VMOVDQA32        Z1, Z29
+	VPDPBUSD         Z23, Z23, Z28
+	VPDPBUSD         Z24, Z24, Z29
+	VPACKUSDW        Z29, Z28, Z28
+	VPERMW           Z16, Z5, Z23
+	VPMADDWD         Z28, Z23, Z23
+	VMOVDQA32        Z1, Z24
+	VMOVDQA32        Z1, Z28
+	VPDPBUSD         Z25, Z25, Z24
+	VPDPBUSD         Z26, Z26, Z28
+	VPACKUSDW        Z28, Z24, Z24
+	VPERMW           Z16, Z6, Z25
+	VPDPWSSD         Z24, Z25, Z23
 	VCVTDQ2PS        Z22, Z22
-	VFMADD231PS      Z21, Z17, Z9
-	VMULPS           Z17, Z22, Z22
-	VFMADD231PS      Z22, Z17, Z10
-	VMULPS           Z17, Z26, Z26
-	VFMADD231PS      Z26, Z18, Z13
+	VCVTDQ2PS        Z27, Z27
+	VCVTDQ2PS        Z23, Z23
+	VFMADD231PS      Z22, Z20, Z7
+	VMULPS           Z20, Z23, Z23
+	VFMADD231PS      Z23, Z20, Z8
+	VMULPS           Z20, Z27, Z27
+	VFMADD231PS      Z27, Z21, Z11
+	VEXTRACTI64X4    $0x01, Z15, Y17
+	VEXTRACTI64X4    $0x01, Z16, Y18
+	VSHUFF32X4       $0xaa, Z19, Z19, Z15
+	VSHUFF32X4       $0xff, Z19, Z19, Z16
+	VBROADCASTI64X4  16(SI), Z19
+	VPANDD           48(SI), Z0, Z20
+	VPSLLVW          q5kLeft0<>+0(SB), Z19, Z21
+	VPTERNLOGD       $0xf8, Z2, Z21, Z20
+	VPSRLW           $0x04, 48(SI), Z21
+	VPANDD           Z0, Z21, Z21
+	VPSLLVW          q5kLeft1<>+0(SB), Z19, Z22
+	VPTERNLOGD       $0xf8, Z2, Z22, Z21
+	VPANDD           112(SI), Z0, Z22
+	VPSRLVW          q5kRight2<>+0(SB), Z19, Z23
+	VPTERNLOGD       $0xf8, Z2, Z23, Z22
+	VPSRLW           $0x04, 112(SI), Z23
+	VPANDD           Z0, Z23, Z23
+	VPSRLVW          q5kRight3<>+0(SB), Z19, Z19
+	VPTERNLOGD       $0xf8, Z2, Z19, Z23
+	VPSADBW          Z1, Z20, Z19
+	VPSADBW          Z1, Z21, Z24
+	VPSADBW          Z1, Z22, Z25
+	VPSADBW          Z1, Z23, Z26
+	VPACKUSDW        Z24, Z19, Z19
+	VPACKUSDW        Z26, Z25, Z25
+	VPACKUSDW        Z25, Z19, Z19
+	VPERMW           Z17, Z3, Z25
+	VPERMW           Z18, Z4, Z24
+	VPMADDWD         Z19, Z24, Z24
+	VPMADDWD         Z19, Z25, Z19
+	VMOVDQA32        Z1, Z25
+	VMOVDQA32        Z1, Z26
+	VPDPBUSD         Z20, Z20, Z25
+	VPDPBUSD         Z21, Z21, Z26
+	VPACKUSDW        Z26, Z25, Z25
+	VPERMW           Z18, Z5, Z20
+	VPMADDWD         Z25, Z20, Z20
+	VMOVDQA32        Z1, Z21
+	VMOVDQA32        Z1, Z25
+	VPDPBUSD         Z22, Z22, Z21
+	VPDPBUSD         Z23, Z23, Z25
+	VPACKUSDW        Z25, Z21, Z21
+	VPERMW           Z18, Z6, Z22
+	VPDPWSSD         Z21, Z22, Z20
+	VCVTDQ2PS        Z19, Z19
+	VCVTDQ2PS        Z24, Z24
+	VCVTDQ2PS        Z20, Z20
+	VFMADD231PS      Z19, Z15, Z7
+	VMULPS           Z15, Z20, Z20
+	VFMADD231PS      Z20, Z15, Z8
+	VMULPS           Z15, Z24, Z24
+	VFMADD231PS      Z24, Z16, Z11
 	ADDQ             $0x00000160, AX
 	SUBQ             $0x02, BX
 	JG               pair
@@ -892,46 +887,46 @@ pair:
 	SUBQ             $0x000000b0, AX
 
 end:
-	VADDPS           Z13, Z13, Z13
-	VADDPS           Z13, Z10, Z10
-	VFMADD231PS.BCST thirtyTwoFloat<>+0(SB), Z14, Z9
-	VFMADD231PS.BCST thirtyTwoFloat<>+0(SB), Z15, Z10
-	VEXTRACTF32X8    $0x01, Z9, Y16
-	VADDPS           Y16, Y9, Y16
-	VEXTRACTF32X4    $0x01, Y16, X17
-	VADDPS           X17, X16, X17
-	VPSHUFD          $0x4e, X17, X16
-	VADDPS           X16, X17, X17
-	VPSHUFD          $0xb1, X17, X16
-	VADDPS           X16, X17, X17
-	VMOVSS           X17, (DX)
-	VEXTRACTF32X8    $0x01, Z10, Y16
-	VADDPS           Y16, Y10, Y16
-	VEXTRACTF32X4    $0x01, Y16, X17
-	VADDPS           X17, X16, X17
-	VPSHUFD          $0x4e, X17, X16
-	VADDPS           X16, X17, X17
-	VPSHUFD          $0xb1, X17, X16
-	VADDPS           X16, X17, X17
-	VMOVSS           X17, 4(DX)
-	VEXTRACTF32X8    $0x01, Z11, Y16
-	VMINPS           Y16, Y11, Y16
-	VEXTRACTF32X4    $0x01, Y16, X11
-	VMINPS           X11, X16, X11
-	VPSHUFD          $0x4e, X11, X16
-	VMINPS           X16, X11, X11
-	VPSHUFD          $0xb1, X11, X16
-	VMINPS           X16, X11, X11
-	VMOVSS           X11, 8(DX)
-	VEXTRACTF32X8    $0x01, Z12, Y11
-	VMAXPS           Y11, Y12, Y11
-	VEXTRACTF32X4    $0x01, Y11, X12
-	VMAXPS           X12, X11, X12
-	VPSHUFD          $0x4e, X12, X11
-	VMAXPS           X11, X12, X12
-	VPSHUFD          $0xb1, X12, X11
-	VMAXPS           X11, X12, X12
-	VMOVSS           X12, 12(DX)
+	VADDPS           Z11, Z11, Z11
+	VADDPS           Z11, Z8, Z8
+	VFMADD231PS.BCST thirtyTwoFloat<>+0(SB), Z12, Z7
+	VFMADD231PS.BCST thirtyTwoFloat<>+0(SB), Z13, Z8
+	VEXTRACTF32X8    $0x01, Z7, Y14
+	VADDPS           Y14, Y7, Y14
+	VEXTRACTF32X4    $0x01, Y14, X15
+	VADDPS           X15, X14, X15
+	VPSHUFD          $0x4e, X15, X14
+	VADDPS           X14, X15, X15
+	VPSHUFD          $0xb1, X15, X14
+	VADDPS           X14, X15, X15
+	VMOVSS           X15, (DX)
+	VEXTRACTF32X8    $0x01, Z8, Y14
+	VADDPS           Y14, Y8, Y14
+	VEXTRACTF32X4    $0x01, Y14, X15
+	VADDPS           X15, X14, X15
+	VPSHUFD          $0x4e, X15, X14
+	VADDPS           X14, X15, X15
+	VPSHUFD          $0xb1, X15, X14
+	VADDPS           X14, X15, X15
+	VMOVSS           X15, 4(DX)
+	VEXTRACTF32X8    $0x01, Z9, Y14
+	VMINPS           Y14, Y9, Y14
+	VEXTRACTF32X4    $0x01, Y14, X9
+	VMINPS           X9, X14, X9
+	VPSHUFD          $0x4e, X9, X14
+	VMINPS           X14, X9, X9
+	VPSHUFD          $0xb1, X9, X14
+	VMINPS           X14, X9, X9
+	VMOVSS           X9, 8(DX)
+	VEXTRACTF32X8    $0x01, Z10, Y9
+	VMAXPS           Y9, Y10, Y9
+	VEXTRACTF32X4    $0x01, Y9, X10
+	VMAXPS           X10, X9, X10
+	VPSHUFD          $0x4e, X10, X9
+	VMAXPS           X9, X10, X10
+	VPSHUFD          $0xb1, X10, X9
+	VMAXPS           X9, X10, X10
+	VMOVSS           X10, 12(DX)
 	MOVL             $0x00000000, 16(DX)
 	ADDQ             $0x14, DX
 	DECQ             CX
@@ -973,14 +968,12 @@ TEXT ·sumsQ6KAVX512(SB), NOSPLIT, $0-32
 	VMOVDQU16    q6kTotals<>+0(SB), Z7
 	VMOVDQU16    q6kSquares0<>+0(SB), Z8
 	VMOVDQU16    q6kSquares1<>+0(SB), Z9
-	VMOVDQU16    q6kSquares2<>+0(SB), Z10
-	VMOVDQU16    q6kSquares3<>+0(SB), Z11
 
 row:
-	VPXORD       Z12, Z12, Z12
-	VPXORD       Z13, Z13, Z13
-	VBROADCASTSS infinity<>+0(SB), Z14
-	VBROADCASTSS minusInfinity<>+0(SB), Z15
+	VPXORD       Z10, Z10, Z10
+	VPXORD       Z11, Z11, Z11
+	VBROADCASTSS infinity<>+0(SB), Z12
+	VBROADCASTSS minusInfinity<>+0(SB), Z13
 	MOVQ         blocks+16(FP), BX
 
 block:
@@ -988,115 +981,117 @@ block:
 	PREFETCHT0      8256(AX)
 	PREFETCHT0      8320(AX)
 	PREFETCHT0      8384(AX)
-	VPBROADCASTW    208(AX), Y16
-	VCVTPH2PS       Y16, Z16
-	VPMOVSXBD       192(AX), Z17
-	VCVTDQ2PS       Z17, Z17
-	VMULPS          Z16, Z17, Z17
-	VMINPS          Z14, Z17, Z14
-	VMAXPS          Z15, Z17, Z15
-	VPMOVSXBW       192(AX), Y18
-	VPMULLW         Y18, Y18, Y19
-	VMOVDQU32       (AX), Z17
-	VBROADCASTI64X4 128(AX), Z20
-	VPANDD          Z0, Z17, Z21
+	VPBROADCASTW    208(AX), Y14
+	VCVTPH2PS       Y14, Z14
+	VPMOVSXBD       192(AX), Z15
+	VCVTDQ2PS       Z15, Z15
+	VMULPS          Z14, Z15, Z15
+	VMINPS          Z12, Z15, Z12
+	VMAXPS          Z13, Z15, Z13
+	VPMOVSXBW       192(AX), Y16
+	VPMULLW         Y16, Y16, Y17
+	VMOVDQU32       (AX), Z15
+	VBROADCASTI64X4 128(AX), Z18
+	VPANDD          Z0, Z15, Z19
+	VPSLLVW         Z5, Z18, Z20
+	VPTERNLOGD      $0xf8, Z1, Z20, Z19
+	VPSRLW          $0x04, Z15, Z15
+	VPANDD          Z0, Z15, Z15
+	VPSRLVW         Z6, Z18, Z18
+	VPTERNLOGD      $0xf8, Z1, Z18, Z15
+	VMOVDQU32       64(AX), Z18
+	VBROADCASTI64X4 160(AX), Z20
+	VPANDD          Z0, Z18, Z21
 	VPSLLVW         Z5, Z20, Z22
 	VPTERNLOGD      $0xf8, Z1, Z22, Z21
-	VPSRLW          $0x04, Z17, Z17
-	VPANDD          Z0, Z17, Z17
+	VPSRLW          $0x04, Z18, Z18
+	VPANDD          Z0, Z18, Z18
 	VPSRLVW         Z6, Z20, Z20
-	VPTERNLOGD      $0xf8, Z1, Z20, Z17
-	VMOVDQU32       64(AX), Z20
-	VBROADCASTI64X4 160(AX), Z22
-	VPANDD          Z0, Z20, Z23
-	VPSLLVW         Z5, Z22, Z24
-	VPTERNLOGD      $0xf8, Z1, Z24, Z23
-	VPSRLW          $0x04, Z20, Z20
-	VPANDD          Z0, Z20, Z20
-	VPSRLVW         Z6, Z22, Z22
-	VPTERNLOGD      $0xf8, Z1, Z22, Z20
-	VPSADBW         Z3, Z21, Z22
-	VPSADBW         Z3, Z17, Z24
-	VPSADBW         Z3, Z23, Z25
-	VPSADBW         Z3, Z20, Z26
-	VPACKUSDW       Z24, Z22, Z22
-	VPACKUSDW       Z26, Z25, Z25
-	VPACKUSDW       Z25, Z22, Z22
-	VPSUBW          Z4, Z22, Z22
-	VPERMW          Z18, Z7, Z24
-	VPMADDWD        Z22, Z24, Z22
+	VPTERNLOGD      $0xf8, Z1, Z20, Z18
+	VPSADBW         Z3, Z19, Z20
+	VPSADBW         Z3, Z15, Z22
+	VPSADBW         Z3, Z21, Z23
+	VPSADBW         Z3, Z18, Z24
+	VPACKUSDW       Z22, Z20, Z20
+	VPACKUSDW       Z24, Z23, Z23
+	VPACKUSDW       Z23, Z20, Z20
+	VPSUBW          Z4, Z20, Z20
+	VPERMW          Z16, Z7, Z22
+	VPMADDWD        Z20, Z22, Z20
+	VPSUBB          Z2, Z19, Z19
+	VPABSB          Z19, Z19
+	VPSUBB          Z2, Z15, Z15
+	VPABSB          Z15, Z15
 	VPSUBB          Z2, Z21, Z21
 	VPABSB          Z21, Z21
-	VPSUBB          Z2, Z17, Z17
-	VPABSB          Z17, Z17
-	VPSUBB          Z2, Z23, Z23
-	VPABSB          Z23, Z23
-	VPSUBB          Z2, Z20, Z20
-	VPABSB          Z20, Z20
-	VPMADDUBSW      Z21, Z21, Z21
-	VPERMW          Z19, Z8, Z24
-	VPMADDWD        Z21, Z24, Z21
-	VPMADDUBSW      Z17, Z17, Z17
-	VPERMW          Z19, Z9, Z24
-	VPDPWSSD        Z17, Z24, Z21
-	VPMADDUBSW      Z23, Z23, Z23
-	VPERMW          Z19, Z10, Z17
-	VPDPWSSD        Z23, Z17, Z21
-	VPMADDUBSW      Z20, Z20, Z20
-	VPERMW          Z19, Z11, Z17
-	VPDPWSSD        Z20, Z17, Z21
-	VCVTDQ2PS       Z22, Z22
-	VCVTDQ2PS       Z21, Z21
-	VFMADD231PS     Z22, Z16, Z12
-	VMULPS          Z16, Z21, Z21
-	VFMADD231PS     Z21, Z16, Z13
+	VPSUBB          Z2, Z18, Z18
+	VPABSB          Z18, Z18
+	VMOVDQA32       Z3, Z22
+	VMOVDQA32       Z3, Z23
+	VPDPBUSD        Z19, Z19, Z22
+	VPDPBUSD        Z15, Z15, Z23
+	VPACKUSDW       Z23, Z22, Z22
+	VPERMW          Z17, Z8, Z15
+	VPMADDWD        Z22, Z15, Z15
+	VMOVDQA32       Z3, Z19
+	VMOVDQA32       Z3, Z22
+	VPDPBUSD        Z21, Z21, Z19
+	VPDPBUSD        Z18, Z18, Z22
+	VPACKUSDW       Z22, Z19, Z19
+	VPERMW          Z17, Z9, Z18
+	VPDPWSSD        Z19, Z18, Z15
+	VCVTDQ2PS       Z20, Z20
+	VCVTDQ2PS       Z15, Z15
+	VFMADD231PS     Z20, Z14, Z10
+	VMULPS          Z14, Z15, Z15
+	VFMADD231PS     Z15, Z14, Z11
 	ADDQ            $0x000000d2, AX
 	DECQ            BX
 	JNZ             block
-	VMULPS.BCST     minus32Float<>+0(SB), Z15, Z16
-	VMULPS.BCST     plus31Float<>+0(SB), Z14, Z20
-	VMINPS          Z20, Z16, Z16
-	VMULPS.BCST     minus32Float<>+0(SB), Z14, Z17
-	VMULPS.BCST     plus31Float<>+0(SB), Z15, Z20
-	VMAXPS          Z20, Z17, Z17
-	VMOVAPS         Z16, Z14
-	VMOVAPS         Z17, Z15
-	VEXTRACTF32X8   $0x01, Z12, Y16
-	VADDPS          Y16, Y12, Y16
-	VEXTRACTF32X4   $0x01, Y16, X17
-	VADDPS          X17, X16, X17
-	VPSHUFD         $0x4e, X17, X16
-	VADDPS          X16, X17, X17
-	VPSHUFD         $0xb1, X17, X16
-	VADDPS          X16, X17, X17
-	VMOVSS          X17, (DX)
-	VEXTRACTF32X8   $0x01, Z13, Y16
-	VADDPS          Y16, Y13, Y16
-	VEXTRACTF32X4   $0x01, Y16, X17
-	VADDPS          X17, X16, X17
-	VPSHUFD         $0x4e, X17, X16
-	VADDPS          X16, X17, X17
-	VPSHUFD         $0xb1, X17, X16
-	VADDPS          X16, X17, X17
-	VMOVSS          X17, 4(DX)
-	VEXTRACTF32X8   $0x01, Z14, Y16
-	VMINPS          Y16, Y14, Y16
-	VEXTRACTF32X4   $0x01, Y16, X14
-	VMINPS          X14, X16, X14
-	VPSHUFD         $0x4e, X14, X16
-	VMINPS          X16, X14, X14
-	VPSHUFD         $0xb1, X14, X16
-	VMINPS          X16, X14, X14
-	VMOVSS          X14, 8(DX)
-	VEXTRACTF32X8   $0x01, Z15, Y14
-	VMAXPS          Y14, Y15, Y14
+	VMULPS.BCST     minus32Float<>+0(SB), Z13, Z14
+	VMULPS.BCST     plus31Float<>+0(SB), Z12, Z18
+	VMINPS          Z18, Z14, Z14
+	VMULPS.BCST     minus32Float<>+0(SB), Z12, Z15
+	VMULPS.BCST     plus31Float<>+0(SB), Z13, Z18
+	VMAXPS          Z18, Z15, Z15
+	VMOVAPS         Z14, Z12
+	VMOVAPS         Z15, Z13
+	VEXTRACTF32X8   $0x01, Z10, Y14
+	VADDPS          Y14, Y10, Y14
 	VEXTRACTF32X4   $0x01, Y14, X15
-	VMAXPS          X15, X14, X15
+	VADDPS          X15, X14, X15
 	VPSHUFD         $0x4e, X15, X14
-	VMAXPS          X14, X15, X15
+	VADDPS          X14, X15, X15
 	VPSHUFD         $0xb1, X15, X14
-	VMAXPS          X14, X15, X15
-	VMOVSS          X15, 12(DX)
+	VADDPS          X14, X15, X15
+	VMOVSS          X15, (DX)
+	VEXTRACTF32X8   $0x01, Z11, Y14
+	VADDPS          Y14, Y11, Y14
+	VEXTRACTF32X4   $0x01, Y14, X15
+	VADDPS          X15, X14, X15
+	VPSHUFD         $0x4e, X15, X14
+	VADDPS          X14, X15, X15
+	VPSHUFD         $0xb1, X15, X14
+	VADDPS          X14, X15, X15
+	VMOVSS          X15, 4(DX)
+	VEXTRACTF32X8   $0x01, Z12, Y14
+	VMINPS          Y14, Y12, Y14
+	VEXTRACTF32X4   $0x01, Y14, X12
+	VMINPS          X12, X14, X12
+	VPSHUFD         $0x4e, X12, X14
+	VMINPS          X14, X12, X12
+	VPSHUFD         $0xb1, X12, X14
+	VMINPS          X14, X12, X12
+	VMOVSS          X12, 8(DX)
+	VEXTRACTF32X8   $0x01, Z13, Y12
+	VMAXPS          Y12, Y13, Y12
+	VEXTRACTF32X4   $0x01, Y12, X13
+	VMAXPS          X13, X12, X13
+	VPSHUFD         $0x4e, X13, X12
+	VMAXPS          X12, X13, X13
+	VPSHUFD         $0xb1, X13, X12
+	VMAXPS          X12, X13, X13
+	VMOVSS          X13, 12(DX)
 	MOVL            $0x00000000, 16(DX)
 	ADDQ            $0x14, DX
 	DECQ            CX
@@ -1122,17 +1117,11 @@ GLOBL q6kRight<>(SB), RODATA|NOPTR, $64
 DATA q6kTotals<>+0(SB)/64, $"\x00\x00\x00\x00\x04\x00\x04\x00\b\x00\b\x00\f\x00\f\x00\x01\x00\x01\x00\x05\x00\x05\x00\t\x00\t\x00\r\x00\r\x00\x02\x00\x02\x00\x06\x00\x06\x00\n\x00\n\x00\x0e\x00\x0e\x00\x03\x00\x03\x00\a\x00\a\x00\v\x00\v\x00\x0f\x00\x0f\x00"
 GLOBL q6kTotals<>(SB), RODATA|NOPTR, $64
 
-DATA q6kSquares0<>+0(SB)/64, $"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x02\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00\x03\x00"
+DATA q6kSquares0<>+0(SB)/64, $"\x00\x00\x00\x00\x00\x00\x00\x00\x04\x00\x04\x00\x04\x00\x04\x00\x01\x00\x01\x00\x01\x00\x01\x00\x05\x00\x05\x00\x05\x00\x05\x00\x02\x00\x02\x00\x02\x00\x02\x00\x06\x00\x06\x00\x06\x00\x06\x00\x03\x00\x03\x00\x03\x00\x03\x00\a\x00\a\x00\a\x00\a\x00"
 GLOBL q6kSquares0<>(SB), RODATA|NOPTR, $64
 
-DATA q6kSquares1<>+0(SB)/64, $"\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x04\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x05\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\x06\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00\a\x00"
+DATA q6kSquares1<>+0(SB)/64, $"\b\x00\b\x00\b\x00\b\x00\f\x00\f\x00\f\x00\f\x00\t\x00\t\x00\t\x00\t\x00\r\x00\r\x00\r\x00\r\x00\n\x00\n\x00\n\x00\n\x00\x0e\x00\x0e\x00\x0e\x00\x0e\x00\v\x00\v\x00\v\x00\v\x00\x0f\x00\x0f\x00\x0f\x00\x0f\x00"
 GLOBL q6kSquares1<>(SB), RODATA|NOPTR, $64
-
-DATA q6kSquares2<>+0(SB)/64, $"\b\x00\b\x00\b\x00\b\x00\b\x00\b\x00\b\x00\b\x00\t\x00\t\x00\t\x00\t\x00\t\x00\t\x00\t\x00\t\x00\n\x00\n\x00\n\x00\n\x00\n\x00\n\x00\n\x00\n\x00\v\x00\v\x00\v\x00\v\x00\v\x00\v\x00\v\x00\v\x00"
-GLOBL q6kSquares2<>(SB), RODATA|NOPTR, $64
-
-DATA q6kSquares3<>+0(SB)/64, $"\f\x00\f\x00\f\x00\f\x00\f\x00\f\x00\f\x00\f\x00\r\x00\r\x00\r\x00\r\x00\r\x00\r\x00\r\x00\r\x00\x0e\x00\x0e\x00\x0e\x00\x0e\x00\x0e\x00\x0e\x00\x0e\x00\x0e\x00\x0f\x00\x0f\x00\x0f\x00\x0f\x00\x0f\x00\x0f\x00\x0f\x00\x0f\x00"
-GLOBL q6kSquares3<>(SB), RODATA|NOPTR, $64
 
 DATA minus32Float<>+0(SB)/4, $0xc2000000
 GLOBL minus32Float<>(SB), RODATA|NOPTR, $4

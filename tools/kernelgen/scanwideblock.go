@@ -139,17 +139,22 @@ func packedTotals(v []reg.VecVirtual, nothing reg.VecVirtual) reg.VecVirtual {
 	return totals[0]
 }
 
-// scaledSquares returns the sums of the squares of the bytes in v, which it overwrites, each times the word of by that at picks for it.
-func scaledSquares(v []reg.VecVirtual, by reg.VecVirtual, at [4]reg.VecVirtual) reg.VecVirtual {
+// scaledSquares returns the sums of the squares of the bytes in v, none above 63, each four times the word of by that at picks for them: at[0]
+// for those of the first two registers, which take turns in each lane, and at[1] for the others.
+func scaledSquares(v []reg.VecVirtual, nothing, by reg.VecVirtual, at [2]reg.VecVirtual) reg.VecVirtual {
 	squares := ZMM()
-	for k, x := range v {
-		scale := ZMM()
-		VPMADDUBSW(x, x, x)
+	for k := range at {
+		first, second, scale := ZMM(), ZMM(), ZMM()
+		VMOVDQA32(nothing, first) // not cleared by itself, which would have to be there before
+		VMOVDQA32(nothing, second)
+		VPDPBUSD(v[2*k], v[2*k], first)
+		VPDPBUSD(v[2*k+1], v[2*k+1], second)
+		VPACKUSDW(second, first, first)
 		VPERMW(by, at[k], scale)
 		if k == 0 {
-			VPMADDWD(x, scale, squares)
+			VPMADDWD(first, scale, squares)
 		} else {
-			VPDPWSSD(x, scale, squares)
+			VPDPWSSD(first, scale, squares)
 		}
 	}
 	return squares
@@ -161,13 +166,13 @@ func scaledSquares(v []reg.VecVirtual, by reg.VecVirtual, at [4]reg.VecVirtual) 
 // the next 64. runs are these runs, in the order of the halves of a register.
 func wideSumsQ45K(name string) {
 	runs := [4][2]int{{0, 2}, {1, 3}, {4, 6}, {5, 7}}
-	bytes, q, most := 144, 16, uint32(0x41700000) // the largest weight: 15
+	bytes, q, top := 144, 16, uint32(0x41700000) // the largest weight: 15
 	if name == "Q5K" {
-		bytes, q, most = 176, 48, 0x41f80000 // 31
+		bytes, q, top = 176, 48, 0x41f80000 // 31
 	}
 	var low, fifth, nothing, ofTotals, ofCrosses reg.VecVirtual
-	var ofSquares [4]reg.VecVirtual
-	var minima, scales reg.Register
+	var ofSquares [2]reg.VecVirtual
+	var minima, even reg.Register
 	var r wideRunning
 	var crossed, leastSum, leastSquares reg.VecVirtual
 	// headWords are words for each scale and minimum of two blocks; -1 is no byte.
@@ -195,13 +200,14 @@ func wideSumsQ45K(name string) {
 		ofTotals = indices512("q4kTotals", func(lane, i int) int { return runs[i/2][lane/2] })
 		ofCrosses = indices512("q4kCrosses", func(lane, i int) int { return 8 + runs[i/2][lane/2] })
 		for k := range ofSquares {
-			ofSquares[k] = indices512("q4kSquares"+string(rune('0'+k)), func(lane, _ int) int { return runs[k][lane/2] })
+			ofSquares[k] = indices512("q4kSquares"+string(rune('0'+k)), func(lane, i int) int { return runs[2*k+i/4][lane/2] })
 		}
 		mask := GP32()
-		minima, scales = K(), K()
+		minima, even = K(), K()
 		MOVL(U32(0xf0f0), mask)
 		KMOVW(mask, minima)
-		KNOTW(minima, scales)
+		MOVL(U32(0x55555555), mask)
+		KMOVD(mask, even)
 	}, func() wideRunning {
 		r = newWideRunning()
 		r.begin()
@@ -245,30 +251,25 @@ func wideSumsQ45K(name string) {
 		VCVTPH2PS_Z(factor.AsY(), whole, factor)
 		VPXORD_BCST(bitsAt("minusZero", 0x80000000), factor, minima, factor)
 
-		// What the minima alone add up to, a 32nd of it.
-		least1, least2 := ZMM(), ZMM()
-		VPMADDWD_Z(words512("q4kOnes", func(int, int) int { return 1 }), s, minima, least1)
-		VPMADDWD_Z(s, s, minima, least2)
-		VCVTDQ2PS(least1, least1)
-		VCVTDQ2PS(least2, least2)
-		VFMADD231PS(least1, factor, leastSum)
-		VMULPS(factor, least2, least2)
-		VFMADD231PS(least2, factor, leastSquares)
-
-		// What the weights of a run lie between: the minimum, and the largest weight above it.
-		for half := range 2 {
-			ends, under := ZMM(), ZMM()
-			if half == 0 {
-				VPUNPCKLWD(nothing, s, ends)
-			} else {
-				VPUNPCKHWD(nothing, s, ends)
-			}
-			VCVTDQ2PS(ends, ends)
-			VMULPS(factor, ends, ends)
-			VSHUFF32X4_Z(U8(0xf5), ends, ends, scales, under)
-			VFMADD132PS_BCST(bitsAt("largest"+name, most), under, scales, ends)
-			VMINPS(r.low, ends, r.low)
-			VMAXPS(r.high, ends, r.high)
+		// What the weights of a run lie between: the minimum, and the largest weight above it. The minima alone also add up, to a 32nd of what
+		// they are together.
+		least, most, factors := ZMM(), ZMM(), ZMM()
+		VMOVDQU16(words512("q4kOfMinima", func(lane, i int) int { return 16*(lane/2) + 4*(lane%2) + i/2 + 8 }), least)
+		VMOVDQU16(words512("q4kOfScales", func(lane, i int) int { return 16*(lane/2) + 4*(lane%2) + i/2 }), most)
+		VPERMW_Z(s, least, even, least)
+		VPERMW_Z(s, most, even, most)
+		VCVTDQ2PS(least, least)
+		VCVTDQ2PS(most, most)
+		VSHUFF32X4(U8(0xf5), factor, factor, factors)
+		VMULPS(factors, least, least)
+		VSHUFF32X4(U8(0xa0), factor, factor, factors)
+		VMULPS(factors, most, most)
+		VADDPS(least, leastSum, leastSum)
+		VFMADD231PS(least, least, leastSquares)
+		VFMADD132PS_BCST(bitsAt("largest"+name, top), least, most)
+		for _, end := range []reg.VecVirtual{least, most} { // either may be the lower one
+			VMINPS(r.low, end, r.low)
+			VMAXPS(r.high, end, r.high)
 		}
 
 		for block, base := range []reg.GPVirtual{w, other} {
@@ -278,9 +279,9 @@ func wideSumsQ45K(name string) {
 				VEXTRACTI64X4(Imm(1), s, scale.AsY())
 				VEXTRACTI64X4(Imm(1), products, product.AsY())
 			}
-			d, least := ZMM(), ZMM()
+			d, minimum := ZMM(), ZMM()
 			VSHUFF32X4(U8([]uint8{0x00, 0xaa}[block]), factor, factor, d)
-			VSHUFF32X4(U8([]uint8{0x55, 0xff}[block]), factor, factor, least)
+			VSHUFF32X4(U8([]uint8{0x55, 0xff}[block]), factor, factor, minimum)
 
 			var v []reg.VecVirtual
 			var fifths reg.VecVirtual
@@ -317,7 +318,7 @@ func wideSumsQ45K(name string) {
 			VPERMW(product, ofCrosses, crosses)
 			VPMADDWD(totals, crosses, crosses)
 			VPMADDWD(totals, by, totals)
-			squares := scaledSquares(v, product, ofSquares)
+			squares := scaledSquares(v, nothing, product, ofSquares)
 			VCVTDQ2PS(totals, totals)
 			VCVTDQ2PS(crosses, crosses)
 			VCVTDQ2PS(squares, squares)
@@ -325,7 +326,7 @@ func wideSumsQ45K(name string) {
 			VMULPS(d, squares, squares)
 			VFMADD231PS(squares, d, r.squares)
 			VMULPS(d, crosses, crosses)
-			VFMADD231PS(crosses, least, crossed)
+			VFMADD231PS(crosses, minimum, crossed)
 		}
 		ADDQ(U32(2*bytes), w)
 		SUBQ(Imm(2), blocks)
@@ -347,7 +348,7 @@ func wideSumsQ45K(name string) {
 func wideSumsQ6K() {
 	const bytes = 210
 	var low, upper, nothing, centre, offset, left, right, ofTotals reg.VecVirtual
-	var ofSquares [4]reg.VecVirtual
+	var ofSquares [2]reg.VecVirtual
 	var r wideRunning
 	wideRows("Q6K", func() {
 		low, upper, centre, nothing, offset = filled512("fifteen", 15), filled512("fortyEight", 48), filled512("thirtyTwo", 32), ZMM(), ZMM()
@@ -357,7 +358,7 @@ func wideSumsQ6K() {
 		right = indices512("q6kRight", func(lane, _ int) int { return 2 * (lane / 2) })
 		ofTotals = indices512("q6kTotals", func(lane, i int) int { return 4*(i/2) + lane })
 		for k := range ofSquares {
-			ofSquares[k] = indices512("q6kSquares"+string(rune('0'+k)), func(lane, _ int) int { return 4*k + lane })
+			ofSquares[k] = indices512("q6kSquares"+string(rune('0'+k)), func(lane, i int) int { return 4*(2*k+i/4) + lane })
 		}
 	}, func() wideRunning {
 		r = newWideRunning()
@@ -399,7 +400,7 @@ func wideSumsQ6K() {
 				VPSUBB(centre, x, x)
 				VPABSB(x, x)
 			}
-			squares := scaledSquares(v, squared, ofSquares)
+			squares := scaledSquares(v, nothing, squared, ofSquares)
 			VCVTDQ2PS(totals, totals)
 			VCVTDQ2PS(squares, squares)
 			VFMADD231PS(totals, d, r.sum)
