@@ -116,9 +116,9 @@ func IsRobot(user string) bool { return strings.Contains(user, robotMark) }
 // reserved are first parts of the hub's own addresses, and words that would
 // look like its own voice.
 var reserved = []string{
-	"about", "admin-api", "api", "assets", "audit", "auth", "blog", "carat", "catalog", "docs", "explore", "health", "healthz", "help", "hub", "internal", "jwks",
+	"about", "admin-api", "api", "assets", "audit", "auth", "blog", "carat", "catalog", "docs", "explore", "favicon.ico", "health", "healthz", "help", "hub", "internal", "jwks",
 	"library", "licenses", "livez", "login", "logout", "me", "metrics", "models", "new", "oauth", "oidc", "orgs", "pages", "policy", "private", "public", "readyz",
-	"registry", "root", "search", "security", "settings", "sign-in", "sign-out", "signup", "static", "status", "support", "system", "teams", "terms", "token",
+	"registry", "robots.txt", "root", "search", "security", "settings", "sign-in", "sign-out", "signup", "static", "status", "support", "system", "teams", "terms", "token",
 	"tokens", "users", "v1", "v2", "verify", "well-known", "www",
 }
 

@@ -61,7 +61,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 	}
 	access := server.NewAccess(h.registry)
 	pages, err := web.New(web.Options{
-		Models: h.registry, Verifications: h.store, Audit: h.audit,
+		Models: h.registry, Verifications: h.store, Audit: h.audit, Directory: h.store,
 		Principal: access.Principal, BaseURL: access.BaseURL, Address: access.Address, Version: buildVersion(),
 	})
 	if err != nil {
