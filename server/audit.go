@@ -57,7 +57,7 @@ func (s *Server) noteRefusal(x *exchange, err error) {
 	case errors.Is(err, auth.ErrDenied):
 		e.Action, e.Detail = audit.Denied, map[string]string{"reason": x.route}
 		if errors.As(err, &access) {
-			e.Detail["reason"] = access.scope
+			e.Detail["reason"] = access.scope()
 		}
 	default:
 		return
