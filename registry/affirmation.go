@@ -67,7 +67,7 @@ func (r *Registry) Affirm(ctx context.Context, p auth.Principal, v *Version, rev
 	if o := a.Assess(now).Openness.OSAID; o.State == openness.OSAIDFails {
 		return nil, Errorf(CodeTermsInvalid, "it fails the Open Source AI Definition, which no reviewer can overrule: %s", o.Reasons[0])
 	}
-	x := Affirmation{openness.Affirmation{Reviewer: reviewer, At: now.UTC().Truncate(time.Second), Reason: reason}, p.Name, RuleSet()}
+	x := Affirmation{openness.Affirmation{Reviewer: reviewer, At: now.UTC().Truncate(time.Second), Reason: reason}, p.Name, a.texts.ruleSet()}
 	envelope, err := r.signDecision(ctx, v, affirmationType, affirmationPredicate{v.Name, v.Digest, x})
 	if err != nil {
 		return nil, err
