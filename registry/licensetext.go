@@ -150,16 +150,16 @@ func (r *Registry) ConfirmText(ctx context.Context, p auth.Principal, v *Version
 	if err := auth.Administer(p); err != nil {
 		return nil, err
 	}
-	long := len(reason) > maxConfirmReason
+	reason, reasoned := written(reason, maxConfirmReason)
 	fact, known := licenses.Lookup(ref)
-	switch reason = clean(reason); {
+	switch {
 	case r.notary == nil:
 		return nil, Errorf(CodeTermsInvalid, "this hub signs nothing")
 	case v.Facts == nil || v.Facts.License.Text == "":
 		return nil, Errorf(CodeTermsInvalid, "the version has no file with the text of a licence, or was not inspected yet")
 	case !known || fact.SPDX == "":
 		return nil, Errorf(CodeTermsInvalid, "the catalogue has no licence %q; see carat license list", clipRunes(clean(ref), 80))
-	case reason == "" || long:
+	case !reasoned:
 		return nil, Errorf(CodeTermsInvalid, "a confirmation has a reason of at most %d bytes", maxConfirmReason)
 	}
 	words, err := text.Words(v.Facts.License.Text)

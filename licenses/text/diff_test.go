@@ -197,3 +197,25 @@ func TestStandard(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkCompare draws how a long licence, of which a part of the words was changed, differs from it.
+func BenchmarkCompare(b *testing.B) {
+	agpl, ok := Standard("AGPL-3.0-only")
+	if !ok {
+		b.Fatal("no text of AGPL-3.0")
+	}
+	words, err := Words(agpl)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, part := range map[string]float64{"1%": 0.01, "10%": 0.1, "50%": 0.5} {
+		changed := strings.Join(mutate(words, part, rand.New(rand.NewPCG(1, 2))), " ")
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := Compare(agpl, changed); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
