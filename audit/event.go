@@ -35,10 +35,21 @@ const (
 	DecideTerms     Action = "terms.decide"
 	EraseAcceptance Action = "terms.erase"
 
-	SetRole  Action = "role.set" // of a user, a robot or a team
-	DropRole Action = "role.delete"
+	SetRole     Action = "role.set" // of a user, a robot or a team
+	DropRole    Action = "role.delete"
+	CreateOrg   Action = "org.create"
+	DescribeOrg Action = "org.describe"
+	DeleteOrg   Action = "org.delete"
+	CreateTeam  Action = "team.create"
+	DeleteTeam  Action = "team.delete"
+	JoinTeam    Action = "team.join"
+	LeaveTeam   Action = "team.leave"
+	CreateRobot Action = "robot.create"
+	DeleteRobot Action = "robot.delete" // with its tokens
 
 	CreateUser  Action = "user.create"
+	SetPassword Action = "password.set"
+	SetAdmin    Action = "admin.set"
 	CreateToken Action = "token.create"
 	RevokeToken Action = "token.revoke"
 	RotateKey   Action = "key.rotate"       // of reports

@@ -12,6 +12,8 @@ var (
 	ErrUnknownUser = errors.New("unknown user")
 	// ErrUserExists says that the name is taken.
 	ErrUserExists = errors.New("user exists already")
+	// ErrLastAdmin says that the hub would have no administrator any more.
+	ErrLastAdmin = errors.New("the hub keeps at least one administrator")
 	// ErrNamespaceTaken says that the name is that of an organization.
 	ErrNamespaceTaken = errors.New("the name is that of an organization")
 )
@@ -20,7 +22,7 @@ var (
 type User struct {
 	ID           int64
 	Name         string
-	PasswordHash string // as HashPassword returns it
+	PasswordHash string // as HashPassword returns it, "" for robots
 	Admin        bool
 	Roles        Roles
 	CreatedAt    time.Time
@@ -35,8 +37,16 @@ func (u User) Principal() Principal {
 type UserStore interface {
 	// User returns the user of that name. Errors: ErrUnknownUser.
 	User(ctx context.Context, name string) (User, error)
-	// CreateUser inserts a user and returns it with its ID. Errors: ErrUserExists.
+	// CreateUser inserts a user, who owns the name space of the name, and returns
+	// it with its ID. Errors: ErrUserExists, ErrNamespaceTaken.
 	CreateUser(ctx context.Context, u User) (User, error)
+	// Users lists those who are no robots, by name.
+	Users(ctx context.Context) ([]User, error)
+	// SetPassword changes what is stored of the password; what was made with the
+	// old one ends. Errors: ErrUnknownUser.
+	SetPassword(ctx context.Context, name, hash string) error
+	// SetAdmin makes a user an administrator, or not. Errors: ErrUnknownUser, ErrLastAdmin.
+	SetAdmin(ctx context.Context, name string, admin bool) error
 	// Secret returns the secret of that name, storing fresh first when there
 	// is none yet; all callers on all nodes get the same one.
 	Secret(ctx context.Context, name string, fresh []byte) ([]byte, error)

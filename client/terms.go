@@ -92,11 +92,17 @@ type LogEntry struct {
 // Acceptances calls each with every entry of the log in its order. Errors:
 // ErrNoCredentials, *ResponseError, those of each.
 func (h *Hub) Acceptances(ctx context.Context, each func(LogEntry) error) error {
+	return h.AcceptancesOf(ctx, "", each)
+}
+
+// AcceptancesOf is Acceptances for the models of an organization, or one. The
+// whole log is that of scope "".
+func (h *Hub) AcceptancesOf(ctx context.Context, scope registry.Name, each func(LogEntry) error) error {
 	for after := int64(0); ; {
 		var list struct {
 			Acceptances []LogEntry `json:"acceptances"`
 		}
-		if err := h.call(ctx, http.MethodGet, "/api/v1/acceptances?after="+strconv.FormatInt(after, 10), nil, &list); err != nil {
+		if err := h.call(ctx, http.MethodGet, "/api/v1/acceptances?"+url.Values{"scope": {string(scope)}, "after": {strconv.FormatInt(after, 10)}}.Encode(), nil, &list); err != nil {
 			return fmt.Errorf("fetch the log of acceptances: %w", err)
 		}
 		if len(list.Acceptances) == 0 {
@@ -174,14 +180,6 @@ func (h *Hub) Affirm(ctx context.Context, n registry.Name, ref registry.Referenc
 func (h *Hub) Disaffirm(ctx context.Context, n registry.Name, ref registry.Reference, reviewer string) error {
 	if err := h.change(ctx, http.MethodDelete, versionPath(n, ref)+"/affirmations?reviewer="+url.QueryEscape(reviewer), nil, nil); err != nil {
 		return fmt.Errorf("take away the affirmation of %s: %w", displayVersion(n, ref), err)
-	}
-	return nil
-}
-
-// CreateUser makes a user. Errors: ErrNoCredentials, *ResponseError.
-func (h *Hub) CreateUser(ctx context.Context, name, password string) error {
-	if err := h.change(ctx, http.MethodPost, "/api/v1/users", map[string]string{"name": name, "password": password}, nil); err != nil {
-		return fmt.Errorf("make user %s: %w", name, err)
 	}
 	return nil
 }

@@ -29,11 +29,14 @@ type TokenRequest struct {
 	Expires      time.Duration // how long it holds, 0 for ever
 }
 
+func (q *TokenRequest) body() map[string]any {
+	return map[string]any{"name": q.Name, "access": q.Access, "repositories": q.Repositories, "expires": int64(q.Expires / time.Second)}
+}
+
 // CreateToken makes an access token. Errors: ErrNoCredentials, *ResponseError.
 func (h *Hub) CreateToken(ctx context.Context, q TokenRequest) (AccessToken, error) {
 	var t AccessToken
-	body := map[string]any{"name": q.Name, "access": q.Access, "repositories": q.Repositories, "expires": int64(q.Expires / time.Second)}
-	if err := h.change(ctx, http.MethodPost, "/api/v1/tokens", body, &t); err != nil {
+	if err := h.change(ctx, http.MethodPost, "/api/v1/tokens", q.body(), &t); err != nil {
 		return t, fmt.Errorf("make an access token: %w", err)
 	}
 	return t, nil

@@ -244,7 +244,7 @@ type ConsentState string
 // The states.
 const (
 	ConsentAccepted ConsentState = "accepted"
-	ConsentPending  ConsentState = "pending" // an administrator has to decide
+	ConsentPending  ConsentState = "pending" // a maintainer has to decide
 	ConsentDenied   ConsentState = "denied"
 )
 
@@ -284,6 +284,8 @@ type ConsentStore interface {
 	Acceptances(ctx context.Context, userID int64, n Name, limit int) ([]Acceptance, error)
 	// AcceptanceLog returns entries in their order after the one with an id.
 	AcceptanceLog(ctx context.Context, after int64, limit int) ([]Acceptance, error)
+	// AcceptancesOf is AcceptanceLog for the models of an organization, or one.
+	AcceptancesOf(ctx context.Context, scope Name, after int64, limit int) ([]Acceptance, error)
 	// LastAcceptance returns the hash of the last entry, zero when there is none.
 	LastAcceptance(ctx context.Context) (Digest, error)
 	// AppendAcceptance adds an entry and returns its id. Errors: ErrLogMoved

@@ -303,13 +303,34 @@ func (r *Registry) AcceptanceLog(ctx context.Context, p auth.Principal, after in
 	return r.store.AcceptanceLog(ctx, after, clamp(limit))
 }
 
-// DecideAcceptance decides about a pending acceptance. Only administrators may.
+// AcceptancesOf is AcceptanceLog for the models of an organization, or one; its
+// maintainers may. Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid.
+func (r *Registry) AcceptancesOf(ctx context.Context, p auth.Principal, scope Name, after int64, limit int) ([]Acceptance, error) {
+	if _, err := ParseName(string(scope)); err != nil {
+		return nil, err
+	}
+	if err := auth.Oversee(p, auth.Maintain, string(scope)); err != nil {
+		return nil, err
+	}
+	return r.store.AcceptancesOf(ctx, scope, after, clamp(limit))
+}
+
+// DecideAcceptance decides about a pending acceptance; maintainers of the model
+// may. Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeTermsInvalid, CodeManifestUnknown.
 func (r *Registry) DecideAcceptance(ctx context.Context, p auth.Principal, id int64, s ConsentState) error {
-	if err := auth.Administer(p); err != nil {
+	found, err := r.store.AcceptanceLog(ctx, id-1, 1)
+	if err != nil {
+		return err
+	}
+	var model Name // none is that of an acceptance that is not there, which only administrators are told
+	if len(found) == 1 && found[0].ID == id {
+		model = found[0].Name
+	}
+	if err := auth.Oversee(p, auth.Maintain, string(model)); err != nil {
 		return err
 	}
 	if s != ConsentAccepted && s != ConsentDenied {
-		return Errorf(CodeTermsInvalid, "an administrator accepts or denies")
+		return Errorf(CodeTermsInvalid, "who decides accepts or denies")
 	}
 	return r.store.DecideAcceptance(ctx, id, s)
 }

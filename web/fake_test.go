@@ -123,7 +123,9 @@ func (h *hub) Models(_ context.Context, p auth.Principal, q registry.ModelQuery)
 		if f == nil {
 			f = new(registry.Facts)
 		}
-		if m.visibility == auth.Private && !p.Admin ||
+		org, _, _ := m.name.Split()
+		_, err := auth.Allow(p, auth.Pull, auth.Resource{Repository: string(m.name), Visibility: m.visibility})
+		if err != nil || q.Org != "" && q.Org != org ||
 			q.Architecture != "" && q.Architecture != f.Architecture || q.Format != "" && q.Format != f.Format ||
 			q.License != "" && q.License != f.License.Declared || q.Openness > 0 && (v.Assessment == nil || v.Assessment.Verified < q.Openness) ||
 			!strings.Contains(strings.ToLower(string(m.name)+" "+f.Card.Body), strings.ToLower(q.Text)) {
@@ -164,6 +166,34 @@ func (h *hub) Admission(_ context.Context, g auth.Grant, d registry.Digest) (reg
 func (h *hub) Verifications(_ context.Context, _ registry.Name, d registry.Digest, limit int) ([]verify.Verification, error) {
 	list := h.verifications[d]
 	return list[:min(limit, len(list))], h.err
+}
+
+func (h *hub) Org(_ context.Context, name string) (auth.Org, error) {
+	if name != "empty" && !slices.ContainsFunc(h.models, func(m fakeModel) bool { return auth.Organization(string(m.name)) == name }) {
+		return auth.Org{}, auth.ErrUnknownScope
+	}
+	o := auth.Org{Name: name, CreatedAt: today}
+	if name == "carat" {
+		o.Description = "Models that are <small> enough for tests."
+	}
+	return o, h.err
+}
+
+func (h *hub) Members(_ context.Context, scope string) ([]auth.Member, error) {
+	if scope != "carat" {
+		return nil, h.err
+	}
+	return []auth.Member{{User: "carat+ci", Role: auth.Writer}, {User: "jane", Role: auth.Reader}, {User: "joan", Role: auth.Owner}}, h.err
+}
+
+func (h *hub) Teams(_ context.Context, org string) ([]auth.Team, error) {
+	if org != "carat" {
+		return nil, h.err
+	}
+	return []auth.Team{
+		{Name: "nobody", Members: []string{}},
+		{Name: "testers", Members: []string{"jane", "john"}, Roles: []auth.TeamRole{{Scope: "carat", Role: auth.Reader}, {Scope: "carat/tiny-llama", Role: auth.Maintainer}}},
+	}, h.err
 }
 
 func digest(s string) registry.Digest { return registry.DigestOf(registry.SHA256, []byte(s)) }
@@ -314,7 +344,7 @@ const as = "X-As"
 func setup(t *testing.T, h *hub) *site {
 	t.Helper()
 	handler, err := New(Options{
-		Models: h, Verifications: h, Audit: chain{h}, Version: "0.1.0",
+		Models: h, Verifications: h, Audit: chain{h}, Directory: h, Version: "0.1.0",
 		Clock:   func() time.Time { return today },
 		BaseURL: func(echo.Context) string { return "https://models.example.org" },
 		Principal: func(c echo.Context) auth.Principal {
@@ -323,6 +353,10 @@ func setup(t *testing.T, h *hub) *site {
 				return auth.Principal{UserID: 1, Name: "admin", Admin: true}
 			case "user":
 				return auth.Principal{UserID: 2, Name: "user"}
+			case "member":
+				return auth.Principal{UserID: 3, Name: "jane", Roles: auth.Roles{"carat": auth.Reader, "empty": auth.Owner}}
+			case "owner":
+				return auth.Principal{UserID: 4, Name: "joan", Roles: auth.Roles{"carat": auth.Owner}}
 			}
 			return auth.Principal{}
 		},

@@ -36,7 +36,7 @@ func (h *Handler) newPage(c echo.Context, title string) page {
 
 // pages are the parsed templates, each with the layout.
 type pages struct {
-	home, card, files, tags, license, verification, provenance, terms, audit, failure *template.Template
+	home, card, files, tags, license, verification, provenance, terms, org, audit, failure *template.Template
 }
 
 func parsePages(a *assets) (*pages, error) {
@@ -60,6 +60,7 @@ func parsePages(a *assets) (*pages, error) {
 		{&p.verification, []string{"model.html", "verification.html"}},
 		{&p.terms, []string{"model.html", "terms.html"}},
 		{&p.provenance, []string{"model.html", "provenance.html"}},
+		{&p.org, []string{"org.html"}},
 		{&p.audit, []string{"audit.html"}},
 		{&p.failure, []string{"failure.html"}},
 	} {

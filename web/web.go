@@ -58,6 +58,7 @@ type Options struct {
 	Models        Models        // required
 	Verifications Verifications // required
 	Audit         AuditLog      // required
+	Directory     Directory     // required
 
 	// Principal returns who sent a request; nobody is signed in when nil.
 	Principal func(echo.Context) auth.Principal
@@ -77,6 +78,7 @@ type Handler struct {
 	models        Models
 	verifications Verifications
 	audit         AuditLog
+	directory     Directory
 	principal     func(echo.Context) auth.Principal
 	baseURL       func(echo.Context) string
 	address       func(echo.Context) string
@@ -90,11 +92,11 @@ type Handler struct {
 
 // New returns a handler. It fails when an option that is required is missing.
 func New(o Options) (*Handler, error) {
-	if o.Models == nil || o.Verifications == nil || o.Audit == nil {
-		return nil, errors.New("web: Models, Verifications and Audit are required")
+	if o.Models == nil || o.Verifications == nil || o.Audit == nil || o.Directory == nil {
+		return nil, errors.New("web: Models, Verifications, Audit and Directory are required")
 	}
 	h := &Handler{
-		models: o.Models, verifications: o.Verifications, audit: o.Audit, principal: o.Principal, baseURL: o.BaseURL, address: o.Address,
+		models: o.Models, verifications: o.Verifications, audit: o.Audit, directory: o.Directory, principal: o.Principal, baseURL: o.BaseURL, address: o.Address,
 		version: o.Version, now: o.Clock, cards: newCardCache(cachedCards),
 	}
 	if h.principal == nil {
@@ -131,6 +133,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	get("/login", h.login)
 	get(auditPath, h.auditLogPage)
 	get(staticPrefix+":file", h.asset)
+	get("/:org", h.orgPage)
 	get("/:org/:name", h.cardPage)
 	get("/:org/:name/files", h.filesPage)
 	get("/:org/:name/tags", h.tagsPage)

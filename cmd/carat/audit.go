@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/client"
-	"github.com/carat-hub/carat/storage/sqlstore"
 )
 
 func newAuditCommand(e *env) *cobra.Command {
@@ -135,16 +133,9 @@ func eachAuditOfFile(path string, each func([]byte) error) error {
 }
 
 func verifyAuditStore(ctx context.Context, data, url string, each func([]byte) error) error {
-	if url == "" {
-		path := filepath.Join(data, "carat.db")
-		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("there is no database: %w", err)
-		}
-		url = "sqlite:" + path
-	}
-	db, err := sqlstore.Open(ctx, url, sqlstore.OpenOptions{Unsafe: true})
+	store, db, err := openStore(ctx, data, url)
 	if err != nil {
 		return err
 	}
-	return errors.Join(sqlstore.New(db, sqlstore.Options{}).VerifyAudit(ctx, each), db.Close())
+	return errors.Join(store.VerifyAudit(ctx, each), db.Close())
 }

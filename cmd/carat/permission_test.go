@@ -62,6 +62,7 @@ type matrixUser struct {
 	name       string // "" for nobody
 	role       string
 	repository bool // the role is one in each repository, not in the organization
+	team       bool // the role is that of a team in the organization
 	refresh    string
 	ssh        ssh.Signer
 	tokens     map[string]string // access tokens by kind
@@ -141,6 +142,11 @@ func (m *matrixHub) users(h *theHub) []*matrixUser {
 	for _, role := range []string{"reader", "writer", "maintainer", "owner"} {
 		made = append(made, &matrixUser{name: "org-" + role, role: role}, &matrixUser{name: "repo-" + role, role: role, repository: true})
 	}
+	for _, team := range []string{"reader", "maintainer"} {
+		made = append(made, &matrixUser{name: "team-" + team, role: team, team: true})
+		m.expect(http.StatusCreated, "POST", "/api/v1/orgs/lab/teams", m.basic(adminName), `{"name":"`+team+`"}`)
+		m.expect(http.StatusNoContent, "PUT", "/api/v1/orgs/lab/teams/"+team+"/roles", m.basic(adminName), `{"scope":"lab","role":"`+team+`"}`)
+	}
 	for _, name := range []string{"guest", "outsider"} {
 		must(h.store.CreateUser(m.Context(), auth.User{Name: name, PasswordHash: hash}))(m.T)
 	}
@@ -151,6 +157,10 @@ func (m *matrixHub) users(h *theHub) []*matrixUser {
 		if u.role != "none" && u.role != "admin" {
 			must(h.store.CreateUser(m.Context(), auth.User{Name: u.name, PasswordHash: hash}))(m.T)
 			scopes := []string{"/api/v1/orgs/lab"}
+			if u.team {
+				scopes = nil
+				m.expect(http.StatusNoContent, "PUT", "/api/v1/orgs/lab/teams/"+u.role+"/members/"+u.name, m.basic(adminName), "")
+			}
 			if u.repository {
 				scopes = []string{"/api/v1/models/lab/public", "/api/v1/models/lab/internal", "/api/v1/models/lab/private"}
 			}

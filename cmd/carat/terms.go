@@ -293,9 +293,9 @@ func newTermsRequestsCommand(e *env) *cobra.Command {
 	var remote remoteFlags
 	var all bool
 	cmd := &cobra.Command{
-		Use:   "requests HOST",
-		Short: "List acceptances that wait for a decision",
-		Args:  usage(cobra.ExactArgs(1)),
+		Use:   "requests HOST [ORG[/NAME]]",
+		Short: "List acceptances that wait for a decision, as a maintainer; all of the hub as an administrator",
+		Args:  usage(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := e.client(&remote, client.Options{})
 			if err != nil {
@@ -303,7 +303,11 @@ func newTermsRequestsCommand(e *env) *cobra.Command {
 			}
 			w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "ID\tSTATE\tAT\tMODEL\tWHO")
-			err = c.Hub(args[0]).Acceptances(cmd.Context(), func(x client.LogEntry) error {
+			var scope registry.Name
+			if len(args) == 2 {
+				scope = registry.Name(args[1])
+			}
+			err = c.Hub(args[0]).AcceptancesOf(cmd.Context(), scope, func(x client.LogEntry) error {
 				if all || x.State == registry.ConsentPending {
 					who := "erased"
 					if x.Receipt.Party != nil {
@@ -313,7 +317,7 @@ func newTermsRequestsCommand(e *env) *cobra.Command {
 				}
 				return nil
 			})
-			return errors.Join(adminHint(err, args[0]), w.Flush())
+			return errors.Join(rightsHint(err, args[0]), w.Flush())
 		},
 	}
 	remote.register(cmd)
@@ -325,7 +329,7 @@ func newTermsDecideCommand(e *env) *cobra.Command {
 	var remote remoteFlags
 	cmd := &cobra.Command{
 		Use:   "decide HOST ID accept|deny",
-		Short: "Decide about an acceptance, as an administrator",
+		Short: "Decide about an acceptance, as a maintainer of the model",
 		Args:  usage(cobra.ExactArgs(3)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := strconv.ParseInt(args[1], 10, 64)
@@ -337,7 +341,7 @@ func newTermsDecideCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return adminHint(c.Hub(args[0]).Decide(cmd.Context(), id, state), args[0])
+			return rightsHint(c.Hub(args[0]).Decide(cmd.Context(), id, state), args[0])
 		},
 	}
 	remote.register(cmd)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -77,10 +75,15 @@ func newTokenCreateCommand(e *env) *cobra.Command {
 		},
 	}
 	remote.register(cmd)
+	tokenFlags(cmd, &q)
+	return cmd
+}
+
+// tokenFlags are the flags of what makes an access token.
+func tokenFlags(cmd *cobra.Command, q *client.TokenRequest) {
 	cmd.Flags().StringVar(&q.Access, "access", "read", "what it may be used for: read, or write")
 	cmd.Flags().StringArrayVar(&q.Repositories, "repository", nil, "where it may be used: `ORG/NAME` or ORG/* (repeatable; default all)")
 	cmd.Flags().DurationVar(&q.Expires, "expires", 0, "for how long it holds, 720h is 30 days (default for ever)")
-	return cmd
 }
 
 func newTokenListCommand(e *env) *cobra.Command {
@@ -98,12 +101,11 @@ func newTokenListCommand(e *env) *cobra.Command {
 			if err != nil {
 				return ownHint(err, args[0])
 			}
-			w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ID\tNAME\tFOR\tIN\tMADE\tEXPIRES\tUSED")
-			for _, t := range list {
-				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, plain(tokenName(t)), plain(strings.Join(t.Actions, ",")), plain(strings.Join(t.Repositories, ",")), minute(t.CreatedAt), minute(t.ExpiresAt), minute(t.LastUsedAt))
+			rows := make([][]string, len(list))
+			for i, t := range list {
+				rows[i] = tokenRow(t)
 			}
-			return w.Flush()
+			return e.table(tokenHeading, rows)
 		},
 	}
 	remote.register(cmd)

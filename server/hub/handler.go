@@ -136,7 +136,7 @@ type Options struct {
 	Policies      Policies
 	Users         Users
 	SSHKeys       SSHKeys
-	Roles         auth.RoleStore
+	Directory     Directory
 	Origins       Origins
 	Imports       Imports
 	Audit         AuditLog
@@ -158,7 +158,7 @@ type Handler struct {
 	policies      Policies
 	users         Users
 	sshKeys       SSHKeys
-	roles         auth.RoleStore
+	directory     Directory
 	origins       Origins
 	imports       Imports
 	audit         AuditLog
@@ -167,7 +167,12 @@ type Handler struct {
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, affirmations: o.Affirmations, licenseTexts: o.LicenseTexts, policies: o.Policies, users: o.Users, sshKeys: o.SSHKeys, roles: o.Roles, origins: o.Origins, imports: o.Imports, audit: o.Audit, access: o.Access}
+	return &Handler{
+		models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments,
+		consents: o.Consents, lineages: o.Lineages, affirmations: o.Affirmations, licenseTexts: o.LicenseTexts, policies: o.Policies,
+		users: o.Users, sshKeys: o.SSHKeys, directory: o.Directory,
+		origins: o.Origins, imports: o.Imports, audit: o.Audit, access: o.Access,
+	}
 }
 
 // Register adds the routes.
@@ -193,7 +198,11 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.GET("/:org/:name/versions/:reference/verifications", h.history)
 	e.GET("/api/v1/licenses", h.licenses)
 	e.GET("/api/v1/licenses/:id", h.license)
+	e.GET("/api/v1/users", h.listUsers)
 	e.POST("/api/v1/users", h.createUser)
+	e.PATCH("/api/v1/users/:user", h.changeUser)
+	e.GET("/api/v1/users/:user/tokens", h.listUserTokens)
+	e.DELETE("/api/v1/users/:user/tokens/:id", h.deleteUserToken)
 	e.GET("/api/v1/tokens", h.listTokens)
 	e.POST("/api/v1/tokens", h.createToken)
 	e.DELETE("/api/v1/tokens/:id", h.deleteToken)
@@ -202,7 +211,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	e.POST("/api/v1/ssh-keys", h.addSSHKey)
 	e.DELETE("/api/v1/ssh-keys/:id", h.deleteSSHKey)
 	e.GET("/api/v1/openapi.json", h.openAPIDocument)
-	h.registerMembers(e)
+	h.registerOrgs(e)
 	h.registerTerms(e)
 	h.registerLicenseTexts(e)
 	h.registerPolicies(e)

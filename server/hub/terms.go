@@ -28,7 +28,9 @@ type Consents interface {
 	SetConsentGate(ctx context.Context, p auth.Principal, scope registry.Name, gate *registry.ConsentGate) error
 	// AcceptanceLog returns entries of the log; only administrators may.
 	AcceptanceLog(ctx context.Context, p auth.Principal, after int64, limit int) ([]registry.Acceptance, error)
-	// DecideAcceptance decides about a pending one; only administrators may.
+	// AcceptancesOf returns those of the models of an organization, or one; maintainers may.
+	AcceptancesOf(ctx context.Context, p auth.Principal, scope registry.Name, after int64, limit int) ([]registry.Acceptance, error)
+	// DecideAcceptance decides about a pending one; maintainers may.
 	DecideAcceptance(ctx context.Context, p auth.Principal, id int64, s registry.ConsentState) error
 	// EraseParty forgets who a user was in the log; only administrators may.
 	EraseParty(ctx context.Context, p auth.Principal, userID int64) (int64, error)
@@ -160,7 +162,8 @@ type logEntry struct {
 	Receipt registry.Receipt      `json:"receipt"`
 }
 
-// acceptances lists the log in its order, after an id.
+// acceptances lists the log in its order, after an id: the whole one, or that of
+// the models in a scope.
 func (h *Handler) acceptances(c echo.Context) error {
 	var after int64
 	if s := c.QueryParam("after"); s != "" {
@@ -169,7 +172,14 @@ func (h *Handler) acceptances(c echo.Context) error {
 			return registry.Errorf(server.CodeRequestInvalid, "after is the id of an entry")
 		}
 	}
-	list, err := h.consents.AcceptanceLog(c.Request().Context(), h.access.Principal(c), after, registry.MaxPage)
+	p, ctx := h.access.Principal(c), c.Request().Context()
+	var list []registry.Acceptance
+	var err error
+	if scope := c.QueryParam("scope"); scope == "" {
+		list, err = h.consents.AcceptanceLog(ctx, p, after, registry.MaxPage)
+	} else {
+		list, err = h.consents.AcceptancesOf(ctx, p, registry.Name(scope), after, registry.MaxPage)
+	}
 	if err != nil {
 		return err
 	}
@@ -181,8 +191,8 @@ func (h *Handler) acceptances(c echo.Context) error {
 }
 
 func (h *Handler) decideAcceptance(c echo.Context) error {
-	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil {
+	p, err := h.own(c) // before the body is read
+	if err != nil {
 		return err
 	}
 	id, err := strconv.ParseInt(c.Param("id"), 10, 64)

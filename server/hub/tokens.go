@@ -40,6 +40,11 @@ func (h *Handler) createToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return h.makeToken(c, p.UserID)
+}
+
+// makeToken makes the token of the body for a user and answers it.
+func (h *Handler) makeToken(c echo.Context, userID int64) error {
 	var body tokenPost
 	if err := decode(c, &body); err != nil {
 		return err
@@ -61,7 +66,7 @@ func (h *Handler) createToken(c echo.Context) error {
 	}
 	text, hash := auth.NewAccessToken()
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	t := auth.AccessToken{UserID: p.UserID, Name: body.Name, Actions: actions, Repositories: repositories, CreatedAt: now}
+	t := auth.AccessToken{UserID: userID, Name: body.Name, Actions: actions, Repositories: repositories, CreatedAt: now}
 	if body.Expires > 0 {
 		t.ExpiresAt = now.Add(time.Duration(body.Expires) * time.Second)
 	}
@@ -93,9 +98,14 @@ func (h *Handler) deleteToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return h.revokeToken(c, p.UserID)
+}
+
+// revokeToken takes the token of a user away that the path names.
+func (h *Handler) revokeToken(c echo.Context, userID int64) error {
 	id, err := strconv.ParseInt(c.Param("id"), 10, 64)
 	if err == nil {
-		err = h.users.DeleteAccessToken(c.Request().Context(), p.UserID, id)
+		err = h.users.DeleteAccessToken(c.Request().Context(), userID, id)
 	} else {
 		err = auth.ErrUnknownToken
 	}

@@ -53,7 +53,7 @@ func (s *Store) insertAccessToken(ctx context.Context, tx *sql.Tx, t auth.Access
 	if t.Identity != "" {
 		detail["identity"] = t.Identity
 	}
-	return id, s.record(ctx, tx, audit.Event{Action: audit.CreateToken, Detail: detail})
+	return id, s.recordOf(ctx, tx, t.UserID, audit.Event{Action: audit.CreateToken, Detail: detail})
 }
 
 // ExchangeIdentity implements auth.WorkloadStore. What has expired goes.
@@ -151,7 +151,7 @@ func (s *Store) DeleteAccessToken(ctx context.Context, userID, id int64) error {
 		if err != nil {
 			return err
 		}
-		return s.record(ctx, tx, audit.Event{Action: audit.RevokeToken, Detail: map[string]string{"token": strconv.FormatInt(id, 10)}})
+		return s.recordOf(ctx, tx, userID, audit.Event{Action: audit.RevokeToken, Detail: map[string]string{"token": strconv.FormatInt(id, 10)}})
 	})
 }
 

@@ -16,6 +16,18 @@ func (s *Store) record(ctx context.Context, tx *sql.Tx, e audit.Event) error {
 	return insertEvent(ctx, tx, e)
 }
 
+// recordOf is record for what is about a user, whom it names if it is not the actor.
+func (s *Store) recordOf(ctx context.Context, tx *sql.Tx, userID int64, e audit.Event) error {
+	if audit.ActorOf(ctx).UserID != userID {
+		var name string
+		if err := tx.QueryRowContext(ctx, "SELECT name FROM users WHERE id = $1", userID).Scan(&name); err != nil {
+			return err
+		}
+		e.Detail["user"] = name
+	}
+	return s.record(ctx, tx, e)
+}
+
 func insertEvent(ctx context.Context, tx *sql.Tx, e audit.Event) error {
 	text, err := jsonText(e) // invalid UTF-8 becomes U+FFFD, NUL is escaped
 	if err == nil {

@@ -77,6 +77,13 @@ func (s *Store) AcceptanceLog(ctx context.Context, after int64, limit int) ([]re
 	return found, fail("read the log of acceptances", err)
 }
 
+// AcceptancesOf implements registry.ConsentStore.
+func (s *Store) AcceptancesOf(ctx context.Context, scope registry.Name, after int64, limit int) ([]registry.Acceptance, error) {
+	found, err := list(ctx, s.db.reader, scanAcceptance, "SELECT "+acceptanceColumns+` FROM acceptances
+		WHERE id > $1 AND (repository = $3 OR repository > $4 AND repository < $5) ORDER BY id LIMIT $2`, after, limit, string(scope), string(scope)+"/", string(scope)+"0")
+	return found, fail("read the acceptances of "+string(scope), err)
+}
+
 // LastAcceptance implements registry.ConsentStore.
 func (s *Store) LastAcceptance(ctx context.Context) (registry.Digest, error) {
 	d, err := lastAcceptance(ctx, s.db.reader)
@@ -138,10 +145,14 @@ func (s *Store) DecideAcceptance(ctx context.Context, id int64, state registry.C
 		if err == nil && n == 0 {
 			err = registry.Errorf(registry.CodeManifestUnknown, "no acceptance %d waits for a decision", id)
 		}
+		var model string
+		if err == nil {
+			err = tx.QueryRowContext(ctx, "SELECT repository FROM acceptances WHERE id = $1", id).Scan(&model)
+		}
 		if err != nil {
 			return err
 		}
-		return s.record(ctx, tx, audit.Event{Action: audit.DecideTerms, Detail: map[string]string{"id": strconv.FormatInt(id, 10), "state": string(state)}})
+		return s.record(ctx, tx, audit.Event{Action: audit.DecideTerms, Repository: model, Detail: map[string]string{"id": strconv.FormatInt(id, 10), "state": string(state)}})
 	})
 }
 

@@ -84,17 +84,9 @@ func (s *Store) SetRole(ctx context.Context, scope, user string, role auth.Role)
 		if err := s.lockScope(ctx, tx, scope); err != nil {
 			return err
 		}
-		var id int64
-		var robotOf string
-		err := tx.QueryRowContext(ctx, "SELECT id, COALESCE(robot_of, '') FROM users WHERE name = $1"+s.db.engine.lock(lockKey), plain(user)).Scan(&id, &robotOf)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("user %q: %w", user, auth.ErrUnknownUser)
-		}
+		id, err := s.lockUser(ctx, tx, user, auth.Organization(scope))
 		if err != nil {
 			return err
-		}
-		if robotOf != "" && robotOf != auth.Organization(scope) {
-			return fmt.Errorf("robot %q: %w", user, auth.ErrForeignRobot)
 		}
 		owned, err := hasOwner(ctx, tx, scope)
 		if err != nil {
@@ -132,6 +124,22 @@ func (s *Store) lockScope(ctx context.Context, tx *sql.Tx, scope string) error {
 		return fmt.Errorf("%.300q: %w", scope, auth.ErrUnknownScope)
 	}
 	return err
+}
+
+// lockUser returns the id of a user or a robot that shall belong to an
+// organization, and keeps them there. Errors: auth.ErrUnknownUser, auth.ErrForeignRobot.
+func (s *Store) lockUser(ctx context.Context, tx *sql.Tx, name, org string) (id int64, err error) {
+	var robotOf string
+	err = tx.QueryRowContext(ctx, "SELECT id, COALESCE(robot_of, '') FROM users WHERE name = $1"+s.db.engine.lock(lockKey), plain(name)).Scan(&id, &robotOf)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return 0, fmt.Errorf("user %q: %w", name, auth.ErrUnknownUser)
+	case err != nil:
+		return 0, err
+	case robotOf != "" && robotOf != org:
+		return 0, fmt.Errorf("robot %q: %w", name, auth.ErrForeignRobot)
+	}
+	return id, nil
 }
 
 // keepOwner ends a transaction that leaves an organization without an owner, if

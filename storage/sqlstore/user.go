@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
@@ -76,6 +77,51 @@ func (s *Store) ownNamespace(ctx context.Context, tx *sql.Tx, u auth.User) error
 	}
 	_, err = tx.ExecContext(ctx, "INSERT INTO roles (user_id, scope, role) VALUES ($1, $2, $3)", u.ID, u.Name, int(auth.Owner))
 	return err
+}
+
+// Users implements auth.UserStore.
+func (s *Store) Users(ctx context.Context) ([]auth.User, error) {
+	found, err := list(ctx, s.db.reader, func(r row) (u auth.User, err error) {
+		err = r.Scan(userFields(&u)...)
+		return u, err
+	}, "SELECT "+userColumns+" FROM users u WHERE u.robot_of IS NULL ORDER BY u.name")
+	return found, fail("list the users", err)
+}
+
+// SetPassword implements auth.UserStore.
+func (s *Store) SetPassword(ctx context.Context, name, hash string) error {
+	return s.write(ctx, "set a password", nil, func(tx *sql.Tx) error {
+		n, err := change(ctx, tx, "UPDATE users SET password_hash = $2 WHERE name = $1 AND robot_of IS NULL", plain(name), hash)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("user %q: %w", name, auth.ErrUnknownUser)
+		}
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.SetPassword, Detail: map[string]string{"user": name}})
+	})
+}
+
+// SetAdmin implements auth.UserStore.
+func (s *Store) SetAdmin(ctx context.Context, name string, admin bool) error {
+	return s.write(ctx, "make or unmake an administrator", nil, func(tx *sql.Tx) error {
+		// All administrators are locked, so that the last two do not go at once.
+		admins, err := list(ctx, tx, scanOne[string], "SELECT name FROM users WHERE admin ORDER BY id"+string(s.db.engine.lock(lockChange)))
+		if err != nil {
+			return err
+		}
+		if !admin && len(admins) == 1 && admins[0] == name {
+			return auth.ErrLastAdmin
+		}
+		n, err := change(ctx, tx, "UPDATE users SET admin = $2 WHERE name = $1 AND robot_of IS NULL", plain(name), admin)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("user %q: %w", name, auth.ErrUnknownUser)
+		}
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.SetAdmin, Detail: map[string]string{"user": name, "admin": strconv.FormatBool(admin)}})
+	})
 }
 
 // Secret implements auth.UserStore.
