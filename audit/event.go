@@ -29,6 +29,8 @@ const (
 	Unwaive         Action = "waiver.delete"
 	Affirm          Action = "affirmation.set"
 	Disaffirm       Action = "affirmation.delete"
+	ConfirmText     Action = "license-text.set" // which licence a text is
+	ForgetText      Action = "license-text.delete"
 	AcceptTerms     Action = "terms.accept"
 	DecideTerms     Action = "terms.decide"
 	EraseAcceptance Action = "terms.erase"

@@ -52,11 +52,12 @@ func (r *Registry) Affirm(ctx context.Context, p auth.Principal, v *Version, rev
 	if err := auth.Administer(p); err != nil {
 		return nil, err
 	}
-	reviewer, long := clean(reviewer), len(reviewer) > maxReviewer || len(reason) > maxAffirmation
-	switch reason = clean(reason); {
+	reviewer, named := written(reviewer, maxReviewer)
+	reason, reasoned := written(reason, maxAffirmation)
+	switch {
 	case r.notary == nil:
 		return nil, Errorf(CodeTermsInvalid, "this hub signs nothing")
-	case reviewer == "" || reason == "" || long:
+	case !named || !reasoned:
 		return nil, Errorf(CodeTermsInvalid, "an affirmation has a reviewer of at most %d bytes and a reason of at most %d", maxReviewer, maxAffirmation)
 	}
 	now := r.now()
@@ -67,7 +68,7 @@ func (r *Registry) Affirm(ctx context.Context, p auth.Principal, v *Version, rev
 	if o := a.Assess(now).Openness.OSAID; o.State == openness.OSAIDFails {
 		return nil, Errorf(CodeTermsInvalid, "it fails the Open Source AI Definition, which no reviewer can overrule: %s", o.Reasons[0])
 	}
-	x := Affirmation{openness.Affirmation{Reviewer: reviewer, At: now.UTC().Truncate(time.Second), Reason: reason}, p.Name, RuleSet()}
+	x := Affirmation{openness.Affirmation{Reviewer: reviewer, At: now.UTC().Truncate(time.Second), Reason: reason}, p.Name, a.texts.ruleSet()}
 	envelope, err := r.signDecision(ctx, v, affirmationType, affirmationPredicate{v.Name, v.Digest, x})
 	if err != nil {
 		return nil, err
@@ -85,7 +86,8 @@ func (r *Registry) Disaffirm(ctx context.Context, p auth.Principal, v *Version, 
 	if err := auth.Administer(p); err != nil {
 		return err
 	}
-	if err := r.store.DeleteAffirmation(ctx, v.Name, v.Digest, clean(reviewer)); err != nil {
+	reviewer, _ = written(reviewer, maxReviewer)
+	if err := r.store.DeleteAffirmation(ctx, v.Name, v.Digest, reviewer); err != nil {
 		return err
 	}
 	r.forget(v)

@@ -482,7 +482,7 @@ func TermsOf(a *Ancestry) Terms {
 		if id == a.Graph.Root {
 			t.Text = d
 		}
-		if len(TextOf(v.Facts).Refs) == 0 && !slices.Contains(t.Strange, d) {
+		if len(a.Graph.Works[id].Text.Refs) == 0 && !slices.Contains(t.Strange, d) {
 			t.Strange = append(t.Strange, d)
 		}
 	}

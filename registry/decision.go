@@ -3,9 +3,17 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/carat-hub/carat/provenance"
 )
+
+// written returns what somebody wrote, without what is no text and without
+// blanks around it, and whether there is something, of at most limit bytes.
+func written(s string, limit int) (string, bool) {
+	s = strings.TrimSpace(clean(s))
+	return s, s != "" && len(s) <= limit
+}
 
 // signDecision signs what an administrator decided about a version: an in-toto
 // statement about its manifest in a DSSE envelope.

@@ -342,7 +342,8 @@ func (a *Ancestry) police(f *policy.Version, now time.Time) {
 	f.Claimed, f.Verified, f.OSAID = int(s.Openness.Claimed.Level), int(s.Openness.Verified.Level), string(s.Openness.OSAID.State)
 	f.License = policedLicense(a.Graph, &s.Terms)
 	f.License.Expression = DeclaredExpression(v.Facts).String()
-	f.License.TextMatch = licenceOf(v.Facts).Match == openness.MatchSame
+	match := licenceOf(v.Facts, a.Graph.Works[a.Graph.Root].Text).Match
+	f.License.TextMatch = match == openness.MatchSame || match == openness.MatchReviewed
 	f.Lineage = policy.Lineage{Errors: s.Lineage.Errors(), Warnings: s.Lineage.Warnings(), Unknown: s.Lineage.Unknown}
 	for _, x := range s.Lineage.Findings {
 		if x.Waived == nil && !slices.Contains(f.Lineage.Findings, x.Rule) {

@@ -53,6 +53,8 @@ func (s *policyStore) Versions(_ context.Context, n Name, _ int) ([]Version, err
 	return nil, nil
 }
 
+func (s *policyStore) LicenseTexts(context.Context) ([]StoredLicenseText, error) { return nil, nil }
+
 func (s *policyStore) Repositories(_ context.Context, last Name, limit int, _ auth.Sight) (list []Name, err error) {
 	for _, n := range []Name{"acme/free", "acme/nc", "acme/none", "other/nc"} {
 		if n > last && len(list) < limit {

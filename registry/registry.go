@@ -37,6 +37,7 @@ type Store interface {
 	AffirmationStore
 	PolicyStore
 	AssessmentStore
+	LicenseTextStore
 }
 
 // Options are what a Registry is made of.
@@ -69,6 +70,7 @@ type Registry struct {
 	consent    consent
 	lineages   gates // of lineage
 	policies   policies
+	confirmed  confirmedTexts
 	notary     Notary
 	trust      provenance.Trust
 	ownKeys    func(context.Context) ([]provenance.Key, error)

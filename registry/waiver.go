@@ -133,10 +133,11 @@ func (r *Registry) Waive(ctx context.Context, p auth.Principal, v *Version, find
 		return nil, err
 	}
 	now := r.now()
+	reason, reasoned := written(reason, maxWaiver)
 	switch {
 	case r.notary == nil:
 		return nil, Errorf(CodeTermsInvalid, "this hub signs nothing")
-	case clean(reason) == "" || len(reason) > maxWaiver:
+	case !reasoned:
 		return nil, Errorf(CodeTermsInvalid, "a waiver has a reason of at most %d bytes", maxWaiver)
 	case !expires.After(now) || expires.After(now.Add(longestWaiver)):
 		return nil, Errorf(CodeTermsInvalid, "a waiver ends, in two years at the latest")
@@ -149,7 +150,7 @@ func (r *Registry) Waive(ctx context.Context, p auth.Principal, v *Version, find
 	if !slices.ContainsFunc(found, func(f lineage.Finding) bool { return f.ID == finding }) {
 		return nil, Errorf(CodeManifestUnknown, "there is no such finding of this version")
 	}
-	w := lineage.Waiver{Finding: finding, Reason: clean(reason), By: p.Name, Expires: expires.UTC().Truncate(time.Second)}
+	w := lineage.Waiver{Finding: finding, Reason: reason, By: p.Name, Expires: expires.UTC().Truncate(time.Second)}
 	envelope, err := r.signDecision(ctx, v, waiverType, waiverPredicate{v.Name, v.Digest, w})
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/licenses/term"
+	"github.com/carat-hub/carat/licenses/text"
 	"github.com/carat-hub/carat/provenance"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
@@ -65,6 +66,13 @@ func (h *hub) TermsView(_ context.Context, _ auth.Grant, v *registry.Version) (*
 
 func (h *hub) Accept(context.Context, auth.Grant, *registry.Version, registry.Answers) (*registry.Acceptance, error) {
 	return nil, h.err
+}
+
+func (h *hub) ReadLicense(_ context.Context, _ auth.Grant, v *registry.Version) (*registry.Reading, error) {
+	if v.Facts.License.Text == "" {
+		return nil, h.err
+	}
+	return registry.ReadText(v.Facts.License.Text, v.Facts.License.File)
 }
 
 func (h *hub) Assess(_ context.Context, _ auth.Principal, v *registry.Version) (*registry.Assessment, error) {
@@ -266,11 +274,15 @@ func example() *hub {
 	llama.Parameters = 8_030_261_248
 	add("lab/running", auth.Public,
 		registry.Version{Digest: digest("running"), Tags: []registry.Tag{"latest"}, Size: 16_060_000_000, Files: files, Facts: llama, Verification: summary(verify.StateRunning)})
+	twisted := facts()
+	twisted.License.File, twisted.License.Text = "LICENSE", twistedMIT()
 	vision := facts()
 	vision.Architecture, vision.Card.LicenseID, vision.License.Declared = "vision-mamba", "other", ""
 	vision.Card.LicenseName, vision.License.Text = "house-terms", ""
 	add("lab/unsupported", auth.Public,
 		registry.Version{Digest: digest("unsupported"), Tags: []registry.Tag{"latest"}, Size: 900_000_000, Files: files, Facts: vision, Verification: summary(verify.StateUnsupported)})
+	add("lab/twisted", auth.Public,
+		registry.Version{Digest: digest("twisted"), Tags: []registry.Tag{"latest"}, Size: 1024, Files: files[:4], Facts: twisted})
 	add("lab/unreadable", auth.Public,
 		registry.Version{Digest: digest("unreadable"), Tags: []registry.Tag{"latest"}, Size: 1024, Files: files[:4], FactsError: "model.safetensors: header claims 3.2 GB, the file has 1024 bytes", Verification: summary(verify.StateError)})
 	add("secret/model", auth.Private,
@@ -308,6 +320,15 @@ func example() *hub {
 	h.verifications[digest("fresh")] = []verify.Verification{{ID: 3, CheckSet: 1, State: verify.StatePending, CreatedAt: today}}
 	h.verifications[digest("unreadable")] = []verify.Verification{ran(verify.StateError, "The sandbox could not be started.")}
 	return h
+}
+
+// twistedMIT is a text that looks like that of MIT.
+func twistedMIT() string {
+	mit, ok := text.Standard("MIT")
+	if !ok {
+		panic("no text of MIT")
+	}
+	return strings.Replace(strings.Replace(mit, "without restriction", "within reason", 1), "The above copyright", "Use in <b>teapots</b> is forbidden. The above copyright", 1)
 }
 
 // site is a server with the pages of a hub.

@@ -42,7 +42,7 @@ type pages struct {
 func parsePages(a *assets) (*pages, error) {
 	base, err := template.New("layout.html").Funcs(template.FuncMap{
 		"asset": a.url, "bytes": formatBytes, "count": formatCount, "grouped": formatGrouped, "stamp": formatStamp, "short": shortDigest,
-		"section": licenses.Section,
+		"section": licenses.Section, "percent": formatPercent,
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, err

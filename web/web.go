@@ -34,6 +34,8 @@ type Models interface {
 	Accept(ctx context.Context, g auth.Grant, v *registry.Version, told registry.Answers) (*registry.Acceptance, error)
 	// Assess computes in what way a version is open, as the principal may see it.
 	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
+	// ReadLicense tells which licence the text in a version is; nil for no text.
+	ReadLicense(ctx context.Context, g auth.Grant, v *registry.Version) (*registry.Reading, error)
 	// Assessments returns the stored assessments of a version, newest first.
 	Assessments(ctx context.Context, g auth.Grant, d registry.Digest) ([]registry.AssessmentSummary, error)
 	// Provenance reads what is signed of a version.

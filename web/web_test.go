@@ -68,6 +68,7 @@ var goldenPages = []struct {
 	{"license", "/carat/tiny-llama/license", 200},
 	{"license-restricted", "/lab/running/license", 200},
 	{"license-unknown", "/lab/unsupported/license", 200},
+	{"license-twisted", "/lab/twisted/license", 200},
 	{"terms", "/lab/running/terms", 200},
 	{"passed", "/carat/tiny-llama/verification", 200},
 	{"failed", "/carat/tiny-llama/verification?ref=v1", 200},

@@ -209,7 +209,7 @@ func TestDangers(t *testing.T) {
 var elements = []string{
 	"html", "head", "meta", "title", "link", "script", "noscript", "body", "a", "header", "div", "svg", "path", "span", "search", "form", "label", "input",
 	"button", "main", "footer", "p", "h1", "h2", "h3", "h4", "h5", "h6", "nav", "ul", "ol", "li", "section", "article", "aside", "dl", "dt", "dd",
-	"code", "pre", "table", "thead", "tbody", "tr", "th", "td", "time", "bdi", "strong", "em", "del", "br", "hr", "blockquote", "details", "summary",
+	"code", "pre", "table", "thead", "tbody", "tr", "th", "td", "time", "bdi", "strong", "em", "del", "ins", "br", "hr", "blockquote", "details", "summary",
 	"select", "option", "datalist",
 }
 

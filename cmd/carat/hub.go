@@ -73,7 +73,9 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hfapi.New(hfapi.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hub.New(hub.Options{
-				Models: h.registry, Verifications: h.store, Keys: h.signer, TokenKeys: h.tokenKeys, Gates: h.registry, Assessments: h.registry, Consents: h.registry, Lineages: h.registry, Affirmations: h.registry, Policies: h.registry, Users: h.store, SSHKeys: h.store, Directory: h.store,
+				Models: h.registry, Verifications: h.store, Keys: h.signer, TokenKeys: h.tokenKeys, Gates: h.registry, Assessments: h.registry,
+				Consents: h.registry, Lineages: h.registry, Affirmations: h.registry, LicenseTexts: h.registry, Policies: h.registry,
+				Users: h.store, SSHKeys: h.store, Directory: h.store,
 				Origins: h.registry, Imports: h.recorder, Audit: h.audit, Access: access,
 			}),
 			pages,

@@ -132,6 +132,7 @@ type Options struct {
 	Consents      Consents
 	Lineages      Lineages
 	Affirmations  Affirmations
+	LicenseTexts  LicenseTexts
 	Policies      Policies
 	Users         Users
 	SSHKeys       SSHKeys
@@ -153,6 +154,7 @@ type Handler struct {
 	consents      Consents
 	lineages      Lineages
 	affirmations  Affirmations
+	licenseTexts  LicenseTexts
 	policies      Policies
 	users         Users
 	sshKeys       SSHKeys
@@ -165,7 +167,12 @@ type Handler struct {
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, affirmations: o.Affirmations, policies: o.Policies, users: o.Users, sshKeys: o.SSHKeys, directory: o.Directory, origins: o.Origins, imports: o.Imports, audit: o.Audit, access: o.Access}
+	return &Handler{
+		models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments,
+		consents: o.Consents, lineages: o.Lineages, affirmations: o.Affirmations, licenseTexts: o.LicenseTexts, policies: o.Policies,
+		users: o.Users, sshKeys: o.SSHKeys, directory: o.Directory,
+		origins: o.Origins, imports: o.Imports, audit: o.Audit, access: o.Access,
+	}
 }
 
 // Register adds the routes.
@@ -206,6 +213,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	e.GET("/api/v1/openapi.json", h.openAPIDocument)
 	h.registerOrgs(e)
 	h.registerTerms(e)
+	h.registerLicenseTexts(e)
 	h.registerPolicies(e)
 	e.GET("/api/v1/audit", h.auditEntries)
 	e.GET("/api/v1/keys", h.listKeys)
