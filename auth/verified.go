@@ -8,8 +8,9 @@ import (
 // maxVerified bounds how many tokens are remembered, with less than twice MaxTokenLen each.
 const maxVerified = 2048
 
-// verified are tokens whose signatures were found to be good: programs send the same one with every request, and to check a signature takes
-// as long as the rest of a small answer.
+// verified are tokens whose signatures were found to be good: programs send the
+// same one with every request, and to check a signature takes as long as half of
+// a small answer.
 type verified struct {
 	mu    sync.RWMutex
 	known map[string]verifiedToken
