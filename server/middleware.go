@@ -116,7 +116,18 @@ func (s *Server) credentials(ctx context.Context, name, password string) (auth.P
 		p, err := auth.AuthenticateToken(ctx, s.tokens, password, s.now())
 		return p, nil, err
 	}
+	try, err := s.throttle.signIn(name, exchangeOf(ctx).actor.Address, s.now())
+	if err != nil {
+		s.noteSignIn(ctx, name, auth.Principal{}, err)
+		return auth.Principal{}, nil, err
+	}
 	u, err := auth.Authenticate(ctx, s.users, name, password)
+	switch {
+	case err == nil:
+		try.succeeded(s.now())
+	case !errors.Is(err, auth.ErrCredentials):
+		try.undo(s.now())
+	}
 	s.noteSignIn(ctx, name, u.Principal(), err)
 	if err != nil {
 		return auth.Principal{}, nil, err

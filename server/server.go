@@ -73,6 +73,9 @@ type Options struct {
 	// and those that permit more; see the defaults.
 	PullTTL, PushTTL time.Duration
 
+	// Limits are how often somebody may try.
+	Limits Limits
+
 	// Audit gets sign-ins and refusals; nobody does when nil.
 	Audit *audit.Log
 	// Metrics is where the edge registers its metrics and what /metrics
@@ -103,6 +106,7 @@ type Server struct {
 	grace         time.Duration
 	pullTTL       time.Duration
 	pushTTL       time.Duration
+	throttle      *throttle
 	audit         *audit.Log
 	metrics       *metrics
 	health        *health
@@ -125,7 +129,7 @@ func New(o Options) (*Server, error) {
 		errorPage: o.ErrorPage, publicURL: publicURL, trustProxy: o.TrustProxy,
 		stall: orDefault(o.Stall, time.Minute), grace: orDefault(o.Grace, 30*time.Second),
 		pullTTL: orDefault(o.PullTTL, defaultPullTTL), pushTTL: orDefault(o.PushTTL, defaultPushTTL),
-		audit: o.Audit, log: o.Logger, now: o.Clock,
+		throttle: newThrottle(o.Limits), audit: o.Audit, log: o.Logger, now: o.Clock,
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -148,11 +152,11 @@ func New(o Options) (*Server, error) {
 func (s *Server) routes(sets []Routes) {
 	e := s.echo
 	e.HTTPErrorHandler = s.renderError
-	e.Pre(recoverPanic, refusePath, s.authenticate)
+	e.Pre(recoverPanic, refusePath, s.limitAddress, s.authenticate, s.limitUser)
 	e.Use(noteRoute)
 	e.GET("/livez", s.health.live)
 	e.GET("/readyz", s.health.ready)
-	e.GET("/metrics", s.metrics.show)
+	e.GET("/metrics", s.showMetrics)
 	e.GET("/token", s.token)
 	e.POST("/token", s.tokenForm)
 	e.GET("/.well-known/jwks.json", s.jwks)

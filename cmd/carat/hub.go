@@ -83,6 +83,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		ErrorPage: pages.ErrorPage,
 		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
 		Audit:     h.audit,
+		Limits:    h.config.Limits,
 		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Grace: h.config.Grace, Clock: h.config.clock, Logger: h.log,
 	})
 }
