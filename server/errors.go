@@ -245,6 +245,9 @@ func (s *Server) renderError(err error, c echo.Context) {
 		h.Del("Content-Range")
 	}
 	h.Set("Cache-Control", "no-store")
+	if s.toSignIn(c, err) {
+		return
+	}
 	if f.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(f.retry))
 	}
