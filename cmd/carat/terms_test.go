@@ -26,7 +26,7 @@ func TestTerms(t *testing.T) {
 		admin, u, host := user{t.TempDir()}, user{t.TempDir()}, strings.TrimPrefix(url, "http://")
 		admin.must(t, testPassword, "login", host, "-u", adminName, "--password-stdin")
 		admin.must(t, userPassword, "user", "add", host, "jane", "--password-stdin")
-		if _, errs, code := admin.carat(t, userPassword, "user", "add", host, "jane/doe", "--password-stdin"); code != 1 || !strings.Contains(errs, "like that of an organization") {
+		if _, errs, code := admin.carat(t, userPassword, "user", "add", host, "jane/doe", "--password-stdin"); code != 1 || !strings.Contains(errs, "a name has at most 64") {
 			t.Errorf("a user named like a model: exit code %d\n%s", code, errs)
 		}
 		u.must(t, userPassword, "login", host, "-u", "jane", "--password-stdin")
@@ -98,7 +98,7 @@ func TestTerms(t *testing.T) {
 		admin.must(t, "", "terms", "gate", host+"/acme/asked", "manual")
 		admin.must(t, "", "push", example, host+"/acme/asked:v1", "--wait")
 		u.expect(t, 1, "an administrator has not decided yet", "pull", host+"/acme/asked:v1", "-o", refused, "--accept-terms")
-		u.expect(t, 1, "log in as an administrator", "terms", "requests", host)
+		u.expect(t, 1, "a user who may do that", "terms", "requests", host)
 		requests := admin.must(t, "", "terms", "requests", host)
 		lines := strings.Split(strings.TrimSpace(requests), "\n")
 		if len(lines) != 2 || !strings.Contains(lines[1], `{"user":"jane"}`) {
