@@ -100,7 +100,7 @@ func shortened(s string) string {
 // graphic replaces what cannot be shown.
 func graphic(s string) string {
 	return strings.Map(func(r rune) rune {
-		if notGraphic(r) {
+		if r != ' ' && notGraphic(r) {
 			return '_'
 		}
 		return r
