@@ -11,17 +11,11 @@ import (
 	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/web"
 )
 
-// SignInForm is what the page of the sign-in shows.
-type SignInForm struct {
-	Next    string // path to go on to
-	Name    string // as typed
-	Problem string // why an attempt failed, "" at first
-}
-
 // SignInPage shows the form that is sent to POST /login.
-type SignInPage func(c echo.Context, status int, f SignInForm) error
+type SignInPage func(c echo.Context, status int, f web.SignInForm) error
 
 // The cookie of a session. With the prefix, browsers take it only from this
 // host and over TLS, so that no neighbour can plant one.
@@ -88,7 +82,7 @@ func (s *Server) signInForm(c echo.Context) error {
 	if !PrincipalOf(c.Request().Context()).Anonymous() {
 		return c.Redirect(http.StatusSeeOther, next)
 	}
-	return s.signInPage(c, http.StatusOK, SignInForm{Next: next})
+	return s.signInPage(c, http.StatusOK, web.SignInForm{Next: next})
 }
 
 // signInBrowser is POST /login: a name and a password in, a session out.
@@ -98,7 +92,7 @@ func (s *Server) signInBrowser(c echo.Context) error {
 	if err := r.ParseForm(); err != nil {
 		return registry.Wrap(err, CodeRequestInvalid, "the form cannot be read")
 	}
-	f := SignInForm{Next: localPath(r.PostForm.Get("next")), Name: r.PostForm.Get("name")}
+	f := web.SignInForm{Next: localPath(r.PostForm.Get("next")), Name: r.PostForm.Get("name")}
 	_, u, err := s.credentials(r.Context(), f.Name, r.PostForm.Get("password"))
 	var often *limitError
 	switch {

@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/web"
 )
 
 // sessions is an auth.SessionStore in memory.
@@ -141,7 +142,7 @@ func withSessions(t *testing.T, edits ...func(*Options)) (*rig, *sessions, *atom
 	}, append([]func(*Options){func(o *Options) {
 		s.users = o.Users.(users)
 		o.Sessions = s
-		o.SignInPage = func(c echo.Context, status int, f SignInForm) error {
+		o.SignInPage = func(c echo.Context, status int, f web.SignInForm) error {
 			return c.String(status, f.Next+"|"+f.Name+"|"+f.Problem)
 		}
 		o.Clock = func() time.Time { return time.Unix(1e9, 0).Add(time.Duration(clock.Load())) }
@@ -357,6 +358,7 @@ func TestToSignIn(t *testing.T) {
 		t.Errorf("a long form: %d", got.StatusCode)
 	}
 }
+
 func TestLocalPath(t *testing.T) {
 	t.Parallel()
 	for _, p := range []string{"/", "/org/model", "/org/model/files?ref=v1", "/?q=a"} {

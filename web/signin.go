@@ -25,16 +25,22 @@ type SignIns interface {
 
 const sessionsPath = "/settings/sessions"
 
+// SignInForm is what the form to sign in with shows.
+type SignInForm struct {
+	Next    string // path to go on to
+	Name    string // as typed
+	Problem string // why an attempt failed, "" at first
+}
+
 // signInPage is the form to sign in with.
 type signInPage struct {
 	page
-	Next, Name, Problem string
+	SignInForm
 }
 
-// SignInPage shows the form that is sent to POST /login: with the path to go
-// on to, the name as typed, and why an attempt failed.
-func (h *Handler) SignInPage(c echo.Context, status int, next, name, problem string) error {
-	p := signInPage{page: h.newPage(c, "Sign in"), Next: next, Name: name, Problem: problem}
+// SignInPage shows the form that is sent to POST /login.
+func (h *Handler) SignInPage(c echo.Context, status int, f SignInForm) error {
+	p := signInPage{h.newPage(c, "Sign in"), f}
 	p.NoIndex, p.SignIn = true, ""
 	return h.render(c, status, h.pages.signIn, p)
 }

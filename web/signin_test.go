@@ -16,7 +16,7 @@ func TestSignInPage(t *testing.T) {
 		t.Helper()
 		rec := httptest.NewRecorder()
 		c := s.echo.NewContext(httptest.NewRequest(http.MethodGet, "/login", nil), rec)
-		if err := s.handler.SignInPage(c, http.StatusUnauthorized, next, name, problem); err != nil {
+		if err := s.handler.SignInPage(c, http.StatusUnauthorized, SignInForm{Next: next, Name: name, Problem: problem}); err != nil {
 			t.Fatal(err)
 		}
 		return rec

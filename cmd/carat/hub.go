@@ -9,8 +9,6 @@ import (
 	"net"
 	"sync"
 
-	"github.com/labstack/echo/v4"
-
 	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/server"
@@ -82,14 +80,12 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 			}),
 			pages,
 		},
-		ErrorPage: pages.ErrorPage,
-		SignInPage: func(c echo.Context, status int, f server.SignInForm) error {
-			return pages.SignInPage(c, status, f.Next, f.Name, f.Problem)
-		},
-		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
-		Audit:     h.audit,
-		Limits:    h.config.Limits,
-		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Grace: h.config.Grace, Clock: h.config.clock, Logger: h.log,
+		ErrorPage:  pages.ErrorPage,
+		SignInPage: pages.SignInPage,
+		Checks:     []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
+		Audit:      h.audit,
+		Limits:     h.config.Limits,
+		PublicURL:  h.config.PublicURL, TrustProxy: h.config.TrustProxy, Grace: h.config.Grace, Clock: h.config.clock, Logger: h.log,
 	})
 }
 
