@@ -34,6 +34,9 @@ func (a Access) Principal(c echo.Context) auth.Principal {
 // BaseURL returns where the client reached the hub: scheme://host[:port].
 func (a Access) BaseURL(c echo.Context) string { return BaseURL(c.Request().Context()) }
 
+// Session returns the browser's session that the request is of, 0 for none.
+func (a Access) Session(c echo.Context) int64 { return exchangeOf(c.Request().Context()).session }
+
 // Address returns the IP address from which the request came, as far as the
 // proxy before the hub can be believed.
 func (a Access) Address(c echo.Context) string {

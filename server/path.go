@@ -15,7 +15,7 @@ const (
 	areaV2                // the distribution API: Bearer only
 	areaAPI               // our API: Bearer or Basic
 	areaToken             // the token endpoint: credentials are its own business
-	areaProbe             // health and metrics: no credentials
+	areaProbe             // health, metrics and keys: credentials are their own business
 )
 
 func areaOf(path string) area {
