@@ -152,8 +152,8 @@ func NewProviders(list []ProviderConfig, store IdentityStore, clock func() time.
 func (c *ProviderConfig) check() error {
 	u, err := url.Parse(c.Issuer)
 	switch {
-	case !providerName().MatchString(c.Name):
-		return errors.New("name has lower-case letters, digits and -")
+	case !providerName().MatchString(c.Name) || c.Name == "device":
+		return errors.New("name has lower-case letters, digits and -, and is not device")
 	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())):
 		return errors.New("issuer is an https URL; http is for loopback hosts")
 	case c.ClientID == "":

@@ -37,6 +37,7 @@ func TestNewProvidersRefuses(t *testing.T) {
 	for name, list := range map[string][]auth.ProviderConfig{
 		"no name":       with(func(c *auth.ProviderConfig) { c.Name = "" }),
 		"a path":        with(func(c *auth.ProviderConfig) { c.Name = "a/b" }),
+		"a page's name": with(func(c *auth.ProviderConfig) { c.Name = "device" }),
 		"http":          with(func(c *auth.ProviderConfig) { c.Issuer = "http://id.example.org" }),
 		"a user in it":  with(func(c *auth.ProviderConfig) { c.Issuer = "https://a:b@id.example.org" }),
 		"no client":     with(func(c *auth.ProviderConfig) { c.ClientID = "" }),

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -59,23 +58,14 @@ func (c *Client) exchange(ctx context.Context, host, identityToken string) (exch
 		"subject_token":        {identityToken},
 		"subject_token_type":   {typ + "id_token"},
 		"requested_token_type": {typ + "access_token"},
-	}.Encode()
+	}
 	r := c.newRemote(host, func(context.Context, string) (auth.Credential, error) { return auth.EmptyCredential, nil })
-	u := r.base
-	u.Path = "/token"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(form))
+	resp, err := r.sendForm(ctx, "/token", form)
 	if err != nil {
 		return exchanged{}, err
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", c.opts.UserAgent)
-	resp, err := r.client.Client.Do(req) // not by way of challenges: nothing else would help
-	if err != nil {
-		return exchanged{}, redact(err)
-	}
 	if resp.StatusCode != http.StatusOK {
-		return exchanged{}, refused(r.responseError(req.Method, resp))
+		return exchanged{}, refused(r.responseError(http.MethodPost, resp))
 	}
 	defer resp.Body.Close()
 	p, err := readLimited(resp.Body, maxHubAnswer)

@@ -50,6 +50,10 @@ type Options struct {
 	Sessions auth.SessionStore
 	// SignInPage shows the form for it; required with Sessions.
 	SignInPage SignInPage
+	// Devices are the programs that browsers sign in; nil: there are none.
+	Devices auth.DeviceStore
+	// DevicePage asks for it; required with Devices.
+	DevicePage DevicePage
 	// Providers sign people in elsewhere; nil: there are none.
 	Providers Providers
 	// SSHKeys are those whose signatures stand for users; nil: there are none.
@@ -103,6 +107,8 @@ type Server struct {
 	sessions      auth.SessionStore
 	signInPage    SignInPage
 	providers     Providers
+	devices       auth.DeviceStore
+	devicePage    DevicePage
 	crossOrigin   *http.CrossOriginProtection
 	sshKeys       auth.SSHKeyStore
 	workloads     Workloads
@@ -130,8 +136,8 @@ func New(o Options) (*Server, error) {
 	if o.Users == nil || o.Signer == nil || o.Repositories == nil {
 		return nil, errors.New("a server needs users, a signer and repositories")
 	}
-	if (o.Sessions == nil) != (o.SignInPage == nil) {
-		return nil, errors.New("a server needs a page to sign in for its sessions")
+	if (o.Sessions == nil) != (o.SignInPage == nil) || (o.Devices == nil) != (o.DevicePage == nil) {
+		return nil, errors.New("a server needs pages to sign in for its sessions and devices")
 	}
 	publicURL, err := parsePublicURL(o.PublicURL)
 	if err != nil {
@@ -145,7 +151,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		echo: echo.New(), users: o.Users, tokens: o.Tokens, refreshTokens: o.RefreshTokens,
-		sessions: o.Sessions, signInPage: o.SignInPage, providers: o.Providers, crossOrigin: crossOrigin, sshKeys: o.SSHKeys, workloads: o.Workloads,
+		sessions: o.Sessions, signInPage: o.SignInPage, providers: o.Providers, devices: o.Devices, devicePage: o.DevicePage, crossOrigin: crossOrigin, sshKeys: o.SSHKeys, workloads: o.Workloads,
 		signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
 		errorPage: o.ErrorPage, publicURL: publicURL, trustProxy: o.TrustProxy,
 		stall: orDefault(o.Stall, time.Minute), grace: orDefault(o.Grace, 30*time.Second),
@@ -185,6 +191,11 @@ func (s *Server) routes(sets []Routes) {
 		e.GET("/login", s.signInForm)
 		e.POST("/login", s.signInBrowser)
 		e.POST("/logout", s.signOutBrowser)
+		if s.devices != nil {
+			e.GET(devicePath, s.deviceForm)
+			e.POST(devicePath, s.beginDevice)
+			e.POST(devicePath+"/answer", s.answerDevice)
+		}
 		e.GET("/auth/:provider", s.beginProvider, s.wantProviders)
 		e.GET("/auth/:provider/callback", s.finishProvider, s.wantProviders)
 	}

@@ -50,6 +50,7 @@ func (e *limitError) seconds() int { return int((e.wait + time.Second - 1) / tim
 type throttle struct {
 	accounts, addresses *buckets // of wrong passwords
 	token, api, users   *buckets // of requests: by address, by address, by user
+	codes               *buckets // that a user types
 
 	mu      sync.Mutex
 	friends map[string]time.Time // account and address that signed in, and when
@@ -66,6 +67,7 @@ func newThrottle(l Limits) *throttle {
 	if n := l.SignInFailures; n > 0 {
 		t.accounts = newBuckets(n, forgiveEvery)
 		t.addresses = newBuckets(addressShare*n, forgiveEvery/addressShare)
+		t.codes = newBuckets(n, forgiveEvery)
 	}
 	if n := l.Requests; n > 0 {
 		every := time.Second / time.Duration(n)

@@ -101,11 +101,13 @@ func (s *Server) tokenForm(c echo.Context) error {
 		return s.exchangeIdentity(c)
 	case "password":
 		t.principal, t.user, err = s.credentials(r.Context(), form.Get("username"), form.Get("password"))
+	case grantDevice:
+		return s.deviceToken(c, t)
 	case "refresh_token":
 		t.offline = false // it has one
 		t.principal, err = s.refresh(r.Context(), form.Get("refresh_token"))
 	default:
-		err = registry.Errorf(CodeRequestInvalid, "grant_type is password, refresh_token or %s", grantExchange)
+		err = registry.Errorf(CodeRequestInvalid, "grant_type is password, refresh_token, %s or %s", grantDevice, grantExchange)
 	}
 	if err != nil {
 		return err

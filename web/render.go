@@ -41,7 +41,7 @@ func (h *Handler) newPage(c echo.Context, title string) page {
 
 // pages are the parsed templates, each with the layout.
 type pages struct {
-	home, card, files, tags, license, verification, provenance, terms, org, audit, signIn, sessions, failure *template.Template
+	home, card, files, tags, license, verification, provenance, terms, org, audit, signIn, sessions, device, failure *template.Template
 }
 
 func parsePages(a *assets) (*pages, error) {
@@ -69,6 +69,7 @@ func parsePages(a *assets) (*pages, error) {
 		{&p.audit, []string{"audit.html"}},
 		{&p.signIn, []string{"signin.html"}},
 		{&p.sessions, []string{"sessions.html"}},
+		{&p.device, []string{"device.html"}},
 		{&p.failure, []string{"failure.html"}},
 	} {
 		t, err := base.Clone()

@@ -126,3 +126,25 @@ func signInURL(c echo.Context) string {
 	}
 	return "/login?" + url.Values{"next": {next}}.Encode()
 }
+
+// DeviceForm is what the page shows on which a person answers a program that
+// wants to be signed in.
+type DeviceForm struct {
+	Code    string // that the program shows, "" to ask for it
+	Program string // as it called itself
+	Address string // from which it asked
+	Problem string // why the code is none
+	Done    string // what was answered
+}
+
+type devicePage struct {
+	page
+	DeviceForm
+}
+
+// DevicePage shows the form that is sent to POST /auth/device/answer.
+func (h *Handler) DevicePage(c echo.Context, status int, f DeviceForm) error {
+	p := devicePage{h.newPage(c, "Sign a program in"), f}
+	p.NoIndex = true
+	return h.render(c, status, h.pages.device, p)
+}

@@ -44,6 +44,7 @@ func TestTemplates(t *testing.T) {
 		{"provenance", templatecheck.CheckHTML(p.provenance, provenancePage{})},
 		{"org", templatecheck.CheckHTML(p.org, orgPage{})},
 		{"sign in", templatecheck.CheckHTML(p.signIn, signInPage{})},
+		{"device", templatecheck.CheckHTML(p.device, devicePage{})},
 		{"sessions", templatecheck.CheckHTML(p.sessions, sessionsPage{})},
 		{"audit", templatecheck.CheckHTML(p.audit, auditPage{})},
 		{"failure", templatecheck.CheckHTML(p.failure, failure{})},

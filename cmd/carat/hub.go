@@ -73,7 +73,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		return nil, err
 	}
 	return server.New(server.Options{
-		Users: h.store, Tokens: h.store, RefreshTokens: h.store, Sessions: h.store, Providers: providers, SSHKeys: h.store, Workloads: workloads, Signer: signer, Repositories: h.registry,
+		Users: h.store, Tokens: h.store, RefreshTokens: h.store, Sessions: h.store, Providers: providers, Devices: h.store, SSHKeys: h.store, Workloads: workloads, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hfapi.New(hfapi.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
@@ -87,6 +87,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		},
 		ErrorPage:  pages.ErrorPage,
 		SignInPage: pages.SignInPage,
+		DevicePage: pages.DevicePage,
 		Checks:     []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
 		Audit:      h.audit,
 		Limits:     h.config.Limits,
