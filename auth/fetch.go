@@ -44,7 +44,10 @@ type document struct {
 }
 
 // fetchError says that a document could not be read.
-type fetchError struct{ err error }
+type fetchError struct {
+	err    error
+	status int // of an answer that is none, 0 when there was no answer
+}
 
 func (e *fetchError) Error() string { return e.err.Error() }
 func (e *fetchError) Unwrap() error { return e.err }
@@ -65,6 +68,9 @@ func (f *fetcher) client() *http.Client {
 
 // RoundTrip implements http.RoundTripper.
 func (f *fetcher) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodGet || r.Header.Get("Authorization") != "" {
+		return f.fetch(r).response(r) // what is for one person only
+	}
 	address := r.URL.String()
 	f.mu.Lock()
 	d, ok := f.kept[address]
@@ -78,6 +84,11 @@ func (f *fetcher) RoundTrip(r *http.Request) (*http.Response, error) {
 		f.kept[address] = d
 		f.mu.Unlock()
 	}
+	return d.response(r)
+}
+
+// response is the document as the answer to a request.
+func (d document) response(r *http.Request) (*http.Response, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
@@ -90,7 +101,7 @@ func (f *fetcher) RoundTrip(r *http.Request) (*http.Response, error) {
 func (f *fetcher) fetch(r *http.Request) document {
 	d := document{at: f.now()}
 	fail := func(err error) document {
-		d.err = &fetchError{fmt.Errorf("read %s: %w", r.URL.Redacted(), err)}
+		d.err = &fetchError{fmt.Errorf("read %s: %w", r.URL.Redacted(), err), d.status}
 		return d
 	}
 	if r.URL.Scheme != "https" && (r.URL.Scheme != "http" || !f.plain || !isLoopback(r.URL.Hostname())) {
@@ -111,6 +122,7 @@ func (f *fetcher) fetch(r *http.Request) document {
 	case len(body) > maxIssuerDocument:
 		return fail(fmt.Errorf("longer than %d bytes", maxIssuerDocument))
 	case resp.StatusCode != http.StatusOK:
+		d.status = resp.StatusCode
 		return fail(fmt.Errorf("status %d", resp.StatusCode))
 	}
 	d.status, d.header, d.body = resp.StatusCode, resp.Header, body

@@ -50,6 +50,8 @@ type Options struct {
 	Sessions auth.SessionStore
 	// SignInPage shows the form for it; required with Sessions.
 	SignInPage SignInPage
+	// Providers sign people in elsewhere; nil: there are none.
+	Providers Providers
 	// SSHKeys are those whose signatures stand for users; nil: there are none.
 	SSHKeys auth.SSHKeyStore
 	// Workloads exchange the identity tokens of other issuers; nil: none are taken.
@@ -100,6 +102,7 @@ type Server struct {
 	refreshTokens auth.RefreshTokenStore
 	sessions      auth.SessionStore
 	signInPage    SignInPage
+	providers     Providers
 	crossOrigin   *http.CrossOriginProtection
 	sshKeys       auth.SSHKeyStore
 	workloads     Workloads
@@ -142,7 +145,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		echo: echo.New(), users: o.Users, tokens: o.Tokens, refreshTokens: o.RefreshTokens,
-		sessions: o.Sessions, signInPage: o.SignInPage, crossOrigin: crossOrigin, sshKeys: o.SSHKeys, workloads: o.Workloads,
+		sessions: o.Sessions, signInPage: o.SignInPage, providers: o.Providers, crossOrigin: crossOrigin, sshKeys: o.SSHKeys, workloads: o.Workloads,
 		signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
 		errorPage: o.ErrorPage, publicURL: publicURL, trustProxy: o.TrustProxy,
 		stall: orDefault(o.Stall, time.Minute), grace: orDefault(o.Grace, 30*time.Second),
@@ -182,6 +185,8 @@ func (s *Server) routes(sets []Routes) {
 		e.GET("/login", s.signInForm)
 		e.POST("/login", s.signInBrowser)
 		e.POST("/logout", s.signOutBrowser)
+		e.GET("/auth/:provider", s.beginProvider, s.wantProviders)
+		e.GET("/auth/:provider/callback", s.finishProvider, s.wantProviders)
 	}
 	for _, set := range sets {
 		set.Register(e)

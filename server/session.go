@@ -82,7 +82,7 @@ func (s *Server) signInForm(c echo.Context) error {
 	if !PrincipalOf(c.Request().Context()).Anonymous() {
 		return c.Redirect(http.StatusSeeOther, next)
 	}
-	return s.signInPage(c, http.StatusOK, web.SignInForm{Next: next})
+	return s.signInPage(c, http.StatusOK, web.SignInForm{Next: next, Providers: s.providerLinks(next)})
 }
 
 // signInBrowser is POST /login: a name and a password in, a session out.
@@ -93,6 +93,7 @@ func (s *Server) signInBrowser(c echo.Context) error {
 		return registry.Wrap(err, CodeRequestInvalid, "the form cannot be read")
 	}
 	f := web.SignInForm{Next: localPath(r.PostForm.Get("next")), Name: r.PostForm.Get("name")}
+	f.Providers = s.providerLinks(f.Next)
 	_, u, err := s.credentials(r.Context(), f.Name, r.PostForm.Get("password"))
 	var often *limitError
 	switch {

@@ -30,7 +30,12 @@ type SignInForm struct {
 	Next    string // path to go on to
 	Name    string // as typed
 	Problem string // why an attempt failed, "" at first
+	// Providers are where one can sign in instead.
+	Providers []Provider
 }
+
+// Provider is a link to sign in elsewhere.
+type Provider struct{ Title, URL string }
 
 // signInPage is the form to sign in with.
 type signInPage struct {

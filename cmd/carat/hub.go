@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 
 	"github.com/carat-hub/carat/audit"
@@ -59,6 +60,10 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	providers, err := h.providers()
+	if err != nil {
+		return nil, err
+	}
 	access := server.NewAccess(h.registry)
 	pages, err := web.New(web.Options{
 		Models: h.registry, Verifications: h.store, Audit: h.audit, Directory: h.store, SignIns: h.store,
@@ -68,7 +73,7 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 		return nil, err
 	}
 	return server.New(server.Options{
-		Users: h.store, Tokens: h.store, RefreshTokens: h.store, Sessions: h.store, SSHKeys: h.store, Workloads: workloads, Signer: signer, Repositories: h.registry,
+		Users: h.store, Tokens: h.store, RefreshTokens: h.store, Sessions: h.store, Providers: providers, SSHKeys: h.store, Workloads: workloads, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hfapi.New(hfapi.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
@@ -110,6 +115,41 @@ func (h *theHub) workloads() (server.Workloads, error) {
 	}
 	return w, nil
 }
+
+// providers reads at which OpenID providers people sign in. The result is nil
+// when there are none.
+func (h *theHub) providers() (server.Providers, error) {
+	path := h.config.Providers
+	if path == "" {
+		return nil, nil
+	}
+	text, err := readSmall(path, maxWorkloadFile)
+	if err != nil {
+		return nil, fmt.Errorf("--oidc-providers: %w", err)
+	}
+	list, err := auth.ParseProviders(text)
+	if err != nil {
+		return nil, fmt.Errorf("--oidc-providers %s: %w", path, err)
+	}
+	for i, p := range list {
+		if p.SecretFile == "" {
+			continue
+		}
+		secret, err := readSmall(p.SecretFile, maxSecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("--oidc-providers %s: the secret of %s: %w", path, p.Name, err)
+		}
+		list[i].ClientSecret = strings.TrimSpace(string(secret))
+	}
+	providers, err := auth.NewProviders(list, h.store, h.config.clock)
+	if err != nil {
+		return nil, fmt.Errorf("--oidc-providers %s: %w", path, err)
+	}
+	return providers, nil
+}
+
+// maxSecretFile is how many bytes a file with a client's secret may have.
+const maxSecretFile = 16 << 10
 
 // ensureAdmin makes the user admin at the first start. It returns the
 // password when it made one up.

@@ -37,6 +37,7 @@ type serveConfig struct {
 
 	TokenKeyAge time.Duration
 	Workloads   string
+	Providers   string
 	Limits      server.Limits
 	MetricsAddr string
 	clock       func() time.Time // of tokens; nil but in tests
@@ -100,6 +101,7 @@ func newServeCommand(e *env) *cobra.Command {
 	f.DurationVar(&c.Grace, "grace", time.Minute, "how long requests in flight may take to finish at a shutdown; uploads that are cut can be resumed")
 	f.DurationVar(&c.TokenKeyAge, "token-key-age", 30*24*time.Hour, "after how long tokens are signed with a fresh key; tokens outlive the change")
 	f.StringVar(&c.Workloads, "workload-identities", "", "JSON `FILE` that says which jobs of which CI systems get access tokens for their OpenID Connect tokens")
+	f.StringVar(&c.Providers, "oidc-providers", "", "JSON `FILE` with the OpenID providers at which people can sign in to the pages, and the roles of their groups")
 	f.IntVar(&c.Limits.SignInFailures, "sign-in-failures", 20, "wrong passwords that an account is forgiven, one more every ten seconds, and five times as many that an address is; -1 for no limit")
 	f.IntVar(&c.Limits.Requests, "request-rate", 100, "requests a second that an address may make of the token endpoint and the API, and a user of the API, ten seconds' worth at once; -1 for no limit. Content is never limited")
 	f.StringVar(&c.MetricsAddr, "metrics-addr", "", "another address that shows /metrics to whoever reaches it (default: only administrators see it)")

@@ -32,6 +32,12 @@ type Provider struct {
 // Start starts a provider that knows clients and people by their names, and ends it with the test.
 func Start(t testing.TB, clients, subjects []string) *Provider {
 	t.Helper()
+	return StartFor(t, redirect, clients, subjects)
+}
+
+// StartFor is Start for clients that are redirected to an address. Their secret is "secret".
+func StartFor(t testing.TB, redirect string, clients, subjects []string) *Provider {
+	t.Helper()
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -43,16 +43,7 @@ func (s *Store) CreateUser(ctx context.Context, u auth.User) (auth.User, error) 
 		return err == nil && made.ID == u.ID, err
 	}
 	err := s.write(ctx, "create a user", settled, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `
-			INSERT INTO users (name, password_hash, admin, created_at) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (name) DO NOTHING RETURNING id`, u.Name, u.PasswordHash, u.Admin, micros(u.CreatedAt)).Scan(&u.ID)
-		if errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("user %q: %w", u.Name, auth.ErrUserExists)
-		}
-		if err != nil {
-			return err
-		}
-		if err := s.ownNamespace(ctx, tx, u); err != nil {
+		if err := s.insertUser(ctx, tx, &u); err != nil {
 			return err
 		}
 		return s.record(ctx, tx, audit.Event{Action: audit.CreateUser, Detail: map[string]string{"user": u.Name}})
@@ -61,6 +52,21 @@ func (s *Store) CreateUser(ctx context.Context, u auth.User) (auth.User, error) 
 		return auth.User{}, err
 	}
 	return u, nil
+}
+
+// insertUser inserts a user with the name space of the name, and notes the ID.
+// Errors: auth.ErrUserExists, auth.ErrNamespaceTaken.
+func (s *Store) insertUser(ctx context.Context, tx *sql.Tx, u *auth.User) error {
+	err := tx.QueryRowContext(ctx, `
+		INSERT INTO users (name, password_hash, admin, created_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (name) DO NOTHING RETURNING id`, u.Name, u.PasswordHash, u.Admin, micros(u.CreatedAt)).Scan(&u.ID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("user %q: %w", u.Name, auth.ErrUserExists)
+	}
+	if err != nil {
+		return err
+	}
+	return s.ownNamespace(ctx, tx, *u)
 }
 
 // ownNamespace gives a new user the name space of their name. Errors: auth.ErrNamespaceTaken.
