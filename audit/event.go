@@ -48,6 +48,7 @@ const (
 	DeleteRobot Action = "robot.delete" // with its tokens
 
 	CreateUser  Action = "user.create"
+	DeleteUser  Action = "user.delete"
 	SetPassword Action = "password.set"
 	SetAdmin    Action = "admin.set"
 	CreateToken Action = "token.create"

@@ -47,6 +47,11 @@ type UserStore interface {
 	SetPassword(ctx context.Context, name, hash string) error
 	// SetAdmin makes a user an administrator, or not. Errors: ErrUnknownUser, ErrLastAdmin.
 	SetAdmin(ctx context.Context, name string, admin bool) error
+	// DeleteUser deletes a user with all that is theirs alone: the name space,
+	// which must be empty, tokens, sign-ins, keys and roles, and who they were in
+	// the log of acceptances. Errors: ErrUnknownUser, ErrLastAdmin, ErrLastOwner,
+	// ErrNotEmpty.
+	DeleteUser(ctx context.Context, name string) error
 	// Secret returns the secret of that name, storing fresh first when there
 	// is none yet; all callers on all nodes get the same one.
 	Secret(ctx context.Context, name string, fresh []byte) ([]byte, error)

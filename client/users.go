@@ -53,6 +53,14 @@ func (h *Hub) SetAdmin(ctx context.Context, name string, admin bool) error {
 	return nil
 }
 
+// DeleteUser deletes a user with what is theirs alone. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) DeleteUser(ctx context.Context, name string) error {
+	if err := h.change(ctx, http.MethodDelete, "/api/v1/users/"+url.PathEscape(name), nil, nil); err != nil {
+		return fmt.Errorf("delete user %s: %w", name, err)
+	}
+	return nil
+}
+
 // UserTokens lists the access tokens of a user or a robot. Errors: ErrNoCredentials, *ResponseError.
 func (h *Hub) UserTokens(ctx context.Context, name string) ([]AccessToken, error) {
 	var list struct {

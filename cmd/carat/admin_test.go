@@ -66,6 +66,20 @@ func TestAdminCommands(t *testing.T) {
 		john.expect(t, 1, "", "push", example, host+"/acme/model:v3")
 		john.expect(t, 1, "403", "admin", "team", "join", host, "acme", "devs", "john")
 
+		// Who is deleted leaves nothing behind, but what others have.
+		admin.expect(t, 1, "acme: an organization keeps at least one owner", "admin", "user", "delete", host, "jane", "--yes")
+		admin.must(t, "", "admin", "org", "grant", host, "acme", adminName, "owner")
+		admin.expect(t, 1, "models in the user's name space", "admin", "user", "delete", host, "jane", "--yes")
+		admin.must(t, "", "admin", "org", "revoke", host, "acme", adminName)
+		offline(testPassword, "user", "add", "gone", "--password-stdin")
+		gone := user{t.TempDir()}
+		gone.must(t, testPassword, "login", host, "-u", "gone", "--password-stdin")
+		gone.expect(t, 1, "403", "admin", "user", "delete", host, "john", "--yes")
+		admin.expect(t, 1, "was not deleted", "admin", "user", "delete", host, "gone")
+		admin.must(t, "", "admin", "user", "delete", host, "gone", "--yes")
+		gone.expect(t, 1, "", "push", example, host+"/gone/model:v1")
+		admin.expect(t, 1, "no user of that name", "admin", "user", "delete", host, "gone", "--yes")
+
 		// A robot pushes by its token, in the place of a password.
 		jane.must(t, "", "admin", "robot", "create", host, "acme", "ci", "--role", "writer", "--in", "acme/model")
 		token := strings.TrimSpace(jane.must(t, "", "admin", "robot", "token", host, "acme", "ci", "pipeline", "--access", "write", "--expires", "1h"))

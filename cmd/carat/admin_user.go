@@ -33,7 +33,24 @@ func newAdminUserCommand(e *env) *cobra.Command {
 		adminLeaf(e, "demote NAME", "Make an administrator a plain user", func(ctx context.Context, hub *client.Hub, args []string) error {
 			return hub.SetAdmin(ctx, args[0], false)
 		}),
+		newAdminUserDeleteCommand(e),
 	)
+}
+
+// newAdminUserDeleteCommand deletes users for good.
+func newAdminUserDeleteCommand(e *env) *cobra.Command {
+	var yes bool
+	cmd := adminLeaf(e, "delete NAME", "Delete a user: tokens, keys, roles, the empty name space, and who they were in the log of acceptances",
+		func(ctx context.Context, hub *client.Hub, args []string) error {
+			if !yes {
+				if err := e.confirm("Delete user "+plain(args[0])+"?", fmt.Errorf("user %s was not deleted", plain(args[0]))); err != nil {
+					return err
+				}
+			}
+			return hub.DeleteUser(ctx, args[0])
+		})
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "delete without asking")
+	return cmd
 }
 
 // newUserCommand is the part of carat admin user that everybody needs first.

@@ -201,6 +201,7 @@ func (h *Handler) Register(e *echo.Echo) {
 	e.GET("/api/v1/users", h.listUsers)
 	e.POST("/api/v1/users", h.createUser)
 	e.PATCH("/api/v1/users/:user", h.changeUser)
+	e.DELETE("/api/v1/users/:user", h.deleteUser)
 	e.GET("/api/v1/users/:user/tokens", h.listUserTokens)
 	e.DELETE("/api/v1/users/:user/tokens/:id", h.deleteUserToken)
 	e.GET("/api/v1/tokens", h.listTokens)

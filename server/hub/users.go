@@ -26,6 +26,8 @@ type Users interface {
 	SetPassword(ctx context.Context, name, hash string) error
 	// SetAdmin makes an administrator, or unmakes one. Errors: auth.ErrUnknownUser, auth.ErrLastAdmin.
 	SetAdmin(ctx context.Context, name string, admin bool) error
+	// DeleteUser deletes one. Errors: auth.ErrUnknownUser, auth.ErrLastAdmin, auth.ErrLastOwner, auth.ErrNotEmpty.
+	DeleteUser(ctx context.Context, name string) error
 	// CreateUser makes one. Errors: auth.ErrUserExists, auth.ErrNamespaceTaken.
 	CreateUser(ctx context.Context, u auth.User) (auth.User, error)
 }
@@ -129,6 +131,23 @@ func (h *Handler) changeUser(c echo.Context) error {
 		return directoryError(err)
 	}
 	return answer(c, userShown{u.Name, u.Admin, u.CreatedAt})
+}
+
+// deleteUser deletes a user with what is theirs alone.
+func (h *Handler) deleteUser(c echo.Context) error {
+	if err := auth.Administer(h.access.Principal(c)); err != nil {
+		return err
+	}
+	err := h.users.DeleteUser(c.Request().Context(), c.Param("user"))
+	switch {
+	case errors.Is(err, auth.ErrNotEmpty):
+		return registry.Wrap(err, server.CodeConflict, "there are models in the user's name space: delete them first")
+	case errors.Is(err, auth.ErrLastOwner):
+		return registry.Wrap(err, server.CodeConflict, err.Error()) // with the name of the organization
+	case err != nil:
+		return directoryError(err)
+	}
+	return c.NoContent(http.StatusNoContent)
 }
 
 // named returns the user that the path names, for administrators.

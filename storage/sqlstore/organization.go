@@ -89,37 +89,43 @@ func (s *Store) DeleteOrg(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		for _, table := range []string{"manifests", "blob_links", "uploads"} {
-			full, err := exists(ctx, tx, "SELECT 1 FROM repositories p JOIN "+table+" x ON x.repository_id = p.id WHERE p.organization = $1 LIMIT 1", name)
-			if err == nil && full {
-				err = auth.ErrNotEmpty
-			}
-			if err != nil {
-				return err
-			}
-		}
-		within := " WHERE scope = $1 OR scope > $1 || '/' AND scope < $1 || '0'"
-		for _, statement := range []string{
-			"DELETE FROM models WHERE repository_id IN (SELECT id FROM repositories WHERE organization = $1)",
-			"DELETE FROM repositories WHERE organization = $1",
-			"DELETE FROM roles" + within,
-			"DELETE FROM consent_gates" + within,
-			"DELETE FROM access_tokens WHERE user_id IN (SELECT id FROM users WHERE robot_of = $1)",
-			"DELETE FROM users WHERE robot_of = $1",
-			"DELETE FROM teams WHERE organization = $1",
-			"DELETE FROM organizations WHERE name = $1",
-		} {
-			if _, err := tx.ExecContext(ctx, statement, name); err != nil {
-				return err
-			}
-		}
-		// The history of its policies stays.
-		_, err = tx.ExecContext(ctx, `INSERT INTO policies (scope, text, set_by, set_at)
-			SELECT p.scope, '', $2, $3 FROM policies p WHERE p.scope = $1 AND p.text <> '' AND p.id = (SELECT MAX(x.id) FROM policies x WHERE x.scope = $1)`,
-			name, audit.ActorOf(ctx).Name, micros(s.now()))
-		if err != nil {
+		if err := s.dropNamespace(ctx, tx, name); err != nil {
 			return err
 		}
 		return s.record(ctx, tx, audit.Event{Action: audit.DeleteOrg, Repository: name})
 	})
+}
+
+// dropNamespace deletes a name space with all that is about it, when there is
+// nothing in its repositories. Errors: auth.ErrNotEmpty.
+func (s *Store) dropNamespace(ctx context.Context, tx *sql.Tx, name string) error {
+	for _, table := range []string{"manifests", "blob_links", "uploads"} {
+		full, err := exists(ctx, tx, "SELECT 1 FROM repositories p JOIN "+table+" x ON x.repository_id = p.id WHERE p.organization = $1 LIMIT 1", name)
+		if err == nil && full {
+			err = auth.ErrNotEmpty
+		}
+		if err != nil {
+			return err
+		}
+	}
+	within := " WHERE scope = $1 OR scope > $1 || '/' AND scope < $1 || '0'"
+	for _, statement := range []string{
+		"DELETE FROM models WHERE repository_id IN (SELECT id FROM repositories WHERE organization = $1)",
+		"DELETE FROM repositories WHERE organization = $1",
+		"DELETE FROM roles" + within,
+		"DELETE FROM consent_gates" + within,
+		"DELETE FROM access_tokens WHERE user_id IN (SELECT id FROM users WHERE robot_of = $1)",
+		"DELETE FROM users WHERE robot_of = $1",
+		"DELETE FROM teams WHERE organization = $1",
+		"DELETE FROM organizations WHERE name = $1",
+	} {
+		if _, err := tx.ExecContext(ctx, statement, name); err != nil {
+			return err
+		}
+	}
+	// The history of its policies stays.
+	_, err := tx.ExecContext(ctx, `INSERT INTO policies (scope, text, set_by, set_at)
+		SELECT p.scope, '', $2, $3 FROM policies p WHERE p.scope = $1 AND p.text <> '' AND p.id = (SELECT MAX(x.id) FROM policies x WHERE x.scope = $1)`,
+		name, audit.ActorOf(ctx).Name, micros(s.now()))
+	return err
 }

@@ -130,6 +130,59 @@ func (s *Store) SetAdmin(ctx context.Context, name string, admin bool) error {
 	})
 }
 
+// DeleteUser implements auth.UserStore.
+func (s *Store) DeleteUser(ctx context.Context, name string) error {
+	return s.write(ctx, "delete a user", nil, func(tx *sql.Tx) error {
+		admins, err := list(ctx, tx, scanOne[string], "SELECT name FROM users WHERE admin ORDER BY id"+string(s.db.engine.lock(lockChange)))
+		if err != nil {
+			return err
+		}
+		if len(admins) == 1 && admins[0] == name {
+			return auth.ErrLastAdmin
+		}
+		var id int64
+		err = tx.QueryRowContext(ctx, "SELECT id FROM users WHERE name = $1 AND robot_of IS NULL"+string(s.db.engine.lock(lockChange)), plain(name)).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("user %q: %w", name, auth.ErrUnknownUser)
+		}
+		if err != nil {
+			return err
+		}
+		owned, err := list(ctx, tx, scanOne[string], "SELECT o.name FROM organizations o JOIN roles r ON r.scope = o.name WHERE r.user_id = $1 AND o.user_id IS NULL AND r.role = $2 ORDER BY o.name"+
+			string(s.db.engine.lock(lockChange)), id, int(auth.Owner))
+		if err != nil {
+			return err
+		}
+		for _, org := range owned {
+			others, err := exists(ctx, tx, "SELECT 1 FROM roles WHERE scope = $1 AND role = $2 AND user_id <> $3", org, int(auth.Owner), id)
+			if err == nil && !others {
+				err = fmt.Errorf("%s: %w", org, auth.ErrLastOwner)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		personal, err := exists(ctx, tx, "SELECT 1 FROM organizations WHERE name = $1 AND user_id = $2", name, id)
+		if err == nil && personal {
+			err = s.dropNamespace(ctx, tx, name)
+		}
+		if err != nil {
+			return err
+		}
+		for _, statement := range []string{
+			// Entries of the log of acceptances stay, and say of nobody that they accepted.
+			"UPDATE acceptances SET salt = NULL, party = NULL, user_id = 0 WHERE user_id = $1",
+			"DELETE FROM access_tokens WHERE user_id = $1",
+			"DELETE FROM users WHERE id = $1", // with roles, teams, sign-ins, identities and SSH keys
+		} {
+			if _, err := tx.ExecContext(ctx, statement, id); err != nil {
+				return err
+			}
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.DeleteUser, Detail: map[string]string{"user": name}})
+	})
+}
+
 // Secret implements auth.UserStore.
 func (s *Store) Secret(ctx context.Context, name string, fresh []byte) ([]byte, error) {
 	stored, err := secret(ctx, s.db.reader, name)
