@@ -23,21 +23,20 @@ func (r *Registry) Version(ctx context.Context, g auth.Grant, ref Reference) (Ve
 	return r.store.Version(ctx, n, ref)
 }
 
-// minPrefix is how many hexadecimal digits of a digest must be given at least.
-const minPrefix = 12
+// MinPrefix is how many hexadecimal digits of a digest a prefix has at least.
+const MinPrefix = 12
 
-// VersionByPrefix returns the only version whose SHA-256 digest begins with
-// some hexadecimal digits, as clients of Git name commits. Errors:
-// CodeManifestUnknown, also when there are several.
-func (r *Registry) VersionByPrefix(ctx context.Context, g auth.Grant, digits string) (Version, error) {
+// Listing returns the files of a version without what is known about it.
+// Errors: CodeManifestUnknown.
+func (r *Registry) Listing(ctx context.Context, g auth.Grant, s Selector) (Listing, error) {
 	n, err := granted(g, auth.Pull)
 	if err != nil {
-		return Version{}, err
+		return Listing{}, err
 	}
-	if len(digits) < minPrefix || strings.Trim(digits, "0123456789abcdef") != "" {
-		return Version{}, Errorf(CodeManifestUnknown, "%.80q names no version of %s", digits, n)
+	if s.Prefix != "" && (len(s.Prefix) < MinPrefix || strings.Trim(s.Prefix, "0123456789abcdef") != "") {
+		return Listing{}, Errorf(CodeManifestUnknown, "%.80q names no version of %s", s.Prefix, n)
 	}
-	return r.store.VersionByPrefix(ctx, n, string(SHA256)+":"+digits)
+	return r.store.Listing(ctx, n, s)
 }
 
 // Versions lists the versions of a model, newest first.

@@ -58,6 +58,22 @@ type Version struct {
 	Assessment *AssessmentSummary `json:"assessment,omitempty"`
 }
 
+// Listing is what a version consists of.
+type Listing struct {
+	Digest    Digest
+	Files     []File
+	CreatedAt time.Time // when it was first pushed here
+}
+
+// Selector tells a version of a model by its tag, its digest, or the first
+// hexadecimal digits of its SHA-256 digest. The zero value tells the one that
+// stands for the model: tagged main, or else latest, or else the newest.
+type Selector struct {
+	Tag    Tag
+	Digest Digest
+	Prefix string
+}
+
 // Facts is what was read out of a version's files: measured, not claimed,
 // but for the fields of the card.
 type Facts struct {
@@ -72,6 +88,9 @@ type Facts struct {
 	Tensors       int64  `json:"tensors,omitempty"` // number of tensors
 	Tokenizer     string `json:"tokenizer,omitempty"`
 	ChatTemplate  bool   `json:"chatTemplate,omitempty"`
+
+	// Types are the parameters by the type in which they are stored, "BF16", "Q4_K" …
+	Types map[string]int64 `json:"types,omitempty"`
 
 	Opset   int64    `json:"opset,omitempty"`   // version of ONNX's standard operators
 	Inputs  []string `json:"inputs,omitempty"`  // of an ONNX graph, "input_ids INT64[batch,seq]", the first few
@@ -146,8 +165,26 @@ type ModelQuery struct {
 	License      string     // exact SPDX id, "" = any
 	Openness     int        // least verified level, 0 = any
 	Sight        auth.Sight // which models that are not public too
-	Limit        int        // 1..100
-	Offset       int        // ≥ 0
+	Order        ModelOrder
+	Ascending    bool        // the oldest first instead of the newest
+	After        ModelCursor // only what comes after it in this order; zero = from the start
+	Limit        int         // 1..100
+	Offset       int         // ≥ 0
+}
+
+// ModelOrder is what a list of models is ordered by.
+type ModelOrder string
+
+// The orders.
+const (
+	OrderUpdated ModelOrder = ""        // when the newest version was pushed
+	OrderCreated ModelOrder = "created" // when the model came to be
+)
+
+// ModelCursor is the place of a model in a list.
+type ModelCursor struct {
+	Name      Name
+	UpdatedAt time.Time // of its ModelSummary
 }
 
 // ModelSummary is one model in a list: its newest version.
@@ -155,6 +192,9 @@ type ModelSummary struct {
 	Name      Name      `json:"name"`
 	Latest    Version   `json:"latest"`
 	UpdatedAt time.Time `json:"updatedAt"`
+
+	Visibility auth.Visibility `json:"-"`
+	CreatedAt  time.Time       `json:"-"` // when the model came to be
 }
 
 // MarshalFacts encodes facts for storage with the card's body and gate and

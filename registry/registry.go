@@ -111,6 +111,16 @@ func (r *Registry) Visibility(ctx context.Context, n Name) (v auth.Visibility, e
 	return repo.Visibility, true, nil
 }
 
+// Repository returns what is known of a repository. It needs a grant to pull.
+// Errors: CodeNameUnknown.
+func (r *Registry) Repository(ctx context.Context, g auth.Grant) (Repository, error) {
+	n, err := granted(g, auth.Pull)
+	if err != nil {
+		return Repository{}, err
+	}
+	return r.store.Repository(ctx, n)
+}
+
 // SetVisibility changes who may pull. It needs a grant to maintain. Errors:
 // CodeNameUnknown.
 func (r *Registry) SetVisibility(ctx context.Context, g auth.Grant, v auth.Visibility) error {
