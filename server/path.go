@@ -29,7 +29,7 @@ func areaOf(path string) area {
 	switch {
 	case below("/v2"):
 		return areaV2
-	case below("/api/models"), below("/api/datasets"), below("/api/spaces"), below("/api/repos"), path == "/api/whoami-v2", hasVerb(path, "resolve"):
+	case below("/api/models"), below("/api/datasets"), below("/api/spaces"), below("/api/repos"), path == "/api/whoami-v2", hasVerb(path, "resolve"), hasVerb(path, "raw"):
 		return areaHF
 	case below("/api"):
 		return areaAPI
@@ -159,7 +159,7 @@ func hfPath(escaped string) string {
 		prefix, rest = models, path[len(models):]
 	}
 	repository, below, _ := strings.Cut(rest, "/")
-	if (prefix == models || strings.HasPrefix(below, "resolve/")) && strings.Count(repository, escapedSlash) == 1 {
+	if (prefix == models || (strings.HasPrefix(below, "resolve/") || strings.HasPrefix(below, "raw/"))) && strings.Count(repository, escapedSlash) == 1 {
 		return prefix + Unslash(repository) + rest[len(repository):]
 	}
 	return path

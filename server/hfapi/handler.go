@@ -39,12 +39,14 @@ func (h *Handler) Register(e *echo.Echo) {
 	get("/api/models", h.list)
 	get(model, h.info)
 	get(model+"/revision/:rev", h.info)
+	get(model+"/auth-check", h.authCheck)
 	get(model+"/refs", h.refs)
 	get(model+"/commits/:rev", h.commits)
 	get(model+"/tree/:rev", h.tree)
 	get(model+"/tree/:rev/*", h.tree)
 	e.POST(model+"/paths-info/:rev", h.pathsInfo)
 	get("/:org/:name/resolve/:rev/*", h.resolve)
+	get("/:org/:name/raw/:rev/*", h.resolve) // here no file is kept as a pointer to it
 	for _, path := range []string{"/api/repos/create", model + "/preupload/:rev", model + "/commit/:rev"} {
 		e.POST(path, pushElsewhere)
 	}

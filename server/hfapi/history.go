@@ -34,9 +34,11 @@ func (h *Handler) refs(c echo.Context) error {
 			tags = append(tags, branch{string(t), refTags + string(t), commitOf(v.Digest)})
 		}
 	}
-	return c.JSON(http.StatusOK, map[string][]branch{
-		"branches": {{branchMain, refHeads + branchMain, f.commit}}, "tags": tags, "converts": {},
-	})
+	answer := map[string][]branch{"branches": {{branchMain, refHeads + branchMain, f.commit}}, "tags": tags, "converts": {}}
+	if flag(c.QueryParam("include_prs")) {
+		answer["pullRequests"] = []branch{}
+	}
+	return c.JSON(http.StatusOK, answer)
 }
 
 // commit is a version as a commit.

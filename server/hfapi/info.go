@@ -13,6 +13,7 @@ import (
 
 // modelInfo is what clients read of a model.
 type modelInfo struct {
+	Key          string         `json:"_id"`
 	ID           string         `json:"id"`
 	ModelID      string         `json:"modelId"`
 	Author       string         `json:"author"`
@@ -34,6 +35,10 @@ type modelInfo struct {
 	Siblings     []sibling      `json:"siblings,omitempty"`
 	UsedStorage  int64          `json:"usedStorage,omitempty"` // bytes of the version
 }
+
+// keyLength is how many hexadecimal digits clients expect in the key of a
+// model, which stands for its name alone.
+const keyLength = 24
 
 // safetensors are the parameters of a model in this format.
 type safetensors struct {
@@ -117,7 +122,8 @@ func (h *Handler) describe(c echo.Context, g auth.Grant, s *registry.ModelSummar
 	org, _, _ := s.Name.Split()
 	v, f := &s.Latest, s.Latest.Facts
 	m := modelInfo{
-		ID: string(s.Name), ModelID: string(s.Name), Author: org, SHA: commitOf(v.Digest), Private: s.Visibility != auth.Public, Gated: false,
+		Key: registry.DigestOf(registry.SHA256, []byte(s.Name)).Hex()[:keyLength],
+		ID:  string(s.Name), ModelID: string(s.Name), Author: org, SHA: commitOf(v.Digest), Private: s.Visibility != auth.Public, Gated: false,
 		LastModified: timestamp(s.UpdatedAt), CreatedAt: timestamp(s.CreatedAt), Tags: f.Labels(), UsedStorage: v.Size,
 	}
 	if gate != nil {
@@ -189,7 +195,7 @@ func pick(m modelInfo, names []string) any {
 	if err != nil {
 		return m // its types can be encoded
 	}
-	some := map[string]json.RawMessage{"id": all["id"]}
+	some := map[string]json.RawMessage{"_id": all["_id"], "id": all["id"]}
 	for _, n := range names {
 		if value, ok := all[n]; ok {
 			some[n] = value

@@ -58,7 +58,7 @@ func parseList(q url.Values) (*listQuery, error) {
 		l.gated = &yes
 	}
 	switch sort := q.Get("sort"); sort {
-	case "", "lastModified", "last_modified", "downloads", "likes", "trendingScore", "trending_score":
+	case "", "lastModified", "last_modified", "downloads", "likes", "likes30d", "trendingScore", "trending_score":
 		// Downloads and likes are not counted: all have as many.
 	case "createdAt", "created_at":
 		l.Order = registry.OrderCreated

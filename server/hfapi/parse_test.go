@@ -17,7 +17,7 @@ func TestParseRevision(t *testing.T) {
 	t.Parallel()
 	commit, digest := strings.Repeat("a", 40), registry.DigestOf(registry.SHA256, nil)
 	for revision, want := range map[string][]registry.Selector{
-		"": {{}}, "main": {{}}, "refs/heads/main": {{}}, "v1": {{Tag: "v1"}}, "refs/tags/v1": {{Tag: "v1"}}, "refs/tags/main": {{Tag: "main"}},
+		"": {{}}, "main": {{}}, "refs/heads/main": {{}}, "HEAD": {{}}, "v1": {{Tag: "v1"}}, "refs/tags/v1": {{Tag: "v1"}}, "refs/tags/main": {{Tag: "main"}},
 		commit: {{Prefix: commit}, {Tag: registry.Tag(commit)}}, commit[1:]: {{Tag: registry.Tag(commit[1:])}}, strings.ToUpper(commit): {{Tag: registry.Tag(strings.ToUpper(commit))}},
 		"refs/tags/" + commit: {{Tag: registry.Tag(commit)}}, digest.String(): {{Digest: digest}},
 		"refs/pr/1": nil, "refs/heads/dev": nil, "refs/tags/" + digest.String(): nil, "a b": nil, "sha256:x": nil, "main/": nil, strings.Repeat("a", 200): nil, "-x": nil,
@@ -25,6 +25,18 @@ func TestParseRevision(t *testing.T) {
 		got, err := parseRevision(revision)
 		if !slices.Equal(want, got) || (err == nil) != (want != nil) || err != nil && !registry.IsCode(err, registry.CodeManifestUnknown) {
 			t.Errorf("%q: %v, %v, want %v", revision, got, err, want)
+		}
+	}
+}
+
+func TestSplitRevision(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[[2]string][2]string{
+		{"main", "a/b"}: {"main", "a/b"}, {"refs", "tags/v1"}: {"refs/tags/v1", ""}, {"refs", "tags/v1/a/b"}: {"refs/tags/v1", "a/b"},
+		{"refs", "x"}: {"refs", "x"}, {"refs", ""}: {"refs", ""}, {"refs/tags/v1", "a"}: {"refs/tags/v1", "a"},
+	} {
+		if revision, path := splitRevision(in[0], in[1]); revision != want[0] || path != want[1] {
+			t.Errorf("%q: %q %q", in, revision, path)
 		}
 	}
 }

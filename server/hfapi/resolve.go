@@ -25,8 +25,7 @@ func (h *Handler) resolve(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	name := param(c, "*")
-	i := slices.IndexFunc(f.listing.Files, func(x registry.File) bool { return x.Path == name && !x.Packed })
+	i := slices.IndexFunc(f.listing.Files, func(x registry.File) bool { return x.Path == f.path && !x.Packed })
 	if i < 0 {
 		return errEntry
 	}
@@ -44,7 +43,7 @@ func (h *Handler) resolve(c echo.Context) error {
 	hd.Set("Vary", "Authorization")
 	hd.Set("Access-Control-Expose-Headers", exposed)
 	hd.Set(echo.HeaderContentType, "application/octet-stream")
-	hd.Set(echo.HeaderContentDisposition, disposition(path.Base(name)))
+	hd.Set(echo.HeaderContentDisposition, disposition(path.Base(f.path)))
 	if c.Request().Method == http.MethodHead {
 		return h.content.Head(c, b)
 	}

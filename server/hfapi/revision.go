@@ -16,6 +16,7 @@ type found struct {
 	grant   auth.Grant
 	listing registry.Listing
 	commit  string
+	path    string // the rest of the request's path, of a file or a folder
 }
 
 // files are those that can be had by their names. Archives are none.
@@ -43,7 +44,8 @@ func (h *Handler) find(c echo.Context) (*found, error) {
 		return nil, err
 	}
 	ctx := c.Request().Context()
-	list, err := h.listing(c, g, param(c, "rev"))
+	revision, path := splitRevision(param(c, "rev"), param(c, "*"))
+	list, err := h.listing(c, g, revision)
 	if registry.IsCode(err, registry.CodeManifestUnknown) {
 		if _, exists, lookErr := h.reg.Visibility(ctx, n); lookErr != nil {
 			return nil, lookErr
@@ -54,9 +56,22 @@ func (h *Handler) find(c echo.Context) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &found{name: n, grant: g, listing: list, commit: commitOf(list.Digest)}
+	f := &found{name: n, grant: g, listing: list, commit: commitOf(list.Digest), path: path}
 	c.Response().Header().Set(server.HeaderCommit, f.commit)
 	return f, nil
+}
+
+// splitRevision puts a revision together again whose slashes a client did not
+// escape: refs/heads/main, refs/tags/v1.
+func splitRevision(revision, path string) (string, string) {
+	if revision != "refs" {
+		return revision, path
+	}
+	parts := strings.SplitN(path, "/", 3)
+	if len(parts) < 2 {
+		return revision, path
+	}
+	return revision + "/" + parts[0] + "/" + parts[1], strings.Join(parts[2:], "")
 }
 
 // listing finds the version of a revision. Errors: registry.CodeManifestUnknown.
@@ -81,6 +96,7 @@ func commitOf(d registry.Digest) string { return d.Hex()[:commitLength] }
 // What Git calls things.
 const (
 	commitLength = 40
+	head         = "HEAD"
 	branchMain   = "main" // that clients ask for when nobody says another
 	refHeads     = "refs/heads/"
 	refTags      = "refs/tags/"
@@ -89,7 +105,8 @@ const (
 // parseRevision returns what a revision may mean, the likeliest first.
 // Errors: registry.CodeManifestUnknown when it can mean nothing here.
 func parseRevision(s string) ([]registry.Selector, error) {
-	if s == "" || s == branchMain || s == refHeads+branchMain {
+	switch s {
+	case "", head, branchMain, refHeads + branchMain:
 		return []registry.Selector{{}}, nil
 	}
 	tag, named := strings.CutPrefix(s, refTags)

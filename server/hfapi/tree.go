@@ -89,7 +89,7 @@ func (h *Handler) tree(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	below := strings.Trim(param(c, "*"), "/")
+	below := strings.Trim(f.path, "/")
 	list := entries(f.files(), below, flag(c.QueryParam("recursive")))
 	if below != "" && len(list) == 0 {
 		return errEntry

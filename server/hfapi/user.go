@@ -47,3 +47,16 @@ func mayWrite(p auth.Principal) bool {
 		return s.Type == auth.TypeRepository && (slices.Contains(s.Actions, string(auth.Push)) || slices.Contains(s.Actions, "*"))
 	})
 }
+
+// authCheck answers whether the caller may download a model: whether they may
+// see it, have accepted its terms, and no gate holds it back.
+func (h *Handler) authCheck(c echo.Context) error {
+	f, err := h.find(c)
+	if err != nil {
+		return err
+	}
+	if _, err := h.reg.Manifest(c.Request().Context(), f.grant, registry.Reference{Digest: f.listing.Digest}); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, map[string]bool{"ok": true})
+}
