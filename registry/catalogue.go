@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"strings"
 
 	"github.com/carat-hub/carat/auth"
 )
@@ -21,22 +20,6 @@ func (r *Registry) Version(ctx context.Context, g auth.Grant, ref Reference) (Ve
 		return Version{}, err
 	}
 	return r.store.Version(ctx, n, ref)
-}
-
-// MinPrefix is how many hexadecimal digits of a digest a prefix has at least.
-const MinPrefix = 12
-
-// Listing returns the files of a version without what is known about it.
-// Errors: CodeManifestUnknown.
-func (r *Registry) Listing(ctx context.Context, g auth.Grant, s Selector) (Listing, error) {
-	n, err := granted(g, auth.Pull)
-	if err != nil {
-		return Listing{}, err
-	}
-	if s.Prefix != "" && (len(s.Prefix) < MinPrefix || strings.Trim(s.Prefix, "0123456789abcdef") != "") {
-		return Listing{}, Errorf(CodeManifestUnknown, "%.80q names no version of %s", s.Prefix, n)
-	}
-	return r.store.Listing(ctx, n, s)
 }
 
 // Versions lists the versions of a model, newest first.

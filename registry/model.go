@@ -58,22 +58,6 @@ type Version struct {
 	Assessment *AssessmentSummary `json:"assessment,omitempty"`
 }
 
-// Listing is what a version consists of.
-type Listing struct {
-	Digest    Digest
-	Files     []File
-	CreatedAt time.Time // when it was first pushed here
-}
-
-// Selector tells a version of a model by its tag, its digest, or the first
-// hexadecimal digits of its SHA-256 digest. The zero value tells the one that
-// stands for the model: tagged main, or else latest, or else the newest.
-type Selector struct {
-	Tag    Tag
-	Digest Digest
-	Prefix string
-}
-
 // Facts is what was read out of a version's files: measured, not claimed,
 // but for the fields of the card.
 type Facts struct {

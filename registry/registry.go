@@ -71,6 +71,7 @@ type Registry struct {
 	lineages   gates // of lineage
 	policies   policies
 	confirmed  confirmedTexts
+	listings   listings
 	notary     Notary
 	trust      provenance.Trust
 	ownKeys    func(context.Context) ([]provenance.Key, error)

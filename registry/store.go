@@ -164,9 +164,9 @@ func (r Referrer) AnnotationBytes() int {
 type ModelStore interface {
 	// Version returns a version by tag or digest. Errors: CodeManifestUnknown.
 	Version(ctx context.Context, n Name, r Reference) (Version, error)
-	// Listing returns the files of the version that s tells. Errors:
+	// Locate returns the digest of the version that s tells. Errors:
 	// CodeManifestUnknown, also for a prefix that several versions have.
-	Listing(ctx context.Context, n Name, s Selector) (Listing, error)
+	Locate(ctx context.Context, n Name, s Selector) (Digest, error)
 	// Versions lists all versions of a model, newest first, at most limit.
 	Versions(ctx context.Context, n Name, limit int) ([]Version, error)
 	// Models lists models by their newest version, newest first, and returns

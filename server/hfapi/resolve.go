@@ -4,13 +4,11 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/server"
 )
 
@@ -25,11 +23,11 @@ func (h *Handler) resolve(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(f.listing.Files, func(x registry.File) bool { return x.Path == f.path && !x.Packed })
-	if i < 0 {
+	file, ok := f.listing.File(f.path)
+	if !ok || file.Packed {
 		return errEntry
 	}
-	b, err := h.reg.StatBlob(c.Request().Context(), f.grant, f.listing.Files[i].Digest)
+	b, err := h.reg.StatBlob(c.Request().Context(), f.grant, file.Digest)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 type found struct {
 	name    registry.Name
 	grant   auth.Grant
-	listing registry.Listing
+	listing *registry.Listing
 	commit  string
 	path    string // the rest of the request's path, of a file or a folder
 }
@@ -75,12 +75,12 @@ func splitRevision(revision, path string) (string, string) {
 }
 
 // listing finds the version of a revision. Errors: registry.CodeManifestUnknown.
-func (h *Handler) listing(c echo.Context, g auth.Grant, revision string) (registry.Listing, error) {
+func (h *Handler) listing(c echo.Context, g auth.Grant, revision string) (*registry.Listing, error) {
 	ways, err := parseRevision(revision)
 	if err != nil {
-		return registry.Listing{}, err
+		return nil, err
 	}
-	var list registry.Listing
+	var list *registry.Listing
 	for _, way := range ways {
 		list, err = h.reg.Listing(c.Request().Context(), g, way)
 		if !registry.IsCode(err, registry.CodeManifestUnknown) {

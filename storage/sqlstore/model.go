@@ -226,9 +226,9 @@ func (s *Store) Version(ctx context.Context, n registry.Name, r registry.Referen
 	return found[0], nil
 }
 
-// Listing implements registry.ModelStore.
-func (s *Store) Listing(ctx context.Context, n registry.Name, which registry.Selector) (registry.Listing, error) {
-	query := "SELECT v.digest, v.files, v.created_at FROM versions v JOIN repositories r ON r.id = v.repository_id"
+// Locate implements registry.ModelStore.
+func (s *Store) Locate(ctx context.Context, n registry.Name, which registry.Selector) (registry.Digest, error) {
+	query := "SELECT v.digest FROM versions v JOIN repositories r ON r.id = v.repository_id"
 	args := []any{n}
 	var text string
 	switch {
@@ -252,15 +252,12 @@ func (s *Store) Listing(ctx context.Context, n registry.Name, which registry.Sel
 			WHERE x.repository_id = r.id
 			ORDER BY CASE t.name WHEN 'main' THEN 0 WHEN 'latest' THEN 1 ELSE 2 END, x.created_at DESC, x.id DESC LIMIT 1)`
 	}
-	found, err := list(ctx, s.db.reader, func(x row) (l registry.Listing, err error) {
-		err = x.Scan(&l.Digest, jsonColumn{&l.Files}, timeColumn{&l.CreatedAt})
-		return l, err
-	}, query, args...)
+	found, err := list(ctx, s.db.reader, scanOne[registry.Digest], query, args...)
 	if err == nil && len(found) != 1 {
 		err = manifestUnknown(n, text)
 	}
 	if err != nil {
-		return registry.Listing{}, fail("list the files of "+string(n), err)
+		return registry.Digest{}, fail("locate a version of "+string(n), err)
 	}
 	return found[0], nil
 }
