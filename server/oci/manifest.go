@@ -19,6 +19,9 @@ const maxTags = 100
 
 // getManifest answers GET and HEAD.
 func (h *Handler) getManifest(c echo.Context, r route) error {
+	if r.reference.Tag != "" && wantsFile(c.Request()) {
+		return h.getFile(c, r)
+	}
 	g, err := h.access.Authorize(c, r.name, auth.Pull)
 	if err != nil {
 		return err
