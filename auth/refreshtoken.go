@@ -40,7 +40,8 @@ type RefreshTokenStore interface {
 	RefreshToken(ctx context.Context, hash []byte) (RefreshToken, User, error)
 	// TouchRefreshToken notes that one was used.
 	TouchRefreshToken(ctx context.Context, id int64, at time.Time) error
-	// DeleteRefreshTokens ends all sign-ins of a user.
+	// DeleteRefreshTokens ends all sign-ins of a user: those of programs, and
+	// the sessions of browsers.
 	DeleteRefreshTokens(ctx context.Context, userID int64) error
 }
 
@@ -92,11 +93,16 @@ func credentialOf(u User) []byte {
 
 // shortened cuts what a program says of itself to a harmless length.
 func shortened(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if notGraphic(r) {
+	s = graphic(s)
+	return s[:min(len(s), maxClientID)]
+}
+
+// graphic replaces what cannot be shown.
+func graphic(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != ' ' && notGraphic(r) {
 			return '_'
 		}
 		return r
 	}, s)
-	return s[:min(len(s), maxClientID)]
 }

@@ -39,6 +39,8 @@ type Signer struct {
 type Verifier struct {
 	keys   *Keys
 	parser *jwt.Parser
+	now    func() time.Time
+	seen   verified
 }
 
 // claims are the claims of an access token. Their user is known by id and
@@ -150,7 +152,7 @@ func (s *Signer) Sign(p Principal, scopes []Scope, ttl time.Duration) (Token, er
 // Verifier returns a verifier of the tokens that s signs.
 func (s *Signer) Verifier() *Verifier {
 	return &Verifier{
-		keys: s.keys,
+		keys: s.keys, now: s.now,
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 			jwt.WithIssuer(s.issuer),
@@ -172,8 +174,15 @@ func (v *Verifier) Verify(ctx context.Context, text string) (Principal, error) {
 	if len(text) > MaxTokenLen {
 		return Principal{}, fmt.Errorf("%w: token of %d bytes", ErrCredentials, len(text))
 	}
+	now := v.now()
+	if t, ok := v.seen.get(text, now); ok {
+		if _, ok := v.keys.find(t.key); ok {
+			return t.principal, nil
+		}
+	}
 	var c claims
-	if _, err := v.parser.ParseWithClaims(text, &c, func(t *jwt.Token) (any, error) { return v.key(ctx, t) }); err != nil {
+	parsed, err := v.parser.ParseWithClaims(text, &c, func(t *jwt.Token) (any, error) { return v.key(ctx, t) })
+	if err != nil {
 		return Principal{}, fmt.Errorf("%w: %s", ErrCredentials, reason(err))
 	}
 	switch {
@@ -186,7 +195,16 @@ func (v *Verifier) Verify(ctx context.Context, text string) (Principal, error) {
 	case c.UserID < 0, c.UserID == 0 && (c.Subject != "" || c.Admin):
 		return Principal{}, fmt.Errorf("%w: token for nobody", ErrCredentials)
 	}
-	return Principal{UserID: c.UserID, Name: c.Subject, Admin: c.Admin, Roles: c.roles(), Limited: true, Scopes: c.Access}, nil
+	t := verifiedToken{
+		principal: Principal{UserID: c.UserID, Name: c.Subject, Admin: c.Admin, Roles: c.roles(), Limited: true, Scopes: c.Access},
+		from:      c.NotBefore.Add(-leeway), until: c.ExpiresAt.Add(leeway),
+	}
+	if c.IssuedAt != nil && c.IssuedAt.After(c.NotBefore.Time) {
+		t.from = c.IssuedAt.Add(-leeway)
+	}
+	t.key, _ = parsed.Header["kid"].(string) // it is one, or there had been no key
+	v.seen.put(text, t, now)
+	return t.principal, nil
 }
 
 // forbidden are the header parameters that would bring a key of the sender's

@@ -316,3 +316,78 @@ func encodePart(t *testing.T, v any) string {
 	}
 	return base64.RawURLEncoding.EncodeToString(p)
 }
+
+// A token that was found good once is looked at again in all that can change:
+// the time, and whether its key still verifies. One that differs in any bit is another.
+func TestVerifyAgain(t *testing.T) {
+	t.Parallel()
+	now := epoch
+	keys := newKeys(t, authtest.NewKeyStore(auth.Key{Serial: 1, Seed: seed, CreatedAt: epoch, SignsFrom: epoch}), &now)
+	s := signerWith(t, keys, &now)
+	v := s.Verifier()
+	p := auth.Principal{UserID: 2, Name: "user", Roles: auth.Roles{"acme": auth.Writer}}
+	made, err := s.Sign(p, []auth.Scope{{Type: auth.TypeRepository, Name: "acme/llama", Actions: []string{"pull"}}}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := v.Verify(t.Context(), made.Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		at   time.Time
+		good bool
+	}{
+		"before its time": {epoch.Add(-6 * time.Second), false},
+		"within leeway":   {epoch.Add(-5 * time.Second), true},
+		"near its end":    {epoch.Add(64 * time.Second), true},
+		"after its end":   {epoch.Add(66 * time.Second), false},
+	} {
+		now = tc.at
+		fresh, ferr := s.Verifier().Verify(t.Context(), made.Text)
+		again, err := v.Verify(t.Context(), made.Text)
+		if (err == nil) != tc.good || (ferr == nil) != tc.good {
+			t.Errorf("%s: again %v, for the first time %v", name, err, ferr)
+		}
+		if diff := cmp.Diff(fresh, again); diff != "" {
+			t.Errorf("%s (-first +again):\n%s", name, diff)
+		}
+	}
+	now = epoch
+	if diff := cmp.Diff(auth.Roles{"acme/llama": auth.Writer}, first.Roles); diff != "" {
+		t.Error(diff)
+	}
+	for i := range made.Text {
+		changed := []byte(made.Text)
+		changed[i] ^= 1
+		if _, err := v.Verify(t.Context(), string(changed)); !errors.Is(err, auth.ErrCredentials) {
+			t.Fatalf("with another byte %d: %v", i, err)
+		}
+	}
+	if err := keys.Drop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(t.Context(), made.Text); !errors.Is(err, auth.ErrCredentials) {
+		t.Errorf("after its key was dropped: %v", err)
+	}
+}
+
+// However many tokens there are, each is judged rightly.
+func TestVerifyMany(t *testing.T) {
+	t.Parallel()
+	now := epoch
+	s := signer(t, &now)
+	v := s.Verifier()
+	for i := range 2500 {
+		made, err := s.Sign(auth.Principal{UserID: int64(i + 1), Name: "user"}, nil, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if p, err := v.Verify(t.Context(), made.Text); err != nil || p.UserID != int64(i+1) {
+				t.Fatalf("token %d: %+v, %v", i, p, err)
+			}
+		}
+		now = now.Add(50 * time.Millisecond)
+	}
+}

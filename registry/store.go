@@ -127,6 +127,8 @@ type ManifestStore interface {
 	PutManifest(ctx context.Context, w ManifestWrite) error
 	// Manifest returns a manifest by tag or digest in one query. Errors: CodeManifestUnknown.
 	Manifest(ctx context.Context, n Name, r Reference) (Manifest, error)
+	// PublicManifest is Manifest for what is in public repositories only.
+	PublicManifest(ctx context.Context, n Name, r Reference) (Manifest, error)
 	// DeleteManifest deletes a manifest and all tags on it. Its blobs stay
 	// linked until the clean-up drops links that no manifest needs.
 	// Errors: CodeManifestUnknown; CodeDenied when an index of the repository refers to it.

@@ -15,13 +15,17 @@ const maxNamed = 64
 // noteSignIn notes that a password was right or wrong. Errors that say neither
 // are no sign-in.
 func (s *Server) noteSignIn(ctx context.Context, name string, p auth.Principal, err error) {
-	if s.audit == nil || err != nil && !errors.Is(err, auth.ErrCredentials) {
+	var often *limitError
+	if s.audit == nil || err != nil && !errors.Is(err, auth.ErrCredentials) && !errors.As(err, &often) {
 		return
 	}
 	e := audit.Event{Action: audit.SignIn, Actor: exchangeOf(ctx).actor}
 	e.UserID, e.Name = p.UserID, p.Name
 	if err != nil {
 		e.Action, e.UserID, e.Name = audit.SignInRefused, 0, name[:min(len(name), maxNamed)]
+	}
+	if often != nil {
+		e.Detail = map[string]string{"reason": often.what}
 	}
 	s.audit.Note(e)
 }
@@ -57,7 +61,7 @@ func (s *Server) noteRefusal(x *exchange, err error) {
 	case errors.Is(err, auth.ErrDenied):
 		e.Action, e.Detail = audit.Denied, map[string]string{"reason": x.route}
 		if errors.As(err, &access) {
-			e.Detail["reason"] = access.scope
+			e.Detail["reason"] = access.scope()
 		}
 	default:
 		return

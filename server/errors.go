@@ -104,10 +104,15 @@ func explain(err error, a area, base string) failure {
 		rules   *registry.PolicyError
 		tooMuch *http.MaxBytesError
 		route   *echo.HTTPError
+		often   *limitError
 	)
 	switch {
 	case errors.Is(err, errStalled):
 		return fail(CodeRequestTimeout, "the request body stopped arriving", nil)
+	case errors.As(err, &often):
+		f := fail(registry.CodeTooManyRequests, often.Error(), nil)
+		f.retry = often.seconds()
+		return f
 	case errors.As(err, &consent):
 		detail := refusedByTerms{Name: consent.Name, Digest: consent.Digest, Terms: base + web.TermsURL(consent.Name, consent.Digest)}
 		code := registry.CodeDenied
@@ -242,6 +247,9 @@ func (s *Server) renderError(err error, c echo.Context) {
 		h.Del("Content-Range")
 	}
 	h.Set("Cache-Control", "no-store")
+	if s.toSignIn(c, err) {
+		return
+	}
 	if f.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(f.retry))
 	}

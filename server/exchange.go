@@ -17,6 +17,7 @@ type exchange struct {
 	base      string // absolute URL of the hub without a slash at the end
 	pathErr   error  // why the path was refused, before routing
 	principal auth.Principal
+	session   int64       // of the browser, 0 for other credentials
 	actor     audit.Actor // the same and from where, as the audit log names them
 	route     string      // route pattern, "" when none matched
 	err       error       // what the handler returned

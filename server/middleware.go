@@ -62,6 +62,9 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		x := exchangeOf(c.Request().Context())
 		if x.area != areaProbe && x.area != areaToken {
 			p, err := s.principal(c.Request(), x.area != areaV2)
+			if err == nil && c.Request().Header.Get("Authorization") == "" && (x.area == areaPage || x.area == areaAPI || x.area == areaHF) {
+				p, err = s.sessionPrincipal(c.Request(), x)
+			}
 			if err != nil {
 				return err
 			}
@@ -116,7 +119,18 @@ func (s *Server) credentials(ctx context.Context, name, password string) (auth.P
 		p, err := auth.AuthenticateToken(ctx, s.tokens, password, s.now())
 		return p, nil, err
 	}
+	try, err := s.throttle.signIn(name, exchangeOf(ctx).actor.Address, s.now())
+	if err != nil {
+		s.noteSignIn(ctx, name, auth.Principal{}, err)
+		return auth.Principal{}, nil, err
+	}
 	u, err := auth.Authenticate(ctx, s.users, name, password)
+	switch {
+	case err == nil:
+		try.succeeded(s.now())
+	case !errors.Is(err, auth.ErrCredentials):
+		try.undo(s.now())
+	}
 	s.noteSignIn(ctx, name, u.Principal(), err)
 	if err != nil {
 		return auth.Principal{}, nil, err

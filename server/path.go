@@ -18,7 +18,7 @@ const (
 	areaAPI               // our API: Bearer or Basic
 	areaHF                // the API of Hugging Face, and the files that it names
 	areaToken             // the token endpoint: credentials are its own business
-	areaProbe             // health and metrics: no credentials
+	areaProbe             // health, metrics and keys: credentials are their own business
 )
 
 func areaOf(path string) area {

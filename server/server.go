@@ -46,6 +46,10 @@ type Options struct {
 	Tokens auth.AccessTokenStore // nil: there are no access tokens
 	// RefreshTokens are the sign-ins that programs keep; nil: there are none.
 	RefreshTokens auth.RefreshTokenStore
+	// Sessions are the browsers that are signed in; nil: none can sign in.
+	Sessions auth.SessionStore
+	// SignInPage shows the form for it; required with Sessions.
+	SignInPage SignInPage
 	// SSHKeys are those whose signatures stand for users; nil: there are none.
 	SSHKeys auth.SSHKeyStore
 	// Workloads exchange the identity tokens of other issuers; nil: none are taken.
@@ -73,6 +77,9 @@ type Options struct {
 	// and those that permit more; see the defaults.
 	PullTTL, PushTTL time.Duration
 
+	// Limits are how often somebody may try.
+	Limits Limits
+
 	// Audit gets sign-ins and refusals; nobody does when nil.
 	Audit *audit.Log
 	// Metrics is where the edge registers its metrics and what /metrics
@@ -91,6 +98,9 @@ type Server struct {
 	users         auth.Users
 	tokens        auth.AccessTokenStore
 	refreshTokens auth.RefreshTokenStore
+	sessions      auth.SessionStore
+	signInPage    SignInPage
+	crossOrigin   *http.CrossOriginProtection
 	sshKeys       auth.SSHKeyStore
 	workloads     Workloads
 	signer        *auth.Signer
@@ -103,6 +113,7 @@ type Server struct {
 	grace         time.Duration
 	pullTTL       time.Duration
 	pushTTL       time.Duration
+	throttle      *throttle
 	audit         *audit.Log
 	metrics       *metrics
 	health        *health
@@ -116,16 +127,27 @@ func New(o Options) (*Server, error) {
 	if o.Users == nil || o.Signer == nil || o.Repositories == nil {
 		return nil, errors.New("a server needs users, a signer and repositories")
 	}
+	if (o.Sessions == nil) != (o.SignInPage == nil) {
+		return nil, errors.New("a server needs a page to sign in for its sessions")
+	}
 	publicURL, err := parsePublicURL(o.PublicURL)
 	if err != nil {
 		return nil, err
 	}
+	crossOrigin := http.NewCrossOriginProtection()
+	if publicURL != "" {
+		if err := crossOrigin.AddTrustedOrigin(publicURL); err != nil {
+			return nil, fmt.Errorf("the public URL %s: %w", publicURL, err)
+		}
+	}
 	s := &Server{
-		echo: echo.New(), users: o.Users, tokens: o.Tokens, refreshTokens: o.RefreshTokens, sshKeys: o.SSHKeys, workloads: o.Workloads, signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
+		echo: echo.New(), users: o.Users, tokens: o.Tokens, refreshTokens: o.RefreshTokens,
+		sessions: o.Sessions, signInPage: o.SignInPage, crossOrigin: crossOrigin, sshKeys: o.SSHKeys, workloads: o.Workloads,
+		signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
 		errorPage: o.ErrorPage, publicURL: publicURL, trustProxy: o.TrustProxy,
 		stall: orDefault(o.Stall, time.Minute), grace: orDefault(o.Grace, 30*time.Second),
 		pullTTL: orDefault(o.PullTTL, defaultPullTTL), pushTTL: orDefault(o.PushTTL, defaultPushTTL),
-		audit: o.Audit, log: o.Logger, now: o.Clock,
+		throttle: newThrottle(o.Limits), audit: o.Audit, log: o.Logger, now: o.Clock,
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -148,14 +170,19 @@ func New(o Options) (*Server, error) {
 func (s *Server) routes(sets []Routes) {
 	e := s.echo
 	e.HTTPErrorHandler = s.renderError
-	e.Pre(recoverPanic, refusePath, s.authenticate)
+	e.Pre(recoverPanic, refusePath, s.limitAddress, s.authenticate, s.limitUser, s.refuseOtherSites)
 	e.Use(noteRoute)
 	e.GET("/livez", s.health.live)
 	e.GET("/readyz", s.health.ready)
-	e.GET("/metrics", s.metrics.show)
+	e.GET("/metrics", s.showMetrics)
 	e.GET("/token", s.token)
 	e.POST("/token", s.tokenForm)
 	e.GET("/.well-known/jwks.json", s.jwks)
+	if s.sessions != nil {
+		e.GET("/login", s.signInForm)
+		e.POST("/login", s.signInBrowser)
+		e.POST("/logout", s.signOutBrowser)
+	}
 	for _, set := range sets {
 		set.Register(e)
 	}

@@ -166,7 +166,8 @@ func TestLooks(t *testing.T) {
 	empty := serving(t, &hub{})
 	pages := map[string]string{
 		"home": url + "/", "empty": empty + "/", "card": url + "/carat/tiny-llama", "files": url + "/carat/tiny-llama/files",
-		"twisted": url + "/lab/twisted/license", "tags": url + "/carat/tiny-llama/tags", "license": url + "/lab/running/license", "passed": url + "/carat/tiny-llama/verification",
+		"sessions": servingAs(t, example(), "user") + "/settings/sessions",
+		"twisted":  url + "/lab/twisted/license", "tags": url + "/carat/tiny-llama/tags", "license": url + "/lab/running/license", "passed": url + "/carat/tiny-llama/verification",
 		"failed": url + "/carat/tiny-llama/verification?ref=v1", "pending": url + "/lab/just-pushed", "unreadable": url + "/lab/unreadable",
 		"audit": servingAs(t, busy(), "admin") + "/admin/audit", "audit-none": servingAs(t, &hub{}, "admin") + "/admin/audit?actor=ada",
 	}

@@ -32,6 +32,7 @@ type hub struct {
 	gate          registry.Gate
 	done          []audit.Event // the oldest first
 	err           error         // of every call
+	ended         []int64       // sessions; -1 for all
 }
 
 type fakeModel struct {
@@ -66,6 +67,24 @@ func (h *hub) TermsView(_ context.Context, _ auth.Grant, v *registry.Version) (*
 
 func (h *hub) Accept(context.Context, auth.Grant, *registry.Version, registry.Answers) (*registry.Acceptance, error) {
 	return nil, h.err
+}
+
+func (h *hub) Sessions(_ context.Context, userID int64) ([]auth.Session, error) {
+	return []auth.Session{
+		{ID: 2, UserID: userID, Address: "192.0.2.7", Agent: "Browser/1.0 <b>", CreatedAt: today.Add(-time.Hour), SeenAt: today.Add(-time.Minute)},
+		{ID: 1, UserID: userID, Address: "2001:db8::7", CreatedAt: today.Add(-49 * time.Hour), SeenAt: today.Add(-48 * time.Hour)},
+		{ID: 0, UserID: userID, Address: "too old", CreatedAt: today.Add(-auth.SessionLife - 1), SeenAt: today},
+	}, h.err
+}
+
+func (h *hub) DeleteSession(_ context.Context, _, id int64) error {
+	h.ended = append(h.ended, id)
+	return h.err
+}
+
+func (h *hub) DeleteRefreshTokens(context.Context, int64) error {
+	h.ended = append(h.ended, -1)
+	return h.err
 }
 
 func (h *hub) ReadLicense(_ context.Context, _ auth.Grant, v *registry.Version) (*registry.Reading, error) {
@@ -344,8 +363,9 @@ const as = "X-As"
 func setup(t *testing.T, h *hub) *site {
 	t.Helper()
 	handler, err := New(Options{
-		Models: h, Verifications: h, Audit: chain{h}, Directory: h, Version: "0.1.0",
+		Models: h, Verifications: h, Audit: chain{h}, Directory: h, SignIns: h, Version: "0.1.0",
 		Clock:   func() time.Time { return today },
+		Session: func(echo.Context) int64 { return 2 },
 		BaseURL: func(echo.Context) string { return "https://models.example.org" },
 		Principal: func(c echo.Context) auth.Principal {
 			switch c.Request().Header.Get(as) {

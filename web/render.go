@@ -24,6 +24,7 @@ type page struct {
 	Query   string // in the search box
 	User    string // who is signed in, "" when nobody is
 	Admin   bool   // who is signed in administers the hub
+	SignIn  string // address of the form to sign in with, "" for who is signed in
 	Version string // of the hub
 	Refresh bool   // something on the page is still going on
 	NoIndex bool   // search engines should leave it out
@@ -31,12 +32,16 @@ type page struct {
 
 func (h *Handler) newPage(c echo.Context, title string) page {
 	who := h.principal(c)
-	return page{Title: title, User: who.Name, Admin: who.Admin, Version: h.version}
+	p := page{Title: title, User: who.Name, Admin: who.Admin, Version: h.version}
+	if who.Anonymous() {
+		p.SignIn = signInURL(c)
+	}
+	return p
 }
 
 // pages are the parsed templates, each with the layout.
 type pages struct {
-	home, card, files, tags, license, verification, provenance, terms, org, audit, failure *template.Template
+	home, card, files, tags, license, verification, provenance, terms, org, audit, signIn, sessions, failure *template.Template
 }
 
 func parsePages(a *assets) (*pages, error) {
@@ -62,6 +67,8 @@ func parsePages(a *assets) (*pages, error) {
 		{&p.provenance, []string{"model.html", "provenance.html"}},
 		{&p.org, []string{"org.html"}},
 		{&p.audit, []string{"audit.html"}},
+		{&p.signIn, []string{"signin.html"}},
+		{&p.sessions, []string{"sessions.html"}},
 		{&p.failure, []string{"failure.html"}},
 	} {
 		t, err := base.Clone()

@@ -39,9 +39,6 @@ const fieldPrefix = "field."
 // maxTermsForm is how many bytes the form may have.
 const maxTermsForm = 64 << 10
 
-// crossOrigin refuses forms that other sites send with a visitor's credentials.
-var crossOrigin = http.NewCrossOriginProtection()
-
 func (h *Handler) termsPage(c echo.Context) error {
 	s, err := h.load(c)
 	if err != nil {
@@ -53,9 +50,6 @@ func (h *Handler) termsPage(c echo.Context) error {
 // acceptTerms takes the form and shows the page again.
 func (h *Handler) acceptTerms(c echo.Context) error {
 	r := c.Request()
-	if err := crossOrigin.Check(r); err != nil {
-		return registry.Wrap(err, registry.CodeDenied, "this form came from another site")
-	}
 	s, err := h.load(c)
 	if err != nil {
 		return err

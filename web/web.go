@@ -59,6 +59,10 @@ type Options struct {
 	Verifications Verifications // required
 	Audit         AuditLog      // required
 	Directory     Directory     // required
+	SignIns       SignIns       // required
+
+	// Session returns the session that a request is of, 0 for none. None when nil.
+	Session func(echo.Context) int64
 
 	// Principal returns who sent a request; nobody is signed in when nil.
 	Principal func(echo.Context) auth.Principal
@@ -78,6 +82,8 @@ type Handler struct {
 	models        Models
 	verifications Verifications
 	audit         AuditLog
+	signIns       SignIns
+	session       func(echo.Context) int64
 	directory     Directory
 	principal     func(echo.Context) auth.Principal
 	baseURL       func(echo.Context) string
@@ -92,15 +98,18 @@ type Handler struct {
 
 // New returns a handler. It fails when an option that is required is missing.
 func New(o Options) (*Handler, error) {
-	if o.Models == nil || o.Verifications == nil || o.Audit == nil || o.Directory == nil {
-		return nil, errors.New("web: Models, Verifications, Audit and Directory are required")
+	if o.Models == nil || o.Verifications == nil || o.Audit == nil || o.Directory == nil || o.SignIns == nil {
+		return nil, errors.New("web: Models, Verifications, Audit, Directory and SignIns are required")
 	}
 	h := &Handler{
-		models: o.Models, verifications: o.Verifications, audit: o.Audit, directory: o.Directory, principal: o.Principal, baseURL: o.BaseURL, address: o.Address,
+		models: o.Models, verifications: o.Verifications, audit: o.Audit, directory: o.Directory, signIns: o.SignIns, session: o.Session, principal: o.Principal, baseURL: o.BaseURL, address: o.Address,
 		version: o.Version, now: o.Clock, cards: newCardCache(cachedCards),
 	}
 	if h.principal == nil {
 		h.principal = func(echo.Context) auth.Principal { return auth.Principal{} }
+	}
+	if h.session == nil {
+		h.session = func(echo.Context) int64 { return 0 }
 	}
 	if h.now == nil {
 		h.now = time.Now
@@ -130,7 +139,8 @@ func (h *Handler) Register(e *echo.Echo) {
 	}
 	get("/", h.home)
 	get("/favicon.ico", h.favicon)
-	get("/login", h.login)
+	get(sessionsPath, h.sessionsPage)
+	e.POST(sessionsPath+"/:id/end", h.endSession)
 	get(auditPath, h.auditLogPage)
 	get(staticPrefix+":file", h.asset)
 	get("/:org", h.orgPage)

@@ -43,6 +43,8 @@ func TestTemplates(t *testing.T) {
 		{"verification", templatecheck.CheckHTML(p.verification, verificationPage{})},
 		{"provenance", templatecheck.CheckHTML(p.provenance, provenancePage{})},
 		{"org", templatecheck.CheckHTML(p.org, orgPage{})},
+		{"sign in", templatecheck.CheckHTML(p.signIn, signInPage{})},
+		{"sessions", templatecheck.CheckHTML(p.sessions, sessionsPage{})},
 		{"audit", templatecheck.CheckHTML(p.audit, auditPage{})},
 		{"failure", templatecheck.CheckHTML(p.failure, failure{})},
 	} {
@@ -82,7 +84,6 @@ var goldenPages = []struct {
 	{"unreadable", "/lab/unreadable", 200},
 	{"error", "/lab/unreadable/verification", 200},
 	{"not-found", "/carat/nothing", 404},
-	{"sign-in", "/login", 401},
 }
 
 var assetHash = regexp.MustCompile(`\.[0-9a-f]{16}\.(css|js|svg)`)
@@ -183,8 +184,8 @@ func TestStatus(t *testing.T) {
 		{"private, user", "/secret/model", "user", 404},
 		{"private, admin", "/secret/model", "admin", 200},
 		{"private tab, nobody", "/secret/model/license", "", 404},
-		{"sign in, nobody", "/login?next=/secret/model", "", 401},
-		{"sign in, admin", "/login?next=/secret/model", "admin", 303},
+		{"sessions, nobody", "/settings/sessions", "", 401},
+		{"sessions, user", "/settings/sessions", "user", 200},
 		{"reserved v2", "/v2/x", "", 404},
 		{"reserved api", "/api/v1", "", 404},
 		{"reserved static", "/static/x", "", 404},

@@ -23,13 +23,7 @@ func newAdminUserCommand(e *env) *cobra.Command {
 			}
 			return e.table("NAME IS MADE", rows)
 		}),
-		e.withPassword("add NAME", "Make a user, who owns the name space of the name", func(ctx context.Context, hub *client.Hub, name, password string) error {
-			if err := hub.CreateUser(ctx, name, password); err != nil {
-				return err
-			}
-			_, err := fmt.Fprintf(e.stdout, "made user %s\n", name)
-			return err
-		}),
+		newUserAddCommand(e),
 		e.withPassword("password NAME", "Set the password of a user; what programs kept of the old one ends", func(ctx context.Context, hub *client.Hub, name, password string) error {
 			return hub.SetPassword(ctx, name, password)
 		}),
@@ -40,6 +34,21 @@ func newAdminUserCommand(e *env) *cobra.Command {
 			return hub.SetAdmin(ctx, args[0], false)
 		}),
 	)
+}
+
+// newUserCommand is the part of carat admin user that everybody needs first.
+func newUserCommand(e *env) *cobra.Command {
+	return adminGroup("user", "Make users of a hub; carat admin user does more", newUserAddCommand(e))
+}
+
+func newUserAddCommand(e *env) *cobra.Command {
+	return e.withPassword("add NAME", "Make a user, who owns the name space of the name", func(ctx context.Context, hub *client.Hub, name, password string) error {
+		if err := hub.CreateUser(ctx, name, password); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(e.stdout, "made user %s\n", name)
+		return err
+	})
 }
 
 // withPassword is adminLeaf for what takes a name and a password.

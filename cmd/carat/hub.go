@@ -61,14 +61,14 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 	}
 	access := server.NewAccess(h.registry)
 	pages, err := web.New(web.Options{
-		Models: h.registry, Verifications: h.store, Audit: h.audit, Directory: h.store,
-		Principal: access.Principal, BaseURL: access.BaseURL, Address: access.Address, Version: buildVersion(),
+		Models: h.registry, Verifications: h.store, Audit: h.audit, Directory: h.store, SignIns: h.store,
+		Principal: access.Principal, Session: access.Session, BaseURL: access.BaseURL, Address: access.Address, Version: buildVersion(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	return server.New(server.Options{
-		Users: h.store, Tokens: h.store, RefreshTokens: h.store, SSHKeys: h.store, Workloads: workloads, Signer: signer, Repositories: h.registry,
+		Users: h.store, Tokens: h.store, RefreshTokens: h.store, Sessions: h.store, SSHKeys: h.store, Workloads: workloads, Signer: signer, Repositories: h.registry,
 		Routes: []server.Routes{
 			oci.New(oci.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
 			hfapi.New(hfapi.Options{Registry: h.registry, RedirectFor: h.config.Redirect}),
@@ -80,10 +80,12 @@ func (h *theHub) newServer(ctx context.Context) (*server.Server, error) {
 			}),
 			pages,
 		},
-		ErrorPage: pages.ErrorPage,
-		Checks:    []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
-		Audit:     h.audit,
-		PublicURL: h.config.PublicURL, TrustProxy: h.config.TrustProxy, Grace: h.config.Grace, Clock: h.config.clock, Logger: h.log,
+		ErrorPage:  pages.ErrorPage,
+		SignInPage: pages.SignInPage,
+		Checks:     []server.Check{{Name: "database", Ping: h.db.Ping}, {Name: "blobs", Ping: h.blobs.Ping}},
+		Audit:      h.audit,
+		Limits:     h.config.Limits,
+		PublicURL:  h.config.PublicURL, TrustProxy: h.config.TrustProxy, Grace: h.config.Grace, Clock: h.config.clock, Logger: h.log,
 	})
 }
 

@@ -63,6 +63,7 @@ type matrixUser struct {
 	role       string
 	repository bool // the role is one in each repository, not in the organization
 	team       bool // the role is that of a team in the organization
+	robot      bool // it is a robot, which has tokens and nothing else
 	refresh    string
 	ssh        ssh.Signer
 	tokens     map[string]string // access tokens by kind
@@ -100,6 +101,12 @@ func (m *matrixHub) line(u *matrixUser) {
 		return
 	}
 	for _, k := range credentialKinds {
+		if u.robot {
+			if u.tokens[k.name] == "" {
+				continue
+			}
+			k.own = "---" // it has no name space
+		}
 		m.each(u, k.name, k.lab, k.own, k.whole)
 	}
 }
@@ -147,6 +154,9 @@ func (m *matrixHub) users(h *theHub) []*matrixUser {
 		m.expect(http.StatusCreated, "POST", "/api/v1/orgs/lab/teams", m.basic(adminName), `{"name":"`+team+`"}`)
 		m.expect(http.StatusNoContent, "PUT", "/api/v1/orgs/lab/teams/"+team+"/roles", m.basic(adminName), `{"scope":"lab","role":"`+team+`"}`)
 	}
+	for _, robot := range []string{"none", "writer", "owner"} {
+		made = append(made, &matrixUser{name: "lab+" + robot, role: robot, robot: true})
+	}
 	for _, name := range []string{"guest", "outsider"} {
 		must(h.store.CreateUser(m.Context(), auth.User{Name: name, PasswordHash: hash}))(m.T)
 	}
@@ -154,7 +164,12 @@ func (m *matrixHub) users(h *theHub) []*matrixUser {
 		if u.name == "" {
 			continue
 		}
-		if u.role != "none" && u.role != "admin" {
+		if u.robot {
+			m.expect(http.StatusCreated, "POST", "/api/v1/orgs/lab/robots", m.basic(adminName), `{"name":"`+u.role+`"}`)
+			if u.role != "none" {
+				m.expect(http.StatusOK, "PUT", "/api/v1/orgs/lab/members/"+u.name, m.basic(adminName), `{"role":"`+u.role+`"}`)
+			}
+		} else if u.role != "none" && u.role != "admin" {
 			must(h.store.CreateUser(m.Context(), auth.User{Name: u.name, PasswordHash: hash}))(m.T)
 			scopes := []string{"/api/v1/orgs/lab"}
 			if u.team {
@@ -168,6 +183,28 @@ func (m *matrixHub) users(h *theHub) []*matrixUser {
 				m.expect(http.StatusOK, "PUT", s+"/members/"+u.name, m.basic(adminName), `{"role":"`+u.role+`"}`)
 			}
 		}
+		u.tokens = map[string]string{}
+		for kind, body := range map[string]string{
+			"token to write":                 `"access":"write"`,
+			"token to read":                  `"access":"read"`,
+			"token to read as a password":    `"access":"read"`,
+			"token for lab":                  `"access":"write","repositories":["lab/*","` + namespaceOf(u) + `/*"]`,
+			"token for another organization": `"access":"write","repositories":["open/*","labs/*","` + namespaceOf(u) + `/*"]`,
+		} {
+			by, path := m.basic(u.name), "/api/v1/tokens"
+			if u.robot {
+				by, path = m.basic(adminName), "/api/v1/orgs/lab/robots/"+u.role+"/tokens"
+			}
+			var made struct{ Token string }
+			got := m.expect(http.StatusCreated, "POST", path, by, `{"name":"`+kind+`",`+body+`}`)
+			if err := json.Unmarshal(got.body, &made); err != nil {
+				m.Fatal(err)
+			}
+			u.tokens[kind] = made.Token
+		}
+		if u.robot {
+			continue
+		}
 		status, got := tokenForm(m.T, m.url, "grant_type", "password", "username", u.name, "password", testPassword, "access_type", "offline", "client_id", "matrix")
 		if status != http.StatusOK || got.RefreshToken == "" {
 			m.Fatalf("sign in as %s: %d", u.name, status)
@@ -180,23 +217,16 @@ func (m *matrixHub) users(h *theHub) []*matrixUser {
 		u.ssh = must(ssh.NewSignerFromKey(private))(m.T)
 		line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(u.ssh.PublicKey())))
 		m.expect(http.StatusCreated, "POST", "/api/v1/ssh-keys", m.basic(u.name), `{"key":"`+line+`"}`)
-		u.tokens = map[string]string{}
-		for kind, body := range map[string]string{
-			"token to write":                 `"access":"write"`,
-			"token to read":                  `"access":"read"`,
-			"token to read as a password":    `"access":"read"`,
-			"token for lab":                  `"access":"write","repositories":["lab/*","` + u.name + `/*"]`,
-			"token for another organization": `"access":"write","repositories":["open/*","labs/*","` + u.name + `/*"]`,
-		} {
-			var made struct{ Token string }
-			got := m.expect(http.StatusCreated, "POST", "/api/v1/tokens", m.basic(u.name), `{"name":"`+kind+`",`+body+`}`)
-			if err := json.Unmarshal(got.body, &made); err != nil {
-				m.Fatal(err)
-			}
-			u.tokens[kind] = made.Token
-		}
 	}
 	return made
+}
+
+// namespaceOf is where a user may push, some other place for a robot.
+func namespaceOf(u *matrixUser) string {
+	if u.robot {
+		return "nobody"
+	}
+	return u.name
 }
 
 // registryAuth returns the Authorization of a user for /v2/, with a token for
@@ -248,7 +278,7 @@ func (m *matrixHub) each(u *matrixUser, kind, lab, own string, whole bool) {
 			return may[action] == 'y' && (lab[action] == 'y') || visibility == "public" && action == 0
 		}
 		box := fmt.Sprintf("%s/box-%d", u.name, m.cell)
-		if u.name == "" {
+		if u.name == "" || u.robot {
 			box = fmt.Sprintf("nobody/box-%d", m.cell)
 		}
 		as := m.registryAuth(u, kind, repo+":pull,push,delete", box+":pull,push", "vault/secret:pull")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -179,4 +180,51 @@ func TestTermsPage(t *testing.T) {
 	if got := ask(http.MethodGet, "jane", nil); !strings.Contains(string(got.body), "You have accepted these terms.") {
 		t.Errorf("the page after it:\n%s", got.body)
 	}
+}
+
+// TestTermsMaintainers: who maintains a model sees who asks for it and decides,
+// and nobody else but administrators does.
+func TestTermsMaintainers(t *testing.T) {
+	t.Parallel()
+	onPairings(t, func(t *testing.T, h *theHub, address string) {
+		host := strings.TrimPrefix(address, "http://")
+		admin, jane, john, joan := user{t.TempDir()}, user{t.TempDir()}, user{t.TempDir()}, user{t.TempDir()}
+		admin.must(t, testPassword, "login", host, "-u", adminName, "--password-stdin")
+		for name, u := range map[string]user{"jane": jane, "john": john, "joan": joan} {
+			admin.must(t, userPassword, "user", "add", host, name, "--password-stdin")
+			u.must(t, userPassword, "login", host, "-u", name, "--password-stdin")
+		}
+		for _, model := range []string{"acme/model", "acme/other"} {
+			admin.must(t, "", "push", example, host+"/"+model+":v1", "--wait")
+		}
+		admin.must(t, "", "admin", "org", "grant", host, "acme/model", "jane", "maintainer")
+		jane.must(t, "", "terms", "gate", host+"/acme/model", "manual")
+		jane.expect(t, 1, "403", "terms", "gate", host+"/acme/other", "manual")
+		jane.expect(t, 1, "403", "terms", "gate", host+"/acme", "manual")
+		admin.must(t, "", "terms", "gate", host+"/acme/other", "manual")
+		joan.must(t, "", "terms", "accept", host+"/acme/model:v1", "--yes")
+		joan.must(t, "", "terms", "accept", host+"/acme/other:v1", "--yes")
+		joan.expect(t, 1, "", "pull", host+"/acme/model:v1", "-o", filepath.Join(t.TempDir(), "x"))
+
+		john.expect(t, 1, "403", "terms", "requests", host, "acme/model")
+		jane.expect(t, 1, "403", "terms", "requests", host)
+		jane.expect(t, 1, "403", "terms", "requests", host, "acme")
+		jane.expect(t, 1, "403", "terms", "requests", host, "acme/other")
+		all := must(h.store.AcceptanceLog(t.Context(), 0, 10))(t)
+		if len(all) != 2 || all[0].Name != "acme/model" {
+			t.Fatalf("acceptances: %+v", all)
+		}
+		if got := jane.must(t, "", "terms", "requests", host, "acme/model"); !strings.Contains(got, "joan") || strings.Contains(got, "acme/other") {
+			t.Errorf("requests:\n%s", got)
+		}
+		id, other := strconv.FormatInt(all[0].ID, 10), strconv.FormatInt(all[1].ID, 10)
+		john.expect(t, 1, "403", "terms", "decide", host, id, "accept")
+		joan.expect(t, 1, "403", "terms", "decide", host, id, "accept")
+		jane.expect(t, 1, "403", "terms", "decide", host, other, "accept")
+		jane.expect(t, 1, "403", "terms", "decide", host, "99", "accept") // as one of another model
+		admin.expect(t, 1, "404", "terms", "decide", host, "99", "accept")
+		jane.must(t, "", "terms", "decide", host, id, "accept")
+		joan.must(t, "", "pull", host+"/acme/model:v1", "-o", filepath.Join(t.TempDir(), "x"))
+		joan.expect(t, 1, "", "pull", host+"/acme/other:v1", "-o", filepath.Join(t.TempDir(), "x"))
+	})
 }

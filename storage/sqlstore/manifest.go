@@ -207,11 +207,24 @@ const selectManifestByDigest = selectManifest + `repositories r
 	JOIN manifests m ON m.repository_id = r.id
 	WHERE r.name = $1 AND m.digest = $2`
 
+// ofPublic ends the queries above for what is in public repositories only.
+const ofPublic = " AND r.visibility = 'public'"
+
 // Manifest implements registry.ManifestStore.
 func (s *Store) Manifest(ctx context.Context, n registry.Name, r registry.Reference) (registry.Manifest, error) {
-	query := selectManifestByTag
+	return s.manifest(ctx, n, r, selectManifestByTag, selectManifestByDigest)
+}
+
+// PublicManifest implements registry.ManifestStore.
+func (s *Store) PublicManifest(ctx context.Context, n registry.Name, r registry.Reference) (registry.Manifest, error) {
+	return s.manifest(ctx, n, r, selectManifestByTag+ofPublic, selectManifestByDigest+ofPublic)
+}
+
+// manifest finds a manifest with one of two queries.
+func (s *Store) manifest(ctx context.Context, n registry.Name, r registry.Reference, byTag, byDigest string) (registry.Manifest, error) {
+	query := byTag
 	if r.Tag == "" {
-		query = selectManifestByDigest
+		query = byDigest
 	}
 	var m registry.Manifest
 	err := s.db.reader.QueryRowContext(ctx, query, n, r.String()).

@@ -68,6 +68,10 @@ func (s *Store) DeleteRefreshTokens(ctx context.Context, userID int64) error {
 		if err != nil {
 			return err
 		}
-		return s.record(ctx, tx, audit.Event{Action: audit.SignOut, Detail: map[string]string{"sign-ins": strconv.FormatInt(n, 10)}})
+		browsers, err := change(ctx, tx, "DELETE FROM web_sessions WHERE user_id = $1", userID)
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.SignOut, Detail: map[string]string{"sign-ins": strconv.FormatInt(n+browsers, 10)}})
 	})
 }
