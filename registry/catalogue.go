@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"strings"
 
 	"github.com/carat-hub/carat/auth"
 )
@@ -21,23 +20,6 @@ func (r *Registry) Version(ctx context.Context, g auth.Grant, ref Reference) (Ve
 		return Version{}, err
 	}
 	return r.store.Version(ctx, n, ref)
-}
-
-// minPrefix is how many hexadecimal digits of a digest must be given at least.
-const minPrefix = 12
-
-// VersionByPrefix returns the only version whose SHA-256 digest begins with
-// some hexadecimal digits, as clients of Git name commits. Errors:
-// CodeManifestUnknown, also when there are several.
-func (r *Registry) VersionByPrefix(ctx context.Context, g auth.Grant, digits string) (Version, error) {
-	n, err := granted(g, auth.Pull)
-	if err != nil {
-		return Version{}, err
-	}
-	if len(digits) < minPrefix || strings.Trim(digits, "0123456789abcdef") != "" {
-		return Version{}, Errorf(CodeManifestUnknown, "%.80q names no version of %s", digits, n)
-	}
-	return r.store.VersionByPrefix(ctx, n, string(SHA256)+":"+digits)
 }
 
 // Versions lists the versions of a model, newest first.

@@ -73,6 +73,9 @@ type Facts struct {
 	Tokenizer     string `json:"tokenizer,omitempty"`
 	ChatTemplate  bool   `json:"chatTemplate,omitempty"`
 
+	// Types are the parameters by the type in which they are stored, "BF16", "Q4_K" …
+	Types map[string]int64 `json:"types,omitempty"`
+
 	Opset   int64    `json:"opset,omitempty"`   // version of ONNX's standard operators
 	Inputs  []string `json:"inputs,omitempty"`  // of an ONNX graph, "input_ids INT64[batch,seq]", the first few
 	Outputs []string `json:"outputs,omitempty"` // the first few
@@ -146,8 +149,26 @@ type ModelQuery struct {
 	License      string     // exact SPDX id, "" = any
 	Openness     int        // least verified level, 0 = any
 	Sight        auth.Sight // which models that are not public too
-	Limit        int        // 1..100
-	Offset       int        // ≥ 0
+	Order        ModelOrder
+	Ascending    bool        // the oldest first instead of the newest
+	After        ModelCursor // only what comes after it in this order; zero = from the start
+	Limit        int         // 1..100
+	Offset       int         // ≥ 0
+}
+
+// ModelOrder is what a list of models is ordered by.
+type ModelOrder string
+
+// The orders.
+const (
+	OrderUpdated ModelOrder = ""        // when the newest version was pushed
+	OrderCreated ModelOrder = "created" // when the model came to be
+)
+
+// ModelCursor is the place of a model in a list.
+type ModelCursor struct {
+	Name      Name
+	UpdatedAt time.Time // of its ModelSummary
 }
 
 // ModelSummary is one model in a list: its newest version.
@@ -155,6 +176,9 @@ type ModelSummary struct {
 	Name      Name      `json:"name"`
 	Latest    Version   `json:"latest"`
 	UpdatedAt time.Time `json:"updatedAt"`
+
+	Visibility auth.Visibility `json:"-"`
+	CreatedAt  time.Time       `json:"-"` // when the model came to be
 }
 
 // MarshalFacts encodes facts for storage with the card's body and gate and

@@ -71,6 +71,7 @@ type Registry struct {
 	lineages   gates // of lineage
 	policies   policies
 	confirmed  confirmedTexts
+	listings   listings
 	notary     Notary
 	trust      provenance.Trust
 	ownKeys    func(context.Context) ([]provenance.Key, error)
@@ -109,6 +110,16 @@ func (r *Registry) Visibility(ctx context.Context, n Name) (v auth.Visibility, e
 		return "", false, err
 	}
 	return repo.Visibility, true, nil
+}
+
+// Repository returns what is known of a repository. It needs a grant to pull.
+// Errors: CodeNameUnknown.
+func (r *Registry) Repository(ctx context.Context, g auth.Grant) (Repository, error) {
+	n, err := granted(g, auth.Pull)
+	if err != nil {
+		return Repository{}, err
+	}
+	return r.store.Repository(ctx, n)
 }
 
 // SetVisibility changes who may pull. It needs a grant to maintain. Errors:

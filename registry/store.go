@@ -166,9 +166,9 @@ func (r Referrer) AnnotationBytes() int {
 type ModelStore interface {
 	// Version returns a version by tag or digest. Errors: CodeManifestUnknown.
 	Version(ctx context.Context, n Name, r Reference) (Version, error)
-	// VersionByPrefix returns the only version whose digest begins with a prefix
-	// such as "sha256:0123". Errors: CodeManifestUnknown, also when there are several.
-	VersionByPrefix(ctx context.Context, n Name, prefix string) (Version, error)
+	// Locate returns the digest of the version that s tells. Errors:
+	// CodeManifestUnknown, also for a prefix that several versions have.
+	Locate(ctx context.Context, n Name, s Selector) (Digest, error)
 	// Versions lists all versions of a model, newest first, at most limit.
 	Versions(ctx context.Context, n Name, limit int) ([]Version, error)
 	// Models lists models by their newest version, newest first, and returns

@@ -106,7 +106,7 @@ func scopeFor(n registry.Name, a auth.Action) string {
 // challenge returns the WWW-Authenticate header of a 401.
 func (s *Server) challenge(r *http.Request, err error) string {
 	x := exchangeOf(r.Context())
-	if x.area != areaV2 && x.area != areaAPI {
+	if x.area != areaV2 && x.area != areaAPI && x.area != areaHF {
 		return fmt.Sprintf(`Basic realm="%s", charset="UTF-8"`, s.signer.Audience())
 	}
 	var b strings.Builder

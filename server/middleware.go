@@ -62,7 +62,7 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		x := exchangeOf(c.Request().Context())
 		if x.area != areaProbe && x.area != areaToken {
 			p, err := s.principal(c.Request(), x.area != areaV2)
-			if err == nil && c.Request().Header.Get("Authorization") == "" && (x.area == areaPage || x.area == areaAPI) {
+			if err == nil && c.Request().Header.Get("Authorization") == "" && (x.area == areaPage || x.area == areaAPI || x.area == areaHF) {
 				p, err = s.sessionPrincipal(c.Request(), x)
 			}
 			if err != nil {

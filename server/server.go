@@ -208,7 +208,7 @@ func (s *Server) routes(sets []Routes) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := s.now()
 	x := &exchange{id: requestID(r), area: areaOf(r.URL.Path), base: s.baseURL(r)}
-	if problem := pathProblem(r.URL.EscapedPath()); problem != "" {
+	if problem := pathProblem(r.URL.EscapedPath(), x.area); problem != "" {
 		code := CodeRequestInvalid
 		if strings.HasPrefix(r.URL.Path, "/v2") {
 			x.area, code = areaV2, registry.CodeNameInvalid
@@ -218,7 +218,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := newResponse(w, s.stall)
 	x.actor = audit.Actor{Address: s.remote(r), Request: x.id}
 	r = r.WithContext(audit.WithActor(context.WithValue(r.Context(), exchangeKey{}, x), &x.actor))
-	r.URL = canonical(r)
+	r.URL = canonical(r, x.area)
 	var in *body
 	if r.Body != nil && r.Body != http.NoBody {
 		in = &body{ReadCloser: r.Body, control: out.control, stall: s.stall}

@@ -67,7 +67,7 @@ func setSessionCookie(c echo.Context, value string, seconds int) {
 func (s *Server) refuseOtherSites(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		switch exchangeOf(c.Request().Context()).area {
-		case areaPage, areaAPI:
+		case areaPage, areaAPI, areaHF:
 			if err := s.crossOrigin.Check(c.Request()); err != nil {
 				return registry.Wrap(err, registry.CodeDenied, "this request came from another site")
 			}

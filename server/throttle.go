@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -155,16 +156,22 @@ func addressKey(address string) string {
 	return p.String()
 }
 
+// asksAPI reports whether a request is one of an API with answers to work out,
+// and not of a file.
+func asksAPI(x *exchange, r *http.Request) bool {
+	return x.area == areaAPI || x.area == areaHF && strings.HasPrefix(r.URL.Path, "/api/")
+}
+
 // limitAddress ends requests of the token endpoint and the API that come too
 // often from an address, before anything is looked up.
 func (s *Server) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		x := exchangeOf(c.Request().Context())
 		var b *buckets
-		switch x.area {
-		case areaToken:
+		switch {
+		case x.area == areaToken:
 			b = s.throttle.token
-		case areaAPI:
+		case asksAPI(x, c.Request()):
 			b = s.throttle.api
 		}
 		if wait := b.take(addressKey(x.actor.Address), s.now()); wait > 0 {
@@ -178,7 +185,7 @@ func (s *Server) limitAddress(next echo.HandlerFunc) echo.HandlerFunc {
 func (s *Server) limitUser(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		x := exchangeOf(c.Request().Context())
-		if x.area == areaAPI && !x.principal.Anonymous() {
+		if asksAPI(x, c.Request()) && !x.principal.Anonymous() {
 			if wait := s.throttle.users.take(x.principal.Name, s.now()); wait > 0 {
 				return &limitError{"too many requests of this user", wait}
 			}

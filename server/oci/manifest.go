@@ -19,6 +19,9 @@ const maxTags = 100
 
 // getManifest answers GET and HEAD.
 func (h *Handler) getManifest(c echo.Context, r route) error {
+	if r.reference.Tag != "" && wantsFile(c.Request()) {
+		return h.getFile(c, r)
+	}
 	m, err := h.reg.ManifestBy(c.Request().Context(), r.name, r.reference, h.access.Pull(c, r.name))
 	if err != nil {
 		return err

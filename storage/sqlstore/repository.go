@@ -20,10 +20,15 @@ func (s *Store) Repository(ctx context.Context, n registry.Name) (registry.Repos
 	return r, fail("read repository "+string(n), err)
 }
 
+const repositoryColumns = "name, visibility, created_at, updated_at"
+
+func scanRepository(x row) (r registry.Repository, err error) {
+	err = x.Scan(&r.Name, &r.Visibility, timeColumn{&r.CreatedAt}, timeColumn{&r.UpdatedAt})
+	return r, err
+}
+
 func repository(ctx context.Context, q querier, n registry.Name) (registry.Repository, error) {
-	var r registry.Repository
-	err := q.QueryRowContext(ctx, "SELECT name, visibility, created_at, updated_at FROM repositories WHERE name = $1", n).
-		Scan(&r.Name, &r.Visibility, timeColumn{&r.CreatedAt}, timeColumn{&r.UpdatedAt})
+	r, err := scanRepository(q.QueryRowContext(ctx, "SELECT "+repositoryColumns+" FROM repositories WHERE name = $1", n))
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, nameUnknown(n)
 	}
