@@ -537,7 +537,7 @@ func TestInspectExample(t *testing.T) {
 	}
 	facts.License.Text = ""
 	want := &registry.Facts{
-		Format: "safetensors", Architecture: "llama", Parameters: 2885888, Quantization: "BF16", ContextLength: 256, VocabSize: 2048,
+		Format: "safetensors", Architecture: "llama", Parameters: 2885888, Quantization: "BF16", Types: map[string]int64{"BF16": 2885888}, ContextLength: 256, VocabSize: 2048,
 		HiddenSize: 256, Layers: 4, Tensors: 38, Tokenizer: "bpe", ChatTemplate: true,
 		Card: registry.Card{LicenseID: "apache-2.0"}, License: registry.License{Declared: "Apache-2.0", File: "LICENSE"},
 	}

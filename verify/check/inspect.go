@@ -45,13 +45,17 @@ func describeModel(ctx context.Context, files verify.Files, facts *registry.Fact
 	return f, nil
 }
 
-// typesOf returns the parameters by type; a type that no format has is left out.
+// typesOf returns the parameters by type, nil when there are none.
 func typesOf(f *inference.Facts) map[string]int64 {
-	types := make(map[string]int64, len(f.DTypes))
+	var types map[string]int64
 	for _, d := range f.DTypes {
-		if d.Elements > 0 && d.DType != "" {
-			types[storable(d.DType)] += d.Elements
+		if d.Elements <= 0 || d.DType == "" {
+			continue
 		}
+		if types == nil {
+			types = make(map[string]int64, len(f.DTypes))
+		}
+		types[storable(d.DType)] += d.Elements
 	}
 	return types
 }
