@@ -5,7 +5,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-TOOLS := versitygw conformance oras crane regctl spdxread
+TOOLS := versitygw conformance oras crane regctl spdxread oidcprovider
 TOOL_BIN := $(CURDIR)/bin/tools
 
 export CGO_ENABLED := 0

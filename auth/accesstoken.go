@@ -19,7 +19,7 @@ const AccessTokenPrefix = "hf_"
 // have 220 bits.
 const accessTokenLength = 37
 
-const accessTokenAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+const tokenAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // Errors of an AccessTokenStore.
 var (
@@ -29,21 +29,24 @@ var (
 	ErrTooManyTokens = errors.New("too many access tokens")
 )
 
-// AccessToken is a credential that a user made for a program. The hub knows
-// only its hash.
+// AccessToken is a credential that a user made for a program, or that a
+// workload got for its identity. The hub knows only its hash.
 type AccessToken struct {
-	ID         int64     `json:"id"`
-	UserID     int64     `json:"-"`
-	Name       string    `json:"name"`
-	Actions    []Action  `json:"actions"` // that it may be used for, of those that the user may
-	CreatedAt  time.Time `json:"createdAt"`
-	ExpiresAt  time.Time `json:"expiresAt,omitzero"`
-	LastUsedAt time.Time `json:"lastUsedAt,omitzero"` // to the hour
+	ID           int64     `json:"id"`
+	UserID       int64     `json:"-"`
+	Name         string    `json:"name"`
+	Actions      []Action  `json:"actions"`            // that it may be used for, of those that the user may
+	Repositories []string  `json:"repositories"`       // where, as patterns; see ParsePatterns
+	Identity     string    `json:"identity,omitempty"` // whose identity token was exchanged for it
+	CreatedAt    time.Time `json:"createdAt"`
+	ExpiresAt    time.Time `json:"expiresAt,omitzero"`
+	LastUsedAt   time.Time `json:"lastUsedAt,omitzero"` // to the hour
 }
 
 // AccessTokenStore keeps access tokens.
 type AccessTokenStore interface {
-	// CreateAccessToken stores a token and returns its id. Errors: ErrTooManyTokens.
+	// CreateAccessToken stores a token that a user made and returns its id.
+	// Errors: ErrTooManyTokens.
 	CreateAccessToken(ctx context.Context, t AccessToken, hash []byte) (int64, error)
 	// AccessToken returns the token with a hash and its user. Errors: ErrUnknownToken.
 	AccessToken(ctx context.Context, hash []byte) (AccessToken, User, error)
@@ -57,19 +60,30 @@ type AccessTokenStore interface {
 
 // NewAccessToken returns a fresh token and its hash.
 func NewAccessToken() (text string, hash []byte) {
-	var b strings.Builder
-	b.WriteString(AccessTokenPrefix)
-	for b.Len() < len(AccessTokenPrefix)+accessTokenLength {
-		var p [1]byte
-		_, _ = rand.Read(p[:])           // never fails
-		if i := int(p[0] & 63); i < 62 { // each with the same chance
-			b.WriteByte(accessTokenAlphabet[i])
-		}
-	}
-	return b.String(), hashAccessToken(b.String())
+	text = AccessTokenPrefix + randomText(accessTokenLength)
+	return text, hashToken(text)
 }
 
-func hashAccessToken(text string) []byte {
+// randomText returns n characters of the alphabet, each with the same chance.
+func randomText(n int) string {
+	text := make([]byte, 0, n)
+	for len(text) < n {
+		var p [1]byte
+		_, _ = rand.Read(p[:]) // never fails
+		if i := int(p[0] & 63); i < len(tokenAlphabet) {
+			text = append(text, tokenAlphabet[i])
+		}
+	}
+	return string(text)
+}
+
+// isRandomText reports whether a text has the form of what randomText returns.
+func isRandomText(text string, n int) bool {
+	return len(text) == n && strings.Trim(text, tokenAlphabet) == ""
+}
+
+// hashToken is what is stored of a token: it has too much chance to be guessed from it.
+func hashToken(text string) []byte {
 	sum := sha256.Sum256([]byte(text))
 	return sum[:]
 }
@@ -77,7 +91,7 @@ func hashAccessToken(text string) []byte {
 // IsAccessToken reports whether a credential has the form of an access token.
 func IsAccessToken(text string) bool {
 	rest, ok := strings.CutPrefix(text, AccessTokenPrefix)
-	return ok && len(rest) == accessTokenLength && strings.Trim(rest, accessTokenAlphabet) == ""
+	return ok && isRandomText(rest, accessTokenLength)
 }
 
 // AuthenticateToken returns the principal of an access token: its user,
@@ -86,7 +100,7 @@ func AuthenticateToken(ctx context.Context, store AccessTokenStore, text string,
 	if !IsAccessToken(text) {
 		return Principal{}, fmt.Errorf("%w: not an access token", ErrCredentials)
 	}
-	t, u, err := store.AccessToken(ctx, hashAccessToken(text))
+	t, u, err := store.AccessToken(ctx, hashToken(text))
 	if errors.Is(err, ErrUnknownToken) {
 		return Principal{}, fmt.Errorf("%w: unknown access token", ErrCredentials)
 	}
@@ -102,18 +116,22 @@ func AuthenticateToken(ctx context.Context, store AccessTokenStore, text string,
 		}
 	}
 	p := u.Principal()
-	p.Limited = true
+	p.Limited, p.Scopes, p.Until = true, t.scopes(), t.ExpiresAt
+	return p, nil
+}
+
+// scopes are what the token permits, with patterns for names.
+func (t AccessToken) scopes() []Scope {
 	actions := make([]string, len(t.Actions))
 	for i, a := range t.Actions {
 		actions[i] = string(a)
 	}
-	p.Scopes = []Scope{{Type: TypeRepository, Name: anyRepository, Actions: actions}}
-	return p, nil
+	list := make([]Scope, len(t.Repositories))
+	for i, pattern := range t.Repositories {
+		list[i] = Scope{Type: TypeRepository, Name: pattern, Actions: actions}
+	}
+	return list
 }
-
-// anyRepository, as the name of a scope, stands for all of them. Nobody can ask
-// for it: it is the name of no repository.
-const anyRepository = "*"
 
 // ParseActions reads what a token may be used for: "read" or "write".
 func ParseActions(s string) ([]Action, bool) {

@@ -39,7 +39,7 @@ func TestAuthenticateToken(t *testing.T) {
 		t.Fatalf("token %q", text)
 	}
 	read, _ := auth.ParseActions("read")
-	s := &oneToken{hash: string(hash), user: auth.User{ID: 7, Name: "jane", Admin: true}, token: auth.AccessToken{Actions: read, ExpiresAt: now.Add(time.Minute)}}
+	s := &oneToken{hash: string(hash), user: auth.User{ID: 7, Name: "jane", Admin: true}, token: auth.AccessToken{Actions: read, Repositories: []string{"org/*"}, ExpiresAt: now.Add(time.Minute)}}
 	p, err := auth.AuthenticateToken(t.Context(), s, text, now)
 	if err != nil || p.UserID != 7 || !p.Limited || s.touched.IsZero() {
 		t.Fatalf("principal %+v, %v", p, err)
@@ -47,6 +47,9 @@ func TestAuthenticateToken(t *testing.T) {
 	private := auth.Resource{Repository: "org/m", Visibility: auth.Private}
 	if _, err := auth.Allow(p, auth.Pull, private); err != nil {
 		t.Errorf("reading: %v", err)
+	}
+	if _, err := auth.Allow(p, auth.Pull, auth.Resource{Repository: "other/m", Visibility: auth.Private}); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("reading elsewhere: %v", err)
 	}
 	if _, err := auth.Allow(p, auth.Push, private); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("writing: %v", err)

@@ -85,14 +85,14 @@ type Users interface {
 var _ Users = UserStore(nil)
 
 // Authenticate returns the user of that name if the password is right. An
-// unknown name costs as much work as a wrong password. Errors:
+// unknown name, or one without a password, costs as much work as a wrong password. Errors:
 // ErrCredentials, the context's and the store's.
 func Authenticate(ctx context.Context, users Users, name, password string) (User, error) {
 	u, err := User{}, ErrUnknownUser
 	if name != "" && len(name) <= maxUserLen && len(password) <= maxPasswordLen {
 		u, err = users.User(ctx, name)
 	}
-	if errors.Is(err, ErrUnknownUser) {
+	if errors.Is(err, ErrUnknownUser) || err == nil && u.PasswordHash == "" {
 		if err := decoy.check(ctx, ""); err != nil && !errors.Is(err, ErrCredentials) {
 			return User{}, err
 		}

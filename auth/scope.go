@@ -117,7 +117,7 @@ func Narrow(p Principal, asked []Scope, look func(repository string) (Resource, 
 	for _, s := range asked {
 		switch {
 		case s.Type == catalog.Type && s.Name == catalog.Name:
-			if p.SeesPrivate() {
+			if !p.Anonymous() && (!p.Limited || p.surveys()) {
 				granted = append(granted, catalog)
 			}
 		case s.Type == TypeRepository:
@@ -126,7 +126,7 @@ func Narrow(p Principal, asked []Scope, look func(repository string) (Resource, 
 				return nil, err
 			}
 			g := Scope{Type: s.Type, Name: s.Name}
-			for _, a := range []Action{Pull, Push, Delete} {
+			for _, a := range ofScopes {
 				if !slices.Contains(s.Actions, string(a)) && !slices.Contains(s.Actions, "*") {
 					continue
 				}

@@ -98,7 +98,8 @@ func TestNarrow(t *testing.T) {
 		want string
 	}{
 		"anonymous": {auth.Principal{}, "repository:open/model:pull"},
-		"user":      {auth.Principal{UserID: 2, Name: "u"}, "repository:open/model:pull"},
+		"user":      {auth.Principal{UserID: 2, Name: "u"}, "repository:open/model:pull registry:catalog:*"},
+		"reader":    {auth.Principal{UserID: 2, Name: "u", Roles: auth.Roles{"closed/model": auth.Reader, "new": auth.Writer}}, "repository:open/model:pull repository:closed/model:pull repository:new/model:pull,push registry:catalog:*"},
 		"admin": {
 			auth.Principal{UserID: 1, Name: "a", Admin: true},
 			"repository:open/model:pull,push repository:closed/model:pull,push,delete repository:new/model:pull,push registry:catalog:*",

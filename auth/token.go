@@ -1,10 +1,8 @@
 package auth
 
 import (
-	"crypto/ed25519"
+	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -16,15 +14,12 @@ import (
 // comes before any parsing.
 const MaxTokenLen = 8 << 10
 
-// SeedLen is the length of a signing seed in bytes.
-const SeedLen = ed25519.SeedSize
-
 // leeway is how far the clocks of two nodes may differ.
 const leeway = 5 * time.Second
 
 // TokenOptions say what tokens are for.
 type TokenOptions struct {
-	Seed     []byte // SeedLen bytes, the same on all nodes; see UserStore.Secret
+	Keys     *Keys  // required
 	Issuer   string // required
 	Audience string // the service, required
 	// Clock tells the time; time.Now when nil.
@@ -34,8 +29,7 @@ type TokenOptions struct {
 // Signer issues access tokens: JWTs signed with EdDSA (RFC 8037) with the
 // claims of the distribution token specification. It is safe for concurrent use.
 type Signer struct {
-	key      ed25519.PrivateKey
-	kid      string
+	keys     *Keys
 	issuer   string
 	audience string
 	now      func() time.Time
@@ -43,8 +37,10 @@ type Signer struct {
 
 // Verifier turns access tokens back into principals. It is safe for concurrent use.
 type Verifier struct {
-	keys   map[string]ed25519.PublicKey // by key id
+	keys   *Keys
 	parser *jwt.Parser
+	now    func() time.Time
+	seen   verified
 }
 
 // claims are the claims of an access token. Their user is known by id and
@@ -54,33 +50,56 @@ type claims struct {
 	UserID int64   `json:"uid,omitempty"`
 	Admin  bool    `json:"admin,omitempty"`
 	Access []Scope `json:"access"`
+	// Roles are those of the user on what Access names, in its order, when the
+	// token was issued. It is absent when there are none.
+	Roles []Role `json:"roles,omitempty"`
 }
 
-// NewSeed returns a fresh random seed.
-func NewSeed() []byte {
-	seed := make([]byte, SeedLen)
-	rand.Read(seed) // never fails since Go 1.24
-	return seed
-}
-
-// NewSigner returns a signer. It fails for a seed of another length than
-// SeedLen and for an empty issuer or audience.
-func NewSigner(o TokenOptions) (*Signer, error) {
-	if len(o.Seed) != SeedLen {
-		return nil, fmt.Errorf("a signing seed has %d bytes, not %d", SeedLen, len(o.Seed))
+// rolesFor returns the roles on what the scopes name, nil when there are none.
+func rolesFor(r Roles, scopes []Scope) []Role {
+	list, some := make([]Role, len(scopes)), false
+	for i, s := range scopes {
+		if s.Type == TypeRepository {
+			list[i] = r.On(s.Name)
+			some = some || list[i] > NoRole
+		}
 	}
-	if o.Issuer == "" || o.Audience == "" {
-		return nil, errors.New("tokens need an issuer and an audience")
+	if !some {
+		return nil
+	}
+	return list
+}
+
+// roles is the inverse of rolesFor.
+func (c *claims) roles() Roles {
+	if len(c.Roles) == 0 {
+		return nil
+	}
+	r := make(Roles, len(c.Roles))
+	for i, s := range c.Access {
+		if s.Type == TypeRepository {
+			r[s.Name] = c.Roles[i]
+		}
+	}
+	return r
+}
+
+// NewSigner returns a signer. It fails without keys, issuer or audience.
+func NewSigner(o TokenOptions) (*Signer, error) {
+	if o.Keys == nil || o.Issuer == "" || o.Audience == "" {
+		return nil, errors.New("tokens need keys, an issuer and an audience")
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	key := ed25519.NewKeyFromSeed(o.Seed)
-	return &Signer{key: key, kid: keyID(public(key)), issuer: o.Issuer, audience: o.Audience, now: o.Clock}, nil
+	return &Signer{keys: o.Keys, issuer: o.Issuer, audience: o.Audience, now: o.Clock}, nil
 }
 
 // Audience is the service that the tokens are for.
 func (s *Signer) Audience() string { return s.audience }
+
+// JWKS returns the keys that verify the tokens.
+func (s *Signer) JWKS() map[string][]JWK { return s.keys.JWKS() }
 
 // Token is an issued token.
 type Token struct {
@@ -90,12 +109,19 @@ type Token struct {
 }
 
 // Sign issues a token that stands for p, limited to the scopes, for as long
-// as ttl. It fails when the token would be longer than MaxTokenLen.
+// as ttl, but not longer than p's own credential holds. It fails when the token would be longer than MaxTokenLen, and for
+// one that would outlive the keys.
 func (s *Signer) Sign(p Principal, scopes []Scope, ttl time.Duration) (Token, error) {
+	if ttl > s.keys.maxTTL {
+		return Token{}, fmt.Errorf("a token for %s: the keys permit %s", ttl, s.keys.maxTTL)
+	}
 	if scopes == nil {
 		scopes = []Scope{}
 	}
 	now := s.now().Truncate(time.Second)
+	if !p.Until.IsZero() {
+		ttl = min(ttl, p.Until.Sub(now).Truncate(time.Second))
+	}
 	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    s.issuer,
@@ -109,9 +135,11 @@ func (s *Signer) Sign(p Principal, scopes []Scope, ttl time.Duration) (Token, er
 		UserID: p.UserID,
 		Admin:  p.Admin,
 		Access: scopes,
+		Roles:  rolesFor(p.Roles, scopes),
 	})
-	t.Header["kid"] = s.kid
-	text, err := t.SignedString(s.key)
+	key := s.keys.signing()
+	t.Header["kid"] = key.id
+	text, err := t.SignedString(key.private)
 	if err != nil {
 		return Token{}, fmt.Errorf("sign token: %w", err)
 	}
@@ -124,7 +152,7 @@ func (s *Signer) Sign(p Principal, scopes []Scope, ttl time.Duration) (Token, er
 // Verifier returns a verifier of the tokens that s signs.
 func (s *Signer) Verifier() *Verifier {
 	return &Verifier{
-		keys: map[string]ed25519.PublicKey{s.kid: public(s.key)},
+		keys: s.keys, now: s.now,
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 			jwt.WithIssuer(s.issuer),
@@ -142,12 +170,19 @@ func (s *Signer) Verifier() *Verifier {
 // Verify checks a token and returns the principal that it stands for, which
 // is limited to the token's scopes. Every error wraps ErrCredentials and is
 // safe to log: it holds nothing of the token.
-func (v *Verifier) Verify(text string) (Principal, error) {
+func (v *Verifier) Verify(ctx context.Context, text string) (Principal, error) {
 	if len(text) > MaxTokenLen {
 		return Principal{}, fmt.Errorf("%w: token of %d bytes", ErrCredentials, len(text))
 	}
+	now := v.now()
+	if t, ok := v.seen.get(text, now); ok {
+		if _, ok := v.keys.find(t.key); ok {
+			return t.principal, nil
+		}
+	}
 	var c claims
-	if _, err := v.parser.ParseWithClaims(text, &c, v.key); err != nil {
+	parsed, err := v.parser.ParseWithClaims(text, &c, func(t *jwt.Token) (any, error) { return v.key(ctx, t) })
+	if err != nil {
 		return Principal{}, fmt.Errorf("%w: %s", ErrCredentials, reason(err))
 	}
 	switch {
@@ -155,10 +190,21 @@ func (v *Verifier) Verify(text string) (Principal, error) {
 		return Principal{}, fmt.Errorf("%w: token for several audiences", ErrCredentials)
 	case len(c.Access) > MaxScopes:
 		return Principal{}, fmt.Errorf("%w: token with %d scopes", ErrCredentials, len(c.Access))
+	case len(c.Roles) > 0 && len(c.Roles) != len(c.Access):
+		return Principal{}, fmt.Errorf("%w: token with %d roles for %d scopes", ErrCredentials, len(c.Roles), len(c.Access))
 	case c.UserID < 0, c.UserID == 0 && (c.Subject != "" || c.Admin):
 		return Principal{}, fmt.Errorf("%w: token for nobody", ErrCredentials)
 	}
-	return Principal{UserID: c.UserID, Name: c.Subject, Admin: c.Admin, Limited: true, Scopes: c.Access}, nil
+	t := verifiedToken{
+		principal: Principal{UserID: c.UserID, Name: c.Subject, Admin: c.Admin, Roles: c.roles(), Limited: true, Scopes: c.Access},
+		from:      c.NotBefore.Add(-leeway), until: c.ExpiresAt.Add(leeway),
+	}
+	if c.IssuedAt != nil && c.IssuedAt.After(c.NotBefore.Time) {
+		t.from = c.IssuedAt.Add(-leeway)
+	}
+	t.key, _ = parsed.Header["kid"].(string) // it is one, or there had been no key
+	v.seen.put(text, t, now)
+	return t.principal, nil
 }
 
 // forbidden are the header parameters that would bring a key of the sender's
@@ -166,7 +212,7 @@ func (v *Verifier) Verify(text string) (Principal, error) {
 var forbidden = []string{"jwk", "jku", "x5c", "x5u", "x5t", "x5t#S256", "crit", "b64", "zip"}
 
 // key returns our key of the token's key id, and looks nowhere else for one.
-func (v *Verifier) key(t *jwt.Token) (any, error) {
+func (v *Verifier) key(ctx context.Context, t *jwt.Token) (any, error) {
 	for _, name := range forbidden {
 		if _, ok := t.Header[name]; ok {
 			return nil, errHeader
@@ -179,7 +225,7 @@ func (v *Verifier) key(t *jwt.Token) (any, error) {
 	if !ok {
 		return nil, errKey
 	}
-	key, ok := v.keys[kid]
+	key, ok := v.keys.verifying(ctx, kid)
 	if !ok {
 		return nil, errKey
 	}
@@ -215,14 +261,4 @@ func reason(err error) string {
 		}
 	}
 	return "invalid token"
-}
-
-func public(key ed25519.PrivateKey) ed25519.PublicKey {
-	return ed25519.PublicKey(key[SeedLen:])
-}
-
-// keyID derives a key's id from the key, so that all nodes agree on it.
-func keyID(key ed25519.PublicKey) string {
-	sum := sha256.Sum256(key)
-	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }

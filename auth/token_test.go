@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/auth/authtest"
 )
 
 var (
@@ -22,9 +24,24 @@ var (
 	epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 )
 
+func newKeys(t testing.TB, store *authtest.KeyStore, now *time.Time) *auth.Keys {
+	t.Helper()
+	k, err := auth.NewKeys(context.Background(), auth.KeyOptions{Store: store, Clock: func() time.Time { return *now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// signer returns one whose only key is made of seed.
 func signer(t testing.TB, now *time.Time) *auth.Signer {
 	t.Helper()
-	s, err := auth.NewSigner(auth.TokenOptions{Seed: seed, Issuer: "carat", Audience: "carat", Clock: func() time.Time { return *now }})
+	return signerWith(t, newKeys(t, authtest.NewKeyStore(auth.Key{Serial: 1, Seed: seed, CreatedAt: epoch, SignsFrom: epoch}), now), now)
+}
+
+func signerWith(t testing.TB, keys *auth.Keys, now *time.Time) *auth.Signer {
+	t.Helper()
+	s, err := auth.NewSigner(auth.TokenOptions{Keys: keys, Issuer: "carat", Audience: "carat", Clock: func() time.Time { return *now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +63,7 @@ func TestToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Another node has the same seed and its own signer.
-		got, err := signer(t, &now).Verifier().Verify(tok.Text)
+		got, err := signer(t, &now).Verifier().Verify(t.Context(), tok.Text)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -79,8 +96,28 @@ func TestTokenTimes(t *testing.T) {
 		{1000 * time.Hour, false},
 	} {
 		now = epoch.Add(tc.after)
-		if _, err := s.Verifier().Verify(tok.Text); (err == nil) != tc.ok {
+		if _, err := s.Verifier().Verify(t.Context(), tok.Text); (err == nil) != tc.ok {
 			t.Errorf("%s after issue: %v", tc.after, err)
+		}
+	}
+}
+
+// A token ends with the credential that it was given for.
+func TestTokenUntil(t *testing.T) {
+	t.Parallel()
+	now := epoch
+	s := signer(t, &now)
+	for _, tc := range []struct {
+		until time.Time
+		want  time.Duration
+	}{
+		{time.Time{}, time.Hour},
+		{epoch.Add(2 * time.Hour), time.Hour},
+		{epoch.Add(90*time.Second + time.Millisecond), 90 * time.Second},
+	} {
+		tok, err := s.Sign(auth.Principal{UserID: 1, Name: "a", Until: tc.until}, nil, time.Hour)
+		if err != nil || tok.TTL != tc.want {
+			t.Errorf("until %s: %s, %v", tc.until, tok.TTL, err)
 		}
 	}
 }
@@ -97,7 +134,7 @@ func TestTokenTooLong(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the most scopes there may be do not fit: %v", err)
 	}
-	if _, err := s.Verifier().Verify(tok.Text); err != nil {
+	if _, err := s.Verifier().Verify(t.Context(), tok.Text); err != nil {
 		t.Error(err)
 	}
 	if _, err := s.Sign(auth.Principal{}, append(full, full...), time.Minute); !errors.Is(err, auth.ErrScope) {
@@ -107,18 +144,19 @@ func TestTokenTooLong(t *testing.T) {
 
 func TestNewSignerRefuses(t *testing.T) {
 	t.Parallel()
+	now := epoch
+	keys := newKeys(t, authtest.NewKeyStore(), &now)
 	for name, o := range map[string]auth.TokenOptions{
-		"no seed":     {Issuer: "a", Audience: "b"},
-		"short seed":  {Seed: seed[1:], Issuer: "a", Audience: "b"},
-		"no issuer":   {Seed: seed, Audience: "b"},
-		"no audience": {Seed: seed, Issuer: "a"},
+		"no keys":     {Issuer: "a", Audience: "b"},
+		"no issuer":   {Keys: keys, Audience: "b"},
+		"no audience": {Keys: keys, Issuer: "a"},
 	} {
 		if _, err := auth.NewSigner(o); err == nil {
 			t.Error(name)
 		}
 	}
-	if a, b := auth.NewSeed(), auth.NewSeed(); len(a) != auth.SeedLen || bytes.Equal(a, b) {
-		t.Error("seeds are not random")
+	if _, err := signerWith(t, keys, &now).Sign(auth.Principal{}, nil, 2*time.Hour); err == nil {
+		t.Error("a token that outlives its key")
 	}
 }
 
@@ -159,7 +197,7 @@ func TestTokenAttacks(t *testing.T) {
 	at := func(d time.Duration) int64 { return epoch.Add(d).Unix() }
 
 	v := s.Verifier()
-	if _, err := v.Verify(ours(nil)); err != nil {
+	if _, err := v.Verify(t.Context(), ours(nil)); err != nil {
 		t.Fatalf("the forger's own way fails: %v", err)
 	}
 	for name, text := range map[string]string{
@@ -219,7 +257,7 @@ func TestTokenAttacks(t *testing.T) {
 		"too many scopes":   claim("access", make([]auth.Scope, auth.MaxScopes+1)),
 		"access a word":     claim("access", "*"),
 	} {
-		p, err := v.Verify(text)
+		p, err := v.Verify(t.Context(), text)
 		if !errors.Is(err, auth.ErrCredentials) {
 			t.Errorf("%s: %+v, %v", name, p, err)
 			continue
@@ -245,7 +283,7 @@ func FuzzVerify(f *testing.F) {
 	}
 	v := s.Verifier()
 	f.Fuzz(func(t *testing.T, text string) {
-		p, err := v.Verify(text)
+		p, err := v.Verify(t.Context(), text)
 		if err == nil && text != tok.Text {
 			t.Errorf("a token that was never signed is good: %+v", p)
 		}
@@ -277,4 +315,79 @@ func encodePart(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return base64.RawURLEncoding.EncodeToString(p)
+}
+
+// A token that was found good once is looked at again in all that can change:
+// the time, and whether its key still verifies. One that differs in any bit is another.
+func TestVerifyAgain(t *testing.T) {
+	t.Parallel()
+	now := epoch
+	keys := newKeys(t, authtest.NewKeyStore(auth.Key{Serial: 1, Seed: seed, CreatedAt: epoch, SignsFrom: epoch}), &now)
+	s := signerWith(t, keys, &now)
+	v := s.Verifier()
+	p := auth.Principal{UserID: 2, Name: "user", Roles: auth.Roles{"acme": auth.Writer}}
+	made, err := s.Sign(p, []auth.Scope{{Type: auth.TypeRepository, Name: "acme/llama", Actions: []string{"pull"}}}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := v.Verify(t.Context(), made.Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		at   time.Time
+		good bool
+	}{
+		"before its time": {epoch.Add(-6 * time.Second), false},
+		"within leeway":   {epoch.Add(-5 * time.Second), true},
+		"near its end":    {epoch.Add(64 * time.Second), true},
+		"after its end":   {epoch.Add(66 * time.Second), false},
+	} {
+		now = tc.at
+		fresh, ferr := s.Verifier().Verify(t.Context(), made.Text)
+		again, err := v.Verify(t.Context(), made.Text)
+		if (err == nil) != tc.good || (ferr == nil) != tc.good {
+			t.Errorf("%s: again %v, for the first time %v", name, err, ferr)
+		}
+		if diff := cmp.Diff(fresh, again); diff != "" {
+			t.Errorf("%s (-first +again):\n%s", name, diff)
+		}
+	}
+	now = epoch
+	if diff := cmp.Diff(auth.Roles{"acme/llama": auth.Writer}, first.Roles); diff != "" {
+		t.Error(diff)
+	}
+	for i := range made.Text {
+		changed := []byte(made.Text)
+		changed[i] ^= 1
+		if _, err := v.Verify(t.Context(), string(changed)); !errors.Is(err, auth.ErrCredentials) {
+			t.Fatalf("with another byte %d: %v", i, err)
+		}
+	}
+	if err := keys.Drop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(t.Context(), made.Text); !errors.Is(err, auth.ErrCredentials) {
+		t.Errorf("after its key was dropped: %v", err)
+	}
+}
+
+// However many tokens there are, each is judged rightly.
+func TestVerifyMany(t *testing.T) {
+	t.Parallel()
+	now := epoch
+	s := signer(t, &now)
+	v := s.Verifier()
+	for i := range 2500 {
+		made, err := s.Sign(auth.Principal{UserID: int64(i + 1), Name: "user"}, nil, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if p, err := v.Verify(t.Context(), made.Text); err != nil || p.UserID != int64(i+1) {
+				t.Fatalf("token %d: %+v, %v", i, p, err)
+			}
+		}
+		now = now.Add(50 * time.Millisecond)
+	}
 }

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
+	"net/url"
 	"time"
 
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -155,8 +155,12 @@ func (h *Hub) do(ctx context.Context, method, path, user, password string, body,
 		r.size, r.body = int64(len(p)), bytesBody(p)
 		r.header.Set("Content-Type", "application/json")
 	}
+	below, err := url.Parse(path)
+	if err != nil {
+		return fmt.Errorf("address %q: %w", path, err)
+	}
 	u := h.r.base
-	u.Path, u.RawQuery, _ = strings.Cut(path, "?")
+	u.Path, u.RawPath, u.RawQuery = below.Path, below.RawPath, below.RawQuery
 	r.url = &u
 	resp, err := h.r.send(ctx, r, http.StatusOK, http.StatusCreated, http.StatusNoContent)
 	if err != nil {

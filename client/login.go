@@ -15,7 +15,7 @@ import (
 var ErrNoStore = errors.New("the client has no credential store")
 
 // ErrLoginRefused is returned when a registry does not take the credentials.
-var ErrLoginRefused = errors.New("the registry refused user name or password")
+var ErrLoginRefused = errors.New("the registry refused the credentials")
 
 // DockerCredentials returns Docker's credential store: the helpers that
 // config.json in the folder names, or that file itself. Without a folder it is
@@ -66,6 +66,11 @@ func (r *remote) ping(ctx context.Context) error {
 		drain(resp)
 		return nil
 	}
+	return refused(err)
+}
+
+// refused adds ErrLoginRefused to an error that means it.
+func refused(err error) error {
 	var answer *ResponseError
 	if errors.As(err, &answer) && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden) {
 		return fmt.Errorf("%w (%w)", ErrLoginRefused, err)

@@ -92,11 +92,17 @@ type LogEntry struct {
 // Acceptances calls each with every entry of the log in its order. Errors:
 // ErrNoCredentials, *ResponseError, those of each.
 func (h *Hub) Acceptances(ctx context.Context, each func(LogEntry) error) error {
+	return h.AcceptancesOf(ctx, "", each)
+}
+
+// AcceptancesOf is Acceptances for the models of an organization, or one. The
+// whole log is that of scope "".
+func (h *Hub) AcceptancesOf(ctx context.Context, scope registry.Name, each func(LogEntry) error) error {
 	for after := int64(0); ; {
 		var list struct {
 			Acceptances []LogEntry `json:"acceptances"`
 		}
-		if err := h.call(ctx, http.MethodGet, "/api/v1/acceptances?after="+strconv.FormatInt(after, 10), nil, &list); err != nil {
+		if err := h.call(ctx, http.MethodGet, "/api/v1/acceptances?"+url.Values{"scope": {string(scope)}, "after": {strconv.FormatInt(after, 10)}}.Encode(), nil, &list); err != nil {
 			return fmt.Errorf("fetch the log of acceptances: %w", err)
 		}
 		if len(list.Acceptances) == 0 {
@@ -148,10 +154,32 @@ func (h *Hub) Unwaive(ctx context.Context, n registry.Name, ref registry.Referen
 	return nil
 }
 
-// CreateUser makes a user. Errors: ErrNoCredentials, *ResponseError.
-func (h *Hub) CreateUser(ctx context.Context, name, password string) error {
-	if err := h.change(ctx, http.MethodPost, "/api/v1/users", map[string]string{"name": name, "password": password}, nil); err != nil {
-		return fmt.Errorf("make user %s: %w", name, err)
+// Affirmations returns the judgements of named reviewers that a version meets
+// the Open Source AI Definition, the oldest first. Errors: ErrNoHub, *ResponseError.
+func (h *Hub) Affirmations(ctx context.Context, n registry.Name, ref registry.Reference) ([]registry.Affirmation, error) {
+	var list struct {
+		Affirmations []registry.Affirmation `json:"affirmations"`
+	}
+	if err := h.call(ctx, http.MethodGet, versionPath(n, ref)+"/affirmations", nil, &list); err != nil {
+		return nil, fmt.Errorf("fetch the affirmations of %s: %w", displayVersion(n, ref), err)
+	}
+	return list.Affirmations, nil
+}
+
+// Affirm has the hub sign that a reviewer judges a version to meet the Open
+// Source AI Definition. Errors: ErrNoCredentials, registry.CodeTermsInvalid, *ResponseError.
+func (h *Hub) Affirm(ctx context.Context, n registry.Name, ref registry.Reference, reviewer, reason string) error {
+	body := map[string]string{"reviewer": reviewer, "reason": reason}
+	if err := h.change(ctx, http.MethodPost, versionPath(n, ref)+"/affirmations", body, nil); err != nil {
+		return fmt.Errorf("affirm %s: %w", displayVersion(n, ref), err)
+	}
+	return nil
+}
+
+// Disaffirm takes the affirmation of a reviewer away. Errors: ErrNoCredentials, *ResponseError.
+func (h *Hub) Disaffirm(ctx context.Context, n registry.Name, ref registry.Reference, reviewer string) error {
+	if err := h.change(ctx, http.MethodDelete, versionPath(n, ref)+"/affirmations?reviewer="+url.QueryEscape(reviewer), nil, nil); err != nil {
+		return fmt.Errorf("take away the affirmation of %s: %w", displayVersion(n, ref), err)
 	}
 	return nil
 }

@@ -248,6 +248,13 @@ func TestService(t *testing.T) {
 			t.Errorf("%s = %q, want %q", key, value, want)
 		}
 	}
+	// The verification's sandbox divides the control group.
+	if got := strings.Fields(got["Service.Delegate"]); !slices.Contains(got, "memory") || !slices.Contains(got, "pids") {
+		t.Errorf("Delegate = %q, want memory and pids in it", got)
+	}
+	if got["Service.ProtectControlGroups"] != "no" {
+		t.Error("what is delegated cannot be written")
+	}
 	// The verification's sandbox needs these.
 	for _, kind := range []string{"user", "net"} {
 		if !slices.Contains(strings.Fields(got["Service.RestrictNamespaces"]), kind) {

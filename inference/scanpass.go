@@ -195,10 +195,11 @@ func (p *pass) prepare(j *scanJob) (err error) {
 
 // reader is what one thread keeps.
 type reader struct {
-	survey kernel.Survey
-	sums   []kernel.RowSums
-	values []float32
-	raw    []byte
+	survey  kernel.Survey
+	sums    []kernel.RowSums
+	squares []float64 // of the rows' norms
+	values  []float32
+	raw     []byte
 }
 
 func (p *pass) work() {
@@ -271,36 +272,46 @@ func (p *pass) rows(j *scanJob, r *reader, raw []byte, first, width int, out *po
 	j.mu.Lock()
 	low, high := j.low, j.high
 	j.mu.Unlock()
+	least := leastSquares(width, exact)
+	r.squares = slices.Grow(r.squares[:0], n)
+	sampled := (j.stride - first%j.stride) % j.stride // the next row of the sample
 	for i := range r.sums {
 		s := &r.sums[i]
-		row := raw[i*int(size):][:size]
-		inSample := (first+i)%j.stride == 0
-		suspect := !reliable(s, width, exact)
+		inSample := i == sampled
+		suspect := !reliable(s, least)
 		extreme := float64(s.Low) < low || float64(s.High) > high
-		if suspect || inSample || extreme && !exact {
+		if !suspect && !inSample && !extreme { // nearly all
+			out.sum += float64(s.Sum)
+			out.squares += float64(s.Squares)
+			out.zero += int64(s.Zero)
+			r.squares = append(r.squares, float64(s.Squares))
+			continue
+		}
+		if inSample {
+			sampled += j.stride
+		}
+		if suspect || inSample || !exact {
 			r.values = slices.Grow(r.values[:0], width)[:width]
-			if err := kernel.Decode(j.t.typ, r.values, row); err != nil {
+			if err := kernel.Decode(j.t.typ, r.values, raw[i*int(size):][:size]); err != nil {
 				return err
 			}
-			if inSample {
-				if out.sample == nil {
-					out.sample = newSampled(j.columns())
-				}
-				out.sample.take(r.values)
-				if p.row != nil {
-					p.row(j.index, first+i, r.values)
-				}
+		}
+		if inSample {
+			if out.sample == nil {
+				out.sample = newSampled(j.columns())
+			}
+			out.sample.take(r.values)
+			if p.row != nil {
+				p.row(j.index, first+i, r.values)
 			}
 		}
 		if suspect {
-			out.slowly(r.values)
+			r.squares = append(r.squares, out.slowly(r.values))
 		} else {
 			out.sum += float64(s.Sum)
 			out.squares += float64(s.Squares)
 			out.zero += int64(s.Zero)
-			if j.matrix {
-				out.norms.count(float64(s.Squares))
-			}
+			r.squares = append(r.squares, float64(s.Squares))
 		}
 		switch {
 		case suspect || !extreme:
@@ -312,32 +323,41 @@ func (p *pass) rows(j *scanJob, r *reader, raw []byte, first, width int, out *po
 		}
 		low, high = min(low, out.low), max(high, out.high)
 	}
+	if j.matrix {
+		out.norms.count(r.squares)
+	}
 	j.mu.Lock()
 	j.low, j.high = min(j.low, low), max(j.high, high)
 	j.mu.Unlock()
 	return nil
 }
 
-// reliable reports whether the sums of a row in float32 are what they should be: all weights are finite, and neither too large nor too
-// small to be squared, nor lost beside the minima of their blocks.
-func reliable(s *kernel.RowSums, width int, exact bool) bool {
-	if q := s.Squares; q-q != 0 || s.Sum-s.Sum != 0 || q < 0 {
-		return false
+// leastSquares is how large the squares of a row must be, as a part of the square of its largest weight, for sums in float32 to be
+// trusted: where they come from blocks, they may be lost beside the minima.
+func leastSquares(width int, exact bool) float32 {
+	if exact {
+		return 0
 	}
-	widest := max(s.High, -s.Low)
-	if widest == 0 {
-		return true
-	}
-	least := float32(1e-25)
-	if !exact {
-		least = max(least, 1e-4*float32(width)*widest*widest)
-	}
-	return s.Squares > least
+	return 1e-4 * float32(width)
 }
 
-// slowly adds up a row in float64.
-func (p *portion) slowly(values []float32) {
-	var sum, squares float64
+// reliable reports whether the sums of a row in float32 are what they should be: all weights are finite, and neither too large nor too
+// small to be squared, nor lost beside the minima of their blocks.
+func reliable(s *kernel.RowSums, least float32) bool {
+	q := s.Squares
+	if q-q != 0 || s.Sum-s.Sum != 0 || q < 0 {
+		return false
+	}
+	widest := s.High
+	if -s.Low > widest {
+		widest = -s.Low
+	}
+	return widest == 0 || q > 1e-25 && q > least*widest*widest
+}
+
+// slowly adds up a row in float64, and returns the square of its norm.
+func (p *portion) slowly(values []float32) (squares float64) {
+	var sum float64
 	for _, v := range values {
 		x := float64(v)
 		switch {
@@ -356,5 +376,5 @@ func (p *portion) slowly(values []float32) {
 	}
 	p.sum += sum
 	p.squares += squares
-	p.norms.count(squares)
+	return squares
 }

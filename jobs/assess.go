@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
 )
 
 const (
@@ -26,12 +27,9 @@ type Assessor interface {
 	MarkAssessments(ctx context.Context, limit int) (int, error)
 }
 
-// AssessArgs asks that versions are assessed that are due. Of each turn one job
-// may wait or run, so that while one runs, which may have looked already,
-// another can wait.
-type AssessArgs struct {
-	Turn int `json:"turn" river:"unique"`
-}
+// AssessArgs asks that versions are assessed that are due. One such job waits or
+// runs at a time.
+type AssessArgs struct{}
 
 // Kind implements river.JobArgs.
 func (AssessArgs) Kind() string { return "assess" }
@@ -42,16 +40,10 @@ func (AssessArgs) InsertOpts() river.InsertOpts {
 }
 
 // EnqueueAssessments enqueues the assessment of what is due in the caller's
-// transaction, unless one waits.
+// transaction, unless one waits or runs.
 func (q *Queue) EnqueueAssessments(ctx context.Context, tx *sql.Tx) error {
-	for turn := range 2 {
-		r, err := q.client.InsertTx(ctx, tx, AssessArgs{Turn: turn}, nil)
-		if err != nil {
-			return fmt.Errorf("enqueue assessments: %w", err)
-		}
-		if !r.UniqueSkippedAsDuplicate {
-			break
-		}
+	if _, err := q.client.InsertTx(ctx, tx, AssessArgs{}, nil); err != nil {
+		return fmt.Errorf("enqueue assessments: %w", err)
 	}
 	return nil
 }
@@ -63,8 +55,45 @@ type assessWorker struct {
 
 func (w *assessWorker) Timeout(*river.Job[AssessArgs]) time.Duration { return upkeepTimeout }
 
-func (w *assessWorker) Work(ctx context.Context, _ *river.Job[AssessArgs]) error {
-	return w.q.handBack(w.q.assess(ctx))
+func (w *assessWorker) Work(ctx context.Context, job *river.Job[AssessArgs]) error {
+	if err := w.q.assess(ctx); err != nil {
+		return w.q.handBack(err)
+	}
+	if err := w.q.endAssessment(ctx, job); err != nil {
+		// The job is completed, or will be: what is still due waits for the next one.
+		w.q.opts.Logger.WarnContext(ctx, "look again for versions to assess", slog.Any("error", err))
+	}
+	return nil
+}
+
+// endAssessment completes the job and looks once more. What became due while
+// it ran enqueued no other job, and may have come after its last look; what
+// becomes due from now on does.
+func (q *Queue) endAssessment(ctx context.Context, job *river.Job[AssessArgs]) error {
+	err := q.inTx(ctx, func(tx *sql.Tx) error {
+		_, err := river.JobCompleteTx[*riversqlite.Driver](ctx, tx, job) // the client knows its own driver
+		return err
+	})
+	if err != nil || q.services.Assessor == nil {
+		return err
+	}
+	n, err := q.services.Assessor.AssessDue(ctx, assessBatch)
+	if err != nil || n == 0 {
+		return err
+	}
+	return q.inTx(ctx, func(tx *sql.Tx) error { return q.EnqueueAssessments(ctx, tx) })
+}
+
+func (q *Queue) inTx(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := q.opts.DB.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	if err := do(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // assess works through what is due, and then looks for what is outdated. It

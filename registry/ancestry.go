@@ -27,20 +27,25 @@ type Ancestry struct {
 	Versions map[string]*Version
 	// Waivers are those of the root's findings that are signed by this hub.
 	Waivers []lineage.Waiver
+	// Affirmations are those of the root that are signed by this hub, the oldest first.
+	Affirmations []Affirmation
+
+	texts *texts // by which texts were identified
 }
 
 // NewAncestry is the lineage of a version as far as its bases are known by
 // their names alone.
 func NewAncestry(v *Version) *Ancestry {
-	a := newAncestry(v)
+	a := newAncestry(v, programTexts())
 	_ = a.follow(v, nil, func(declared string) (string, error) { return a.add(named(declared, "")), nil }) // nothing is looked up that could fail
 	return a
 }
 
 // newAncestry is the lineage of a version of which no base is known yet.
-func newAncestry(v *Version) *Ancestry {
-	root := workOf(v)
+func newAncestry(v *Version, t *texts) *Ancestry {
+	root := workOf(v, t)
 	return &Ancestry{
+		texts:    t,
 		Graph:    &lineage.Graph{Root: root.ID, Works: map[string]*lineage.Work{root.ID: root}},
 		Versions: map[string]*Version{root.ID: v},
 	}
@@ -51,7 +56,11 @@ func newAncestry(v *Version) *Ancestry {
 // that p may not see is in it as a hidden work, of which nothing is told; one
 // that is not here is known by its name, or not at all.
 func (r *Registry) Ancestry(ctx context.Context, p auth.Principal, v *Version) (*Ancestry, error) {
-	a := newAncestry(v)
+	t, err := r.texts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a := newAncestry(v, t)
 	queue := []*Version{v}
 	looked := 0
 	for ; len(queue) > 0; queue = queue[1:] {
@@ -73,8 +82,10 @@ func (r *Registry) Ancestry(ctx context.Context, p auth.Principal, v *Version) (
 			return nil, err
 		}
 	}
-	var err error
-	a.Waivers, err = r.waivers(ctx, v)
+	if a.Waivers, err = r.waivers(ctx, v); err != nil {
+		return nil, err
+	}
+	a.Affirmations, err = r.affirmations(ctx, v)
 	return a, err
 }
 
@@ -199,7 +210,7 @@ func (r *Registry) base(ctx context.Context, p auth.Principal, a *Ancestry, decl
 	if found == nil {
 		return a.add(missing), nil, nil
 	}
-	w := workOf(found)
+	w := workOf(found, a.texts)
 	if a.Graph.Works[w.ID] != nil {
 		return w.ID, nil, nil
 	}
@@ -242,7 +253,7 @@ func (r *Registry) baseVersion(ctx context.Context, g auth.Grant, sha256 string)
 func workID(v *Version) string { return string(v.Name) + "@" + v.Digest.String() }
 
 // workOf is a version as the rules of lineage see it.
-func workOf(v *Version) *lineage.Work {
+func workOf(v *Version, t *texts) *lineage.Work {
 	w := &lineage.Work{ID: workID(v), Name: string(v.Name)}
 	f := v.Facts
 	if f == nil {
@@ -254,7 +265,7 @@ func workOf(v *Version) *lineage.Work {
 		w.Declared = f.Card.LicenseName
 	}
 	w.Expression = DeclaredExpression(f)
-	w.Text = TextOf(f)
+	w.Text = t.of(f)
 	w.Notice, w.Card = f.License.Notice, f.Card.Body
 	w.Changes = statesChanges(f.License.Notice) || statesChanges(f.Card.Body)
 	w.Modality = modality(f)

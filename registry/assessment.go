@@ -91,7 +91,10 @@ func (a *Ancestry) openness(id string, done map[string]*openness.Result, under m
 		in.Claims = []openness.Claim{{Component: openness.Parameters, Evidence: []openness.Evidence{{Grade: openness.Declared, From: "name"}}}}
 		in.Distribution = openness.Licence{Expression: w.Expression, Text: openness.None}
 	} else {
-		in = InputOf(a.Versions[id])
+		in = InputOf(a.Versions[id], w.Text)
+	}
+	if id == a.Graph.Root && len(a.Affirmations) > 0 {
+		in.Affirmation = &a.Affirmations[0].Affirmation
 	}
 	under[id] = true
 	for _, e := range w.Edges {
@@ -111,8 +114,9 @@ func (a *Ancestry) openness(id string, done map[string]*openness.Result, under m
 	return &r
 }
 
-// InputOf is what a version shows of its own openness, without its bases.
-func InputOf(v *Version) openness.Input {
+// InputOf is what a version, whose licence's text was identified, shows of its
+// own openness, without its bases.
+func InputOf(v *Version, t lineage.Text) openness.Input {
 	in := openness.Input{Access: openness.AccessOpen}
 	f := v.Facts
 	if f == nil {
@@ -127,8 +131,9 @@ func InputOf(v *Version) openness.Input {
 			files = append(files, openness.File{Path: x.Path, MediaType: x.MediaType, Digest: x.Digest.String()})
 		}
 	}
-	in.Claims = openness.Detect(files, openCard(v))
-	in.Distribution = licenceOf(f)
+	card := openCard(v)
+	in.Claims, in.Data = openness.Detect(files, card), openness.DetectData(files, card)
+	in.Distribution = licenceOf(f, t)
 	if f.MOF != "" {
 		if m, err := openness.ParseMOFFile([]byte(f.MOF)); err == nil {
 			in.Claims = append(in.Claims, m.Claims()...)
@@ -142,7 +147,7 @@ func InputOf(v *Version) openness.Input {
 }
 
 // licenceOf is the licence that the card declares, with what its text is.
-func licenceOf(f *Facts) openness.Licence {
+func licenceOf(f *Facts, t lineage.Text) openness.Licence {
 	l := openness.Licence{Expression: DeclaredExpression(f), Text: openness.None}
 	if l.Expression.IsZero() && f.Card.LicenseID != "" {
 		l.Problem = "the card declares " + clipRunes(clean(f.Card.LicenseID), 80) + ", which is no licence that can be told"
@@ -151,7 +156,6 @@ func licenceOf(f *Facts) openness.Licence {
 		return l
 	}
 	l.Text = openness.Stored
-	t := TextOf(f)
 	resolved := l.Expression.Resolve()
 	switch {
 	case len(t.Refs) == 0 && len(t.Contains) > 0:
@@ -160,6 +164,9 @@ func licenceOf(f *Facts) openness.Licence {
 		l.Match = openness.MatchUnknown
 	default:
 		l.Match = openness.MatchSame
+		if t.Confirmed {
+			l.Match = openness.MatchReviewed
+		}
 		for _, ref := range t.Refs {
 			if !resolved.Has(ref) {
 				l.Match = openness.MatchOther

@@ -21,6 +21,7 @@ type shelf struct {
 	Store
 	versions map[Name]*Version
 	private  map[Name]bool
+	texts    []StoredLicenseText
 }
 
 func (s *shelf) Repository(_ context.Context, n Name) (Repository, error) {
@@ -39,6 +40,10 @@ func (s *shelf) Version(_ context.Context, n Name, _ Reference) (Version, error)
 }
 
 func (s *shelf) Waivers(context.Context, Name, Digest) ([][]byte, error) { return nil, nil }
+
+func (s *shelf) Affirmations(context.Context, Name, Digest) ([][]byte, error) { return nil, nil }
+
+func (s *shelf) LicenseTexts(context.Context) ([]StoredLicenseText, error) { return s.texts, nil }
 
 func (s *shelf) put(n Name, license string, bases ...string) *Version {
 	f := &Facts{Card: Card{LicenseID: license, Body: "# " + string(n) + "\n\nA model.\n"}}

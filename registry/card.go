@@ -150,7 +150,9 @@ func (c *Card) setField(key string, v *yaml.Node) {
 		c.Results = len(sequence(v)) > 0
 		c.readEvaluations(v)
 	default:
-		c.Gated = c.Gated || strings.HasPrefix(key, "extra_gated_")
+		if strings.HasPrefix(key, gatePrefix) {
+			c.setGateField(key, v)
+		}
 	}
 }
 

@@ -155,6 +155,7 @@ func FuzzParseCard(f *testing.F) {
 	f.Add([]byte("---\n<<: {a: b}\n? [x]\n: y\n---\n"))
 	f.Add([]byte("---\n---\n"))
 	f.Add([]byte("---\nmodel-index: &i [{results: [{task: {type: \"a\\0\"}, metrics: [{type: b, value: 1}]}]}]\nx: *i\n---\n"))
+	f.Add([]byte("---\nextra_gated_prompt: p\nextra_gated_fields: {a: text, b: {type: select, options: [x, {label: y, value: z}, &o [q]]}, c: ~, ? [d] : text}\nx: *o\n---\n"))
 	f.Add([]byte("\ufeff---\r\nlanguage: no\r\n---\r\n> # q\n"))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		c := registry.ParseCard(p)
@@ -162,6 +163,14 @@ func FuzzParseCard(f *testing.F) {
 		all = append(append(append(all, c.Languages...), c.BaseModels...), c.Datasets...)
 		for _, e := range c.Evaluations {
 			all = append(all, e.Task, e.Dataset, e.Metric, e.Value)
+		}
+		if g := c.Gate; g != nil {
+			all = append(all, g.Heading, g.Description, g.Prompt, g.Button)
+			// Whatever a card asks can be asked.
+			gate := registry.ConsentGate{Mode: registry.ConsentAuto, Heading: g.Heading, Description: g.Description, Prompt: g.Prompt, Button: g.Button, Fields: g.Fields}
+			if err := gate.Check(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		for _, s := range all {
 			if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {

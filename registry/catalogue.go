@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"strings"
 
 	"github.com/carat-hub/carat/auth"
 )
@@ -23,23 +22,6 @@ func (r *Registry) Version(ctx context.Context, g auth.Grant, ref Reference) (Ve
 	return r.store.Version(ctx, n, ref)
 }
 
-// minPrefix is how many hexadecimal digits of a digest must be given at least.
-const minPrefix = 12
-
-// VersionByPrefix returns the only version whose SHA-256 digest begins with
-// some hexadecimal digits, as clients of Git name commits. Errors:
-// CodeManifestUnknown, also when there are several.
-func (r *Registry) VersionByPrefix(ctx context.Context, g auth.Grant, digits string) (Version, error) {
-	n, err := granted(g, auth.Pull)
-	if err != nil {
-		return Version{}, err
-	}
-	if len(digits) < minPrefix || strings.Trim(digits, "0123456789abcdef") != "" {
-		return Version{}, Errorf(CodeManifestUnknown, "%.80q names no version of %s", digits, n)
-	}
-	return r.store.VersionByPrefix(ctx, n, string(SHA256)+":"+digits)
-}
-
 // Versions lists the versions of a model, newest first.
 func (r *Registry) Versions(ctx context.Context, g auth.Grant) ([]Version, error) {
 	n, err := granted(g, auth.Pull)
@@ -52,7 +34,7 @@ func (r *Registry) Versions(ctx context.Context, g auth.Grant) ([]Version, error
 // Models lists the models that the principal may see, and returns how many
 // match in all. The query's limit is clamped to 1..100.
 func (r *Registry) Models(ctx context.Context, p auth.Principal, q ModelQuery) ([]ModelSummary, int, error) {
-	q.IncludePrivate = p.SeesPrivate()
+	q.Sight = p.Sight()
 	q.Limit = min(max(q.Limit, 1), maxModels)
 	q.Offset = max(q.Offset, 0)
 	return r.store.Models(ctx, q)

@@ -18,7 +18,7 @@ import (
 
 // ConsentGate says that the terms of a model have to be accepted before it is
 // pulled. An organization's holds for all of its models that have none of
-// their own.
+// their own. What it does not say itself, the card of a version may; see CardGate.
 type ConsentGate struct {
 	Scope   string         `json:"scope"` // "org" or "org/name"
 	Mode    ConsentMode    `json:"mode"`
@@ -26,6 +26,8 @@ type ConsentGate struct {
 	Prompt  string         `json:"prompt,omitempty"`  // text above it, plain
 	Button  string         `json:"button,omitempty"`
 	Fields  []ConsentField `json:"fields,omitempty"`
+
+	Description string `json:"description,omitempty"` // text right below the heading, plain
 }
 
 // ConsentMode says what accepting does.
@@ -55,14 +57,23 @@ const (
 	FieldDate     FieldKind = "date_picker"
 	FieldCountry  FieldKind = "country" // ISO 3166-1 alpha-2
 	FieldSelect   FieldKind = "select"
+	// FieldAddress is the address from which the terms are accepted. The hub
+	// records it by itself; nobody is asked.
+	FieldAddress FieldKind = "ip_location"
 )
+
+func fieldKinds() []FieldKind {
+	return []FieldKind{FieldText, FieldCheckbox, FieldDate, FieldCountry, FieldSelect, FieldAddress}
+}
 
 // Limits of a gate and of what is told to it.
 const (
-	maxConsentText   = 10_000 // bytes of a prompt
-	maxConsentFields = 20
-	maxConsentWord   = 200  // bytes of a name, an option, a heading
-	maxConsentValue  = 1000 // bytes of an answer
+	maxConsentText    = 32 << 10 // bytes of a prompt; that of Llama 3.1 has 20,000
+	maxConsentFields  = 32
+	maxConsentOptions = 300
+	maxConsentName    = 500  // bytes of a field's name, which may be a whole sentence to tick
+	maxConsentWord    = 200  // bytes of an option, a heading, a button
+	maxConsentValue   = 1000 // bytes of an answer
 )
 
 // Check refuses a gate that cannot be shown. Errors: CodeTermsInvalid.
@@ -71,8 +82,8 @@ func (g *ConsentGate) Check() error {
 	switch {
 	case g.Mode != ConsentOff && g.Mode != ConsentAuto && g.Mode != ConsentManual:
 		return bad("a mode is off, auto or manual, not %.40q", g.Mode)
-	case len(g.Prompt) > maxConsentText:
-		return bad("the prompt is longer than %d bytes", maxConsentText)
+	case len(g.Prompt) > maxConsentText || len(g.Description) > maxConsentText:
+		return bad("prompt and description are at most %d bytes long", maxConsentText)
 	case len(g.Heading) > maxConsentWord || len(g.Button) > maxConsentWord:
 		return bad("heading and button are at most %d bytes long", maxConsentWord)
 	case len(g.Fields) > maxConsentFields:
@@ -80,40 +91,86 @@ func (g *ConsentGate) Check() error {
 	}
 	seen := map[string]bool{}
 	for _, f := range g.Fields {
-		switch {
-		case f.Name == "" || len(f.Name) > maxConsentWord || clean(f.Name) != f.Name || seen[f.Name]:
-			return bad("a field has no name of its own")
-		case !slices.Contains([]FieldKind{FieldText, FieldCheckbox, FieldDate, FieldCountry, FieldSelect}, f.Kind):
-			return bad("field %q is of the unknown kind %.40q", f.Name, f.Kind)
-		case (f.Kind == FieldSelect) != (len(f.Options) > 0) || len(f.Options) > 300:
-			return bad("field %q has %d options", f.Name, len(f.Options))
+		if p := f.problem(); p != "" {
+			return bad("%s", p)
+		}
+		if seen[f.Name] {
+			return bad("there are two fields %q", f.Name)
 		}
 		seen[f.Name] = true
 	}
 	return nil
 }
 
+// problem says why a field cannot be asked for, "" when it can.
+func (f ConsentField) problem() string {
+	switch {
+	case !isWords(f.Name, maxConsentName):
+		return fmt.Sprintf("the name of a field is a line of at most %d bytes", maxConsentName)
+	case !slices.Contains(fieldKinds(), f.Kind):
+		return fmt.Sprintf("field %q is of the unknown kind %.40q", f.Name, f.Kind)
+	case f.Kind != FieldSelect && len(f.Options) > 0:
+		return fmt.Sprintf("field %q has options and is no selection", f.Name)
+	case f.Kind == FieldSelect && (len(f.Options) == 0 || len(f.Options) > maxConsentOptions):
+		return fmt.Sprintf("field %q has %d options; a selection has 1 to %d", f.Name, len(f.Options), maxConsentOptions)
+	}
+	seen := map[string]bool{}
+	for _, o := range f.Options {
+		if !isWords(o, maxConsentWord) || seen[o] {
+			return fmt.Sprintf("field %q has an option %.40q; options are different lines of at most %d bytes", f.Name, o, maxConsentWord)
+		}
+		seen[o] = true
+	}
+	return ""
+}
+
+// isWords tells whether a text comes back from a form as it is: one line
+// without space at its ends.
+func isWords(s string, limit int) bool {
+	return s != "" && len(s) <= limit && strings.TrimSpace(clean(s)) == s && !strings.ContainsAny(s, "\r\n")
+}
+
+// Answers are what somebody tells who accepts terms.
+type Answers struct {
+	Key     Digest            // of the terms that were shown
+	Fields  map[string]string // by the names of the gate's fields
+	Channel string            // how they came: "web", "api"
+	Address string            // from where they came, an IP address
+}
+
 // answers checks what was told and returns it by the names of fields. Errors: CodeTermsInvalid.
-func (g *ConsentGate) answers(told map[string]string) (map[string]string, error) {
+func (g *ConsentGate) answers(told Answers) (map[string]string, error) {
 	out := map[string]string{}
 	for _, f := range g.Fields {
-		v := strings.TrimSpace(clean(told[f.Name]))
-		ok := v != "" && len(v) <= maxConsentValue
-		switch f.Kind {
-		case FieldCheckbox:
-			ok = v == "true" || v == "on"
+		v := strings.TrimSpace(clean(told.Fields[f.Name]))
+		problem := ""
+		switch {
+		case f.Kind == FieldAddress:
+			v = told.Address
+		case f.Kind == FieldCheckbox:
+			if v != "true" && v != "on" {
+				problem = "has to be ticked (true)"
+			}
 			v = "true"
-		case FieldDate:
-			_, err := time.Parse(time.DateOnly, v)
-			ok = ok && err == nil
-		case FieldCountry:
-			v = strings.ToUpper(v)
-			ok = len(v) == 2 && strings.Trim(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
-		case FieldSelect:
-			ok = slices.Contains(f.Options, v)
+		case v == "":
+			problem = "has to be filled in"
+		case len(v) > maxConsentValue:
+			problem = fmt.Sprintf("has more than %d bytes", maxConsentValue)
+		case f.Kind == FieldDate:
+			if _, err := time.Parse(time.DateOnly, v); err != nil {
+				problem = "has to be a date like 2026-01-31"
+			}
+		case f.Kind == FieldCountry:
+			if v = strings.ToUpper(v); len(v) != 2 || strings.Trim(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+				problem = "has to be the two letters of a country, like FR"
+			}
+		case f.Kind == FieldSelect:
+			if !slices.Contains(f.Options, v) {
+				problem = "has to be one of the options"
+			}
 		}
-		if !ok {
-			return nil, Errorf(CodeTermsInvalid, "%q has to be told (%s)", f.Name, f.Kind)
+		if problem != "" {
+			return nil, Errorf(CodeTermsInvalid, "%q %s", f.Name, problem)
 		}
 		out[f.Name] = v
 	}
@@ -187,7 +244,7 @@ type ConsentState string
 // The states.
 const (
 	ConsentAccepted ConsentState = "accepted"
-	ConsentPending  ConsentState = "pending" // an administrator has to decide
+	ConsentPending  ConsentState = "pending" // a maintainer has to decide
 	ConsentDenied   ConsentState = "denied"
 )
 
@@ -227,6 +284,8 @@ type ConsentStore interface {
 	Acceptances(ctx context.Context, userID int64, n Name, limit int) ([]Acceptance, error)
 	// AcceptanceLog returns entries in their order after the one with an id.
 	AcceptanceLog(ctx context.Context, after int64, limit int) ([]Acceptance, error)
+	// AcceptancesOf is AcceptanceLog for the models of an organization, or one.
+	AcceptancesOf(ctx context.Context, scope Name, after int64, limit int) ([]Acceptance, error)
 	// LastAcceptance returns the hash of the last entry, zero when there is none.
 	LastAcceptance(ctx context.Context) (Digest, error)
 	// AppendAcceptance adds an entry and returns its id. Errors: ErrLogMoved
@@ -423,7 +482,7 @@ func TermsOf(a *Ancestry) Terms {
 		if id == a.Graph.Root {
 			t.Text = d
 		}
-		if len(TextOf(v.Facts).Refs) == 0 && !slices.Contains(t.Strange, d) {
+		if len(a.Graph.Works[id].Text.Refs) == 0 && !slices.Contains(t.Strange, d) {
 			t.Strange = append(t.Strange, d)
 		}
 	}

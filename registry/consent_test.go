@@ -122,7 +122,14 @@ func TestConsentGateCheck(t *testing.T) {
 		"a bad name":             {field("a\x00", FieldText), false},
 		"an unknown kind":        {field("a", "colour"), false},
 		"twice":                  {twice, false},
-		"a long prompt":          {ConsentGate{Mode: ConsentAuto, Prompt: strings.Repeat("x", 10_001)}, false},
+		"an address":             {field("geo", FieldAddress), true},
+		"the same option twice":  {field("Use", FieldSelect, "a", "a"), false},
+		"an option of nothing":   {field("Use", FieldSelect, "a", ""), false},
+		"space about an option":  {field("Use", FieldSelect, "a "), false},
+		"an option of two lines": {field("Use", FieldSelect, "a\nb"), false},
+		"a long option":          {field("Use", FieldSelect, strings.Repeat("x", maxConsentWord+1)), false},
+		"many options":           {field("Use", FieldSelect, make([]string, maxConsentOptions+1)...), false},
+		"a long prompt":          {ConsentGate{Mode: ConsentAuto, Prompt: strings.Repeat("x", maxConsentText+1)}, false},
 	} {
 		if err := tt.gate.Check(); (err == nil) != tt.ok || err != nil && !IsCode(err, CodeTermsInvalid) {
 			t.Errorf("%s: %v", name, err)
@@ -133,11 +140,16 @@ func TestConsentGateCheck(t *testing.T) {
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	g := ConsentGate{Mode: ConsentAuto, Fields: []ConsentField{
-		{"Name", FieldText, nil}, {"Agreed", FieldCheckbox, nil}, {"Born", FieldDate, nil}, {"Country", FieldCountry, nil}, {"Use", FieldSelect, []string{"a", "b"}},
+		{"Name", FieldText, nil},
+		{"Agreed", FieldCheckbox, nil},
+		{"Born", FieldDate, nil},
+		{"Country", FieldCountry, nil},
+		{"Use", FieldSelect, []string{"a", "b"}},
+		{"geo", FieldAddress, nil},
 	}}
-	good := map[string]string{"Name": " Jane\n", "Agreed": "on", "Born": "2000-02-29", "Country": "de", "Use": "b", "More": "x"}
-	got, err := g.answers(good)
-	if err != nil || len(got) != 5 || got["Name"] != "Jane" || got["Country"] != "DE" || got["Agreed"] != "true" {
+	good := map[string]string{"Name": " Jane\n", "Agreed": "on", "Born": "2000-02-29", "Country": "de", "Use": "b", "More": "x", "geo": "192.0.2.99"}
+	got, err := g.answers(Answers{Fields: good, Address: "192.0.2.1"})
+	if err != nil || len(got) != 6 || got["geo"] != "192.0.2.1" || got["Name"] != "Jane" || got["Country"] != "DE" || got["Agreed"] != "true" {
 		t.Errorf("%v %v", got, err)
 	}
 	for name, bad := range map[string]string{"Name": "", "Agreed": "no", "Born": "2001-02-29", "Country": "Germany", "Use": "c"} {
@@ -146,7 +158,7 @@ func TestAnswers(t *testing.T) {
 			told[k] = v
 		}
 		told[name] = bad
-		if _, err := g.answers(told); !IsCode(err, CodeTermsInvalid) {
+		if _, err := g.answers(Answers{Fields: told}); !IsCode(err, CodeTermsInvalid) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s as %q: %v", name, bad, err)
 		}
 	}

@@ -128,13 +128,13 @@ func (s *gates) of(ctx context.Context, now time.Time, org string) (g Gate, own 
 }
 
 // set gives an organization a gate of its own, or takes it away when g is "".
-// Only administrators may. Other nodes follow within five seconds.
+// Its maintainers may. Other nodes follow within five seconds.
 // Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid.
 func (s *gates) set(ctx context.Context, p auth.Principal, org Name, g Gate) error {
-	if err := auth.Administer(p); err != nil {
+	if err := checkOrg(org); err != nil {
 		return err
 	}
-	if err := checkOrg(org); err != nil {
+	if err := auth.Oversee(p, auth.Maintain, string(org)); err != nil {
 		return err
 	}
 	if g != "" && !g.Valid() {
@@ -246,7 +246,7 @@ func (r *Registry) OrgGate(ctx context.Context, org Name) (g Gate, own bool, err
 }
 
 // SetOrgGate gives an organization a gate of its own, or the hub's when g is
-// "". Only administrators may. Other nodes follow within five seconds.
+// "". Its maintainers may. Other nodes follow within five seconds.
 // Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid.
 func (r *Registry) SetOrgGate(ctx context.Context, p auth.Principal, org Name, g Gate) error {
 	return r.gates.set(ctx, p, org, g)

@@ -8,43 +8,44 @@ import (
 	"github.com/carat-hub/carat/licenses/text"
 )
 
-// TextOf tells which licence the text in a version is.
-func TextOf(f *Facts) lineage.Text {
-	if f.License.Text == "" {
-		return lineage.Text{There: f.License.File != ""}
-	}
-	return identified.of(f.License.Text)
-}
-
 // maxIdentities is how many texts are remembered: there are far fewer
 // licences than models.
 const maxIdentities = 4096
 
-// identities remembers which licences texts are.
-type identities struct {
-	mu    sync.Mutex
-	texts map[[sha256.Size]byte]lineage.Text
+// texts tells which licences texts are, and remembers it.
+type texts struct {
+	library *text.Library
+	mark    string // names what was confirmed in addition to what the program knows, "" for nothing
+
+	mu   sync.Mutex
+	seen map[[sha256.Size]byte]lineage.Text
 }
 
-var identified identities
-
-func (i *identities) of(s string) lineage.Text {
-	key := sha256.Sum256([]byte(s))
-	i.mu.Lock()
-	t, ok := i.texts[key]
-	i.mu.Unlock()
+// of tells which licence the text in a version is.
+func (t *texts) of(f *Facts) lineage.Text {
+	if f.License.Text == "" {
+		return lineage.Text{There: f.License.File != ""}
+	}
+	key := sha256.Sum256([]byte(f.License.Text))
+	t.mu.Lock()
+	known, ok := t.seen[key]
+	t.mu.Unlock()
 	if ok {
-		return t
+		return known
 	}
-	t = lineage.Text{There: true}
-	if r, err := text.Known().Identify(s); err == nil {
-		t.Refs, t.Contains = r.Refs, r.Contains
+	x := lineage.Text{There: true}
+	if r, err := t.library.Identify(f.License.Text); err == nil {
+		x.Refs, x.Contains, x.Confirmed = r.Refs, r.Contains, r.Confirmed
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.texts == nil || len(i.texts) >= maxIdentities {
-		i.texts = make(map[[sha256.Size]byte]lineage.Text)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.seen == nil || len(t.seen) >= maxIdentities {
+		t.seen = make(map[[sha256.Size]byte]lineage.Text)
 	}
-	i.texts[key] = t
-	return t
+	t.seen[key] = x
+	return x
 }
+
+// programTexts are those that come with the program. They are the same for all
+// who ask, so that what is remembered of them is shared.
+var programTexts = sync.OnceValue(func() *texts { return &texts{library: text.Known()} })

@@ -85,6 +85,48 @@ func (r *Registry) Manifest(ctx context.Context, g auth.Grant, ref Reference) (M
 	if err != nil {
 		return Manifest{}, err
 	}
+	return r.admit(ctx, g, n, m)
+}
+
+// Decide returns the grant to pull from a repository, of which it is told who
+// may and whether it exists, or the error to answer with.
+type Decide func(v auth.Visibility, exists bool) (auth.Grant, error)
+
+// ManifestBy is Manifest for who has no grant yet, with no query more for what
+// everybody may pull, and for who may pull in any case. Whether a repository is
+// there that is not for them, nobody can tell from how long it takes. Errors:
+// those of decide, which come first, and of Manifest.
+func (r *Registry) ManifestBy(ctx context.Context, n Name, ref Reference, decide Decide) (Manifest, error) {
+	if g, err := decide(auth.Private, true); err == nil {
+		return r.Manifest(ctx, g, ref)
+	}
+	m, err := r.store.PublicManifest(ctx, n, ref)
+	switch {
+	case err == nil:
+		g, err := decide(auth.Public, true)
+		if err != nil {
+			return Manifest{}, err
+		}
+		if n, err = granted(g, auth.Pull); err != nil {
+			return Manifest{}, err
+		}
+		return r.admit(ctx, g, n, m)
+	case !IsCode(err, CodeManifestUnknown):
+		return Manifest{}, err
+	}
+	v, exists, err := r.Visibility(ctx, n)
+	if err != nil {
+		return Manifest{}, err
+	}
+	g, err := decide(v, exists)
+	if err != nil {
+		return Manifest{}, err
+	}
+	return r.Manifest(ctx, g, ref)
+}
+
+// admit lets a manifest through that terms, policies and gates do not hold back.
+func (r *Registry) admit(ctx context.Context, g auth.Grant, n Name, m Manifest) (_ Manifest, err error) {
 	if err := r.passTerms(ctx, g, n, func(context.Context) ([]Digest, error) { return []Digest{m.Digest}, nil }); err != nil {
 		return Manifest{}, err
 	}

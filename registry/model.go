@@ -3,6 +3,8 @@ package registry
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/carat-hub/carat/auth"
 )
 
 // Kind says which packing a manifest follows.
@@ -71,6 +73,9 @@ type Facts struct {
 	Tokenizer     string `json:"tokenizer,omitempty"`
 	ChatTemplate  bool   `json:"chatTemplate,omitempty"`
 
+	// Types are the parameters by the type in which they are stored, "BF16", "Q4_K" …
+	Types map[string]int64 `json:"types,omitempty"`
+
 	Opset   int64    `json:"opset,omitempty"`   // version of ONNX's standard operators
 	Inputs  []string `json:"inputs,omitempty"`  // of an ONNX graph, "input_ids INT64[batch,seq]", the first few
 	Outputs []string `json:"outputs,omitempty"` // the first few
@@ -113,6 +118,8 @@ type Card struct {
 	Results     bool     `json:"results,omitempty"` // it has results of evaluations, model-index
 	Problem     string   `json:"problem,omitempty"` // why the front matter could not be read
 
+	Gate *CardGate `json:"-"` // what those fields say, untrusted; nil without any
+
 	Evaluations []Evaluation `json:"evaluations,omitempty"` // those results, as far as they could be read
 }
 
@@ -135,15 +142,33 @@ type VerificationSummary struct {
 
 // ModelQuery selects models for lists and search.
 type ModelQuery struct {
-	Org            string // organization, "" = any
-	Text           string // words that must all occur in name, card, tags or architecture; "" = all
-	Architecture   string // exact, "" = any
-	Format         string // exact, "" = any
-	License        string // exact SPDX id, "" = any
-	Openness       int    // least verified level, 0 = any
-	IncludePrivate bool   // also models that anonymous callers may not see
-	Limit          int    // 1..100
-	Offset         int    // ≥ 0
+	Org          string     // organization, "" = any
+	Text         string     // words that must all occur in name, card, tags or architecture; "" = all
+	Architecture string     // exact, "" = any
+	Format       string     // exact, "" = any
+	License      string     // exact SPDX id, "" = any
+	Openness     int        // least verified level, 0 = any
+	Sight        auth.Sight // which models that are not public too
+	Order        ModelOrder
+	Ascending    bool        // the oldest first instead of the newest
+	After        ModelCursor // only what comes after it in this order; zero = from the start
+	Limit        int         // 1..100
+	Offset       int         // ≥ 0
+}
+
+// ModelOrder is what a list of models is ordered by.
+type ModelOrder string
+
+// The orders.
+const (
+	OrderUpdated ModelOrder = ""        // when the newest version was pushed
+	OrderCreated ModelOrder = "created" // when the model came to be
+)
+
+// ModelCursor is the place of a model in a list.
+type ModelCursor struct {
+	Name      Name
+	UpdatedAt time.Time // of its ModelSummary
 }
 
 // ModelSummary is one model in a list: its newest version.
@@ -151,12 +176,15 @@ type ModelSummary struct {
 	Name      Name      `json:"name"`
 	Latest    Version   `json:"latest"`
 	UpdatedAt time.Time `json:"updatedAt"`
+
+	Visibility auth.Visibility `json:"-"`
+	CreatedAt  time.Time       `json:"-"` // when the model came to be
 }
 
-// MarshalFacts encodes facts for storage with the card's body and the
-// licence text, which the API leaves out.
+// MarshalFacts encodes facts for storage with the card's body and gate and
+// the licence text, which the API leaves out.
 func MarshalFacts(f *Facts) ([]byte, error) {
-	return json.Marshal(storedFacts{Facts: f, CardBody: f.Card.Body, LicenseText: f.License.Text, Notice: f.License.Notice, MOF: f.MOF})
+	return json.Marshal(storedFacts{Facts: f, CardBody: f.Card.Body, CardGate: f.Card.Gate, LicenseText: f.License.Text, Notice: f.License.Notice, MOF: f.MOF})
 }
 
 // UnmarshalFacts is the inverse of MarshalFacts.
@@ -165,14 +193,16 @@ func UnmarshalFacts(p []byte) (*Facts, error) {
 	if err := json.Unmarshal(p, &s); err != nil {
 		return nil, err
 	}
+	s.Facts.Card.Gate = s.CardGate
 	s.Facts.Card.Body, s.Facts.License.Text, s.Facts.License.Notice, s.Facts.MOF = s.CardBody, s.LicenseText, s.Notice, s.MOF
 	return s.Facts, nil
 }
 
 type storedFacts struct {
 	*Facts
-	CardBody    string `json:"cardBody,omitempty"`
-	LicenseText string `json:"licenseText,omitempty"`
-	Notice      string `json:"notice,omitempty"`
-	MOF         string `json:"mof,omitempty"`
+	CardBody    string    `json:"cardBody,omitempty"`
+	CardGate    *CardGate `json:"cardGate,omitempty"`
+	LicenseText string    `json:"licenseText,omitempty"`
+	Notice      string    `json:"notice,omitempty"`
+	MOF         string    `json:"mof,omitempty"`
 }

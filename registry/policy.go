@@ -37,6 +37,9 @@ type PolicyStore interface {
 	Policies(ctx context.Context) (map[Name]string, error)
 	// PutPolicy puts a text in force.
 	PutPolicy(ctx context.Context, p PolicyText) error
+	// PolicyPrincipal returns who has a name, with their roles of now, and with
+	// nothing but the name for who is not there any more.
+	PolicyPrincipal(ctx context.Context, name string) (auth.Principal, error)
 	// PolicyHistory returns the texts of a scope, newest first.
 	PolicyHistory(ctx context.Context, scope Name, limit int) ([]PolicyText, error)
 }
@@ -74,7 +77,7 @@ type policies struct {
 // policedFacts is what policies are told of a version.
 type policedFacts struct {
 	version policy.Version
-	pusher  string
+	pusher  policy.Principal
 	none    bool // it is no version
 	at      time.Time
 
@@ -171,7 +174,11 @@ func (r *Registry) police(ctx context.Context, p auth.Principal, n Name, d Diges
 // decidePull decides by who asks, and only where a rule wants to know more of
 // them by what they said when they accepted terms of the model.
 func (r *Registry) decidePull(ctx context.Context, p auth.Principal, n Name, v policy.Version, rules []*policy.Policy) (PolicyDecision, error) {
-	q := policy.Request{Principal: policy.Principal{Name: p.Name, Admin: p.Admin}, Action: policy.Pull, Version: v, At: r.now()}
+	who, err := r.policed(ctx, p, n, rules)
+	if err != nil {
+		return PolicyDecision{}, err
+	}
+	q := policy.Request{Principal: who, Action: policy.Pull, Version: v, At: r.now()}
 	d := policy.Decide(q, rules...)
 	if p.Anonymous() || !slices.ContainsFunc(d.Missing, func(s string) bool { return strings.HasPrefix(s, "principal.") }) {
 		return d, nil
@@ -232,9 +239,12 @@ func (r *Registry) passPush(ctx context.Context, g auth.Grant, n Name, d Digest)
 	if err != nil || len(rules) == 0 {
 		return err
 	}
-	p := g.Principal()
+	who, err := r.policed(ctx, g.Principal(), n, rules)
+	if err != nil {
+		return err
+	}
 	q := policy.Request{
-		Principal: policy.Principal{Name: p.Name, Admin: p.Admin}, Action: policy.Push, At: r.now(),
+		Principal: who, Action: policy.Push, At: r.now(),
 		Version: policy.Version{Repository: string(n), Digest: d.String(), Pending: true, Verification: "pending"},
 	}
 	decision := policy.Decide(q, rules...)
@@ -280,9 +290,10 @@ func (r *Registry) policedFacts(ctx context.Context, n Name, d Digest, rules []*
 	return f, nil
 }
 
-// pushed asks about the push of the version, by who pushed it.
+// pushed asks about the push of the version, by who pushed it, with the rights
+// that they have now.
 func (f *policedFacts) pushed(now time.Time) policy.Request {
-	return policy.Request{Principal: policy.Principal{Name: f.pusher, Admin: true}, Action: policy.Push, Version: f.version, At: now}
+	return policy.Request{Principal: f.pusher, Action: policy.Push, Version: f.version, At: now}
 }
 
 // factsOf computes what policies are told of a version, as everybody may see it.
@@ -291,7 +302,15 @@ func (r *Registry) factsOf(ctx context.Context, v *Version, signed bool) (police
 	if err != nil {
 		return policedFacts{}, err
 	}
-	f := policedFacts{pusher: v.PushedBy, version: policy.Version{
+	pusher, err := r.store.PolicyPrincipal(ctx, v.PushedBy)
+	if err != nil {
+		return policedFacts{}, err
+	}
+	who, err := r.policed(ctx, pusher, v.Name, nil)
+	if err != nil {
+		return policedFacts{}, err
+	}
+	f := policedFacts{pusher: who, version: policy.Version{
 		Repository: string(v.Name), Digest: v.Digest.String(), Verification: standing.State, Pending: v.Facts == nil,
 	}}
 	if v.Facts == nil {
@@ -323,7 +342,8 @@ func (a *Ancestry) police(f *policy.Version, now time.Time) {
 	f.Claimed, f.Verified, f.OSAID = int(s.Openness.Claimed.Level), int(s.Openness.Verified.Level), string(s.Openness.OSAID.State)
 	f.License = policedLicense(a.Graph, &s.Terms)
 	f.License.Expression = DeclaredExpression(v.Facts).String()
-	f.License.TextMatch = licenceOf(v.Facts).Match == openness.MatchSame
+	match := licenceOf(v.Facts, a.Graph.Works[a.Graph.Root].Text).Match
+	f.License.TextMatch = match == openness.MatchSame || match == openness.MatchReviewed
 	f.Lineage = policy.Lineage{Errors: s.Lineage.Errors(), Warnings: s.Lineage.Warnings(), Unknown: s.Lineage.Unknown}
 	for _, x := range s.Lineage.Findings {
 		if x.Waived == nil && !slices.Contains(f.Lineage.Findings, x.Rule) {
@@ -355,4 +375,25 @@ func policedLicense(g *lineage.Graph, s *term.Statement) policy.License {
 		}
 	}
 	return l
+}
+
+// policed is what policies are told of somebody who asks for a model. A token
+// knows the role there and no more, so that for rules about members of
+// organizations the others are looked up.
+func (r *Registry) policed(ctx context.Context, p auth.Principal, n Name, rules []*policy.Policy) (policy.Principal, error) {
+	if p.Limited && !p.Anonymous() && slices.ContainsFunc(rules, func(x *policy.Policy) bool { return x.Mentions("Organization") }) {
+		known, err := r.store.PolicyPrincipal(ctx, p.Name)
+		if err != nil {
+			return policy.Principal{}, err
+		}
+		p.Roles = known.Roles
+	}
+	who := policy.Principal{Name: p.Name, Admin: p.Admin, Role: p.Roles.On(string(n)).String()}
+	for scope, role := range p.Roles {
+		if role > auth.NoRole && scope == auth.Organization(scope) {
+			who.Organizations = append(who.Organizations, scope)
+		}
+	}
+	slices.Sort(who.Organizations)
+	return who, nil
 }

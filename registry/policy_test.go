@@ -21,6 +21,7 @@ type policyStore struct {
 	standing string
 	party    map[string]string // fields of everybody's newest acceptance
 	asked    map[string]int
+	roles    map[string]auth.Roles
 }
 
 func (s *policyStore) Policies(context.Context) (map[Name]string, error) {
@@ -52,7 +53,9 @@ func (s *policyStore) Versions(_ context.Context, n Name, _ int) ([]Version, err
 	return nil, nil
 }
 
-func (s *policyStore) Repositories(_ context.Context, last Name, limit int, _ bool) (list []Name, err error) {
+func (s *policyStore) LicenseTexts(context.Context) ([]StoredLicenseText, error) { return nil, nil }
+
+func (s *policyStore) Repositories(_ context.Context, last Name, limit int, _ auth.Sight) (list []Name, err error) {
 	for _, n := range []Name{"acme/free", "acme/nc", "acme/none", "other/nc"} {
 		if n > last && len(list) < limit {
 			list = append(list, n)
@@ -73,6 +76,11 @@ func (s *policyStore) Acceptances(context.Context, int64, Name, int) ([]Acceptan
 	}
 	p, err := json.Marshal(Party{User: "jane", Fields: s.party})
 	return []Acceptance{{Party: p, State: ConsentAccepted}}, err
+}
+
+func (s *policyStore) PolicyPrincipal(_ context.Context, name string) (auth.Principal, error) {
+	s.asked["principal"]++
+	return auth.Principal{Name: name, Roles: s.roles[name]}, nil
 }
 
 func (s *policyStore) ConsentGates(context.Context) (map[string]ConsentGate, error) { return nil, nil }
@@ -236,6 +244,60 @@ func TestPolicyOfPushes(t *testing.T) {
 	}
 	if d, err := r.PolicyDecision(t.Context(), pullAs(t, jane, "acme/nc"), s.versions["acme/nc"].Digest, true); err != nil || !d.Allowed {
 		t.Errorf("the push by the robot: %+v %v", d, err)
+	}
+}
+
+// Rules about roles and members know those of now, also when a token asks, and
+// judge a push by who pushed.
+func TestPolicyOfMembers(t *testing.T) {
+	t.Parallel()
+	r, s, _ := setupPolicy()
+	token := func(p auth.Principal) auth.Principal {
+		p.Limited, p.Scopes = true, []auth.Scope{{Type: auth.TypeRepository, Name: "acme/nc", Actions: []string{"pull"}}}
+		return p
+	}
+	reader := auth.Principal{UserID: 3, Name: "reader", Roles: auth.Roles{"acme/nc": auth.Reader, "labs": auth.Owner}}
+	readerToken := token(reader)
+	readerToken.Roles = auth.Roles{"acme/nc": auth.Reader} // as a token has them
+	s.roles = map[string]auth.Roles{"reader": reader.Roles, "robot": {"acme/nc": auth.Writer}}
+	const (
+		readers = `forbid (principal, action == Action::"pull", resource) unless { principal.role == "reader" };`
+		labs    = `forbid (principal, action == Action::"pull", resource) unless { principal in Organization::"labs" };`
+		writers = `forbid (principal, action == Action::"push", resource) unless { principal.role == "writer" && !principal.admin };`
+	)
+	s.versions["acme/nc"].PushedBy = "jane"
+	for _, tt := range []struct {
+		text   string
+		who    auth.Principal
+		pusher string
+		passes bool
+		asked  int // for roles of now, beside those of who pushed
+	}{
+		{readers, reader, "jane", true, 0},
+		{readers, readerToken, "jane", true, 0},
+		{readers, jane, "jane", false, 0},
+		{readers, auth.Principal{}, "jane", false, 0},
+		{labs, reader, "jane", true, 0},
+		{labs, readerToken, "jane", true, 1},
+		{labs, jane, "jane", false, 0},
+		{labs, token(jane), "jane", false, 1},
+		{labs, auth.Principal{}, "jane", false, 0},
+		{writers, jane, "jane", false, 0},
+		{writers, jane, "robot", true, 0},
+		{writers, jane, "nobody", false, 0},
+	} {
+		if err := r.SetPolicy(t.Context(), policyAdmin, "acme", tt.text); err != nil {
+			t.Fatal(err)
+		}
+		s.versions["acme/nc"].PushedBy = tt.pusher
+		clear(r.policies.facts)
+		s.asked["principal"] = 0
+		if err := s.pull(t, r, tt.who, "acme/nc"); (err == nil) != tt.passes {
+			t.Errorf("%s: %+v pulls what %s pushed: %v", tt.text, tt.who, tt.pusher, err)
+		}
+		if got := s.asked["principal"] - 1; got != tt.asked {
+			t.Errorf("%s: %+v: asked %d times", tt.text, tt.who, got)
+		}
 	}
 }
 

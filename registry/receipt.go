@@ -148,6 +148,7 @@ func (r *Registry) TermsView(ctx context.Context, g auth.Grant, v *Version) (*Te
 		return nil, err
 	}
 	s := term.New(a.Graph)
+	gate = gate.with(v)
 	view := &TermsView{Required: gate != nil && !g.MayPush(), Gate: gate, Statement: &s, Terms: TermsOf(a), Digest: v.Digest}
 	view.Key = view.Terms.Key()
 	if p := g.Principal(); gate != nil && !p.Anonymous() {
@@ -165,11 +166,10 @@ func (r *Registry) TermsView(ctx context.Context, g auth.Grant, v *Version) (*Te
 	return view, nil
 }
 
-// Accept accepts the terms of a version for the principal. key is that of the
-// terms that they were shown, told what they told for the fields of the gate.
+// Accept accepts the terms of a version for the principal, who told what the gate asks for.
 // Errors: auth.ErrUnauthenticated, CodeTermsChanged, CodeTermsInvalid for
 // fields that lack an answer, or where nothing has to be accepted.
-func (r *Registry) Accept(ctx context.Context, g auth.Grant, v *Version, key Digest, told map[string]string, channel string) (*Acceptance, error) {
+func (r *Registry) Accept(ctx context.Context, g auth.Grant, v *Version, told Answers) (*Acceptance, error) {
 	n, err := granted(g, auth.Pull)
 	if err != nil {
 		return nil, err
@@ -190,10 +190,10 @@ func (r *Registry) Accept(ctx context.Context, g auth.Grant, v *Version, key Dig
 		return nil, err
 	}
 	terms := TermsOf(a)
-	if terms.Key() != key {
+	if terms.Key() != told.Key {
 		return nil, Errorf(CodeTermsChanged, "the terms are not those that were shown; look at them again")
 	}
-	fields, err := gate.answers(told)
+	fields, err := gate.with(v).answers(told)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +212,7 @@ func (r *Registry) Accept(ctx context.Context, g auth.Grant, v *Version, key Dig
 		if x.Previous, err = r.store.LastAcceptance(ctx); err != nil {
 			return nil, err
 		}
-		e := Entry{Name: n, Digest: v.Digest, Terms: terms, Key: key, Party: partyDigest(salt, party), AcceptedAt: x.At, Channel: channel, Previous: x.Previous}
+		e := Entry{Name: n, Digest: v.Digest, Terms: terms, Key: told.Key, Party: partyDigest(salt, party), AcceptedAt: x.At, Channel: told.Channel, Previous: x.Previous}
 		payload, err := e.encode()
 		if err != nil {
 			return nil, err
@@ -270,13 +270,13 @@ func (r *Registry) ConsentGates(ctx context.Context, p auth.Principal) (map[stri
 }
 
 // SetConsentGate stores the gate of an organization or a model, or takes it
-// away when gate is nil. Only administrators may. Other nodes follow within
+// away when gate is nil. Its maintainers may. Other nodes follow within
 // five seconds. Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid, CodeTermsInvalid.
 func (r *Registry) SetConsentGate(ctx context.Context, p auth.Principal, scope Name, gate *ConsentGate) error {
-	if err := auth.Administer(p); err != nil {
+	if _, err := ParseName(string(scope)); err != nil {
 		return err
 	}
-	if _, err := ParseName(string(scope)); err != nil {
+	if err := auth.Oversee(p, auth.Maintain, string(scope)); err != nil {
 		return err
 	}
 	if gate != nil {
@@ -303,13 +303,34 @@ func (r *Registry) AcceptanceLog(ctx context.Context, p auth.Principal, after in
 	return r.store.AcceptanceLog(ctx, after, clamp(limit))
 }
 
-// DecideAcceptance decides about a pending acceptance. Only administrators may.
+// AcceptancesOf is AcceptanceLog for the models of an organization, or one; its
+// maintainers may. Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid.
+func (r *Registry) AcceptancesOf(ctx context.Context, p auth.Principal, scope Name, after int64, limit int) ([]Acceptance, error) {
+	if _, err := ParseName(string(scope)); err != nil {
+		return nil, err
+	}
+	if err := auth.Oversee(p, auth.Maintain, string(scope)); err != nil {
+		return nil, err
+	}
+	return r.store.AcceptancesOf(ctx, scope, after, clamp(limit))
+}
+
+// DecideAcceptance decides about a pending acceptance; maintainers of the model
+// may. Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeTermsInvalid, CodeManifestUnknown.
 func (r *Registry) DecideAcceptance(ctx context.Context, p auth.Principal, id int64, s ConsentState) error {
-	if err := auth.Administer(p); err != nil {
+	found, err := r.store.AcceptanceLog(ctx, id-1, 1)
+	if err != nil {
+		return err
+	}
+	var model Name // none is that of an acceptance that is not there, which only administrators are told
+	if len(found) == 1 && found[0].ID == id {
+		model = found[0].Name
+	}
+	if err := auth.Oversee(p, auth.Maintain, string(model)); err != nil {
 		return err
 	}
 	if s != ConsentAccepted && s != ConsentDenied {
-		return Errorf(CodeTermsInvalid, "an administrator accepts or denies")
+		return Errorf(CodeTermsInvalid, "who decides accepts or denies")
 	}
 	return r.store.DecideAcceptance(ctx, id, s)
 }

@@ -34,8 +34,10 @@ type Store interface {
 	GateStore
 	ConsentStore
 	LineageStore
+	AffirmationStore
 	PolicyStore
 	AssessmentStore
+	LicenseTextStore
 }
 
 // Options are what a Registry is made of.
@@ -68,6 +70,8 @@ type Registry struct {
 	consent    consent
 	lineages   gates // of lineage
 	policies   policies
+	confirmed  confirmedTexts
+	listings   listings
 	notary     Notary
 	trust      provenance.Trust
 	ownKeys    func(context.Context) ([]provenance.Key, error)
@@ -108,10 +112,20 @@ func (r *Registry) Visibility(ctx context.Context, n Name) (v auth.Visibility, e
 	return repo.Visibility, true, nil
 }
 
-// SetVisibility changes who may pull. It needs a grant to delete, the
-// strongest there is on a repository. Errors: CodeNameUnknown.
+// Repository returns what is known of a repository. It needs a grant to pull.
+// Errors: CodeNameUnknown.
+func (r *Registry) Repository(ctx context.Context, g auth.Grant) (Repository, error) {
+	n, err := granted(g, auth.Pull)
+	if err != nil {
+		return Repository{}, err
+	}
+	return r.store.Repository(ctx, n)
+}
+
+// SetVisibility changes who may pull. It needs a grant to maintain. Errors:
+// CodeNameUnknown.
 func (r *Registry) SetVisibility(ctx context.Context, g auth.Grant, v auth.Visibility) error {
-	n, err := granted(g, auth.Delete)
+	n, err := granted(g, auth.Maintain)
 	if err != nil {
 		return err
 	}
@@ -122,7 +136,7 @@ func (r *Registry) SetVisibility(ctx context.Context, g auth.Grant, v auth.Visib
 // the principal may see, and whether there are more.
 func (r *Registry) Repositories(ctx context.Context, p auth.Principal, last Name, limit int) (names []Name, more bool, err error) {
 	limit = clamp(limit)
-	names, err = r.store.Repositories(ctx, last, limit+1, p.SeesPrivate())
+	names, err = r.store.Repositories(ctx, last, limit+1, p.Sight())
 	if err != nil {
 		return nil, false, err
 	}

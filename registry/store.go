@@ -29,8 +29,8 @@ type RepositoryStore interface {
 	// SetVisibility changes who may pull. Errors: CodeNameUnknown.
 	SetVisibility(ctx context.Context, n Name, v auth.Visibility) error
 	// Repositories lists up to limit names after last in byte order: those
-	// that are public, and the others too when private is set.
-	Repositories(ctx context.Context, last Name, limit int, private bool) ([]Name, error)
+	// that are public, and what else is in sight.
+	Repositories(ctx context.Context, last Name, limit int, sight auth.Sight) ([]Name, error)
 }
 
 // BlobStore keeps which blobs there are and in which repositories they are
@@ -127,6 +127,8 @@ type ManifestStore interface {
 	PutManifest(ctx context.Context, w ManifestWrite) error
 	// Manifest returns a manifest by tag or digest in one query. Errors: CodeManifestUnknown.
 	Manifest(ctx context.Context, n Name, r Reference) (Manifest, error)
+	// PublicManifest is Manifest for what is in public repositories only.
+	PublicManifest(ctx context.Context, n Name, r Reference) (Manifest, error)
 	// DeleteManifest deletes a manifest and all tags on it. Its blobs stay
 	// linked until the clean-up drops links that no manifest needs.
 	// Errors: CodeManifestUnknown; CodeDenied when an index of the repository refers to it.
@@ -164,9 +166,9 @@ func (r Referrer) AnnotationBytes() int {
 type ModelStore interface {
 	// Version returns a version by tag or digest. Errors: CodeManifestUnknown.
 	Version(ctx context.Context, n Name, r Reference) (Version, error)
-	// VersionByPrefix returns the only version whose digest begins with a prefix
-	// such as "sha256:0123". Errors: CodeManifestUnknown, also when there are several.
-	VersionByPrefix(ctx context.Context, n Name, prefix string) (Version, error)
+	// Locate returns the digest of the version that s tells. Errors:
+	// CodeManifestUnknown, also for a prefix that several versions have.
+	Locate(ctx context.Context, n Name, s Selector) (Digest, error)
 	// Versions lists all versions of a model, newest first, at most limit.
 	Versions(ctx context.Context, n Name, limit int) ([]Version, error)
 	// Models lists models by their newest version, newest first, and returns

@@ -102,11 +102,19 @@ var RuleSet = sync.OnceValue(func() string {
 	return fmt.Sprintf("lineage-%d openness-%d licenses-%s", lineage.RuleSet, openness.RuleSet, hex.EncodeToString(sum[:6]))
 })
 
+// ruleSet names the rules, the catalogue and the texts that were confirmed here.
+func (t *texts) ruleSet() string {
+	if t == nil || t.mark == "" {
+		return RuleSet()
+	}
+	return RuleSet() + " texts-" + t.mark
+}
+
 // Summarize computes what is stored of an assessment.
 func (a *Ancestry) Summarize(now time.Time) *AssessmentSummary {
 	s := a.Assess(now)
 	r := &AssessmentSummary{
-		RuleSet: RuleSet(), Input: a.inputDigest(s.Openness.Input), Terms: string(s.Terms.Openness),
+		RuleSet: a.texts.ruleSet(), Input: a.inputDigest(s.Openness.Input), Terms: string(s.Terms.Openness),
 		Claimed: int(s.Openness.Claimed.Level), Verified: int(s.Openness.Verified.Level),
 		Errors: s.Lineage.Errors(), Warnings: s.Lineage.Warnings(), Unknown: s.Lineage.Unknown, CreatedAt: now, CheckedAt: now,
 	}
@@ -219,7 +227,11 @@ func (r *Registry) assessDue(ctx context.Context, due DueAssessment) (DoneAssess
 // MarkAssessments makes up to limit versions due that this program's rules, or
 // the time, may see otherwise, and returns how many.
 func (r *Registry) MarkAssessments(ctx context.Context, limit int) (int, error) {
-	return r.store.MarkAssessments(ctx, RuleSet(), limit)
+	t, err := r.texts(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return r.store.MarkAssessments(ctx, t.ruleSet(), limit)
 }
 
 // maxAssessments is how many results are shown of one version.

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/licenses/lineage"
-	"github.com/carat-hub/carat/provenance"
 )
 
 // LineageStore keeps what organizations do with versions that contradict the
@@ -105,8 +103,8 @@ func (r *Registry) OrgLineageGate(ctx context.Context, org Name) (g Gate, own bo
 	return r.lineages.of(ctx, r.now(), string(org))
 }
 
-// SetOrgLineageGate changes it, or gives it the hub's way when g is "". Only
-// administrators may. Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid.
+// SetOrgLineageGate changes it, or gives it the hub's way when g is "". Its
+// maintainers may. Errors: auth.ErrDenied, auth.ErrUnauthenticated, CodeNameInvalid.
 func (r *Registry) SetOrgLineageGate(ctx context.Context, p auth.Principal, org Name, g Gate) error {
 	return r.lineages.set(ctx, p, org, g)
 }
@@ -128,17 +126,18 @@ type waiverPredicate struct {
 }
 
 // Waive lets a finding of a version be until a time, for a reason that is
-// signed and shown. Only administrators may. Errors: auth.ErrDenied,
+// signed and shown. Maintainers of the model may. Errors: auth.ErrDenied,
 // auth.ErrUnauthenticated, CodeTermsInvalid, CodeManifestUnknown when there is no such finding.
 func (r *Registry) Waive(ctx context.Context, p auth.Principal, v *Version, finding, reason string, expires time.Time) (*lineage.Waiver, error) {
-	if err := auth.Administer(p); err != nil {
+	if err := auth.Oversee(p, auth.Maintain, string(v.Name)); err != nil {
 		return nil, err
 	}
 	now := r.now()
+	reason, reasoned := written(reason, maxWaiver)
 	switch {
 	case r.notary == nil:
 		return nil, Errorf(CodeTermsInvalid, "this hub signs nothing")
-	case clean(reason) == "" || len(reason) > maxWaiver:
+	case !reasoned:
 		return nil, Errorf(CodeTermsInvalid, "a waiver has a reason of at most %d bytes", maxWaiver)
 	case !expires.After(now) || expires.After(now.Add(longestWaiver)):
 		return nil, Errorf(CodeTermsInvalid, "a waiver ends, in two years at the latest")
@@ -151,13 +150,8 @@ func (r *Registry) Waive(ctx context.Context, p auth.Principal, v *Version, find
 	if !slices.ContainsFunc(found, func(f lineage.Finding) bool { return f.ID == finding }) {
 		return nil, Errorf(CodeManifestUnknown, "there is no such finding of this version")
 	}
-	w := lineage.Waiver{Finding: finding, Reason: clean(reason), By: p.Name, Expires: expires.UTC().Truncate(time.Second)}
-	statement, err := provenance.EncodeStatement([]provenance.Resource{{Name: string(v.Name), Digest: map[string]string{string(v.Digest.Algorithm()): v.Digest.Hex()}}},
-		waiverType, waiverPredicate{v.Name, v.Digest, w})
-	if err != nil {
-		return nil, err
-	}
-	envelope, _, err := r.notary.SignStatement(ctx, statement)
+	w := lineage.Waiver{Finding: finding, Reason: reason, By: p.Name, Expires: expires.UTC().Truncate(time.Second)}
+	envelope, err := r.signDecision(ctx, v, waiverType, waiverPredicate{v.Name, v.Digest, w})
 	if err != nil {
 		return nil, err
 	}
@@ -168,9 +162,9 @@ func (r *Registry) Waive(ctx context.Context, p auth.Principal, v *Version, find
 	return &w, nil
 }
 
-// Unwaive takes a waiver away. Only administrators may. Errors: CodeManifestUnknown.
+// Unwaive takes a waiver away. Maintainers of the model may. Errors: CodeManifestUnknown.
 func (r *Registry) Unwaive(ctx context.Context, p auth.Principal, v *Version, finding string) error {
-	if err := auth.Administer(p); err != nil {
+	if err := auth.Oversee(p, auth.Maintain, string(v.Name)); err != nil {
 		return err
 	}
 	if err := r.store.DeleteWaiver(ctx, v.Name, v.Digest, finding); err != nil {
@@ -190,37 +184,15 @@ func (r *Registry) forget(v *Version) {
 // waivers returns the waivers of a version that this hub signed. Any other is none.
 func (r *Registry) waivers(ctx context.Context, v *Version) ([]lineage.Waiver, error) {
 	stored, err := r.store.Waivers(ctx, v.Name, v.Digest)
-	if err != nil || len(stored) == 0 || r.ownKeys == nil {
-		return nil, err
-	}
-	keys, err := r.ownKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
+	opened, err := openDecisions[waiverPredicate](ctx, r, waiverType, stored)
 	var list []lineage.Waiver
-	for _, p := range stored {
-		if w, ok := openWaiver(p, provenance.Trust{}.With(keys...), v, r.now()); ok {
-			list = append(list, w)
+	for _, w := range opened {
+		if w.Name == v.Name && w.Digest == v.Digest {
+			list = append(list, w.Waiver)
 		}
 	}
-	return list, nil
-}
-
-func openWaiver(p []byte, t provenance.Trust, v *Version, now time.Time) (lineage.Waiver, bool) {
-	e, err := provenance.ReadEnvelope(p)
-	if err != nil {
-		return lineage.Waiver{}, false
-	}
-	if _, err := e.Verify(t, now); err != nil {
-		return lineage.Waiver{}, false
-	}
-	s, err := provenance.ReadStatement(e.Payload)
-	if err != nil || s.PredicateType != waiverType {
-		return lineage.Waiver{}, false
-	}
-	var w waiverPredicate
-	if err := json.Unmarshal(s.Predicate, &w); err != nil || w.Name != v.Name || w.Digest != v.Digest {
-		return lineage.Waiver{}, false
-	}
-	return w.Waiver, true
+	return list, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/auth/authtest"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -206,17 +207,18 @@ func TestTokenEndpoint(t *testing.T) {
 	}
 	const isForm = "application/x-www-form-urlencoded"
 	for name, tc := range map[string]struct {
-		method, path, form, contentType, authorization string
-		status                                         int
-		user, scopes                                   string
-		expires                                        int
+		method, path, form, contentType, authorization, second string
+		status                                                 int
+		user, scopes                                           string
+		expires                                                int
 	}{
 		"admin":             {path: query, authorization: basic("admin", password), status: 200, user: "admin", scopes: scope, expires: 3600},
 		"user":              {path: query, authorization: basic("user", password), status: 200, user: "user", scopes: "repository:open/model:pull", expires: 300},
 		"anonymous":         {path: query, status: 200, scopes: "repository:open/model:pull", expires: 300},
 		"no scope":          {path: "/token", authorization: basic("admin", password), status: 200, user: "admin", expires: 300},
 		"scopes repeated":   {path: "/token?" + form("scope", "repository:open/model:pull", "scope", "registry:catalog:*"), authorization: basic("admin", password), status: 200, user: "admin", scopes: "repository:open/model:pull registry:catalog:*", expires: 3600},
-		"catalogue refused": {path: "/token?scope=registry:catalog:*", authorization: basic("user", password), status: 200, user: "user", expires: 300},
+		"catalogue":         {path: "/token?scope=registry:catalog:*", authorization: basic("user", password), status: 200, user: "user", scopes: "registry:catalog:*", expires: 3600},
+		"catalogue refused": {path: "/token?scope=registry:catalog:*", status: 200, expires: 300},
 		"name that cannot exist": {
 			path: "/token?" + form("scope", "repository:BAD/../x:pull,push"), authorization: basic("admin", password), status: 200, user: "admin", expires: 300,
 		},
@@ -233,7 +235,9 @@ func TestTokenEndpoint(t *testing.T) {
 		"form, wrong":         {method: "POST", path: "/token", form: form("grant_type", "password", "username", "admin", "password", "no"), contentType: isForm, status: 401},
 		"form, no user":       {method: "POST", path: "/token", form: form("grant_type", "password"), contentType: isForm, status: 401},
 		"form, no grant type": {method: "POST", path: "/token", form: form("username", "admin", "password", password), contentType: isForm, status: 400},
-		"form, refresh token": {method: "POST", path: "/token", form: form("grant_type", "refresh_token", "refresh_token", "x"), contentType: isForm, status: 400},
+		"form, refresh token": {method: "POST", path: "/token", form: form("grant_type", "refresh_token", "refresh_token", "x"), contentType: isForm, status: 401},
+		"form, other grant":   {method: "POST", path: "/token", form: form("grant_type", "authorization_code", "code", "x"), contentType: isForm, status: 400},
+		"two credentials":     {path: query, authorization: basic("admin", password), second: basic("user", password), status: 401},
 		"form in the query":   {method: "POST", path: "/token?" + grant(), form: "", contentType: isForm, status: 400},
 		"JSON":                {method: "POST", path: "/token", form: "{}", contentType: "application/json", status: 400},
 		"form too long":       {method: "POST", path: "/token", form: grant("x", strings.Repeat("x", 64<<10+1-len(grant("x", "")))), contentType: isForm, status: 400}, // by one byte, so that none is left unread
@@ -244,6 +248,9 @@ func TestTokenEndpoint(t *testing.T) {
 			var header []string
 			if tc.authorization != "" {
 				header = append(header, "Authorization", tc.authorization)
+			}
+			if tc.second != "" {
+				header = append(header, "Authorization", tc.second)
 			}
 			if tc.contentType != "" {
 				header = append(header, "Content-Type", tc.contentType)
@@ -277,7 +284,7 @@ func TestTokenEndpoint(t *testing.T) {
 			if issued, err := time.Parse(time.RFC3339, answer.IssuedAt); err != nil || time.Since(issued).Abs() > time.Hour {
 				t.Errorf("issued at %q", answer.IssuedAt)
 			}
-			p, err := r.signer.Verifier().Verify(answer.Token)
+			p, err := r.signer.Verifier().Verify(t.Context(), answer.Token)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -351,10 +358,7 @@ func TestBaseURL(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	signer, err := auth.NewSigner(auth.TokenOptions{Seed: make([]byte, auth.SeedLen), Issuer: "carat", Audience: "carat"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer, _ := authtest.Signer(t, tokenSeed)
 	good := Options{Users: users{}, Signer: signer, Repositories: repositories{}}
 	if _, err := New(good); err != nil {
 		t.Fatal(err)

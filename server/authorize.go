@@ -34,6 +34,15 @@ func (a Access) Principal(c echo.Context) auth.Principal {
 // BaseURL returns where the client reached the hub: scheme://host[:port].
 func (a Access) BaseURL(c echo.Context) string { return BaseURL(c.Request().Context()) }
 
+// Session returns the browser's session that the request is of, 0 for none.
+func (a Access) Session(c echo.Context) int64 { return exchangeOf(c.Request().Context()).session }
+
+// Address returns the IP address from which the request came, as far as the
+// proxy before the hub can be believed.
+func (a Access) Address(c echo.Context) string {
+	return exchangeOf(c.Request().Context()).actor.Address
+}
+
 // Authorize decides whether the caller may do an action on repository n, and
 // returns the proof for the registry.
 //
@@ -46,9 +55,21 @@ func (a Access) Authorize(c echo.Context, n registry.Name, action auth.Action) (
 	if err != nil {
 		return auth.Grant{}, err
 	}
+	return a.allow(c, action, r)
+}
+
+// Pull is Authorize for pulling from a repository about which the registry
+// tells while it reads what is pulled.
+func (a Access) Pull(c echo.Context, n registry.Name) registry.Decide {
+	return func(v auth.Visibility, exists bool) (auth.Grant, error) {
+		return a.allow(c, auth.Pull, auth.Resource{Repository: string(n), Visibility: v, Missing: !exists})
+	}
+}
+
+func (a Access) allow(c echo.Context, action auth.Action, r auth.Resource) (auth.Grant, error) {
 	g, err := auth.Allow(a.Principal(c), action, r)
 	if err != nil {
-		return auth.Grant{}, &accessError{scope: scopeFor(n, action), err: fmt.Errorf("%s %s: %w", action, n, err)}
+		return auth.Grant{}, &accessError{name: registry.Name(r.Repository), action: action, err: err}
 	}
 	return g, nil
 }
@@ -61,14 +82,18 @@ func resource(ctx context.Context, repos Repositories, n registry.Name) (auth.Re
 	return auth.Resource{Repository: string(n), Visibility: v, Missing: !exists}, nil
 }
 
-// accessError is a refusal with the scope that a token would need.
+// accessError is a refusal of an action on a repository.
 type accessError struct {
-	scope string
-	err   error
+	name   registry.Name
+	action auth.Action
+	err    error
 }
 
-func (e *accessError) Error() string { return e.err.Error() }
+func (e *accessError) Error() string { return fmt.Sprintf("%s %s: %v", e.action, e.name, e.err) }
 func (e *accessError) Unwrap() error { return e.err }
+
+// scope is the one that a token would need.
+func (e *accessError) scope() string { return scopeFor(e.name, e.action) }
 
 func scopeFor(n registry.Name, a auth.Action) string {
 	actions := []string{string(a)}
@@ -81,7 +106,7 @@ func scopeFor(n registry.Name, a auth.Action) string {
 // challenge returns the WWW-Authenticate header of a 401.
 func (s *Server) challenge(r *http.Request, err error) string {
 	x := exchangeOf(r.Context())
-	if x.area != areaV2 && x.area != areaAPI {
+	if x.area != areaV2 && x.area != areaAPI && x.area != areaHF {
 		return fmt.Sprintf(`Basic realm="%s", charset="UTF-8"`, s.signer.Audience())
 	}
 	var b strings.Builder
@@ -89,7 +114,7 @@ func (s *Server) challenge(r *http.Request, err error) string {
 	scope := requestScope(r.Method, r.URL.Path)
 	var refused *accessError
 	if errors.As(err, &refused) {
-		scope = refused.scope
+		scope = refused.scope()
 	}
 	if scope != "" {
 		fmt.Fprintf(&b, `,scope="%s"`, scope)

@@ -23,6 +23,7 @@ const (
 	CodeRequestTimeout  registry.Code = "REQUEST_TIMEOUT"   // a body that stopped coming
 	CodeNotFound        registry.Code = "NOT_FOUND"         // no such route
 	CodeConflict        registry.Code = "CONFLICT"          // there is one already
+	CodeFileUnknown     registry.Code = "FILE_UNKNOWN"      // a version has no such file
 )
 
 // statusGone is logged when the client left before there was an answer.
@@ -65,6 +66,7 @@ var answers = map[registry.Code]struct {
 	CodeRequestTooLarge: {status: http.StatusRequestEntityTooLarge},
 	CodeRequestTimeout:  {status: http.StatusRequestTimeout},
 	CodeNotFound:        {status: http.StatusNotFound},
+	CodeFileUnknown:     {status: http.StatusNotFound},
 }
 
 // failure is an error as the client sees it.
@@ -102,10 +104,15 @@ func explain(err error, a area, base string) failure {
 		rules   *registry.PolicyError
 		tooMuch *http.MaxBytesError
 		route   *echo.HTTPError
+		often   *limitError
 	)
 	switch {
 	case errors.Is(err, errStalled):
 		return fail(CodeRequestTimeout, "the request body stopped arriving", nil)
+	case errors.As(err, &often):
+		f := fail(registry.CodeTooManyRequests, often.Error(), nil)
+		f.retry = often.seconds()
+		return f
 	case errors.As(err, &consent):
 		detail := refusedByTerms{Name: consent.Name, Digest: consent.Digest, Terms: base + web.TermsURL(consent.Name, consent.Digest)}
 		code := registry.CodeDenied
@@ -221,6 +228,7 @@ func (s *Server) renderError(err error, c echo.Context) {
 		f = explain(err, x.area, x.base)
 	)
 	x.err = err
+	s.noteRefusal(x, err)
 	if w.status != 0 {
 		// The answer has begun. Ending it here would make it look whole.
 		x.abort = true
@@ -232,13 +240,16 @@ func (s *Server) renderError(err error, c echo.Context) {
 	}
 
 	h := w.Header()
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified", "Docker-Content-Digest"} {
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "Etag", "Last-Modified", "Link", "Docker-Content-Digest", HeaderLinkedETag, HeaderLinkedSize} {
 		h.Del(name) // they were meant for the answer that failed
 	}
 	if f.status != http.StatusRequestedRangeNotSatisfiable {
 		h.Del("Content-Range")
 	}
 	h.Set("Cache-Control", "no-store")
+	if s.toSignIn(c, err) {
+		return
+	}
 	if f.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(f.retry))
 	}
@@ -254,7 +265,10 @@ func (s *Server) renderError(err error, c echo.Context) {
 		}
 	}
 	contentType, text := "text/plain; charset=utf-8", []byte(f.body.Message+"\n")
-	if x.area.json() {
+	switch {
+	case x.area == areaHF:
+		contentType, text = "application/json", huggingFace(&f, err, h)
+	case x.area.json():
 		contentType, text = "application/json", encodeFailure(f)
 	}
 	h.Set("Content-Type", contentType)

@@ -31,7 +31,7 @@ var allCodes = []registry.Code{
 	registry.CodeTooManyRequests, registry.CodeTagInvalid, registry.CodeManifestTooLarge, registry.CodeRangeInvalid,
 	registry.CodePageInvalid, registry.CodeNoSpace, registry.CodeUnavailable, registry.CodeInternal,
 	registry.CodeTermsChanged, registry.CodeTermsInvalid, registry.CodePolicyInvalid,
-	CodeRequestInvalid, CodeRequestTooLarge, CodeRequestTimeout, CodeNotFound, CodeConflict,
+	CodeRequestInvalid, CodeRequestTooLarge, CodeRequestTimeout, CodeNotFound, CodeConflict, CodeFileUnknown,
 }
 
 // TestErrorGoldens pins the whole answer of every code.
@@ -189,6 +189,73 @@ func TestErrorMapping(t *testing.T) {
 			t.Errorf("stack %v", line["stack"])
 		}
 	})
+}
+
+// TestHuggingFaceErrors looks at what the clients of Hugging Face tell errors
+// apart by, for those of handlers and of the edge alike.
+func TestHuggingFaceErrors(t *testing.T) {
+	t.Parallel()
+	causes := map[string]error{
+		"unauthenticated": fmt.Errorf("x: %w", auth.ErrUnauthenticated),
+		"denied":          fmt.Errorf("x: %w", auth.ErrDenied),
+		"repository":      registry.Errorf(registry.CodeNameUnknown, "m"),
+		"name":            registry.Errorf(registry.CodeNameInvalid, "m"),
+		"revision":        registry.Errorf(registry.CodeManifestUnknown, "m"),
+		"entry":           registry.Errorf(CodeFileUnknown, "no such file"),
+		"whoami":          registry.Errorf(registry.CodeUnauthorized, "nobody\nis signed in"),
+		"busy":            registry.Errorf(registry.CodeTooManyRequests, "slower"),
+		"gate":            registry.Wrap(errors.Join(&registry.GateError{Name: "org/m", State: "failed"}, auth.ErrUnauthenticated), registry.CodeUnauthorized, "m"),
+		"consent":         registry.Wrap(&registry.ConsentError{Name: "org/m"}, registry.CodeDenied, "m"),
+		"policy":          registry.Wrap(&registry.PolicyError{Name: "org/m"}, registry.CodeDenied, "m"),
+		"other":           errDatabase,
+	}
+	r := setup(t, func(e *echo.Echo) {
+		e.GET("/api/models/:name", func(c echo.Context) error {
+			c.Response().Header().Set("ETag", `"x"`)
+			c.Response().Header().Set(HeaderLinkedSize, "7")
+			return causes[c.Param("name")]
+		})
+		e.GET("/api/models/panic", func(echo.Context) error { panic("canary-cause") })
+	})
+	for _, tt := range []struct {
+		path    string
+		status  int
+		code    string
+		message string // part of it
+	}{
+		{"/api/models/unauthenticated", 401, "RepoNotFound", "HF_TOKEN"},
+		{"/api/models/denied", 404, "RepoNotFound", "no such model"},
+		{"/api/models/repository", 404, "RepoNotFound", "no such model"},
+		{"/api/models/name", 404, "RepoNotFound", "no such model"},
+		{"/api/models/revision", 404, "RevisionNotFound", "version"},
+		{"/api/models/entry", 404, "EntryNotFound", "no such file"},
+		{"/api/models/whoami", 401, "", "nobody is signed in"},
+		{"/api/models/busy", 429, "", "slower"},
+		{"/api/models/gate", 403, "", "/org/m"},
+		{"/api/models/consent", 403, "GatedRepo", "/org/m"},
+		{"/api/models/policy", 403, "", "/org/m"},
+		{"/api/models/other", 500, "", "log has the reason"},
+		{"/api/models/panic", 500, "", "log has the reason"},
+		{"/api/datasets/a/b", 404, "", "nothing at this address"},
+		{"/a/b/resolve/%2e%2e/x", 400, "", "escaped"},
+	} {
+		resp, body := r.get(tt.path)
+		h := resp.Header
+		var answer map[string]string
+		if err := json.Unmarshal([]byte(body), &answer); err != nil || answer["error"] == "" || strings.Contains(body, "canary") {
+			t.Errorf("%s: body %s", tt.path, body)
+		}
+		if resp.StatusCode != tt.status || h.Get("X-Error-Code") != tt.code || !strings.Contains(h.Get("X-Error-Message"), tt.message) || h.Get("ETag")+h.Get(HeaderLinkedSize) != "" {
+			t.Errorf("%s: %d %v", tt.path, resp.StatusCode, h)
+		}
+		if (tt.status == 429) != (h.Get("Retry-After") != "") {
+			t.Errorf("%s: Retry-After %q", tt.path, h.Get("Retry-After"))
+		}
+	}
+	resp, _ := r.send(http.MethodGet, "/api/models/other", nil, "Authorization", "Bearer hf_wrong")
+	if h := resp.Header; resp.StatusCode != 401 || h.Get("X-Error-Code") != "" || h.Get("X-Error-Message") != "Invalid credentials in Authorization header" {
+		t.Errorf("wrong credentials: %d %v", resp.StatusCode, h)
+	}
 }
 
 func TestErrorOfHead(t *testing.T) {

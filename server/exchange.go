@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 )
 
@@ -16,10 +17,12 @@ type exchange struct {
 	base      string // absolute URL of the hub without a slash at the end
 	pathErr   error  // why the path was refused, before routing
 	principal auth.Principal
-	route     string // route pattern, "" when none matched
-	err       error  // what the handler returned
-	stack     []byte // of a panic
-	abort     bool   // the connection must be cut: the answer is not whole
+	session   int64       // of the browser, 0 for other credentials
+	actor     audit.Actor // the same and from where, as the audit log names them
+	route     string      // route pattern, "" when none matched
+	err       error       // what the handler returned
+	stack     []byte      // of a panic
+	abort     bool        // the connection must be cut: the answer is not whole
 }
 
 type exchangeKey struct{}

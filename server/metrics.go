@@ -9,6 +9,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/carat-hub/carat/auth"
 )
 
 // metrics are the edge's own. Labels have few values: route patterns, known
@@ -50,9 +52,26 @@ func newMetrics(r *prometheus.Registry) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) show(c echo.Context) error {
-	m.handler.ServeHTTP(c.Response(), c.Request())
+// showMetrics is GET /metrics, for administrators: routes and rates tell what a
+// hub has and who uses it.
+func (s *Server) showMetrics(c echo.Context) error {
+	p, err := s.principal(c.Request(), true)
+	if err != nil {
+		return err
+	}
+	if err := auth.Administer(p); err != nil {
+		return err
+	}
+	s.metrics.handler.ServeHTTP(c.Response(), c.Request())
 	return nil
+}
+
+// Metrics shows the metrics to whoever asks, for an address of its own that
+// only those who may know them reach.
+func (s *Server) Metrics() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", s.metrics.handler)
+	return mux
 }
 
 func (m *metrics) note(x *exchange, method string, status int, received, sent int64, took time.Duration) {

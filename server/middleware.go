@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -63,10 +62,14 @@ func (s *Server) authenticate(next echo.HandlerFunc) echo.HandlerFunc {
 		x := exchangeOf(c.Request().Context())
 		if x.area != areaProbe && x.area != areaToken {
 			p, err := s.principal(c.Request(), x.area != areaV2)
+			if err == nil && c.Request().Header.Get("Authorization") == "" && (x.area == areaPage || x.area == areaAPI || x.area == areaHF) {
+				p, err = s.sessionPrincipal(c.Request(), x)
+			}
 			if err != nil {
 				return err
 			}
 			x.principal = p
+			x.actor.UserID, x.actor.Name = p.UserID, p.Name
 		}
 		return next(c)
 	}
@@ -87,9 +90,9 @@ func (s *Server) principal(r *http.Request, basic bool) (auth.Principal, error) 
 	case strings.EqualFold(scheme, "Bearer"):
 		value = strings.TrimSpace(value)
 		if s.isAccessToken(value) {
-			return auth.AuthenticateToken(r.Context(), s.tokens, value, time.Now())
+			return auth.AuthenticateToken(r.Context(), s.tokens, value, s.now())
 		}
-		return s.verifier.Verify(value)
+		return s.verifier.Verify(r.Context(), value)
 	case strings.EqualFold(scheme, "Basic") && basic:
 		name, password, ok := r.BasicAuth()
 		if !ok {
@@ -105,11 +108,34 @@ func (s *Server) isAccessToken(text string) bool { return s.tokens != nil && aut
 // signIn returns the principal of a user name with a password, in whose
 // place an access token may stand.
 func (s *Server) signIn(ctx context.Context, name, password string) (auth.Principal, error) {
+	p, _, err := s.credentials(ctx, name, password)
+	return p, err
+}
+
+// credentials is signIn with the user whose password it was, nil when it was
+// an access token.
+func (s *Server) credentials(ctx context.Context, name, password string) (auth.Principal, *auth.User, error) {
 	if s.isAccessToken(password) {
-		return auth.AuthenticateToken(ctx, s.tokens, password, time.Now())
+		p, err := auth.AuthenticateToken(ctx, s.tokens, password, s.now())
+		return p, nil, err
+	}
+	try, err := s.throttle.signIn(name, exchangeOf(ctx).actor.Address, s.now())
+	if err != nil {
+		s.noteSignIn(ctx, name, auth.Principal{}, err)
+		return auth.Principal{}, nil, err
 	}
 	u, err := auth.Authenticate(ctx, s.users, name, password)
-	return u.Principal(), err
+	switch {
+	case err == nil:
+		try.succeeded(s.now())
+	case !errors.Is(err, auth.ErrCredentials):
+		try.undo(s.now())
+	}
+	s.noteSignIn(ctx, name, u.Principal(), err)
+	if err != nil {
+		return auth.Principal{}, nil, err
+	}
+	return u.Principal(), &u, nil
 }
 
 // secure sets the headers that are right for every answer; pages replace the

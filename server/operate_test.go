@@ -95,7 +95,7 @@ func TestNoSecretsInLogs(t *testing.T) {
 	}
 	r.get("/livez", "X-Request-Id", "last")
 	r.logged(func(m map[string]any) bool { return m["request"] == "last" })
-	_, shown := r.get("/metrics")
+	_, shown := r.get("/metrics", "Authorization", basic("admin", password))
 	text, _ := r.log.read()
 	if !strings.Contains(text, "/v2/panic") || !strings.Contains(shown, "carat_http_requests_total") {
 		t.Fatalf("nothing to look at:\n%s\n%s", text, shown)
@@ -132,7 +132,7 @@ func TestMetrics(t *testing.T) {
 		r.logged(func(m map[string]any) bool { return m["path"] == path })
 	}
 	r.logged(func(m map[string]any) bool { return m["method"] == "BREW" })
-	resp, text := r.get("/metrics")
+	resp, text := r.get("/metrics", "Authorization", basic("admin", password))
 	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
 		t.Errorf("content type %q", resp.Header.Get("Content-Type"))
 	}
@@ -155,7 +155,7 @@ func TestMetrics(t *testing.T) {
 func TestMetricsOfProcess(t *testing.T) {
 	t.Parallel()
 	r := setup(t, nil, func(o *Options) { o.Metrics = nil })
-	_, text := r.get("/metrics")
+	_, text := r.get("/metrics", "Authorization", basic("admin", password))
 	for _, name := range []string{"go_goroutines ", "process_open_fds ", "carat_http_requests_in_flight "} {
 		if !strings.Contains(text, "\n"+name) {
 			t.Errorf("no metric %s", name)

@@ -122,20 +122,72 @@ func TestPathPasses(t *testing.T) {
 func FuzzPathProblem(f *testing.F) {
 	for _, s := range evil {
 		f.Add("/v2/" + s + "/x")
+		f.Add("/api/models/acme/llama/tree/main/" + s)
+		f.Add("/acme/llama/resolve/" + s + "/x")
 	}
 	f.Fuzz(func(t *testing.T, path string) {
 		u, err := url.ParseRequestURI(path)
-		if err != nil || pathProblem(u.EscapedPath()) != "" {
+		if err != nil {
 			return
 		}
-		again := canonical(&http.Request{URL: u})
-		if again.EscapedPath() == "" || pathProblem(again.EscapedPath()) != "" {
+		area := areaOf(u.Path)
+		if pathProblem(u.EscapedPath(), area) != "" {
+			return
+		}
+		again := canonical(&http.Request{URL: u}, area)
+		routed := again.Path
+		if area == areaHF {
+			routed = Unslash(routed)
+			again.Path = routed
+		}
+		if got := areaOf(routed); got != area {
+			t.Errorf("%q is of area %d, and its canonical form of %d", path, area, got)
+		}
+		if again.EscapedPath() == "" || pathProblem(again.EscapedPath(), area) != "" {
 			t.Errorf("%q passes, but its canonical form %q does not", path, again.EscapedPath())
 		}
-		for s := range strings.SplitSeq(strings.Trim(again.Path, "/"), "/") {
+		for s := range strings.SplitSeq(strings.Trim(routed, "/"), "/") {
 			if s == ".." || s == "." || strings.ContainsAny(s, "\\\x00%") {
 				t.Errorf("%q passes with segment %q", path, s)
 			}
 		}
 	})
+}
+
+// TestHuggingFacePaths sends what clients of Hugging Face escape, and looks at
+// what a handler gets.
+func TestHuggingFacePaths(t *testing.T) {
+	t.Parallel()
+	r := setup(t, func(e *echo.Echo) {
+		show := func(c echo.Context) error {
+			return c.String(http.StatusOK, c.Param("org")+" "+c.Param("name")+" "+Unslash(c.Param("rev"))+" "+Unslash(c.Param("*")))
+		}
+		e.GET("/api/models/:org/:name/tree/:rev/*", show)
+		e.GET("/:org/:name/resolve/:rev/*", show)
+		e.GET("/:org/:name", func(c echo.Context) error { return c.String(http.StatusOK, "page "+c.Param("org")+" "+c.Param("name")) })
+	})
+	for path, want := range map[string]string{
+		"/acme/llama/resolve/main/a.txt":                            "acme llama main a.txt",
+		"/acme/llama/resolve/refs%2Fpr%2f1/a/b.txt":                 "acme llama refs/pr/1 a/b.txt",
+		"/acme%2Fllama/resolve/main/a.txt":                          "acme llama main a.txt",
+		"/acme/llama/resolve/main/%C3%A4%20b.txt":                   "acme llama main \u00e4 b.txt",
+		"/acme/llama/resolve/sha256:00/a%2Fb.txt":                   "acme llama sha256:00 a/b.txt",
+		"/api/models/acme/llama/tree/refs%2Fheads%2Fmain/a%2Fb%2Fc": "acme llama refs/heads/main a/b/c",
+		"/api/models/acme%2fllama/tree/main/a":                      "acme llama main a",
+	} {
+		if resp, body := r.get(path); resp.StatusCode != http.StatusOK || body != want {
+			t.Errorf("%s: %d %q, want %q", path, resp.StatusCode, body, want)
+		}
+	}
+	for _, path := range []string{
+		"/acme/llama/resolve/%2F/a.txt", "/acme/llama/resolve/..%2Fx/a.txt", "/acme/llama/resolve/x%2F..%2Fy/a.txt", "/acme/llama/resolve/x%2F%2Fy/a.txt",
+		"/acme/llama/resolve/main/%2e%2e%2Fa.txt", "/acme/llama/resolve/main/%252Fa.txt", "/acme/llama/resolve/main/a%5Cb", "/acme/llama/resolve/main/%ff",
+		"/acme/llama/resolve/main/a%00", "/acme/llama/resolve/main/%c2%85", "/acme/llama%2Fresolve/main/a",
+		"/api%2Fmodels/acme/llama", "/%2Fapi/models/acme/llama", "/api/v1%2Fmodels/acme",
+		"/api/models%2Facme/llama/tree/main/x",
+	} {
+		if status, body := raw(t, r, path); status != http.StatusBadRequest {
+			t.Errorf("%s: %d %q", path, status, body)
+		}
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/storage"
@@ -41,10 +42,26 @@ type ErrorPage func(c echo.Context, status int, message string) error
 
 // Options are what a Server is made of.
 type Options struct {
-	Users        auth.Users            // required
-	Tokens       auth.AccessTokenStore // nil: there are no access tokens
-	Signer       *auth.Signer          // required; its audience is the service of challenges
-	Repositories Repositories          // required, for the token endpoint
+	Users  auth.Users            // required
+	Tokens auth.AccessTokenStore // nil: there are no access tokens
+	// RefreshTokens are the sign-ins that programs keep; nil: there are none.
+	RefreshTokens auth.RefreshTokenStore
+	// Sessions are the browsers that are signed in; nil: none can sign in.
+	Sessions auth.SessionStore
+	// SignInPage shows the form for it; required with Sessions.
+	SignInPage SignInPage
+	// Devices are the programs that browsers sign in; nil: there are none.
+	Devices auth.DeviceStore
+	// DevicePage asks for it; required with Devices.
+	DevicePage DevicePage
+	// Providers sign people in elsewhere; nil: there are none.
+	Providers Providers
+	// SSHKeys are those whose signatures stand for users; nil: there are none.
+	SSHKeys auth.SSHKeyStore
+	// Workloads exchange the identity tokens of other issuers; nil: none are taken.
+	Workloads    Workloads
+	Signer       *auth.Signer // required; its audience is the service of challenges
+	Repositories Repositories // required, for the token endpoint
 	Routes       []Routes
 	Checks       []Check   // what /readyz looks at
 	ErrorPage    ErrorPage // errors outside the APIs; plain text when nil
@@ -66,6 +83,11 @@ type Options struct {
 	// and those that permit more; see the defaults.
 	PullTTL, PushTTL time.Duration
 
+	// Limits are how often somebody may try.
+	Limits Limits
+
+	// Audit gets sign-ins and refusals; nobody does when nil.
+	Audit *audit.Log
 	// Metrics is where the edge registers its metrics and what /metrics
 	// shows. When nil it is a new one that also has the Go runtime's and the
 	// process's.
@@ -78,23 +100,34 @@ type Options struct {
 
 // Server is the hub's HTTP handler. It is safe for concurrent use.
 type Server struct {
-	echo       *echo.Echo
-	users      auth.Users
-	tokens     auth.AccessTokenStore
-	signer     *auth.Signer
-	verifier   *auth.Verifier
-	repos      Repositories
-	errorPage  ErrorPage
-	publicURL  string
-	trustProxy bool
-	stall      time.Duration
-	grace      time.Duration
-	pullTTL    time.Duration
-	pushTTL    time.Duration
-	metrics    *metrics
-	health     *health
-	log        *slog.Logger
-	now        func() time.Time
+	echo          *echo.Echo
+	users         auth.Users
+	tokens        auth.AccessTokenStore
+	refreshTokens auth.RefreshTokenStore
+	sessions      auth.SessionStore
+	signInPage    SignInPage
+	providers     Providers
+	devices       auth.DeviceStore
+	devicePage    DevicePage
+	crossOrigin   *http.CrossOriginProtection
+	sshKeys       auth.SSHKeyStore
+	workloads     Workloads
+	signer        *auth.Signer
+	verifier      *auth.Verifier
+	repos         Repositories
+	errorPage     ErrorPage
+	publicURL     string
+	trustProxy    bool
+	stall         time.Duration
+	grace         time.Duration
+	pullTTL       time.Duration
+	pushTTL       time.Duration
+	throttle      *throttle
+	audit         *audit.Log
+	metrics       *metrics
+	health        *health
+	log           *slog.Logger
+	now           func() time.Time
 }
 
 // New returns a server. It fails when an option that is required is missing
@@ -103,16 +136,27 @@ func New(o Options) (*Server, error) {
 	if o.Users == nil || o.Signer == nil || o.Repositories == nil {
 		return nil, errors.New("a server needs users, a signer and repositories")
 	}
+	if (o.Sessions == nil) != (o.SignInPage == nil) || (o.Devices == nil) != (o.DevicePage == nil) {
+		return nil, errors.New("a server needs pages to sign in for its sessions and devices")
+	}
 	publicURL, err := parsePublicURL(o.PublicURL)
 	if err != nil {
 		return nil, err
 	}
+	crossOrigin := http.NewCrossOriginProtection()
+	if publicURL != "" {
+		if err := crossOrigin.AddTrustedOrigin(publicURL); err != nil {
+			return nil, fmt.Errorf("the public URL %s: %w", publicURL, err)
+		}
+	}
 	s := &Server{
-		echo: echo.New(), users: o.Users, tokens: o.Tokens, signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
+		echo: echo.New(), users: o.Users, tokens: o.Tokens, refreshTokens: o.RefreshTokens,
+		sessions: o.Sessions, signInPage: o.SignInPage, providers: o.Providers, devices: o.Devices, devicePage: o.DevicePage, crossOrigin: crossOrigin, sshKeys: o.SSHKeys, workloads: o.Workloads,
+		signer: o.Signer, verifier: o.Signer.Verifier(), repos: o.Repositories,
 		errorPage: o.ErrorPage, publicURL: publicURL, trustProxy: o.TrustProxy,
 		stall: orDefault(o.Stall, time.Minute), grace: orDefault(o.Grace, 30*time.Second),
 		pullTTL: orDefault(o.PullTTL, defaultPullTTL), pushTTL: orDefault(o.PushTTL, defaultPushTTL),
-		log: o.Logger, now: o.Clock,
+		throttle: newThrottle(o.Limits), audit: o.Audit, log: o.Logger, now: o.Clock,
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -135,13 +179,26 @@ func New(o Options) (*Server, error) {
 func (s *Server) routes(sets []Routes) {
 	e := s.echo
 	e.HTTPErrorHandler = s.renderError
-	e.Pre(recoverPanic, refusePath, s.authenticate)
+	e.Pre(recoverPanic, refusePath, s.limitAddress, s.authenticate, s.limitUser, s.refuseOtherSites)
 	e.Use(noteRoute)
 	e.GET("/livez", s.health.live)
 	e.GET("/readyz", s.health.ready)
-	e.GET("/metrics", s.metrics.show)
+	e.GET("/metrics", s.showMetrics)
 	e.GET("/token", s.token)
 	e.POST("/token", s.tokenForm)
+	e.GET("/.well-known/jwks.json", s.jwks)
+	if s.sessions != nil {
+		e.GET("/login", s.signInForm)
+		e.POST("/login", s.signInBrowser)
+		e.POST("/logout", s.signOutBrowser)
+		if s.devices != nil {
+			e.GET(devicePath, s.deviceForm)
+			e.POST(devicePath, s.beginDevice)
+			e.POST(devicePath+"/answer", s.answerDevice)
+		}
+		e.GET("/auth/:provider", s.beginProvider, s.wantProviders)
+		e.GET("/auth/:provider/callback", s.finishProvider, s.wantProviders)
+	}
 	for _, set := range sets {
 		set.Register(e)
 	}
@@ -151,7 +208,7 @@ func (s *Server) routes(sets []Routes) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := s.now()
 	x := &exchange{id: requestID(r), area: areaOf(r.URL.Path), base: s.baseURL(r)}
-	if problem := pathProblem(r.URL.EscapedPath()); problem != "" {
+	if problem := pathProblem(r.URL.EscapedPath(), x.area); problem != "" {
 		code := CodeRequestInvalid
 		if strings.HasPrefix(r.URL.Path, "/v2") {
 			x.area, code = areaV2, registry.CodeNameInvalid
@@ -159,8 +216,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.pathErr = registry.Errorf(code, "the path holds %s", problem)
 	}
 	out := newResponse(w, s.stall)
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-	r.URL = canonical(r)
+	x.actor = audit.Actor{Address: s.remote(r), Request: x.id}
+	r = r.WithContext(audit.WithActor(context.WithValue(r.Context(), exchangeKey{}, x), &x.actor))
+	r.URL = canonical(r, x.area)
 	var in *body
 	if r.Body != nil && r.Body != http.NoBody {
 		in = &body{ReadCloser: r.Body, control: out.control, stall: s.stall}
@@ -205,7 +263,7 @@ func (s *Server) note(x *exchange, out *response, r *http.Request, in *body, too
 	attrs := []slog.Attr{
 		slog.String("request", x.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.String("route", x.route), slog.Int("status", status), slog.Int64("received", received), slog.Int64("sent", out.bytes),
-		slog.Duration("took", took), slog.String("remote", s.remote(r)), slog.String("user", x.principal.Name),
+		slog.Duration("took", took), slog.String("remote", x.actor.Address), slog.String("user", x.principal.Name),
 	}
 	if x.err != nil {
 		attrs = append(attrs, slog.String("error", x.err.Error()))

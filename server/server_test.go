@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/auth/authtest"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -26,6 +27,9 @@ var update = flag.Bool("update", false, "write golden files")
 
 // password is what every user of the tests has. It must never be in a log.
 const password = "canary-password-6c1f"
+
+// tokenSeed is that of the key that signs.
+var tokenSeed = bytes.Repeat([]byte{1}, auth.SeedLen)
 
 var passwordHash = sync.OnceValues(func() (string, error) {
 	return auth.HashPassword(context.Background(), password)
@@ -37,6 +41,7 @@ type rig struct {
 	t       *testing.T
 	url     string
 	signer  *auth.Signer
+	keys    *auth.Keys
 	metrics *prometheus.Registry
 	log     *logBuffer
 	stop    context.CancelFunc // begins a shutdown
@@ -46,15 +51,12 @@ type rig struct {
 // setup starts a server with the routes given.
 func setup(t *testing.T, routes func(e *echo.Echo), edits ...func(o *Options)) *rig {
 	t.Helper()
-	signer, err := auth.NewSigner(auth.TokenOptions{Seed: bytes.Repeat([]byte{1}, auth.SeedLen), Issuer: "carat", Audience: "carat"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer, keys := authtest.Signer(t, tokenSeed)
 	hash, err := passwordHash()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, signer: signer, metrics: prometheus.NewRegistry(), log: new(logBuffer), ended: make(chan error, 1)}
+	r := &rig{t: t, signer: signer, keys: keys, metrics: prometheus.NewRegistry(), log: new(logBuffer), ended: make(chan error, 1)}
 	o := Options{
 		Users: users{
 			"admin": {ID: 1, Name: "admin", Admin: true, PasswordHash: hash},

@@ -30,27 +30,53 @@ func (s *Service) declared(ctx context.Context, v registry.Version) ([]registry.
 	return facts.Bases[:min(len(facts.Bases), MaxBases)], nil
 }
 
-// withBases opens the files of a version and of those of its bases that are in
-// the hub, all at once, as the cache asks for. Bases for which there is no room
-// are left out with the reason. Errors: ErrTooLarge for the version alone.
-func (s *Service) withBases(ctx context.Context, v registry.Version, declared []registry.DeclaredBase) ([]Base, Files, func(), error) {
-	var bases []Base
-	versions := []registry.Version{v}
-	for _, d := range declared {
+// plan is what a verification needs beside the version: its bases that are in
+// the hub, and the versions whose files are opened, the version itself first.
+type plan struct {
+	declared []registry.DeclaredBase
+	bases    []Base
+	versions []registry.Version
+}
+
+// plan looks up what a verification of a version needs.
+func (s *Service) plan(ctx context.Context, v registry.Version) (p plan, err error) {
+	if p.declared, err = s.declared(ctx, v); err != nil {
+		return plan{}, err
+	}
+	p.versions = []registry.Version{v}
+	for _, d := range p.declared {
 		b, of, err := s.findBase(ctx, v.Name, d)
 		if err != nil {
-			return nil, nil, nil, fmt.Errorf("look for the base of %s@%s: %w", v.Name, v.Digest, err)
+			return plan{}, fmt.Errorf("look for the base of %s@%s: %w", v.Name, v.Digest, err)
 		}
 		if of != nil {
-			bases, versions = append(bases, b), append(versions, *of)
+			p.bases, p.versions = append(p.bases, b), append(p.versions, *of)
 		}
 	}
-	all, release, err := s.o.Source.Together(ctx, versions)
+	return p, nil
+}
+
+// size is how many bytes all files have.
+func (p plan) size() (n int64) {
+	for _, v := range p.versions {
+		for _, f := range v.Files {
+			n += f.Size
+		}
+	}
+	return n
+}
+
+// open opens all files at once, as the cache asks for. Bases for which there
+// is no room are left out with the reason. Errors: ErrTooLarge for the version
+// alone.
+func (s *Service) open(ctx context.Context, p plan) ([]Base, Files, func(), error) {
+	bases := p.bases
+	all, release, err := s.o.Source.Together(ctx, p.versions)
 	if errors.Is(err, ErrTooLarge) && len(bases) > 0 {
 		for i := range bases {
 			bases[i].Problem = "there is no room for it beside the model"
 		}
-		all, release, err = s.o.Source.Together(ctx, versions[:1])
+		all, release, err = s.o.Source.Together(ctx, p.versions[:1])
 	}
 	if err != nil {
 		return nil, nil, nil, err

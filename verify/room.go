@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// overhead is what a verification takes beside the model's files, in bytes:
-// keys and values, activations, the tokenizer, decoded panels of weights.
-const overhead = 512 << 20
+// overhead is what a verification may take beside the files of the model and
+// its bases, in bytes: keys and values, activations, the tokenizer, decoded
+// panels of weights. It is the limit of its child, not what most need.
+const overhead = verifyMemory
 
 // ErrNoRoom says that the time of a verification ended while it waited for
 // memory. It had not begun.

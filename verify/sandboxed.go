@@ -37,7 +37,7 @@ type Sandboxed struct {
 	Require sandbox.Layers
 	// Memory is how many bytes of its own a verification may take at most;
 	// what is mapped from files does not count. 0 means 2 GiB more than the
-	// files have.
+	// files of the model and its bases have.
 	Memory int64
 }
 
@@ -56,6 +56,9 @@ func (s Sandboxed) Verify(ctx context.Context, files Files, o RunOptions) *Repor
 	w := &witness{report: o.NewReport(), files: files, options: o}
 	req := request{Level: o.Level, Threads: o.Threads, Previous: o.Previous, Fingerprint: o.Fingerprint}
 	memory := verifyMemory + total(files)
+	for _, b := range o.Bases {
+		memory += total(b.Files)
+	}
 	if s.Memory > 0 {
 		memory = min(memory, s.Memory)
 	}

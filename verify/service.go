@@ -201,7 +201,7 @@ const progressEvery = 200 * time.Millisecond
 var errEnded = errors.New("the verification was cancelled")
 
 // complete verifies the files and stores the complete report. It waits for
-// room first.
+// room first, for the model and its bases.
 func (s *Service) complete(ctx context.Context, w Work, v registry.Version, last bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -209,12 +209,17 @@ func (s *Service) complete(ctx context.Context, w Work, v registry.Version, last
 	defer watching.Wait()
 	watching.Go(func() { s.watch(ctx, w, cancel) })
 	defer cancel(nil)
-	leave, err := s.room.enter(ctx, w.Size)
-	if err != nil {
-		return err
+	started := s.o.Now()
+	plan, err := s.plan(ctx, v)
+	report := ErrorReport(v.Digest, started, "the bases could not be looked up")
+	if err == nil {
+		leave, noRoom := s.room.enter(ctx, plan.size())
+		if noRoom != nil {
+			return noRoom
+		}
+		defer leave()
+		report, err = s.run(ctx, w.Verification, v, plan)
 	}
-	defer leave()
-	report, err := s.run(ctx, w.Verification, v)
 	if ctx.Err() != nil {
 		return fmt.Errorf("verify %s@%s: %w", v.Name, v.Digest, context.Cause(ctx))
 	}
@@ -247,7 +252,7 @@ func (s *Service) watch(ctx context.Context, w Work, cancel context.CancelCauseF
 
 // run verifies the files. The report is there even with an error, which says
 // that trying again may help.
-func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Report, error) {
+func (s *Service) run(ctx context.Context, id int64, v registry.Version, p plan) (*Report, error) {
 	started := s.o.Now()
 	var saved time.Time
 	progress := func(r *Report) {
@@ -263,12 +268,7 @@ func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Repor
 	}
 	opts := RunOptions{Level: s.o.Level, Subject: &v.Digest, Version: s.o.Version, Threads: s.o.Threads, Timeout: s.o.Timeout, Now: s.o.Now, Progress: progress}
 	progress(opts.NewReport())
-	declared, err := s.declared(ctx, v)
-	var files Files
-	release := func() {}
-	if err == nil {
-		opts.Bases, files, release, err = s.withBases(ctx, v, declared)
-	}
+	bases, files, release, err := s.open(ctx, p)
 	switch {
 	case errors.Is(err, ErrTooLarge): // trying again does not help
 		return ErrorReport(v.Digest, started, err.Error()), nil
@@ -276,6 +276,7 @@ func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Repor
 		return ErrorReport(v.Digest, started, "the files could not be fetched"), err
 	}
 	defer release()
+	opts.Bases = bases
 	if opts.Previous, err = s.previous(ctx, v); err != nil {
 		return ErrorReport(v.Digest, started, "the version before could not be looked up"), err
 	}
@@ -286,7 +287,7 @@ func (s *Service) run(ctx context.Context, id int64, v registry.Version) (*Repor
 		err = errors.Join(err, b.Files.Fault())
 	}
 	if err == nil {
-		err = s.search(ctx, v, declared, r)
+		err = s.search(ctx, v, p.declared, r)
 	}
 	return r, unlessGone(err)
 }

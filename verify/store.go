@@ -52,7 +52,8 @@ type Store interface {
 	FinishVerification(ctx context.Context, id int64, r *Report, p Publication) error
 }
 
-// Uninspected is a version about which nothing is known yet.
+// Uninspected is a version about which nothing is known yet, or less than
+// could be: the reader has learned more since.
 type Uninspected struct {
 	ID     int64 // of the row
 	Name   registry.Name
@@ -66,7 +67,7 @@ type Backlog interface {
 	// whose id is greater than after, in the order of their ids.
 	Unfinished(ctx context.Context, after int64, limit int) ([]Work, error)
 	// Uninspected lists up to limit versions from before the given time that
-	// have neither facts nor a reason why not, whose id is greater than after,
+	// have neither facts nor a reason why not, or are stale, whose id is greater than after,
 	// in the order of their ids.
 	Uninspected(ctx context.Context, before time.Time, after int64, limit int) ([]Uninspected, error)
 	// Reverify asks for verifications of up to limit versions whose newest one

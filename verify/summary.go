@@ -64,8 +64,8 @@ func (r *Recorder) Summarize(ctx context.Context, n registry.Name, d registry.Di
 // stated is what may be said of a version that passed its verification.
 func stated(a *registry.Assessment, v *registry.Version) []string {
 	list := []string{StatedChecksPassed, fmt.Sprintf("OPENNESS_L%d", int(a.Openness.Verified.Level))}
-	declared, text := registry.DeclaredExpression(v.Facts).Resolve(), registry.TextOf(v.Facts)
-	matched := len(text.Refs) > 0
+	declared, text := registry.DeclaredExpression(v.Facts).Resolve(), a.Works[0].Text
+	matched := len(text.Refs) > 0 && !text.Confirmed // who reads the summary elsewhere confirmed nothing
 	for _, ref := range text.Refs {
 		matched = matched && declared.Has(ref)
 	}

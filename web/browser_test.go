@@ -10,6 +10,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/labstack/echo/v4"
 
 	"github.com/carat-hub/carat/internal/browsertest"
 	"github.com/carat-hub/carat/registry"
@@ -38,8 +39,21 @@ func listen(t *testing.T, s *atomic.Pointer[site]) string {
 
 func serving(t *testing.T, h *hub) string {
 	t.Helper()
+	return servingAs(t, h, "")
+}
+
+// servingAs serves pages to somebody who is signed in.
+func servingAs(t *testing.T, h *hub, who string) string {
+	t.Helper()
+	s := setup(t, h)
+	s.echo.Pre(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			c.Request().Header.Set(as, who)
+			return next(c)
+		}
+	})
 	var p atomic.Pointer[site]
-	p.Store(setup(t, h))
+	p.Store(s)
 	return listen(t, &p)
 }
 
@@ -152,8 +166,10 @@ func TestLooks(t *testing.T) {
 	empty := serving(t, &hub{})
 	pages := map[string]string{
 		"home": url + "/", "empty": empty + "/", "card": url + "/carat/tiny-llama", "files": url + "/carat/tiny-llama/files",
-		"tags": url + "/carat/tiny-llama/tags", "license": url + "/lab/running/license", "passed": url + "/carat/tiny-llama/verification",
+		"sessions": servingAs(t, example(), "user") + "/settings/sessions",
+		"twisted":  url + "/lab/twisted/license", "tags": url + "/carat/tiny-llama/tags", "license": url + "/lab/running/license", "passed": url + "/carat/tiny-llama/verification",
 		"failed": url + "/carat/tiny-llama/verification?ref=v1", "pending": url + "/lab/just-pushed", "unreadable": url + "/lab/unreadable",
+		"audit": servingAs(t, busy(), "admin") + "/admin/audit", "audit-none": servingAs(t, &hub{}, "admin") + "/admin/audit?actor=ada",
 	}
 	for _, scheme := range []string{"light", "dark"} {
 		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{

@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -49,6 +50,19 @@ func (h *Handler) pullCommands(c echo.Context, n registry.Name, r registry.Refer
 	return []command{
 		{"Carat", "carat pull" + flags + " " + ref},
 		{"ORAS", "oras pull" + flags + " -o " + model + " " + ref},
+	}
+}
+
+// settingsCommands are the ways to change who may do what with a model.
+func (h *Handler) settingsCommands(c echo.Context, n registry.Name, v auth.Visibility) []command {
+	host, flags := h.host(c)
+	other := auth.Private
+	if v == auth.Private {
+		other = auth.Internal
+	}
+	return []command{
+		{"Visibility", "carat visibility" + flags + " " + host + " " + string(n) + " " + string(other)},
+		{"Requests", "carat terms requests" + flags + " " + host + " " + string(n)},
 	}
 }
 

@@ -13,8 +13,10 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/licenses/term"
+	"github.com/carat-hub/carat/licenses/text"
 	"github.com/carat-hub/carat/provenance"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
@@ -28,7 +30,9 @@ type hub struct {
 	models        []fakeModel // newest first
 	verifications map[registry.Digest][]verify.Verification
 	gate          registry.Gate
-	err           error // of every call
+	done          []audit.Event // the oldest first
+	err           error         // of every call
+	ended         []int64       // sessions; -1 for all
 }
 
 type fakeModel struct {
@@ -61,8 +65,33 @@ func (h *hub) TermsView(_ context.Context, _ auth.Grant, v *registry.Version) (*
 	}, h.err
 }
 
-func (h *hub) Accept(context.Context, auth.Grant, *registry.Version, registry.Digest, map[string]string, string) (*registry.Acceptance, error) {
+func (h *hub) Accept(context.Context, auth.Grant, *registry.Version, registry.Answers) (*registry.Acceptance, error) {
 	return nil, h.err
+}
+
+func (h *hub) Sessions(_ context.Context, userID int64) ([]auth.Session, error) {
+	return []auth.Session{
+		{ID: 2, UserID: userID, Address: "192.0.2.7", Agent: "Browser/1.0 <b>", CreatedAt: today.Add(-time.Hour), SeenAt: today.Add(-time.Minute)},
+		{ID: 1, UserID: userID, Address: "2001:db8::7", CreatedAt: today.Add(-49 * time.Hour), SeenAt: today.Add(-48 * time.Hour)},
+		{ID: 0, UserID: userID, Address: "too old", CreatedAt: today.Add(-auth.SessionLife - 1), SeenAt: today},
+	}, h.err
+}
+
+func (h *hub) DeleteSession(_ context.Context, _, id int64) error {
+	h.ended = append(h.ended, id)
+	return h.err
+}
+
+func (h *hub) DeleteRefreshTokens(context.Context, int64) error {
+	h.ended = append(h.ended, -1)
+	return h.err
+}
+
+func (h *hub) ReadLicense(_ context.Context, _ auth.Grant, v *registry.Version) (*registry.Reading, error) {
+	if v.Facts.License.Text == "" {
+		return nil, h.err
+	}
+	return registry.ReadText(v.Facts.License.Text, v.Facts.License.File)
 }
 
 func (h *hub) Assess(_ context.Context, _ auth.Principal, v *registry.Version) (*registry.Assessment, error) {
@@ -113,7 +142,9 @@ func (h *hub) Models(_ context.Context, p auth.Principal, q registry.ModelQuery)
 		if f == nil {
 			f = new(registry.Facts)
 		}
-		if m.visibility == auth.Private && !p.Admin ||
+		org, _, _ := m.name.Split()
+		_, err := auth.Allow(p, auth.Pull, auth.Resource{Repository: string(m.name), Visibility: m.visibility})
+		if err != nil || q.Org != "" && q.Org != org ||
 			q.Architecture != "" && q.Architecture != f.Architecture || q.Format != "" && q.Format != f.Format ||
 			q.License != "" && q.License != f.License.Declared || q.Openness > 0 && (v.Assessment == nil || v.Assessment.Verified < q.Openness) ||
 			!strings.Contains(strings.ToLower(string(m.name)+" "+f.Card.Body), strings.ToLower(q.Text)) {
@@ -154,6 +185,34 @@ func (h *hub) Admission(_ context.Context, g auth.Grant, d registry.Digest) (reg
 func (h *hub) Verifications(_ context.Context, _ registry.Name, d registry.Digest, limit int) ([]verify.Verification, error) {
 	list := h.verifications[d]
 	return list[:min(limit, len(list))], h.err
+}
+
+func (h *hub) Org(_ context.Context, name string) (auth.Org, error) {
+	if name != "empty" && !slices.ContainsFunc(h.models, func(m fakeModel) bool { return auth.Organization(string(m.name)) == name }) {
+		return auth.Org{}, auth.ErrUnknownScope
+	}
+	o := auth.Org{Name: name, CreatedAt: today}
+	if name == "carat" {
+		o.Description = "Models that are <small> enough for tests."
+	}
+	return o, h.err
+}
+
+func (h *hub) Members(_ context.Context, scope string) ([]auth.Member, error) {
+	if scope != "carat" {
+		return nil, h.err
+	}
+	return []auth.Member{{User: "carat+ci", Role: auth.Writer}, {User: "jane", Role: auth.Reader}, {User: "joan", Role: auth.Owner}}, h.err
+}
+
+func (h *hub) Teams(_ context.Context, org string) ([]auth.Team, error) {
+	if org != "carat" {
+		return nil, h.err
+	}
+	return []auth.Team{
+		{Name: "nobody", Members: []string{}},
+		{Name: "testers", Members: []string{"jane", "john"}, Roles: []auth.TeamRole{{Scope: "carat", Role: auth.Reader}, {Scope: "carat/tiny-llama", Role: auth.Maintainer}}},
+	}, h.err
 }
 
 func digest(s string) registry.Digest { return registry.DigestOf(registry.SHA256, []byte(s)) }
@@ -234,11 +293,15 @@ func example() *hub {
 	llama.Parameters = 8_030_261_248
 	add("lab/running", auth.Public,
 		registry.Version{Digest: digest("running"), Tags: []registry.Tag{"latest"}, Size: 16_060_000_000, Files: files, Facts: llama, Verification: summary(verify.StateRunning)})
+	twisted := facts()
+	twisted.License.File, twisted.License.Text = "LICENSE", twistedMIT()
 	vision := facts()
 	vision.Architecture, vision.Card.LicenseID, vision.License.Declared = "vision-mamba", "other", ""
 	vision.Card.LicenseName, vision.License.Text = "house-terms", ""
 	add("lab/unsupported", auth.Public,
 		registry.Version{Digest: digest("unsupported"), Tags: []registry.Tag{"latest"}, Size: 900_000_000, Files: files, Facts: vision, Verification: summary(verify.StateUnsupported)})
+	add("lab/twisted", auth.Public,
+		registry.Version{Digest: digest("twisted"), Tags: []registry.Tag{"latest"}, Size: 1024, Files: files[:4], Facts: twisted})
 	add("lab/unreadable", auth.Public,
 		registry.Version{Digest: digest("unreadable"), Tags: []registry.Tag{"latest"}, Size: 1024, Files: files[:4], FactsError: "model.safetensors: header claims 3.2 GB, the file has 1024 bytes", Verification: summary(verify.StateError)})
 	add("secret/model", auth.Private,
@@ -278,6 +341,15 @@ func example() *hub {
 	return h
 }
 
+// twistedMIT is a text that looks like that of MIT.
+func twistedMIT() string {
+	mit, ok := text.Standard("MIT")
+	if !ok {
+		panic("no text of MIT")
+	}
+	return strings.Replace(strings.Replace(mit, "without restriction", "within reason", 1), "The above copyright", "Use in <b>teapots</b> is forbidden. The above copyright", 1)
+}
+
 // site is a server with the pages of a hub.
 type site struct {
 	echo    *echo.Echo
@@ -291,8 +363,9 @@ const as = "X-As"
 func setup(t *testing.T, h *hub) *site {
 	t.Helper()
 	handler, err := New(Options{
-		Models: h, Verifications: h, Version: "0.1.0",
+		Models: h, Verifications: h, Audit: chain{h}, Directory: h, SignIns: h, Version: "0.1.0",
 		Clock:   func() time.Time { return today },
+		Session: func(echo.Context) int64 { return 2 },
 		BaseURL: func(echo.Context) string { return "https://models.example.org" },
 		Principal: func(c echo.Context) auth.Principal {
 			switch c.Request().Header.Get(as) {
@@ -300,6 +373,10 @@ func setup(t *testing.T, h *hub) *site {
 				return auth.Principal{UserID: 1, Name: "admin", Admin: true}
 			case "user":
 				return auth.Principal{UserID: 2, Name: "user"}
+			case "member":
+				return auth.Principal{UserID: 3, Name: "jane", Roles: auth.Roles{"carat": auth.Reader, "empty": auth.Owner}}
+			case "owner":
+				return auth.Principal{UserID: 4, Name: "joan", Roles: auth.Roles{"carat": auth.Owner}}
 			}
 			return auth.Principal{}
 		},

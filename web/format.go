@@ -59,6 +59,9 @@ func formatGrouped(n int64) string {
 	return b.String()
 }
 
+// formatPercent writes a part of one.
+func formatPercent(part float64) string { return strconv.FormatFloat(100*part, 'f', 0, 64) + "\u202f%" }
+
 // formatStamp writes a time for the datetime attribute.
 func formatStamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 

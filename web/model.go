@@ -33,7 +33,7 @@ type modelPage struct {
 	page
 	Org, Model   string
 	OrgURL       string
-	Private      bool
+	Visibility   string // "" when it is public
 	Ref          string // the tag or short digest of the version that is shown
 	RefURL       string // all versions
 	Digest       registry.Digest
@@ -51,6 +51,7 @@ type modelPage struct {
 	Chips        []string
 	Tabs         []tab
 	Pull         []command
+	Settings     []command // for maintainers
 }
 
 type tab struct {
@@ -163,6 +164,17 @@ func refLabel(r registry.Reference) string {
 	return shortDigest(r.Digest)
 }
 
+// visibilityLabel says who sees a model, "" for everybody.
+func visibilityLabel(v auth.Visibility) string {
+	switch v {
+	case auth.Public:
+		return ""
+	case auth.Internal:
+		return "Internal"
+	}
+	return "Private"
+}
+
 // modelPage fills in what all tabs show.
 func (h *Handler) modelPage(c echo.Context, s shown, current string) modelPage {
 	v := s.version
@@ -170,14 +182,16 @@ func (h *Handler) modelPage(c echo.Context, s shown, current string) modelPage {
 	org, model, _ := n.Split()
 	p := modelPage{
 		page: h.newPage(c, string(n)), Org: org, Model: model,
-		OrgURL:  "/?" + url.Values{"q": {org}}.Encode(),
-		Private: s.visibility == auth.Private,
-		Ref:     refLabel(s.ref), RefURL: modelURL(n, tabTags, ""),
+		OrgURL: orgURL(org), Visibility: visibilityLabel(s.visibility),
+		Ref: refLabel(s.ref), RefURL: modelURL(n, tabTags, ""),
 		Digest: v.Digest, Size: v.Size, FileCount: len(v.Files), Created: h.moment(v.CreatedAt),
 		Verification: badgeOf(v.Verification),
 		Facts:        v.Facts, FactsError: v.FactsError,
 		Pending: v.Facts == nil && v.FactsError == "",
 		Pull:    h.pullCommands(c, n, s.ref),
+	}
+	if auth.Oversee(h.principal(c), auth.Maintain, string(n)) == nil {
+		p.Settings = h.settingsCommands(c, n, s.visibility)
 	}
 	if s.admission.Consent {
 		p.TermsURL = TermsURL(n, v.Digest)
@@ -188,7 +202,7 @@ func (h *Handler) modelPage(c echo.Context, s shown, current string) modelPage {
 	case a.Warned:
 		p.Gate = "This version has not passed verification."
 	}
-	p.NoIndex = s.chosen != "" || p.Private
+	p.NoIndex = s.chosen != "" || p.Visibility != ""
 	p.Refresh = p.Pending || p.Verification.Unfinished
 	if f := v.Facts; f != nil {
 		p.License = licenseOf(f)

@@ -23,24 +23,31 @@ type page struct {
 	Title   string
 	Query   string // in the search box
 	User    string // who is signed in, "" when nobody is
+	Admin   bool   // who is signed in administers the hub
+	SignIn  string // address of the form to sign in with, "" for who is signed in
 	Version string // of the hub
 	Refresh bool   // something on the page is still going on
 	NoIndex bool   // search engines should leave it out
 }
 
 func (h *Handler) newPage(c echo.Context, title string) page {
-	return page{Title: title, User: h.principal(c).Name, Version: h.version}
+	who := h.principal(c)
+	p := page{Title: title, User: who.Name, Admin: who.Admin, Version: h.version}
+	if who.Anonymous() {
+		p.SignIn = signInURL(c)
+	}
+	return p
 }
 
 // pages are the parsed templates, each with the layout.
 type pages struct {
-	home, card, files, tags, license, verification, provenance, terms, failure *template.Template
+	home, card, files, tags, license, verification, provenance, terms, org, audit, signIn, sessions, device, failure *template.Template
 }
 
 func parsePages(a *assets) (*pages, error) {
 	base, err := template.New("layout.html").Funcs(template.FuncMap{
 		"asset": a.url, "bytes": formatBytes, "count": formatCount, "grouped": formatGrouped, "stamp": formatStamp, "short": shortDigest,
-		"section": licenses.Section,
+		"section": licenses.Section, "percent": formatPercent,
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
@@ -58,6 +65,11 @@ func parsePages(a *assets) (*pages, error) {
 		{&p.verification, []string{"model.html", "verification.html"}},
 		{&p.terms, []string{"model.html", "terms.html"}},
 		{&p.provenance, []string{"model.html", "provenance.html"}},
+		{&p.org, []string{"org.html"}},
+		{&p.audit, []string{"audit.html"}},
+		{&p.signIn, []string{"signin.html"}},
+		{&p.sessions, []string{"sessions.html"}},
+		{&p.device, []string{"device.html"}},
 		{&p.failure, []string{"failure.html"}},
 	} {
 		t, err := base.Clone()

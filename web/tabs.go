@@ -131,6 +131,8 @@ type licensePage struct {
 	FileURL   string
 	Text      string
 	Whole     bool // Text is all of it
+	// Reading is what the text is; nil for no text, or one that is too long for a licence.
+	Reading *registry.Reading
 
 	Assessment *registry.Assessment // nil while the facts are not known
 	Levels     []levelLine
@@ -214,6 +216,9 @@ func (h *Handler) licensePage(c echo.Context) error {
 		for _, k := range export.Kinds() {
 			u := url.URL{Path: "/api/v1/models/" + string(n) + "/versions/" + s.version.Digest.String() + "/export/" + string(k.Format)}
 			p.Exports = append(p.Exports, exportLink{k.Title, u.EscapedPath()})
+		}
+		if p.Reading, err = h.models.ReadLicense(c.Request().Context(), s.grant, &s.version); err != nil && !registry.IsCode(err, registry.CodeTermsInvalid) {
+			return err
 		}
 		p.File = f.License.File
 		p.Text, p.Whole = clip(strings.ToValidUTF8(f.License.Text, "\ufffd"), maxLicenseText)

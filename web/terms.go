@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,6 +19,7 @@ type termsPage struct {
 	Lists      []termList
 	Fields     []termsField
 	Heading    string
+	About      string
 	Prompt     string
 	Button     string
 	SignIn     string // where to sign in first, "" for who is
@@ -37,9 +39,6 @@ const fieldPrefix = "field."
 // maxTermsForm is how many bytes the form may have.
 const maxTermsForm = 64 << 10
 
-// crossOrigin refuses forms that other sites send with a visitor's credentials.
-var crossOrigin = http.NewCrossOriginProtection()
-
 func (h *Handler) termsPage(c echo.Context) error {
 	s, err := h.load(c)
 	if err != nil {
@@ -51,9 +50,6 @@ func (h *Handler) termsPage(c echo.Context) error {
 // acceptTerms takes the form and shows the page again.
 func (h *Handler) acceptTerms(c echo.Context) error {
 	r := c.Request()
-	if err := crossOrigin.Check(r); err != nil {
-		return registry.Wrap(err, registry.CodeDenied, "this form came from another site")
-	}
 	s, err := h.load(c)
 	if err != nil {
 		return err
@@ -75,11 +71,12 @@ func (h *Handler) acceptTerms(c echo.Context) error {
 			told[field] = values[0]
 		}
 	}
-	if _, err = h.models.Accept(r.Context(), s.grant, &s.version, key, told, "web"); err != nil {
-		if registry.IsCode(err, registry.CodeTermsInvalid) {
-			return h.showTerms(c, http.StatusBadRequest, s, "Every field has to be filled in.")
-		}
-		if registry.IsCode(err, registry.CodeTermsChanged) {
+	if _, err = h.models.Accept(r.Context(), s.grant, &s.version, registry.Answers{Key: key, Fields: told, Channel: "web", Address: h.address(c)}); err != nil {
+		var refused *registry.Error
+		switch errors.As(err, &refused); {
+		case refused != nil && refused.Code == registry.CodeTermsInvalid:
+			return h.showTerms(c, http.StatusBadRequest, s, refused.Message)
+		case refused != nil && refused.Code == registry.CodeTermsChanged:
 			return h.showTerms(c, http.StatusConflict, s, "The terms have changed in the meantime. These are the new ones.")
 		}
 		return err
@@ -101,7 +98,7 @@ func (h *Handler) showTerms(c echo.Context, status int, s shown, problem string)
 		}
 	}
 	if g := p.View.Gate; g != nil {
-		p.Prompt = g.Prompt
+		p.About, p.Prompt = g.Description, g.Prompt
 		if g.Heading != "" {
 			p.Heading = g.Heading
 		}

@@ -31,9 +31,11 @@ type Models interface {
 	// TermsView returns the terms of a version, and whether they were accepted.
 	TermsView(ctx context.Context, g auth.Grant, v *registry.Version) (*registry.TermsView, error)
 	// Accept accepts them.
-	Accept(ctx context.Context, g auth.Grant, v *registry.Version, key registry.Digest, told map[string]string, channel string) (*registry.Acceptance, error)
+	Accept(ctx context.Context, g auth.Grant, v *registry.Version, told registry.Answers) (*registry.Acceptance, error)
 	// Assess computes in what way a version is open, as the principal may see it.
 	Assess(ctx context.Context, p auth.Principal, v *registry.Version) (*registry.Assessment, error)
+	// ReadLicense tells which licence the text in a version is; nil for no text.
+	ReadLicense(ctx context.Context, g auth.Grant, v *registry.Version) (*registry.Reading, error)
 	// Assessments returns the stored assessments of a version, newest first.
 	Assessments(ctx context.Context, g auth.Grant, d registry.Digest) ([]registry.AssessmentSummary, error)
 	// Provenance reads what is signed of a version.
@@ -55,12 +57,20 @@ var (
 type Options struct {
 	Models        Models        // required
 	Verifications Verifications // required
+	Audit         AuditLog      // required
+	Directory     Directory     // required
+	SignIns       SignIns       // required
+
+	// Session returns the session that a request is of, 0 for none. None when nil.
+	Session func(echo.Context) int64
 
 	// Principal returns who sent a request; nobody is signed in when nil.
 	Principal func(echo.Context) auth.Principal
 	// BaseURL returns where the client reached the hub, for the commands on
 	// pages: scheme://host[:port]. From the request when nil.
 	BaseURL func(echo.Context) string
+	// Address returns the IP address from which a request came. Its own peer's when nil.
+	Address func(echo.Context) string
 	// Version of the hub, for the foot of pages.
 	Version string
 	// Clock tells the time; time.Now when nil.
@@ -71,8 +81,13 @@ type Options struct {
 type Handler struct {
 	models        Models
 	verifications Verifications
+	audit         AuditLog
+	signIns       SignIns
+	session       func(echo.Context) int64
+	directory     Directory
 	principal     func(echo.Context) auth.Principal
 	baseURL       func(echo.Context) string
+	address       func(echo.Context) string
 	version       string
 	now           func() time.Time
 
@@ -83,21 +98,27 @@ type Handler struct {
 
 // New returns a handler. It fails when an option that is required is missing.
 func New(o Options) (*Handler, error) {
-	if o.Models == nil || o.Verifications == nil {
-		return nil, errors.New("web: Models and Verifications are required")
+	if o.Models == nil || o.Verifications == nil || o.Audit == nil || o.Directory == nil || o.SignIns == nil {
+		return nil, errors.New("web: Models, Verifications, Audit, Directory and SignIns are required")
 	}
 	h := &Handler{
-		models: o.Models, verifications: o.Verifications, principal: o.Principal, baseURL: o.BaseURL,
+		models: o.Models, verifications: o.Verifications, audit: o.Audit, directory: o.Directory, signIns: o.SignIns, session: o.Session, principal: o.Principal, baseURL: o.BaseURL, address: o.Address,
 		version: o.Version, now: o.Clock, cards: newCardCache(cachedCards),
 	}
 	if h.principal == nil {
 		h.principal = func(echo.Context) auth.Principal { return auth.Principal{} }
+	}
+	if h.session == nil {
+		h.session = func(echo.Context) int64 { return 0 }
 	}
 	if h.now == nil {
 		h.now = time.Now
 	}
 	if h.baseURL == nil {
 		h.baseURL = func(c echo.Context) string { return c.Scheme() + "://" + c.Request().Host }
+	}
+	if h.address == nil {
+		h.address = func(c echo.Context) string { return echo.ExtractIPDirect()(c.Request()) }
 	}
 	var err error
 	if h.assets, err = loadAssets(); err != nil {
@@ -118,8 +139,11 @@ func (h *Handler) Register(e *echo.Echo) {
 	}
 	get("/", h.home)
 	get("/favicon.ico", h.favicon)
-	get("/login", h.login)
+	get(sessionsPath, h.sessionsPage)
+	e.POST(sessionsPath+"/:id/end", h.endSession)
+	get(auditPath, h.auditLogPage)
 	get(staticPrefix+":file", h.asset)
+	get("/:org", h.orgPage)
 	get("/:org/:name", h.cardPage)
 	get("/:org/:name/files", h.filesPage)
 	get("/:org/:name/tags", h.tagsPage)

@@ -15,6 +15,7 @@ import (
 	"github.com/jba/templatecheck"
 	"github.com/labstack/echo/v4"
 
+	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -41,6 +42,11 @@ func TestTemplates(t *testing.T) {
 		{"license", templatecheck.CheckHTML(p.license, licensePage{})},
 		{"verification", templatecheck.CheckHTML(p.verification, verificationPage{})},
 		{"provenance", templatecheck.CheckHTML(p.provenance, provenancePage{})},
+		{"org", templatecheck.CheckHTML(p.org, orgPage{})},
+		{"sign in", templatecheck.CheckHTML(p.signIn, signInPage{})},
+		{"device", templatecheck.CheckHTML(p.device, devicePage{})},
+		{"sessions", templatecheck.CheckHTML(p.sessions, sessionsPage{})},
+		{"audit", templatecheck.CheckHTML(p.audit, auditPage{})},
 		{"failure", templatecheck.CheckHTML(p.failure, failure{})},
 	} {
 		if check.err != nil {
@@ -55,6 +61,7 @@ var goldenPages = []struct {
 	status     int
 }{
 	{"home", "/", 200},
+	{"org", "/carat", 200},
 	{"search", "/?q=tiny&architecture=llama&format=safetensors", 200},
 	{"search-none", "/?q=nothing-like-this", 200},
 	{"card", "/carat/tiny-llama", 200},
@@ -64,6 +71,7 @@ var goldenPages = []struct {
 	{"license", "/carat/tiny-llama/license", 200},
 	{"license-restricted", "/lab/running/license", 200},
 	{"license-unknown", "/lab/unsupported/license", 200},
+	{"license-twisted", "/lab/twisted/license", 200},
 	{"terms", "/lab/running/terms", 200},
 	{"passed", "/carat/tiny-llama/verification", 200},
 	{"failed", "/carat/tiny-llama/verification?ref=v1", 200},
@@ -77,7 +85,6 @@ var goldenPages = []struct {
 	{"unreadable", "/lab/unreadable", 200},
 	{"error", "/lab/unreadable/verification", 200},
 	{"not-found", "/carat/nothing", 404},
-	{"sign-in", "/login", 401},
 }
 
 var assetHash = regexp.MustCompile(`\.[0-9a-f]{16}\.(css|js|svg)`)
@@ -94,6 +101,33 @@ func TestGoldenPages(t *testing.T) {
 			}
 			golden(t, tt.name+".html", assetHash.ReplaceAllString(rec.Body.String(), ".HASH.$1"))
 		})
+	}
+}
+
+// Members see who else is one, owners what to do about it; nobody else does.
+func TestOrganizationPage(t *testing.T) {
+	t.Parallel()
+	s := setup(t, example())
+	golden(t, "org-owner.html", assetHash.ReplaceAllString(s.get("/carat", as, "owner").Body.String(), ".HASH.$1"))
+	for who, want := range map[string]struct{ members, manage bool }{"": {}, "user": {}, "member": {true, false}, "owner": {true, true}, "admin": {true, true}} {
+		body := s.get("/carat", as, who).Body.String()
+		if strings.Contains(body, "carat&#43;ci") != want.members || strings.Contains(body, "carat&#43;ci") != strings.Contains(body, "testers") || strings.Contains(body, "carat admin") != want.manage {
+			t.Errorf("to %q it shows:\n%s", who, body)
+		}
+	}
+	// The settings of a model are for those who maintain it, and name its visibility.
+	for who, want := range map[string]bool{"": false, "user": false, "member": false, "owner": true, "admin": true} {
+		if shown := strings.Contains(s.get("/carat/tiny-llama", as, who).Body.String(), "carat visibility"); shown != want {
+			t.Errorf("settings to %q: %t", who, shown)
+		}
+	}
+	s.hub.models[0].visibility = auth.Internal
+	name := string(s.hub.models[0].name)
+	if rec := s.get("/" + name); rec.Code != http.StatusNotFound {
+		t.Errorf("an internal model to nobody: %d", rec.Code)
+	}
+	if body := s.get("/"+name, as, "user").Body.String(); !strings.Contains(body, ">Internal<") || !strings.Contains(body, "noindex") {
+		t.Errorf("an internal model to a user:\n%s", body)
 	}
 }
 
@@ -128,7 +162,15 @@ func TestStatus(t *testing.T) {
 	}{
 		{"unknown model", "/carat/other", "", 404},
 		{"unknown tab", "/carat/tiny-llama/settings", "", 404},
-		{"one segment", "/carat", "", 404},
+		{"organization", "/carat", "", 200},
+		{"organization, member", "/carat", "member", 200},
+		{"unknown organization", "/nothing", "", 404},
+		{"organization of another route", "/api", "", 404},
+		{"organization without anything to see, nobody", "/secret", "", 404},
+		{"organization without anything to see, user", "/secret", "user", 404},
+		{"organization without anything to see, admin", "/secret", "admin", 200},
+		{"empty organization, nobody", "/empty", "", 404},
+		{"empty organization, member", "/empty", "member", 200},
 		{"upper case", "/Carat/Tiny", "", 404},
 		{"dots", "/../etc", "", 404},
 		{"escaped slash", "/carat%2Ftiny-llama/files", "", 404},
@@ -143,8 +185,8 @@ func TestStatus(t *testing.T) {
 		{"private, user", "/secret/model", "user", 404},
 		{"private, admin", "/secret/model", "admin", 200},
 		{"private tab, nobody", "/secret/model/license", "", 404},
-		{"sign in, nobody", "/login?next=/secret/model", "", 401},
-		{"sign in, admin", "/login?next=/secret/model", "admin", 303},
+		{"sessions, nobody", "/settings/sessions", "", 401},
+		{"sessions, user", "/settings/sessions", "user", 200},
 		{"reserved v2", "/v2/x", "", 404},
 		{"reserved api", "/api/v1", "", 404},
 		{"reserved static", "/static/x", "", 404},
@@ -186,6 +228,16 @@ func TestReservedNames(t *testing.T) {
 		first, _, _ := strings.Cut(strings.TrimPrefix(r.Path, "/"), "/")
 		if first != "" && !strings.HasPrefix(first, ":") && !Reserved(first) {
 			t.Errorf("route %s starts with a name that is not reserved", r.Path)
+		}
+	}
+}
+
+// What has no page nobody can take as a name space.
+func TestReservedNamesAreReserved(t *testing.T) {
+	t.Parallel()
+	for _, name := range reserved {
+		if !auth.Reserved(name) && name != "-" && name != "admin" { // which is no name, and the first user's
+			t.Errorf("an organization can have the name %s and no page", name)
 		}
 	}
 }

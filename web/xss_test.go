@@ -10,6 +10,7 @@ import (
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
@@ -151,6 +152,9 @@ func poisoned(s string) *hub {
 	descent, _ := json.Marshal(map[string]any{"bases": []map[string]string{{"name": s, "relation": s, "verdict": s}, {"name": s}}})
 	report.Results = append(report.Results, verify.Result{ID: "lineage.base", Evidence: descent})
 	return &hub{
+		done: []audit.Event{{
+			Action: audit.Action(s), Actor: audit.Actor{Name: s, Address: s, Request: s}, Repository: s, Tag: s, Digest: s, Detail: map[string]string{s: s},
+		}},
 		models: []fakeModel{{"org/model", auth.Public, []registry.Version{v, known}}},
 		verifications: map[registry.Digest][]verify.Verification{
 			v.Digest: {{State: verify.StateFailed, Report: report}, {State: verify.State(s), Report: report}},
@@ -172,8 +176,9 @@ func TestForeignText(t *testing.T) {
 				"/", "/?q=" + q + "&architecture=" + q + "&format=" + q + "&license=" + q + "&page=" + q,
 				"/org/model", "/org/model?ref=" + q, "/org/model/files", "/org/model/tags", "/org/model/license", "/org/model/verification",
 				"/org/model/license?ref=known", "/" + url.PathEscape(payload) + "/" + url.PathEscape(payload),
+				"/admin/audit", "/admin/audit?actor=" + q + "&action=" + q + "&repository=" + q + "&since=" + q + "&until=" + q + "&before=" + q,
 			} {
-				rec := s.get(path)
+				rec := s.get(path, as, "admin")
 				if rec.Code >= 500 {
 					t.Errorf("GET %s: status %d", path, rec.Code)
 				}
@@ -204,7 +209,7 @@ func TestDangers(t *testing.T) {
 var elements = []string{
 	"html", "head", "meta", "title", "link", "script", "noscript", "body", "a", "header", "div", "svg", "path", "span", "search", "form", "label", "input",
 	"button", "main", "footer", "p", "h1", "h2", "h3", "h4", "h5", "h6", "nav", "ul", "ol", "li", "section", "article", "aside", "dl", "dt", "dd",
-	"code", "pre", "table", "thead", "tbody", "tr", "th", "td", "time", "bdi", "strong", "em", "del", "br", "hr", "blockquote", "details", "summary",
+	"code", "pre", "table", "thead", "tbody", "tr", "th", "td", "time", "bdi", "strong", "em", "del", "ins", "br", "hr", "blockquote", "details", "summary",
 	"select", "option", "datalist",
 }
 
@@ -259,7 +264,7 @@ func dangers(t *testing.T, page string) []string {
 				faults = append(faults, "link to "+attributes["href"])
 			}
 		case atom.Form:
-			if attributes["action"] != "/" {
+			if a := attributes["action"]; a != "/" && a != auditPath && a != "/login" && a != "/auth/device" && a != "/auth/device/answer" && a != "/logout" && !strings.HasPrefix(a, sessionsPath+"/") {
 				faults = append(faults, "form for "+attributes["action"])
 			}
 		case atom.Meta:

@@ -157,6 +157,13 @@ func TestSignedReports(t *testing.T) {
 		write(t, next, []byte(u.must(t, "", "keys", host, "--rotate")))
 		write(t, all, []byte(u.must(t, "", "keys", host, "--all")))
 		u.expect(t, 1, "not among those given", "verify", "--key", next, good)
+		again := host + "/demo/again:v1"
+		u.must(t, "", "push", example, again, "--wait")
+		u.expect(t, 0, "passed: ", "verify", "--key", next, again)
+		u.expect(t, 1, "not among those given", "verify", "--key", key, again)
+		for _, ref := range []string{good, again} { // the hub answers for both
+			u.must(t, "", "pull", "--verified", ref, "-o", filepath.Join(t.TempDir(), "model"))
+		}
 		u.expect(t, 0, "passed: ", "verify", "--key", all, good)
 		write(t, asJSON, []byte(u.must(t, "", "keys", host, "--json")))
 		u.expect(t, 0, "passed: ", "verify", "--key", asJSON, good)

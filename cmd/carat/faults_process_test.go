@@ -35,7 +35,7 @@ type serving struct {
 }
 
 // start starts "carat serve" and returns when it has said where it serves.
-func (p program) start(t *testing.T) serving {
+func (p program) start(t *testing.T, flags ...string) serving {
 	t.Helper()
 	log := must(os.CreateTemp(t.TempDir(), "log"))(t)
 	defer log.Close()
@@ -45,6 +45,7 @@ func (p program) start(t *testing.T) serving {
 	}
 	defer r.Close()
 	cmd := exec.Command(p.binary, "serve", "--addr", "127.0.0.1:0", "--data", p.data)
+	cmd.Args = append(cmd.Args, flags...)
 	cmd.Env = append(os.Environ(), "CARAT_ADMIN_PASSWORD="+testPassword)
 	cmd.Stdout, cmd.Stderr = w, log
 	c, err := child.Start(cmd, "")
@@ -79,6 +80,10 @@ func TestProcess(t *testing.T) {
 	t.Run("killed while pushing", func(t *testing.T) {
 		t.Parallel()
 		killedWhilePushing(t, program{binary, t.TempDir()})
+	})
+	t.Run("cancelled while verifying", func(t *testing.T) {
+		t.Parallel()
+		cancelledWhileVerifying(t, program{binary, t.TempDir()})
 	})
 }
 

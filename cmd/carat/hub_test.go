@@ -83,7 +83,7 @@ func target(h *theHub, url string) registrytest.Target {
 		URL: url, User: adminName, Password: testPassword,
 		SetVisibility: func(t *testing.T, repository, visibility string) {
 			t.Helper()
-			if err := h.registry.SetVisibility(t.Context(), auth.System(repository, auth.Delete), auth.Visibility(visibility)); err != nil {
+			if err := h.registry.SetVisibility(t.Context(), auth.System(repository, auth.Maintain), auth.Visibility(visibility)); err != nil {
 				t.Fatal(err)
 			}
 		},

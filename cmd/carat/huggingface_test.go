@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/carat-hub/carat/client"
 	"github.com/carat-hub/carat/internal/toolbin"
@@ -22,6 +24,138 @@ func huggingFace(t *testing.T, url, repo, revision, folder, token string) (out s
 	cmd.Stdout, cmd.Stderr = &b, &b
 	err = cmd.Run()
 	return b.String(), err
+}
+
+// askHuggingFace asks a hub for all that the client of Hugging Face can ask of
+// a model, and returns the answers; what failed is a text.
+func askHuggingFace(t *testing.T, url, repo, revision, token string) map[string]json.RawMessage {
+	t.Helper()
+	cmd := toolbin.Script(t, "huggingface", "inspect.mjs", url, repo, revision, t.TempDir(), token)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr.Bytes())
+	}
+	answers := map[string]json.RawMessage{}
+	if err := json.Unmarshal(out, &answers); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return answers
+}
+
+// TestHuggingFaceQuestions asks a hub all that the client of Hugging Face can
+// ask: as somebody with a token, as nobody, and for a model whose terms have
+// to be accepted first.
+func TestHuggingFaceQuestions(t *testing.T) {
+	t.Parallel()
+	onPairings(t, func(t *testing.T, _ *theHub, url string) {
+		admin, u, host := user{t.TempDir()}, user{t.TempDir()}, strings.TrimPrefix(url, "http://")
+		admin.must(t, testPassword, "login", host, "-u", adminName, "--password-stdin")
+		admin.must(t, userPassword, "user", "add", host, "jane", "--password-stdin")
+		u.must(t, userPassword, "login", host, "-u", "jane", "--password-stdin")
+		token := strings.TrimSpace(u.must(t, "", "token", "create", host, "program"))
+		dir := filepath.Join(t.TempDir(), "m")
+		if err := os.CopyFS(dir, os.DirFS(example)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(dir, "1_Pooling"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		push := func(tag, pooling string) (commit string) {
+			write(t, filepath.Join(dir, "1_Pooling", "config.json"), []byte(pooling))
+			admin.must(t, "", "push", dir, host+"/acme/model:"+tag, "--wait")
+			return must(client.New(client.Options{}).Artifact(t.Context(), must(client.ParseReference(host+"/acme/model:"+tag))(t)))(t).Digest.Hex()[:40]
+		}
+		first := push("v1", `{"pooling":"mean"}`)
+		second := push("v2", `{"pooling":"max"}`)
+
+		answers := askHuggingFace(t, url, "acme/model", "refs/tags/v2", token)
+		for key, want := range map[string]string{
+			"access": "true", "exists": "true", "noModel": "false", "file": "true", "noFile": "false", "untagged": "[]", "count": "2",
+			"header": `{"BF16":2885888}`, "cached": `"models--acme--model/snapshots/` + first + `/config.json"`, "snapshot": `"{\"pooling\":\"max\"}"`,
+		} {
+			var got bytes.Buffer
+			if err := json.Compact(&got, answers[key]); err != nil || got.String() != want {
+				t.Errorf("%s: %s, want %s", key, answers[key], want)
+			}
+		}
+		read := func(key string, into any) {
+			t.Helper()
+			if err := json.Unmarshal(answers[key], into); err != nil {
+				t.Errorf("%s: %v: %s", key, err, answers[key])
+			}
+		}
+		var info struct {
+			SHA, Author, Name, Task string
+			Gated                   any
+			CreatedAt, UpdatedAt    time.Time
+			Tags, FilePaths         []string
+			Safetensors             struct {
+				Parameters map[string]int64
+				Total      int64
+			}
+		}
+		read("info", &info)
+		if info.SHA != second || info.Author != "acme" || info.Name != "acme/model" || info.Task != "text-generation" || info.Gated != false || !info.CreatedAt.Before(info.UpdatedAt) ||
+			!slices.Contains(info.Tags, "license:apache-2.0") || !slices.Contains(info.FilePaths, "1_Pooling/config.json") ||
+			info.Safetensors.Total != 2885888 || info.Safetensors.Parameters["BF16"] != 2885888 {
+			t.Errorf("info: %s", answers["info"])
+		}
+		for _, key := range []string{"models", "tagged"} {
+			var list []struct{ Name string }
+			if read(key, &list); len(list) != 1 || list[0].Name != "acme/model" {
+				t.Errorf("%s: %s", key, answers[key])
+			}
+		}
+		var files []struct{ Path, Type, Commit string }
+		read("files", &files)
+		commits := map[string]string{}
+		for _, f := range files {
+			commits[f.Path] = f.Type + " " + f.Commit
+		}
+		if commits["model.safetensors"] != "file "+first || commits["1_Pooling"] != "directory "+second || commits["1_Pooling/config.json"] != "file "+second {
+			t.Errorf("files: %v, first %s, second %s", commits, first, second)
+		}
+		var paths []struct {
+			Path, Type string
+			LFS        struct{ OID string }
+			LastCommit struct{ ID string }
+		}
+		if read("paths", &paths); len(paths) != 2 || paths[0].Path != "model.safetensors" || len(paths[0].LFS.OID) != 64 || paths[0].LastCommit.ID != first || paths[1].Type != "directory" {
+			t.Errorf("paths: %s", answers["paths"])
+		}
+		var history []struct{ OID, Title string }
+		if read("commits", &history); len(history) != 2 || history[0].OID != second || history[1].OID != first || history[1].Title != "Push v1" {
+			t.Errorf("commits: %s", answers["commits"])
+		}
+		var who struct {
+			Name string
+			Auth struct{ AccessToken struct{ Role string } }
+		}
+		if read("whoami", &who); who.Name != "jane" || who.Auth.AccessToken.Role != "read" {
+			t.Errorf("whoami: %s", answers["whoami"])
+		}
+		if got := string(answers["upload"]); !strings.HasPrefix(got, `"405 `) || !strings.Contains(got, "carat push") {
+			t.Errorf("upload: %s", got)
+		}
+
+		admin.must(t, "", "terms", "gate", host+"/acme", "manual")
+		for name, x := range map[string]string{"a stranger": "", "a user": token} {
+			answers = askHuggingFace(t, url, "acme/model", "main", x)
+			for _, key := range []string{"download", "header", "cached", "snapshot"} {
+				if got := string(answers[key]); !strings.Contains(got, "accepted") {
+					t.Errorf("gated, %s, %s: %s", name, key, got)
+				}
+			}
+			if read("info", &info); info.Gated != "manual" || info.SHA != second {
+				t.Errorf("gated, %s: %s", name, answers["info"])
+			}
+		}
+		if got := string(answers["access"]); got != "true" { // it can be seen, though not downloaded
+			t.Errorf("gated: %s", got)
+		}
+	})
 }
 
 // TestHuggingFace pulls a model with the client of Hugging Face, by every kind

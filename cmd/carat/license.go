@@ -41,7 +41,7 @@ no legal advice.`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newLicenseShowCommand(e), newLicenseListCommand(e), newLicenseCompareCommand(e), newLicenseCheckCommand(e), newLicenseFixCommand(e), newLicenseAskCommand(e), newLicenseGateCommand(e), newLicenseWaiveCommand(e))
+	cmd.AddCommand(newLicenseShowCommand(e), newLicenseListCommand(e), newLicenseCompareCommand(e), newLicenseCheckCommand(e), newLicenseFixCommand(e), newLicenseAskCommand(e), newLicenseGateCommand(e), newLicenseWaiveCommand(e), newLicenseAffirmCommand(e), newLicenseTextCommand(e))
 	return cmd
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -97,7 +96,7 @@ func (e *env) fix(ctx context.Context, dir string, a *registry.Ancestry, declare
 	case diff:
 		return nil
 	case !yes:
-		if err := e.confirm("Make these changes?"); err != nil {
+		if err := e.confirm("Make these changes?", errNotFixed); err != nil {
 			return err
 		}
 	}
@@ -121,21 +120,6 @@ func (e *env) printDiff(diff string) error {
 	}
 	_, err := io.WriteString(e.stdout, diff)
 	return err
-}
-
-// confirm asks at the terminal. Errors: errNotFixed.
-func (e *env) confirm(question string) error {
-	terminal, ok := e.stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(terminal.Fd())) {
-		return fmt.Errorf("%w: standard input is no terminal, so that nobody can be asked; see --yes", errNotFixed)
-	}
-	fmt.Fprint(e.stderr, question+" [y/N] ")
-	lines := bufio.NewScanner(terminal)
-	lines.Scan()
-	if s := strings.ToLower(strings.TrimSpace(lines.Text())); s != "y" && s != "yes" {
-		return errNotFixed
-	}
-	return nil
 }
 
 // mendable reads the files that can be changed.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/carat-hub/carat/licenses"
 	"github.com/carat-hub/carat/licenses/term"
-	"github.com/carat-hub/carat/licenses/text"
+	"github.com/carat-hub/carat/registry"
 )
 
 func newLicenseShowCommand(e *env) *cobra.Command {
@@ -24,7 +24,7 @@ func newLicenseShowCommand(e *env) *cobra.Command {
 		Long: `Print what one may, must and must not do under a licence, or with a model, over
 all that it was made from; of a model also how open it is, and what the rules of
 lineage find. Of a text, which licence it is: word for word, or else what it
-resembles, which is no identity.
+resembles, which is no identity, with the words that differ: [-gone-] {+new+}.
 
 ` + licensedHelp,
 		Example: `  carat license show llama3.1
@@ -44,7 +44,7 @@ resembles, which is no identity.
 			case history:
 				return e.showHistory(cmd.Context(), l, asJSON)
 			case l.text != "":
-				return showText(e.stdout, l.text, asJSON)
+				return showText(e.stdout, l.text, args[0], asJSON)
 			case l.hub == nil && !l.model:
 				return showTerms(e.stdout, l, asJSON)
 			}
@@ -142,41 +142,12 @@ func listWords(l licenses.Lists) (words []string) {
 	return words
 }
 
-func showText(w io.Writer, s string, asJSON bool) error {
-	r, err := text.Known().Identify(s)
+func showText(w io.Writer, s, file string, asJSON bool) error {
+	x, err := registry.ReadText(s, file)
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		return printJSON(w, r)
-	}
-	var b strings.Builder
-	name := func(ref string) string {
-		if f, ok := licenses.Lookup(ref); ok && f.Name != ref {
-			return fmt.Sprintf("%s (%s)", ref, f.Name)
-		}
-		return ref
-	}
-	switch {
-	case len(r.Refs) > 0:
-		for _, ref := range r.Refs {
-			fmt.Fprintf(&b, "It is %s, word for word.\n", name(ref))
-		}
-	case len(r.Contains) > 0:
-		for _, ref := range r.Contains {
-			fmt.Fprintf(&b, "It has %s in it, and other words, which may change what it says:\n", name(ref))
-		}
-		fmt.Fprintf(&b, "  %s\n", r.Uncovered)
-	case len(r.Candidates) > 0:
-		b.WriteString("It is no licence that is known word for word. It resembles\n")
-		for _, c := range r.Candidates {
-			fmt.Fprintf(&b, "  %3.0f %%  %s\n", 100*c.Likeness, name(c.Ref))
-		}
-	default:
-		b.WriteString("It is no licence that is known, and resembles none.\n")
-	}
-	fmt.Fprintf(&b, "%d words, sha256:%s\n", r.Words, r.Digest)
-	return printLines(w, b.String())
+	return showReading(w, x, asJSON)
 }
 
 func newLicenseListCommand(e *env) *cobra.Command {

@@ -236,6 +236,10 @@ func (p *peer) inFlight(t *testing.T, n int) {
 	t.Helper()
 	metric := fmt.Sprintf("\ncarat_http_requests_in_flight %d\n", n+1)
 	eventually(t, fmt.Sprint("requests in flight: ", n), func() bool {
-		return strings.Contains(string(p.want(t, http.StatusOK, "", http.MethodGet, "/metrics", nil).body), metric)
+		req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, p.hub+"/metrics", nil))(t)
+		req.SetBasicAuth(adminName, testPassword)
+		got := must(send(req))(t)
+		got.wants(t, "the metrics", http.StatusOK, "")
+		return strings.Contains(string(got.body), metric)
 	})
 }

@@ -23,9 +23,10 @@ allows and no rule forbids is permitted:
   forbid (principal, action == Action::"pull", resource)
   when { resource.license.restrictions.contains("research") };
 
-Rules are about principal (name, admin, anonymous; and of what somebody said when they
-accepted terms: country, commercial, purpose, monthlyUsers, annualRevenueUSD), about
-resource (repository, organization, digest, verification; and from the files: format,
+Rules are about principal (name, admin, anonymous, role in the model: "reader", "writer",
+"maintainer", "owner" or ""; and of what somebody said when they accepted terms: country,
+commercial, purpose, monthlyUsers, annualRevenueUSD), whose members an organization has
+(principal in Organization::"acme"), about resource (repository, organization, digest, verification; and from the files: format,
 programs, parameters, signed, openness.claimed, .verified, .osaid, license.expression,
 .ids, .openness, .commercial, .modify, .redistribute, .restrictions, .territories, .osi,
 .textMatch, lineage.errors, .warnings, .findings, .bases, .unknown) and context.now. A

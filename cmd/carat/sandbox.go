@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"runtime"
 
 	"github.com/spf13/pflag"
@@ -29,4 +31,12 @@ func (s *sandboxFlag) checks() (verify.Checks, error) {
 		return check.InProcess{}, nil
 	}
 	return verify.Sandboxed{Require: layers}, nil
+}
+
+// delegateGroup gives the children of this process control groups of their
+// own, where that is possible.
+func delegateGroup(ctx context.Context, log *slog.Logger) {
+	if err := sandbox.Delegate(); err != nil {
+		log.DebugContext(ctx, "models are looked at without control groups of their own", slog.Any("error", err))
+	}
 }

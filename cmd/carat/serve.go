@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
+	"github.com/carat-hub/carat/server"
 )
 
 // serveConfig is what `carat serve` is told by flags and CARAT_* variables.
@@ -32,6 +34,13 @@ type serveConfig struct {
 	Redirect   time.Duration
 	Unsafe     bool
 	Grace      time.Duration
+
+	TokenKeyAge time.Duration
+	Workloads   string
+	Providers   string
+	Limits      server.Limits
+	MetricsAddr string
+	clock       func() time.Time // of tokens; nil but in tests
 
 	VerifyWorkers int
 	VerifyThreads int
@@ -87,9 +96,15 @@ func newServeCommand(e *env) *cobra.Command {
 	f.StringVar(&c.Addr, "addr", "127.0.0.1:8080", "address to listen on; port 0 takes a free one")
 	f.StringVar(&c.PublicURL, "public-url", "", "URL that clients see, such as https://hub.example.org (default: from the request)")
 	f.BoolVar(&c.TrustProxy, "trust-proxy", false, "believe X-Forwarded-Proto, -Host and -For; only behind a proxy that sets them")
-	f.StringVar(&c.Visibility, "default-visibility", string(auth.Public), "who may pull from new repositories: public or private")
+	f.StringVar(&c.Visibility, "default-visibility", string(auth.Public), "who may pull from new repositories: public, internal or private")
 	f.DurationVar(&c.Redirect, "redirect", defaultRedirect, "redirect blob downloads to S3 with URLs that hold this long; 0 serves them from here")
 	f.DurationVar(&c.Grace, "grace", time.Minute, "how long requests in flight may take to finish at a shutdown; uploads that are cut can be resumed")
+	f.DurationVar(&c.TokenKeyAge, "token-key-age", 30*24*time.Hour, "after how long tokens are signed with a fresh key; tokens outlive the change")
+	f.StringVar(&c.Workloads, "workload-identities", "", "JSON `FILE` that says which jobs of which CI systems get access tokens for their OpenID Connect tokens")
+	f.StringVar(&c.Providers, "oidc-providers", "", "JSON `FILE` with the OpenID providers at which people can sign in to the pages, and the roles of their groups")
+	f.IntVar(&c.Limits.SignInFailures, "sign-in-failures", 20, "wrong passwords that an account is forgiven, one more every ten seconds, and five times as many that an address is; -1 for no limit")
+	f.IntVar(&c.Limits.Requests, "request-rate", 100, "requests a second that an address may make of the token endpoint and the API, and a user of the API, ten seconds' worth at once; -1 for no limit. Content is never limited")
+	f.StringVar(&c.MetricsAddr, "metrics-addr", "", "another address that shows /metrics to whoever reaches it (default: only administrators see it)")
 	f.IntVar(&c.VerifyWorkers, "verify-workers", 1, "verifications at a time; 0 leaves them to others")
 	f.StringVar(&c.Gate, "verification-gate", string(registry.GateWarn), "what becomes of pulls of versions that have not passed verification: off, warn, or block (only who may push there gets them); for organizations without a gate of their own")
 	c.registerBackend(f)
@@ -122,6 +137,7 @@ func serve(ctx context.Context, c serveConfig, e *env) error {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
+	delegateGroup(ctx, log)
 	h, err := newHub(ctx, c, e.getenv, log)
 	if err != nil {
 		return err
@@ -139,8 +155,40 @@ func serve(ctx context.Context, c serveConfig, e *env) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", c.Addr, err)
 	}
+	if c.MetricsAddr != "" {
+		stop, err := h.serveMetrics(ctx, c.MetricsAddr)
+		if err != nil {
+			return errors.Join(err, l.Close())
+		}
+		defer stop()
+	}
 	announce(e.stdout, l.Addr(), c, password)
 	return h.run(ctx, l)
+}
+
+// serveMetrics shows the metrics on an address of their own until stop is called.
+func (h *theHub) serveMetrics(ctx context.Context, addr string) (stop func(), err error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("--metrics-addr %s: %w", addr, err)
+	}
+	const patience = 15 * time.Second
+	s := &http.Server{
+		Handler: h.server.Metrics(), ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelWarn),
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			h.log.ErrorContext(ctx, "show metrics", slog.Any("error", err))
+		}
+	}()
+	h.log.InfoContext(ctx, "metrics are shown", slog.String("address", l.Addr().String()))
+	return func() {
+		_ = s.Close() // a scrape that is cut asks again
+		<-ended
+	}, nil
 }
 
 // announce tells the person at the terminal what runs where.
@@ -173,7 +221,7 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 // check refuses settings that cannot work and fills in what depends on others.
 func (c serveConfig) check() (serveConfig, error) {
 	if v := auth.Visibility(c.Visibility); !v.Valid() {
-		return c, fmt.Errorf("--default-visibility %q: use public or private", c.Visibility)
+		return c, fmt.Errorf("--default-visibility %q: use public, internal or private", c.Visibility)
 	}
 	if c.Gate == "" {
 		c.Gate = string(registry.GateWarn)

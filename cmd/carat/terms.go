@@ -71,8 +71,16 @@ func (e *env) termsOf(remote *remoteFlags, arg string) (*client.Client, client.R
 func describeTerms(v *registry.TermsView) string {
 	s := ""
 	if g := v.Gate; g != nil {
-		s = strings.TrimSpace(g.Heading+"\n"+g.Prompt) + "\n"
+		for _, text := range []string{g.Heading, g.Description, g.Prompt} {
+			if text != "" {
+				s += text + "\n"
+			}
+		}
 		for _, f := range g.Fields {
+			if f.Kind == registry.FieldAddress {
+				s += fmt.Sprintf("records the address from which you accept as %q\n", f.Name)
+				continue
+			}
 			s += fmt.Sprintf("asks for %q (%s)", f.Name, f.Kind)
 			if len(f.Options) > 0 {
 				s += ": " + strings.Join(f.Options, ", ")
@@ -174,7 +182,7 @@ func (e *env) accept(ctx context.Context, c *client.Client, ref client.Reference
 		}
 		if v.Gate != nil {
 			for _, x := range v.Gate.Fields {
-				if _, told := fields[x.Name]; !told {
+				if _, told := fields[x.Name]; !told && x.Kind != registry.FieldAddress {
 					fields[x.Name] = ask(plain(x.Name) + " (" + string(x.Kind) + "): ")
 				}
 			}
@@ -199,6 +207,9 @@ func newTermsGateCommand(e *env) *cobra.Command {
   manual   who accepts them asks, and an administrator decides (carat terms decide)
   off      nothing has to be accepted, also where the organization's models have a gate
   default  the organization's, or none
+
+What the gate itself does not say (heading, description, prompt, button, fields) is taken
+from the model's card where it has extra_gated_heading, extra_gated_fields …
 
 Who may push a model may always pull it. When the terms become tighter than those
 that somebody accepted, they are asked again.`,
@@ -235,18 +246,18 @@ that somebody accepted, they are asked again.`,
 				return err
 			}
 			gate := &g
-			switch g.Mode = registry.ConsentMode(args[1]); {
-			case args[1] == "default":
-				gate = nil
-			case g.Check() != nil:
-				return exit(exitUsage, g.Check())
-			}
 			for _, s := range fields {
 				f, err := parseField(s)
 				if err != nil {
 					return exit(exitUsage, err)
 				}
 				g.Fields = append(g.Fields, f)
+			}
+			switch g.Mode = registry.ConsentMode(args[1]); {
+			case args[1] == "default":
+				gate = nil
+			case g.Check() != nil:
+				return exit(exitUsage, g.Check())
 			}
 			if err := hub.SetTermsGate(cmd.Context(), scope, gate); err != nil {
 				return adminHint(err, host)
@@ -259,7 +270,8 @@ that somebody accepted, they are asked again.`,
 	cmd.Flags().StringVar(&g.Heading, "heading", "", "`TEXT` over the terms")
 	cmd.Flags().StringVar(&g.Prompt, "prompt", "", "`TEXT` for those who are asked")
 	cmd.Flags().StringVar(&g.Button, "button", "", "`TEXT` of the button")
-	cmd.Flags().StringArrayVar(&fields, "field", nil, "`NAME:KIND` of a field: text, checkbox, date_picker, country, or select:A,B,C (repeatable)")
+	cmd.Flags().StringArrayVar(&fields, "field", nil, "`NAME:KIND` of a field: text, checkbox, date_picker, country, ip_location (recorded, not asked), or select:A,B,C (repeatable)")
+	cmd.Flags().StringVar(&g.Description, "description", "", "`TEXT` right below the heading")
 	return cmd
 }
 
@@ -281,9 +293,9 @@ func newTermsRequestsCommand(e *env) *cobra.Command {
 	var remote remoteFlags
 	var all bool
 	cmd := &cobra.Command{
-		Use:   "requests HOST",
-		Short: "List acceptances that wait for a decision",
-		Args:  usage(cobra.ExactArgs(1)),
+		Use:   "requests HOST [ORG[/NAME]]",
+		Short: "List acceptances that wait for a decision, as a maintainer; all of the hub as an administrator",
+		Args:  usage(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := e.client(&remote, client.Options{})
 			if err != nil {
@@ -291,7 +303,11 @@ func newTermsRequestsCommand(e *env) *cobra.Command {
 			}
 			w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "ID\tSTATE\tAT\tMODEL\tWHO")
-			err = c.Hub(args[0]).Acceptances(cmd.Context(), func(x client.LogEntry) error {
+			var scope registry.Name
+			if len(args) == 2 {
+				scope = registry.Name(args[1])
+			}
+			err = c.Hub(args[0]).AcceptancesOf(cmd.Context(), scope, func(x client.LogEntry) error {
 				if all || x.State == registry.ConsentPending {
 					who := "erased"
 					if x.Receipt.Party != nil {
@@ -301,7 +317,7 @@ func newTermsRequestsCommand(e *env) *cobra.Command {
 				}
 				return nil
 			})
-			return errors.Join(adminHint(err, args[0]), w.Flush())
+			return errors.Join(rightsHint(err, args[0]), w.Flush())
 		},
 	}
 	remote.register(cmd)
@@ -313,7 +329,7 @@ func newTermsDecideCommand(e *env) *cobra.Command {
 	var remote remoteFlags
 	cmd := &cobra.Command{
 		Use:   "decide HOST ID accept|deny",
-		Short: "Decide about an acceptance, as an administrator",
+		Short: "Decide about an acceptance, as a maintainer of the model",
 		Args:  usage(cobra.ExactArgs(3)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := strconv.ParseInt(args[1], 10, 64)
@@ -325,7 +341,7 @@ func newTermsDecideCommand(e *env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return adminHint(c.Hub(args[0]).Decide(cmd.Context(), id, state), args[0])
+			return rightsHint(c.Hub(args[0]).Decide(cmd.Context(), id, state), args[0])
 		},
 	}
 	remote.register(cmd)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -26,7 +27,7 @@ func TestTerms(t *testing.T) {
 		admin, u, host := user{t.TempDir()}, user{t.TempDir()}, strings.TrimPrefix(url, "http://")
 		admin.must(t, testPassword, "login", host, "-u", adminName, "--password-stdin")
 		admin.must(t, userPassword, "user", "add", host, "jane", "--password-stdin")
-		if _, errs, code := admin.carat(t, userPassword, "user", "add", host, "jane/doe", "--password-stdin"); code != 1 || !strings.Contains(errs, "like that of an organization") {
+		if _, errs, code := admin.carat(t, userPassword, "user", "add", host, "jane/doe", "--password-stdin"); code != 1 || !strings.Contains(errs, "a name has at most 64") {
 			t.Errorf("a user named like a model: exit code %d\n%s", code, errs)
 		}
 		u.must(t, userPassword, "login", host, "-u", "jane", "--password-stdin")
@@ -37,6 +38,7 @@ func TestTerms(t *testing.T) {
 		admin.must(t, "", "terms", "gate", host+"/acme", "auto", "--prompt", "Tell us who you are.", "--field", "Company:text", "--field", "Country:country")
 		admin.expect(t, 0, `"mode": "auto"`, "terms", "gate", host+"/acme")
 		admin.expect(t, 2, "a mode is off, auto or manual", "terms", "gate", host+"/acme", "always")
+		admin.expect(t, 2, "unknown kind \"colour\"", "terms", "gate", host+"/acme", "auto", "--field", "Company:colour")
 
 		oras := func(home string) (string, error) {
 			t.Helper()
@@ -56,8 +58,8 @@ func TestTerms(t *testing.T) {
 		admin.must(t, "", "pull", ref, "-o", filepath.Join(t.TempDir(), "admin"))
 		refused := filepath.Join(t.TempDir(), "refused")
 		u.expect(t, 1, "--accept-terms", "pull", ref, "-o", refused)
-		u.expect(t, 1, `"Company" has to be told (text)`, "pull", ref, "-o", refused, "--accept-terms")
-		u.expect(t, 1, `"Country" has to be told (country)`, "terms", "accept", ref, "--yes", "--field", "Company=Acme", "--field", "Country=France")
+		u.expect(t, 1, `"Company" has to be filled in`, "pull", ref, "-o", refused, "--accept-terms")
+		u.expect(t, 1, `"Country" has to be the two letters of a country, like FR`, "terms", "accept", ref, "--yes", "--field", "Company=Acme", "--field", "Country=France")
 		if _, err := os.Stat(refused); !os.IsNotExist(err) {
 			t.Errorf("a refused pull left something: %v", err)
 		}
@@ -97,7 +99,7 @@ func TestTerms(t *testing.T) {
 		admin.must(t, "", "terms", "gate", host+"/acme/asked", "manual")
 		admin.must(t, "", "push", example, host+"/acme/asked:v1", "--wait")
 		u.expect(t, 1, "an administrator has not decided yet", "pull", host+"/acme/asked:v1", "-o", refused, "--accept-terms")
-		u.expect(t, 1, "log in as an administrator", "terms", "requests", host)
+		u.expect(t, 1, "a user who may do that", "terms", "requests", host)
 		requests := admin.must(t, "", "terms", "requests", host)
 		lines := strings.Split(strings.TrimSpace(requests), "\n")
 		if len(lines) != 2 || !strings.Contains(lines[1], `{"user":"jane"}`) {
@@ -178,4 +180,51 @@ func TestTermsPage(t *testing.T) {
 	if got := ask(http.MethodGet, "jane", nil); !strings.Contains(string(got.body), "You have accepted these terms.") {
 		t.Errorf("the page after it:\n%s", got.body)
 	}
+}
+
+// TestTermsMaintainers: who maintains a model sees who asks for it and decides,
+// and nobody else but administrators does.
+func TestTermsMaintainers(t *testing.T) {
+	t.Parallel()
+	onPairings(t, func(t *testing.T, h *theHub, address string) {
+		host := strings.TrimPrefix(address, "http://")
+		admin, jane, john, joan := user{t.TempDir()}, user{t.TempDir()}, user{t.TempDir()}, user{t.TempDir()}
+		admin.must(t, testPassword, "login", host, "-u", adminName, "--password-stdin")
+		for name, u := range map[string]user{"jane": jane, "john": john, "joan": joan} {
+			admin.must(t, userPassword, "user", "add", host, name, "--password-stdin")
+			u.must(t, userPassword, "login", host, "-u", name, "--password-stdin")
+		}
+		for _, model := range []string{"acme/model", "acme/other"} {
+			admin.must(t, "", "push", example, host+"/"+model+":v1", "--wait")
+		}
+		admin.must(t, "", "admin", "org", "grant", host, "acme/model", "jane", "maintainer")
+		jane.must(t, "", "terms", "gate", host+"/acme/model", "manual")
+		jane.expect(t, 1, "403", "terms", "gate", host+"/acme/other", "manual")
+		jane.expect(t, 1, "403", "terms", "gate", host+"/acme", "manual")
+		admin.must(t, "", "terms", "gate", host+"/acme/other", "manual")
+		joan.must(t, "", "terms", "accept", host+"/acme/model:v1", "--yes")
+		joan.must(t, "", "terms", "accept", host+"/acme/other:v1", "--yes")
+		joan.expect(t, 1, "", "pull", host+"/acme/model:v1", "-o", filepath.Join(t.TempDir(), "x"))
+
+		john.expect(t, 1, "403", "terms", "requests", host, "acme/model")
+		jane.expect(t, 1, "403", "terms", "requests", host)
+		jane.expect(t, 1, "403", "terms", "requests", host, "acme")
+		jane.expect(t, 1, "403", "terms", "requests", host, "acme/other")
+		all := must(h.store.AcceptanceLog(t.Context(), 0, 10))(t)
+		if len(all) != 2 || all[0].Name != "acme/model" {
+			t.Fatalf("acceptances: %+v", all)
+		}
+		if got := jane.must(t, "", "terms", "requests", host, "acme/model"); !strings.Contains(got, "joan") || strings.Contains(got, "acme/other") {
+			t.Errorf("requests:\n%s", got)
+		}
+		id, other := strconv.FormatInt(all[0].ID, 10), strconv.FormatInt(all[1].ID, 10)
+		john.expect(t, 1, "403", "terms", "decide", host, id, "accept")
+		joan.expect(t, 1, "403", "terms", "decide", host, id, "accept")
+		jane.expect(t, 1, "403", "terms", "decide", host, other, "accept")
+		jane.expect(t, 1, "403", "terms", "decide", host, "99", "accept") // as one of another model
+		admin.expect(t, 1, "404", "terms", "decide", host, "99", "accept")
+		jane.must(t, "", "terms", "decide", host, id, "accept")
+		joan.must(t, "", "pull", host+"/acme/model:v1", "-o", filepath.Join(t.TempDir(), "x"))
+		joan.expect(t, 1, "", "pull", host+"/acme/other:v1", "-o", filepath.Join(t.TempDir(), "x"))
+	})
 }

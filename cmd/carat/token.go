@@ -3,9 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +22,7 @@ programs for Hugging Face send (HF_TOKEN).`,
 		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newTokenCreateCommand(e), newTokenListCommand(e), newTokenRevokeCommand(e))
+	cmd.AddCommand(newTokenCreateCommand(e), newTokenListCommand(e), newTokenRevokeCommand(e), newTokenKeysCommand(e))
 	return cmd
 }
 
@@ -42,27 +41,32 @@ func (e *env) hub(remote *remoteFlags, host string) (*client.Hub, error) {
 
 // ownHint says what to do for what a user may only do with the password.
 func ownHint(err error, host string) error {
-	if errors.Is(err, client.ErrNoCredentials) {
+	var answer *client.ResponseError
+	switch {
+	case errors.Is(err, client.ErrNoCredentials):
 		return fmt.Errorf("%w; log in first: carat login %s", err, host)
+	case errors.As(err, &answer) && (answer.Status == http.StatusUnauthorized || answer.Status == http.StatusForbidden):
+		return fmt.Errorf("%w; this takes the password itself: carat login %s", err, host)
 	}
 	return err
 }
 
 func newTokenCreateCommand(e *env) *cobra.Command {
 	var remote remoteFlags
-	var role string
-	var expires time.Duration
+	var q client.TokenRequest
 	cmd := &cobra.Command{
-		Use:     "create HOST NAME",
-		Short:   "Make an access token and print it, this once",
-		Example: `  export HF_ENDPOINT=https://hub.example.org HF_TOKEN=$(carat token create hub.example.org laptop)`,
-		Args:    usage(cobra.ExactArgs(2)),
+		Use:   "create HOST NAME",
+		Short: "Make an access token and print it, this once",
+		Example: `  export HF_ENDPOINT=https://hub.example.org HF_TOKEN=$(carat token create hub.example.org laptop)
+  carat token create hub.example.org ci --repository acme/* --access write --expires 720h`,
+		Args: usage(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			hub, err := e.hub(&remote, args[0])
 			if err != nil {
 				return err
 			}
-			t, err := hub.CreateToken(cmd.Context(), args[1], role, expires)
+			q.Name = args[1]
+			t, err := hub.CreateToken(cmd.Context(), q)
 			if err != nil {
 				return ownHint(err, args[0])
 			}
@@ -71,9 +75,15 @@ func newTokenCreateCommand(e *env) *cobra.Command {
 		},
 	}
 	remote.register(cmd)
-	cmd.Flags().StringVar(&role, "role", "read", "what it may be used for: read, or write")
-	cmd.Flags().DurationVar(&expires, "expires", 0, "for how long it holds, 720h is 30 days (default for ever)")
+	tokenFlags(cmd, &q)
 	return cmd
+}
+
+// tokenFlags are the flags of what makes an access token.
+func tokenFlags(cmd *cobra.Command, q *client.TokenRequest) {
+	cmd.Flags().StringVar(&q.Access, "access", "read", "what it may be used for: read, or write")
+	cmd.Flags().StringArrayVar(&q.Repositories, "repository", nil, "where it may be used: `ORG/NAME` or ORG/* (repeatable; default all)")
+	cmd.Flags().DurationVar(&q.Expires, "expires", 0, "for how long it holds, 720h is 30 days (default for ever)")
 }
 
 func newTokenListCommand(e *env) *cobra.Command {
@@ -91,22 +101,31 @@ func newTokenListCommand(e *env) *cobra.Command {
 			if err != nil {
 				return ownHint(err, args[0])
 			}
-			day := func(t time.Time) string {
-				if t.IsZero() {
-					return "-"
-				}
-				return t.Format("2006-01-02 15:04")
+			rows := make([][]string, len(list))
+			for i, t := range list {
+				rows[i] = tokenRow(t)
 			}
-			w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ID\tNAME\tFOR\tMADE\tEXPIRES\tUSED")
-			for _, t := range list {
-				fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", t.ID, plain(t.Name), plain(strings.Join(t.Actions, ",")), day(t.CreatedAt), day(t.ExpiresAt), day(t.LastUsedAt))
-			}
-			return w.Flush()
+			return e.table(tokenHeading, rows)
 		},
 	}
 	remote.register(cmd)
 	return cmd
+}
+
+// tokenName is the name that a token was given, or whose identity it was exchanged for.
+func tokenName(t client.AccessToken) string {
+	if t.Identity != "" {
+		return t.Identity
+	}
+	return t.Name
+}
+
+// minute writes a time for tables.
+func minute(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Format("2006-01-02 15:04")
 }
 
 func newTokenRevokeCommand(e *env) *cobra.Command {

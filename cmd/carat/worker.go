@@ -63,6 +63,7 @@ func work(ctx context.Context, c serveConfig, e *env) error {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
 	}
+	delegateGroup(ctx, log)
 	b, err := newBackend(ctx, c, e.getenv, log)
 	if err != nil {
 		return err

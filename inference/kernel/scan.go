@@ -7,6 +7,7 @@ import (
 )
 
 //go:generate go run -C ../../tools/kernelgen . -part scan -out ../../inference/kernel/scan_amd64.s -stubs ../../inference/kernel/scan_amd64.go -pkg kernel
+//go:generate go run -C ../../tools/kernelgen . -part scanwide -out ../../inference/kernel/scanwide_amd64.s -stubs ../../inference/kernel/scanwide_amd64.go -pkg kernel
 
 // RowSums are what the weights of a row add up to, in float32. Sum and Squares are not finite when one of the weights is not,
 // nor when they are too large.

@@ -73,6 +73,8 @@ type Text struct {
 	Refs     []string `json:"refs,omitempty"`     // licences that the text is
 	Contains []string `json:"contains,omitempty"` // licences whose texts stand in it
 	There    bool     `json:"there"`              // there is a text
+	// Confirmed says that an administrator's word is needed for what Refs say.
+	Confirmed bool `json:"confirmed,omitempty"`
 }
 
 // Work is a version of a model, or a dataset.

@@ -42,7 +42,7 @@ func manual(w *Work)               { w.Access = AccessManual }
 func multimodal(w *Work)           { w.Modality = Multimodal }
 func textOnly(w *Work)             { w.Modality = ModalityText }
 func text(refs, contains []string) func(*Work) {
-	return func(w *Work) { w.Text = Text{refs, contains, true} }
+	return func(w *Work) { w.Text = Text{Refs: refs, Contains: contains, There: true} }
 }
 
 // graph has the first work as its root.

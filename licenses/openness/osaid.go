@@ -54,7 +54,7 @@ func judgeOSAID(in *Input, verified Assessment) OSAID {
 	case len(o.Reasons) > 0:
 		o.State = OSAIDFails
 	case in.Affirmation != nil && in.Affirmation.Reviewer != "":
-		o.State, o.Reviewer = OSAIDAffirmed, in.Affirmation.Reviewer
+		o.State, o.Reviewer, o.Reason, o.At = OSAIDAffirmed, in.Affirmation.Reviewer, in.Affirmation.Reason, in.Affirmation.At
 	default:
 		o.State = OSAIDCandidate
 	}

@@ -1,8 +1,10 @@
 package openness
 
+import "time"
+
 // RuleSet is the version of the rules of this package. It rises when the same
-// input may give another result.
-const RuleSet = 1
+// files or the same input may give another result.
+const RuleSet = 2
 
 // Level is a step of the ladder.
 type Level int
@@ -72,6 +74,8 @@ type OSAID struct {
 	State    OSAIDState `json:"state"`
 	Reasons  []string   `json:"reasons,omitempty"`  // why it fails
 	Reviewer string     `json:"reviewer,omitempty"` // who affirmed it
+	Reason   string     `json:"reason,omitempty"`   // what the reviewer says
+	At       time.Time  `json:"at,omitzero"`        // and when
 }
 
 // Result is the openness of a version.

@@ -3,6 +3,7 @@ package openness
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Text writes the result for people. claimed leaves out what was verified,
@@ -13,7 +14,11 @@ func (r *Result) Text(claimed bool) string {
 		r.Verified.write(&b, "verified")
 	}
 	r.Claimed.write(&b, "claimed")
-	fmt.Fprintf(&b, "Open Source AI Definition: %s\n", r.OSAID.State)
+	fmt.Fprintf(&b, "Open Source AI Definition: %s", r.OSAID.State)
+	if o := r.OSAID; o.Reviewer != "" {
+		fmt.Fprintf(&b, " by %s on %s: %s", o.Reviewer, o.At.UTC().Format(time.DateOnly), o.Reason)
+	}
+	b.WriteByte('\n')
 	for _, s := range r.OSAID.Reasons {
 		fmt.Fprintf(&b, "  - %s\n", s)
 	}

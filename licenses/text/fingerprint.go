@@ -83,6 +83,9 @@ type Fingerprint struct {
 	Digest string // of all
 	// Sketch is nil for parts of a text, which are found only as they are.
 	Sketch *Sketch
+	// Confirmed says that it does not come with the program, but from somebody
+	// who read the text.
+	Confirmed bool
 }
 
 // NewFingerprint takes the fingerprint of a text, and false when it has too
@@ -91,7 +94,7 @@ func NewFingerprint(ref string, words []string) (Fingerprint, bool) {
 	if len(words) < anchor {
 		return Fingerprint{}, false
 	}
-	return Fingerprint{ref, len(words), hashWords(words[:anchor]), Digest(words), NewSketch(words)}, true
+	return Fingerprint{Ref: ref, Words: len(words), Anchor: hashWords(words[:anchor]), Digest: Digest(words), Sketch: NewSketch(words)}, true
 }
 
 // Library are the texts that are known. Its methods may be called from several
@@ -112,4 +115,10 @@ func NewLibrary(list []Fingerprint) *Library {
 		slices.SortStableFunc(at, func(a, b int) int { return cmp.Compare(list[b].Words, list[a].Words) })
 	}
 	return l
+}
+
+// With returns a library that has those of l and more. Where both know a text,
+// what l knows counts.
+func (l *Library) With(more ...Fingerprint) *Library {
+	return NewLibrary(slices.Concat(l.all, more))
 }

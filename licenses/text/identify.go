@@ -35,6 +35,8 @@ type Result struct {
 	Candidates []Candidate `json:"candidates,omitempty"`
 	Words      int         `json:"words"`
 	Digest     string      `json:"digest"` // of all words
+	// Confirmed says that somebody's word is needed for what Refs say.
+	Confirmed bool `json:"confirmed,omitempty"`
 }
 
 // Candidate is a licence whose text is like another one.
@@ -51,7 +53,7 @@ func (l *Library) Identify(s string) (Result, error) {
 	}
 	r := Result{Words: len(words), Digest: Digest(words)}
 	covered := make([]bool, len(words))
-	tries := mostTries
+	tries, confirmed := mostTries, false
 	for i := 0; i+anchor <= len(words); {
 		f := l.at(words, i, &tries)
 		if f == nil {
@@ -61,6 +63,7 @@ func (l *Library) Identify(s string) (Result, error) {
 		for j := range f.Words {
 			covered[i+j] = true
 		}
+		confirmed = confirmed || f.Confirmed
 		if !slices.Contains(r.Contains, f.Ref) {
 			r.Contains = append(r.Contains, f.Ref)
 		}
@@ -78,7 +81,7 @@ func (l *Library) Identify(s string) (Result, error) {
 	case len(r.Contains) == 0:
 		r.Candidates = l.like(words)
 	case len(around) <= mostAround && !hasTerms(around):
-		r.Refs = r.Contains
+		r.Refs, r.Confirmed = r.Contains, confirmed
 	}
 	return r, nil
 }

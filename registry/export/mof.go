@@ -64,7 +64,7 @@ func mof(s *subject) ([]byte, error) {
 // not name, with the best evidence.
 func (s *subject) seenComponents(f *openness.MOFFile) {
 	best := map[openness.Component]openness.Evidence{}
-	for _, claim := range registry.InputOf(s.version).Claims {
+	for _, claim := range registry.InputOf(s.version, s.assessment.Works[0].Text).Claims {
 		for _, e := range claim.Evidence {
 			if e.Grade > best[claim.Component].Grade {
 				best[claim.Component] = e

@@ -49,6 +49,7 @@ func (p Principal) attributes() types.RecordMap {
 	m := types.RecordMap{
 		"name":      types.String(p.Name),
 		"admin":     types.Boolean(p.Admin),
+		"role":      types.String(p.Role),
 		"anonymous": types.Boolean(p.Name == ""),
 	}
 	if p.Country != nil {

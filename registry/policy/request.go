@@ -15,6 +15,7 @@ const (
 type Principal struct {
 	Name          string // "" for nobody who is known
 	Admin         bool
+	Role          string   // in the repository, "" for none
 	Organizations []string // that it is a member of
 
 	Country                        *string // ISO 3166-1 alpha-2, as asserted

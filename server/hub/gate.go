@@ -41,7 +41,7 @@ func gate(get func(context.Context, registry.Name) (registry.Gate, bool, error))
 func (h *Handler) setGate(set func(context.Context, auth.Principal, registry.Name, registry.Gate) error, get echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		p := h.access.Principal(c)
-		if err := auth.Administer(p); err != nil { // before the body is read
+		if err := auth.Oversee(p, auth.Maintain, c.Param("org")); err != nil { // before the body is read
 			return err
 		}
 		var body gatePut

@@ -55,11 +55,21 @@ type Keys interface {
 	Rotate(ctx context.Context) (attestation.Key, error)
 }
 
+// TokenKeys are the hub's keys for tokens.
+type TokenKeys interface {
+	// List returns those that verify, the newest first.
+	List() []auth.KeyInfo
+	// Rotate publishes a fresh one that signs a while later. Errors: auth.ErrRotating.
+	Rotate(ctx context.Context) error
+	// Drop signs with a fresh one and takes all others away.
+	Drop(ctx context.Context) error
+}
+
 // Gates are the gates of organizations.
 type Gates interface {
 	// OrgGate returns an organization's gate, and whether it is its own.
 	OrgGate(ctx context.Context, org registry.Name) (g registry.Gate, own bool, err error)
-	// SetOrgGate changes it; only administrators may.
+	// SetOrgGate changes it; maintainers may.
 	SetOrgGate(ctx context.Context, p auth.Principal, org registry.Name, g registry.Gate) error
 }
 
@@ -92,6 +102,8 @@ type Imports interface {
 type Access interface {
 	// Principal returns who sent the request.
 	Principal(c echo.Context) auth.Principal
+	// Address returns the IP address from which it came.
+	Address(c echo.Context) string
 	// Authorize returns the grant for an action on a repository, or the error
 	// to answer with.
 	Authorize(c echo.Context, n registry.Name, a auth.Action) (auth.Grant, error)
@@ -101,6 +113,7 @@ var (
 	_ Models        = (*registry.Registry)(nil)
 	_ Verifications = verify.Store(nil)
 	_ Keys          = (*attestation.Signer)(nil)
+	_ TokenKeys     = (*auth.Keys)(nil)
 	_ Gates         = (*registry.Registry)(nil)
 	_ Assessments   = (*registry.Registry)(nil)
 	_ Origins       = (*registry.Registry)(nil)
@@ -113,14 +126,20 @@ type Options struct {
 	Models        Models
 	Verifications Verifications
 	Keys          Keys
+	TokenKeys     TokenKeys
 	Gates         Gates
 	Assessments   Assessments
 	Consents      Consents
 	Lineages      Lineages
+	Affirmations  Affirmations
+	LicenseTexts  LicenseTexts
 	Policies      Policies
 	Users         Users
+	SSHKeys       SSHKeys
+	Directory     Directory
 	Origins       Origins
 	Imports       Imports
+	Audit         AuditLog
 	Access        Access
 }
 
@@ -129,20 +148,31 @@ type Handler struct {
 	models        Models
 	verifications Verifications
 	keys          Keys
+	tokenKeys     TokenKeys
 	gates         Gates
 	assessments   Assessments
 	consents      Consents
 	lineages      Lineages
+	affirmations  Affirmations
+	licenseTexts  LicenseTexts
 	policies      Policies
 	users         Users
+	sshKeys       SSHKeys
+	directory     Directory
 	origins       Origins
 	imports       Imports
+	audit         AuditLog
 	access        Access
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{models: o.Models, verifications: o.Verifications, keys: o.Keys, gates: o.Gates, assessments: o.Assessments, consents: o.Consents, lineages: o.Lineages, policies: o.Policies, users: o.Users, origins: o.Origins, imports: o.Imports, access: o.Access}
+	return &Handler{
+		models: o.Models, verifications: o.Verifications, keys: o.Keys, tokenKeys: o.TokenKeys, gates: o.Gates, assessments: o.Assessments,
+		consents: o.Consents, lineages: o.Lineages, affirmations: o.Affirmations, licenseTexts: o.LicenseTexts, policies: o.Policies,
+		users: o.Users, sshKeys: o.SSHKeys, directory: o.Directory,
+		origins: o.Origins, imports: o.Imports, audit: o.Audit, access: o.Access,
+	}
 }
 
 // Register adds the routes.
@@ -160,19 +190,37 @@ func (h *Handler) Register(e *echo.Echo) {
 	g.POST("/:org/:name/versions/:reference/provenance", h.declareSource)
 	g.POST("/:org/:name/versions/:reference/waivers", h.waive)
 	g.DELETE("/:org/:name/versions/:reference/waivers/:finding", h.unwaive)
+	g.GET("/:org/:name/versions/:reference/affirmations", h.listAffirmations)
+	g.POST("/:org/:name/versions/:reference/affirmations", h.affirm)
+	g.DELETE("/:org/:name/versions/:reference/affirmations", h.disaffirm)
 	g.GET("/:org/:name/versions/:reference/verification", h.verification)
 	g.POST("/:org/:name/versions/:reference/verification", h.requestVerification)
 	g.GET("/:org/:name/versions/:reference/verifications", h.history)
 	e.GET("/api/v1/licenses", h.licenses)
 	e.GET("/api/v1/licenses/:id", h.license)
+	e.GET("/api/v1/users", h.listUsers)
 	e.POST("/api/v1/users", h.createUser)
+	e.PATCH("/api/v1/users/:user", h.changeUser)
+	e.DELETE("/api/v1/users/:user", h.deleteUser)
+	e.GET("/api/v1/users/:user/tokens", h.listUserTokens)
+	e.DELETE("/api/v1/users/:user/tokens/:id", h.deleteUserToken)
 	e.GET("/api/v1/tokens", h.listTokens)
 	e.POST("/api/v1/tokens", h.createToken)
 	e.DELETE("/api/v1/tokens/:id", h.deleteToken)
+	e.DELETE("/api/v1/sign-ins", h.signOutEverywhere)
+	e.GET("/api/v1/ssh-keys", h.listSSHKeys)
+	e.POST("/api/v1/ssh-keys", h.addSSHKey)
+	e.DELETE("/api/v1/ssh-keys/:id", h.deleteSSHKey)
+	e.GET("/api/v1/openapi.json", h.openAPIDocument)
+	h.registerOrgs(e)
 	h.registerTerms(e)
+	h.registerLicenseTexts(e)
 	h.registerPolicies(e)
+	e.GET("/api/v1/audit", h.auditEntries)
 	e.GET("/api/v1/keys", h.listKeys)
 	e.POST("/api/v1/keys", h.rotateKey)
+	e.GET("/api/v1/token-keys", h.listTokenKeys)
+	e.POST("/api/v1/token-keys", h.rotateTokenKey)
 	lineages, verifications := gate(h.lineages.OrgLineageGate), gate(h.gates.OrgGate)
 	e.GET("/api/v1/orgs/:org/lineage-gate", lineages)
 	e.PUT("/api/v1/orgs/:org/lineage-gate", h.setGate(h.lineages.SetOrgLineageGate, lineages))

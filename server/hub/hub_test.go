@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/carat-hub/carat/auth"
+	"github.com/carat-hub/carat/auth/authtest"
 	"github.com/carat-hub/carat/licenses/lineage"
 	"github.com/carat-hub/carat/licenses/term"
 	"github.com/carat-hub/carat/registry"
@@ -62,7 +63,7 @@ func (s *store) SetVisibility(_ context.Context, g auth.Grant, v auth.Visibility
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := registry.Name(g.Repository())
-	if !g.Permits(auth.Delete) {
+	if !g.Permits(auth.Maintain) {
 		return auth.ErrDenied
 	}
 	if _, ok := s.visibility[n]; !ok {
@@ -271,17 +272,14 @@ func basic(p auth.Principal) string {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	signer, err := auth.NewSigner(auth.TokenOptions{Seed: make([]byte, auth.SeedLen), Issuer: "carat", Audience: "carat"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer, tokenKeys := authtest.Signer(t, make([]byte, auth.SeedLen))
 	s := &store{visibility: map[registry.Name]auth.Visibility{
 		"open/model": auth.Public, "open/new": auth.Public, "open/empty": auth.Public, "closed/model": auth.Private,
 		"open/llama": auth.Public,
 	}}
 	h, err := server.New(server.Options{
 		Users: someUsers(), Signer: signer, Repositories: s, Logger: slog.New(slog.DiscardHandler),
-		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, Gates: s, Assessments: s, Lineages: s, Origins: s, Imports: s, Access: server.NewAccess(s)})},
+		Routes: []server.Routes{hub.New(hub.Options{Models: s, Verifications: s, Keys: s, TokenKeys: tokenKeys, Gates: s, Assessments: s, Lineages: s, Origins: s, Imports: s, Access: server.NewAccess(s)})},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -316,6 +314,7 @@ func (b *bundle) send(method, path, body string, header ...string) *httptest.Res
 	}
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, req)
+	document().check(b.t, method, path, w)
 	return w
 }
 
@@ -453,7 +452,8 @@ func TestStatuses(t *testing.T) {
 		{"GET", "/api/v1/orgs/open/verification-gate", auth.Principal{}, "", 200, ""},
 		{"GET", "/api/v1/orgs/UPPER/verification-gate", auth.Principal{}, "", 400, "NAME_INVALID"},
 		{"PUT", "/api/v1/orgs/open/verification-gate", auth.Principal{}, "", 401, "UNAUTHORIZED"},
-		{"PUT", "/api/v1/orgs/open/verification-gate", admin, "open/model", 401, "UNAUTHORIZED"},
+		{"PUT", "/api/v1/orgs/open/verification-gate", admin, "open/model", 403, "DENIED"},
+		{"PATCH", "/open/model", admin, "open/model", 403, "DENIED"},
 		{"GET", "/api/v1/keys", auth.Principal{}, "", 200, ""},
 		{"POST", "/open/model/versions/v1/verification", auth.Principal{}, "", 401, "UNAUTHORIZED"},
 		{"POST", "/open/model/versions/v1/verification", user, "open/model", 401, "UNAUTHORIZED"},
@@ -588,10 +588,11 @@ func TestPatchVisibility(t *testing.T) {
 		code                    string
 	}{
 		"to private":         {"/open/model", `{"visibility":"private"}`, asJSON + "; charset=utf-8", admin, 200, ""},
+		"to internal":        {"/open/model", `{"visibility":"internal"}`, asJSON, admin, 200, ""},
 		"anonymous":          {"/open/model", `{"visibility":"private"}`, asJSON, auth.Principal{}, 401, "UNAUTHORIZED"},
-		"user":               {"/open/model", `{"visibility":"private"}`, asJSON, user, 401, "UNAUTHORIZED"},
+		"user":               {"/open/model", `{"visibility":"private"}`, asJSON, user, 403, "DENIED"},
 		"missing":            {"/no/model", `{"visibility":"private"}`, asJSON, admin, 404, "NAME_UNKNOWN"},
-		"unknown visibility": {"/open/model", `{"visibility":"internal"}`, asJSON, admin, 400, "REQUEST_INVALID"},
+		"unknown visibility": {"/open/model", `{"visibility":"secret"}`, asJSON, admin, 400, "REQUEST_INVALID"},
 		"no visibility":      {"/open/model", `{}`, asJSON, admin, 400, "REQUEST_INVALID"},
 		"unknown field":      {"/open/model", `{"visibility":"private","admin":true}`, asJSON, admin, 400, "REQUEST_INVALID"},
 		"two objects":        {"/open/model", `{"visibility":"private"}{}`, asJSON, admin, 400, "REQUEST_INVALID"},
@@ -605,7 +606,7 @@ func TestPatchVisibility(t *testing.T) {
 			b := setup(t)
 			authorization := ""
 			if !tc.who.Anonymous() {
-				authorization = b.as(tc.who, strings.TrimPrefix(tc.path, "/"))
+				authorization = basic(tc.who)
 			}
 			w := b.send("PATCH", tc.path, tc.body, "Content-Type", tc.contentType, "Authorization", authorization)
 			if w.Code != tc.status || code(w) != tc.code {
@@ -613,8 +614,10 @@ func TestPatchVisibility(t *testing.T) {
 			}
 			want := auth.Public
 			if tc.status == http.StatusOK {
-				want = auth.Private
-				if got := bytes.TrimSpace(w.Body.Bytes()); string(got) != `{"name":"open/model","visibility":"private"}` {
+				if want = auth.Private; strings.Contains(tc.body, "internal") {
+					want = auth.Internal
+				}
+				if got := bytes.TrimSpace(w.Body.Bytes()); string(got) != `{"name":"open/model","visibility":"`+string(want)+`"}` {
 					t.Errorf("body %s", got)
 				}
 			}
@@ -689,7 +692,7 @@ func TestRotateKey(t *testing.T) {
 		})
 	}
 	b := setup(t)
-	if w := b.send("POST", "/api/v1/keys", "{}", "Authorization", b.as(admin, "open/model"), "Content-Type", "application/json"); w.Code != http.StatusUnauthorized || b.rotated > 0 {
+	if w := b.send("POST", "/api/v1/keys", "{}", "Authorization", b.as(admin, "open/model"), "Content-Type", "application/json"); w.Code != http.StatusForbidden || b.rotated > 0 {
 		t.Errorf("with a token for one repository: %d", w.Code)
 	}
 }

@@ -17,11 +17,11 @@ import (
 type Lineages interface {
 	// OrgLineageGate returns an organization's gate, and whether it is its own.
 	OrgLineageGate(ctx context.Context, org registry.Name) (g registry.Gate, own bool, err error)
-	// SetOrgLineageGate changes it; only administrators may.
+	// SetOrgLineageGate changes it; maintainers may.
 	SetOrgLineageGate(ctx context.Context, p auth.Principal, org registry.Name, g registry.Gate) error
-	// Waive lets a finding of a version be; only administrators may.
+	// Waive lets a finding of a version be; maintainers may.
 	Waive(ctx context.Context, p auth.Principal, v *registry.Version, finding, reason string, expires time.Time) (*lineage.Waiver, error)
-	// Unwaive takes a waiver away; only administrators may.
+	// Unwaive takes a waiver away; maintainers may.
 	Unwaive(ctx context.Context, p auth.Principal, v *registry.Version, finding string) error
 }
 
@@ -34,16 +34,32 @@ type waiverPost struct {
 	Expires time.Time `json:"expires"`
 }
 
-func (h *Handler) waive(c echo.Context) error {
+// decided returns who decides about a version, if they may, and the version. It
+// reads what they say into body, when there is one.
+func (h *Handler) decided(c echo.Context, may func(auth.Principal, registry.Name) error, body any) (auth.Principal, registry.Version, error) {
 	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil {
-		return err
+	err := may(p, scope(c))
+	if err == nil && body != nil {
+		err = decode(c, body)
 	}
-	var body waiverPost
-	if err := decode(c, &body); err != nil {
-		return err
+	if err != nil {
+		return p, registry.Version{}, err
 	}
 	v, err := h.find(c, auth.Pull)
+	return p, v, err
+}
+
+// maintains is for what the maintainers of a model may do.
+func maintains(p auth.Principal, n registry.Name) error {
+	return auth.Oversee(p, auth.Maintain, string(n))
+}
+
+// administers is for what administrators alone may do.
+func administers(p auth.Principal, _ registry.Name) error { return auth.Administer(p) }
+
+func (h *Handler) waive(c echo.Context) error {
+	var body waiverPost
+	p, v, err := h.decided(c, maintains, &body)
 	if err != nil {
 		return err
 	}
@@ -55,11 +71,7 @@ func (h *Handler) waive(c echo.Context) error {
 }
 
 func (h *Handler) unwaive(c echo.Context) error {
-	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil {
-		return err
-	}
-	v, err := h.find(c, auth.Pull)
+	p, v, err := h.decided(c, maintains, nil)
 	if err != nil {
 		return err
 	}

@@ -115,14 +115,13 @@ func (h *Handler) model(c echo.Context) error {
 	return answer(c, model{Name: n, Visibility: v, Versions: versions})
 }
 
-// patchModel changes the visibility. It needs the right to delete, the
-// strongest there is on a repository.
+// patchModel changes the visibility.
 func (h *Handler) patchModel(c echo.Context) error {
 	n, err := name(c)
 	if err != nil {
 		return err
 	}
-	g, err := h.access.Authorize(c, n, auth.Delete)
+	g, err := h.access.Authorize(c, n, auth.Maintain)
 	if err != nil {
 		return err
 	}
@@ -131,7 +130,7 @@ func (h *Handler) patchModel(c echo.Context) error {
 		return err
 	}
 	if !p.Visibility.Valid() {
-		return registry.Errorf(server.CodeRequestInvalid, "visibility must be %q or %q", auth.Public, auth.Private)
+		return registry.Errorf(server.CodeRequestInvalid, "visibility must be %q, %q or %q", auth.Public, auth.Internal, auth.Private)
 	}
 	if err := h.models.SetVisibility(c.Request().Context(), g, p.Visibility); err != nil {
 		return err

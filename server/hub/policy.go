@@ -13,13 +13,13 @@ import (
 
 // Policies are the rules of organizations and of the hub about pulls and pushes.
 type Policies interface {
-	// SetPolicy puts a policy in force; only administrators may. Errors: registry.CodePolicyInvalid.
+	// SetPolicy puts a policy in force; maintainers may. Errors: registry.CodePolicyInvalid.
 	SetPolicy(ctx context.Context, p auth.Principal, scope registry.Name, text string) error
-	// PolicyHistory returns the texts of a scope, that in force first; only administrators may.
+	// PolicyHistory returns the texts of a scope, that in force first; maintainers may.
 	PolicyHistory(ctx context.Context, p auth.Principal, scope registry.Name) ([]registry.PolicyText, error)
 	// PolicyDecision tells what the policies in force say to a pull or push.
 	PolicyDecision(ctx context.Context, g auth.Grant, d registry.Digest, push bool) (registry.PolicyDecision, error)
-	// TestPolicy tells what a policy would change; only administrators may.
+	// TestPolicy tells what a policy would change; maintainers may.
 	TestPolicy(ctx context.Context, p auth.Principal, t registry.PolicyTest) (*registry.PolicyTestResult, error)
 }
 
@@ -62,7 +62,7 @@ type policyPut struct {
 
 func (h *Handler) setPolicy(c echo.Context) error {
 	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil { // before the body is read
+	if err := auth.Oversee(p, auth.Maintain, c.Param("org")); err != nil { // before the body is read
 		return err
 	}
 	var body policyPut
@@ -81,8 +81,8 @@ const maxPolicyBody = 512 << 10
 
 func (h *Handler) testPolicy(c echo.Context) error {
 	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil {
-		return err
+	if p.Anonymous() { // before the body is read
+		return auth.ErrUnauthenticated
 	}
 	var t registry.PolicyTest
 	if err := decodeUpTo(c, &t, maxPolicyBody); err != nil {

@@ -19,16 +19,18 @@ type Consents interface {
 	// TermsView returns the terms of a version, and whether they were accepted.
 	TermsView(ctx context.Context, g auth.Grant, v *registry.Version) (*registry.TermsView, error)
 	// Accept accepts them.
-	Accept(ctx context.Context, g auth.Grant, v *registry.Version, key registry.Digest, told map[string]string, channel string) (*registry.Acceptance, error)
+	Accept(ctx context.Context, g auth.Grant, v *registry.Version, told registry.Answers) (*registry.Acceptance, error)
 	// OwnAcceptance returns the principal's newest acceptance for a model.
 	OwnAcceptance(ctx context.Context, g auth.Grant) (*registry.Acceptance, error)
 	// ConsentGates returns all gates; only administrators may.
 	ConsentGates(ctx context.Context, p auth.Principal) (map[string]registry.ConsentGate, error)
-	// SetConsentGate stores or takes away a gate; only administrators may.
+	// SetConsentGate stores or takes away a gate; maintainers may.
 	SetConsentGate(ctx context.Context, p auth.Principal, scope registry.Name, gate *registry.ConsentGate) error
 	// AcceptanceLog returns entries of the log; only administrators may.
 	AcceptanceLog(ctx context.Context, p auth.Principal, after int64, limit int) ([]registry.Acceptance, error)
-	// DecideAcceptance decides about a pending one; only administrators may.
+	// AcceptancesOf returns those of the models of an organization, or one; maintainers may.
+	AcceptancesOf(ctx context.Context, p auth.Principal, scope registry.Name, after int64, limit int) ([]registry.Acceptance, error)
+	// DecideAcceptance decides about a pending one; maintainers may.
 	DecideAcceptance(ctx context.Context, p auth.Principal, id int64, s registry.ConsentState) error
 	// EraseParty forgets who a user was in the log; only administrators may.
 	EraseParty(ctx context.Context, p auth.Principal, userID int64) (int64, error)
@@ -85,7 +87,8 @@ func (h *Handler) acceptTerms(c echo.Context) error {
 	if err := decode(c, &body); err != nil {
 		return err
 	}
-	a, err := h.consents.Accept(c.Request().Context(), g, &v, body.Key, body.Fields, "api")
+	a, err := h.consents.Accept(c.Request().Context(), g, &v,
+		registry.Answers{Key: body.Key, Fields: body.Fields, Channel: "api", Address: h.access.Address(c)})
 	if err != nil {
 		return err
 	}
@@ -129,7 +132,7 @@ func scope(c echo.Context) registry.Name {
 
 func (h *Handler) setTermsGate(c echo.Context) error {
 	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil { // before the body is read
+	if err := auth.Oversee(p, auth.Maintain, string(scope(c))); err != nil { // before the body is read
 		return err
 	}
 	var gate registry.ConsentGate
@@ -159,7 +162,8 @@ type logEntry struct {
 	Receipt registry.Receipt      `json:"receipt"`
 }
 
-// acceptances lists the log in its order, after an id.
+// acceptances lists the log in its order, after an id: the whole one, or that of
+// the models in a scope.
 func (h *Handler) acceptances(c echo.Context) error {
 	var after int64
 	if s := c.QueryParam("after"); s != "" {
@@ -168,7 +172,14 @@ func (h *Handler) acceptances(c echo.Context) error {
 			return registry.Errorf(server.CodeRequestInvalid, "after is the id of an entry")
 		}
 	}
-	list, err := h.consents.AcceptanceLog(c.Request().Context(), h.access.Principal(c), after, registry.MaxPage)
+	p, ctx := h.access.Principal(c), c.Request().Context()
+	var list []registry.Acceptance
+	var err error
+	if scope := c.QueryParam("scope"); scope == "" {
+		list, err = h.consents.AcceptanceLog(ctx, p, after, registry.MaxPage)
+	} else {
+		list, err = h.consents.AcceptancesOf(ctx, p, registry.Name(scope), after, registry.MaxPage)
+	}
 	if err != nil {
 		return err
 	}
@@ -180,8 +191,8 @@ func (h *Handler) acceptances(c echo.Context) error {
 }
 
 func (h *Handler) decideAcceptance(c echo.Context) error {
-	p := h.access.Principal(c)
-	if err := auth.Administer(p); err != nil {
+	p, err := h.own(c) // before the body is read
+	if err != nil {
 		return err
 	}
 	id, err := strconv.ParseInt(c.Param("id"), 10, 64)

@@ -15,9 +15,10 @@ import (
 
 // tokenPost is the body of POST /api/v1/tokens.
 type tokenPost struct {
-	Name    string `json:"name"`
-	Role    string `json:"role"`    // "read" or "write"
-	Expires int64  `json:"expires"` // in how many seconds, 0 for never
+	Name         string   `json:"name"`
+	Access       string   `json:"access"`       // "read" or "write"
+	Repositories []string `json:"repositories"` // patterns, none for all
+	Expires      int64    `json:"expires"`      // in how many seconds, 0 for never
 }
 
 // tokenMade is the answer: the only time that the token is shown.
@@ -26,14 +27,12 @@ type tokenMade struct {
 	Token string `json:"token"`
 }
 
-// own returns the caller, who must have come with a password: a token makes
-// no other tokens. Errors: auth.ErrUnauthenticated.
+// own returns the caller, who must have come with all that they may do: a token
+// makes no other tokens. Errors: those of auth.Allow.
 func (h *Handler) own(c echo.Context) (auth.Principal, error) {
 	p := h.access.Principal(c)
-	if p.Anonymous() || p.Limited {
-		return p, auth.ErrUnauthenticated
-	}
-	return p, nil
+	_, err := auth.Allow(p, auth.Self, auth.Resource{})
+	return p, err
 }
 
 func (h *Handler) createToken(c echo.Context) error {
@@ -41,13 +40,22 @@ func (h *Handler) createToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return h.makeToken(c, p.UserID)
+}
+
+// makeToken makes the token of the body for a user and answers it.
+func (h *Handler) makeToken(c echo.Context, userID int64) error {
 	var body tokenPost
 	if err := decode(c, &body); err != nil {
 		return err
 	}
-	actions, ok := auth.ParseActions(body.Role)
+	actions, ok := auth.ParseActions(body.Access)
 	if !ok {
-		return registry.Errorf(server.CodeRequestInvalid, "role is read or write")
+		return registry.Errorf(server.CodeRequestInvalid, "access is read or write")
+	}
+	repositories, err := auth.ParsePatterns(body.Repositories)
+	if err != nil {
+		return registry.Wrap(err, server.CodeRequestInvalid, "repositories are at most 16 of org/name, org/* or *")
 	}
 	if body.Name == "" || len(body.Name) > 100 {
 		return registry.Errorf(server.CodeRequestInvalid, "a token has a name of at most 100 bytes")
@@ -58,7 +66,7 @@ func (h *Handler) createToken(c echo.Context) error {
 	}
 	text, hash := auth.NewAccessToken()
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	t := auth.AccessToken{UserID: p.UserID, Name: body.Name, Actions: actions, CreatedAt: now}
+	t := auth.AccessToken{UserID: userID, Name: body.Name, Actions: actions, Repositories: repositories, CreatedAt: now}
 	if body.Expires > 0 {
 		t.ExpiresAt = now.Add(time.Duration(body.Expires) * time.Second)
 	}
@@ -90,9 +98,14 @@ func (h *Handler) deleteToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return h.revokeToken(c, p.UserID)
+}
+
+// revokeToken takes the token of a user away that the path names.
+func (h *Handler) revokeToken(c echo.Context, userID int64) error {
 	id, err := strconv.ParseInt(c.Param("id"), 10, 64)
 	if err == nil {
-		err = h.users.DeleteAccessToken(c.Request().Context(), p.UserID, id)
+		err = h.users.DeleteAccessToken(c.Request().Context(), userID, id)
 	} else {
 		err = auth.ErrUnknownToken
 	}
@@ -100,6 +113,18 @@ func (h *Handler) deleteToken(c echo.Context) error {
 		return registry.Errorf(server.CodeNotFound, "there is no such token")
 	}
 	if err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// signOutEverywhere ends the sign-ins of the caller that programs keep.
+func (h *Handler) signOutEverywhere(c echo.Context) error {
+	p, err := h.own(c)
+	if err != nil {
+		return err
+	}
+	if err := h.users.DeleteRefreshTokens(c.Request().Context(), p.UserID); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

@@ -3,12 +3,16 @@ package oci
 import (
 	"mime"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 )
+
+// agentOllama is how the User-Agent of Ollama begins.
+const agentOllama = "ollama/"
 
 const octetStream = "application/octet-stream"
 
@@ -44,6 +48,11 @@ func (h *Handler) getBlob(c echo.Context, r route) error {
 	b, err := h.blob(c, r)
 	if err != nil {
 		return err
+	}
+	if strings.HasPrefix(c.Request().UserAgent(), agentOllama) {
+		// It asks where the blob is before it fetches parts of it from there,
+		// and takes no answer without an address. A redirect replaces this one.
+		c.Response().Header().Set(echo.HeaderLocation, h.access.BaseURL(c)+c.Request().URL.EscapedPath())
 	}
 	return h.content.Get(c, b)
 }

@@ -30,9 +30,26 @@ const (
 // are taken too; they only cost a round trip and a sync each.
 const chunkMin = 64 << 10
 
+// Access tells who may do what.
+type Access interface {
+	// Authorize returns the grant for an action on a repository, or the error
+	// to answer with.
+	Authorize(c echo.Context, n registry.Name, a auth.Action) (auth.Grant, error)
+	// Pull is Authorize for pulling from a repository about which the registry
+	// tells while it reads what is pulled.
+	Pull(c echo.Context, n registry.Name) registry.Decide
+	// Principal returns who sent the request.
+	Principal(c echo.Context) auth.Principal
+	// BaseURL returns where the client reached the hub: scheme://host[:port].
+	BaseURL(c echo.Context) string
+}
+
+var _ Access = server.Access{}
+
 // Options are what a Handler is made of.
 type Options struct {
 	Registry *registry.Registry // required
+	Access   Access             // by what Registry knows of repositories when nil
 
 	// RedirectFor is how long the URLs hold to which blob GETs are redirected
 	// where the storage has URLs; zero serves every blob through this server.
@@ -42,13 +59,16 @@ type Options struct {
 // Handler serves /v2/.
 type Handler struct {
 	reg     *registry.Registry
-	access  server.Access
+	access  Access
 	content *content.Server
 }
 
 // New returns a handler.
 func New(o Options) *Handler {
-	return &Handler{reg: o.Registry, access: server.NewAccess(o.Registry), content: content.New(o.Registry, o.RedirectFor)}
+	if o.Access == nil {
+		o.Access = server.NewAccess(o.Registry)
+	}
+	return &Handler{reg: o.Registry, access: o.Access, content: content.New(o.Registry, o.RedirectFor)}
 }
 
 // Register adds the routes. Repository names have slashes, so everything

@@ -19,11 +19,10 @@ const maxTags = 100
 
 // getManifest answers GET and HEAD.
 func (h *Handler) getManifest(c echo.Context, r route) error {
-	g, err := h.access.Authorize(c, r.name, auth.Pull)
-	if err != nil {
-		return err
+	if r.reference.Tag != "" && wantsFile(c.Request()) {
+		return h.getFile(c, r)
 	}
-	m, err := h.reg.Manifest(c.Request().Context(), g, r.reference)
+	m, err := h.reg.ManifestBy(c.Request().Context(), r.name, r.reference, h.access.Pull(c, r.name))
 	if err != nil {
 		return err
 	}

@@ -100,10 +100,16 @@ func TestAssessments(t *testing.T) {
 			t.Errorf("of the version (-want +got):\n%s", d)
 		}
 		for level, want := range map[int]int{0: 2, 2: 2, 3: 1, 4: 0} {
-			if _, total, err := b.Models(ctx, registry.ModelQuery{Openness: level, IncludePrivate: true, Limit: 10}); err != nil || total != want {
+			if _, total, err := b.Models(ctx, registry.ModelQuery{Openness: level, Sight: auth.Sight{All: true}, Limit: 10}); err != nil || total != want {
 				t.Errorf("%d models of level %d, want %d (%v)", total, level, want, err)
 			}
 		}
+
+		// So does an affirmation, and taking it away.
+		check(t, b.PutAffirmation(ctx, tuned, digests[tuned], "A. Reviewer", []byte("signed")))
+		save(due(tuned), 2)
+		check(t, b.DeleteAffirmation(ctx, tuned, digests[tuned], "A. Reviewer"))
+		save(due(tuned), 2)
 
 		// The end of a waiver and other rules are found, in batches.
 		mark := func(rules string, limit, want int) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -101,7 +102,10 @@ func (s *Store) UnlinkBlob(ctx context.Context, n registry.Name, d registry.Dige
 		if err == nil && count == 0 {
 			return blobUnknown(n, d)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.DeleteBlob, Repository: string(n), Digest: d.String()})
 	})
 }
 

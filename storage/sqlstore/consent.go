@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"strconv"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -32,8 +34,10 @@ func (s *Store) ConsentGates(ctx context.Context) (map[string]registry.ConsentGa
 func (s *Store) SetConsentGate(ctx context.Context, scope string, g *registry.ConsentGate) error {
 	return s.write(ctx, "set the gate of terms of "+scope, nil, func(tx *sql.Tx) error {
 		if g == nil {
-			_, err := tx.ExecContext(ctx, "DELETE FROM consent_gates WHERE scope = $1", scope)
-			return err
+			if _, err := tx.ExecContext(ctx, "DELETE FROM consent_gates WHERE scope = $1", scope); err != nil {
+				return err
+			}
+			return s.record(ctx, tx, audit.Event{Action: audit.SetConsentGate, Repository: scope})
 		}
 		text, err := json.Marshal(g)
 		if err != nil {
@@ -42,7 +46,10 @@ func (s *Store) SetConsentGate(ctx context.Context, scope string, g *registry.Co
 		_, err = tx.ExecContext(ctx, `
 			INSERT INTO consent_gates (scope, gate, updated_at) VALUES ($1, $2, $3)
 			ON CONFLICT (scope) DO UPDATE SET gate = excluded.gate, updated_at = excluded.updated_at`, scope, string(text), micros(s.now()))
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.SetConsentGate, Repository: scope, Detail: map[string]string{"mode": string(g.Mode)}})
 	})
 }
 
@@ -68,6 +75,13 @@ func (s *Store) Acceptances(ctx context.Context, userID int64, n registry.Name, 
 func (s *Store) AcceptanceLog(ctx context.Context, after int64, limit int) ([]registry.Acceptance, error) {
 	found, err := list(ctx, s.db.reader, scanAcceptance, "SELECT "+acceptanceColumns+" FROM acceptances WHERE id > $1 ORDER BY id LIMIT $2", after, limit)
 	return found, fail("read the log of acceptances", err)
+}
+
+// AcceptancesOf implements registry.ConsentStore.
+func (s *Store) AcceptancesOf(ctx context.Context, scope registry.Name, after int64, limit int) ([]registry.Acceptance, error) {
+	found, err := list(ctx, s.db.reader, scanAcceptance, "SELECT "+acceptanceColumns+` FROM acceptances
+		WHERE id > $1 AND (repository = $3 OR repository > $4 AND repository < $5) ORDER BY id LIMIT $2`, after, limit, string(scope), string(scope)+"/", string(scope)+"0")
+	return found, fail("read the acceptances of "+string(scope), err)
 }
 
 // LastAcceptance implements registry.ConsentStore.
@@ -113,7 +127,13 @@ func (s *Store) AppendAcceptance(ctx context.Context, a registry.Acceptance) (id
 		if errors.Is(err, sql.ErrNoRows) {
 			return registry.ErrLogMoved
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{
+			Action: audit.AcceptTerms, Repository: string(a.Name), Digest: a.Digest.String(),
+			Detail: map[string]string{"acceptance": a.Hash.String(), "state": string(a.State)},
+		})
 	})
 	return id, err
 }
@@ -125,7 +145,14 @@ func (s *Store) DecideAcceptance(ctx context.Context, id int64, state registry.C
 		if err == nil && n == 0 {
 			err = registry.Errorf(registry.CodeManifestUnknown, "no acceptance %d waits for a decision", id)
 		}
-		return err
+		var model string
+		if err == nil {
+			err = tx.QueryRowContext(ctx, "SELECT repository FROM acceptances WHERE id = $1", id).Scan(&model)
+		}
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.DecideTerms, Repository: model, Detail: map[string]string{"id": strconv.FormatInt(id, 10), "state": string(state)}})
 	})
 }
 
@@ -133,7 +160,10 @@ func (s *Store) DecideAcceptance(ctx context.Context, id int64, state registry.C
 func (s *Store) EraseParty(ctx context.Context, userID int64) (n int64, err error) {
 	err = s.write(ctx, "erase who accepted", nil, func(tx *sql.Tx) error {
 		n, err = change(ctx, tx, "UPDATE acceptances SET salt = NULL, party = NULL WHERE user_id = $1 AND party IS NOT NULL", userID)
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.EraseAcceptance, Detail: map[string]string{"user": strconv.FormatInt(userID, 10)}})
 	})
 	return n, err
 }

@@ -66,6 +66,12 @@ func TestAcceptances(t *testing.T) {
 		if d := diff([]registry.Acceptance{first, second}, got); d != "" {
 			t.Errorf("the log (-want +got):\n%s", d)
 		}
+		org, _, _ := first.Name.Split()
+		for scope, want := range map[registry.Name]bool{first.Name: true, registry.Name(org): true, first.Name + "x": false, registry.Name(org + "x"): false, registry.Name(org[:1]): false, first.Name + "/x": false} {
+			if got, err := b.AcceptancesOf(ctx, scope, 0, 10); err != nil || (len(got) > 0) != want || want && got[0].ID != first.ID {
+				t.Errorf("acceptances of %s: %d, %v", scope, len(got), err)
+			}
+		}
 		if got, err := b.AcceptanceLog(ctx, first.ID, 10); err != nil || len(got) != 1 {
 			t.Errorf("the log after the first: %v %v", got, err)
 		}

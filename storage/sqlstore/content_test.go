@@ -61,7 +61,7 @@ func TestRepositories(t *testing.T) {
 			{"end", "orga", 10, true, []registry.Name{}},
 			{"none", "", 0, true, []registry.Name{}},
 		} {
-			got, err := b.Repositories(ctx, tt.last, tt.limit, tt.private)
+			got, err := b.Repositories(ctx, tt.last, tt.limit, auth.Sight{All: tt.private})
 			check(t, err)
 			if d := diff(tt.want, got); d != "" {
 				t.Errorf("%s (-want +got):\n%s", tt.name, d)
@@ -474,6 +474,7 @@ func TestUsersAndSecrets(t *testing.T) {
 		}
 		got, err := b.User(ctx, "ann")
 		check(t, err)
+		made.Roles = auth.Roles{"ann": auth.Owner} // of the name space
 		if d := diff(made, got); d != "" {
 			t.Errorf("user (-want +got):\n%s", d)
 		}

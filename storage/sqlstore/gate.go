@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -46,7 +47,10 @@ func (s *Store) setGateIn(ctx context.Context, column, org string, g registry.Ga
 			INSERT INTO organizations (name, `+column+`, updated_at) VALUES ($1, $2, $3)
 			ON CONFLICT (name) DO UPDATE SET `+column+` = excluded.`+column+`, updated_at = excluded.updated_at`,
 			org, sql.NullString{String: string(g), Valid: g != ""}, micros(s.now()))
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.SetGate, Repository: org, Detail: map[string]string{"kind": column, "gate": string(g)}})
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"time"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -34,6 +35,10 @@ func (s *Store) PutWaiver(ctx context.Context, n registry.Name, d registry.Diges
 		if err != nil {
 			return err
 		}
+		waived := map[string]string{"finding": finding, "expires": expires.UTC().Format(time.RFC3339)}
+		if err := s.record(ctx, tx, audit.Event{Action: audit.Waive, Repository: string(n), Digest: d.String(), Detail: waived}); err != nil {
+			return err
+		}
 		return s.versionDue(ctx, tx, n, d)
 	})
 }
@@ -46,6 +51,9 @@ func (s *Store) DeleteWaiver(ctx context.Context, n registry.Name, d registry.Di
 			err = registry.Errorf(registry.CodeManifestUnknown, "there is no such waiver")
 		}
 		if err != nil {
+			return err
+		}
+		if err := s.record(ctx, tx, audit.Event{Action: audit.Unwaive, Repository: string(n), Digest: d.String(), Detail: map[string]string{"finding": finding}}); err != nil {
 			return err
 		}
 		return s.versionDue(ctx, tx, n, d)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -55,7 +56,8 @@ func (s *Store) PutManifest(ctx context.Context, w registry.ManifestWrite) error
 				return err
 			}
 		}
-		if err := s.setTags(ctx, tx, repository, m.Digest, w.Tags); err != nil {
+		moved, err := s.setTags(ctx, tx, repository, m.Digest, w.Tags)
+		if err != nil {
 			return err
 		}
 		if !m.Subject.IsZero() { // it may say of what the subject was made
@@ -77,6 +79,9 @@ func (s *Store) PutManifest(ctx context.Context, w registry.ManifestWrite) error
 			}
 		}
 		if err := s.refreshModel(ctx, tx, repository); err != nil {
+			return err
+		}
+		if err := s.recordPush(ctx, tx, w, moved, count > 0); err != nil {
 			return err
 		}
 		return s.touchRepository(ctx, tx, repository)
@@ -202,11 +207,24 @@ const selectManifestByDigest = selectManifest + `repositories r
 	JOIN manifests m ON m.repository_id = r.id
 	WHERE r.name = $1 AND m.digest = $2`
 
+// ofPublic ends the queries above for what is in public repositories only.
+const ofPublic = " AND r.visibility = 'public'"
+
 // Manifest implements registry.ManifestStore.
 func (s *Store) Manifest(ctx context.Context, n registry.Name, r registry.Reference) (registry.Manifest, error) {
-	query := selectManifestByTag
+	return s.manifest(ctx, n, r, selectManifestByTag, selectManifestByDigest)
+}
+
+// PublicManifest implements registry.ManifestStore.
+func (s *Store) PublicManifest(ctx context.Context, n registry.Name, r registry.Reference) (registry.Manifest, error) {
+	return s.manifest(ctx, n, r, selectManifestByTag+ofPublic, selectManifestByDigest+ofPublic)
+}
+
+// manifest finds a manifest with one of two queries.
+func (s *Store) manifest(ctx context.Context, n registry.Name, r registry.Reference, byTag, byDigest string) (registry.Manifest, error) {
+	query := byTag
 	if r.Tag == "" {
-		query = selectManifestByDigest
+		query = byDigest
 	}
 	var m registry.Manifest
 	err := s.db.reader.QueryRowContext(ctx, query, n, r.String()).
@@ -251,6 +269,9 @@ func (s *Store) DeleteManifest(ctx context.Context, n registry.Name, d registry.
 		}
 		if count == 0 {
 			return manifestUnknown(n, d.String())
+		}
+		if err := s.record(ctx, tx, audit.Event{Action: audit.DeleteManifest, Repository: string(n), Digest: d.String()}); err != nil {
+			return err
 		}
 		if err := s.dependentsDue(ctx, tx, n); err != nil {
 			return err

@@ -110,7 +110,7 @@ func (s *Store) refreshModel(ctx context.Context, tx *sql.Tx, repository int64) 
 	return s.search.put(ctx, tx, repository, indexWords(modelText(name, tags, facts)...))
 }
 
-// modelText returns all text that a model is found by.
+// modelText returns all text that a model is found by, that of its labels too.
 func modelText(n registry.Name, tags []string, f *registry.Facts) []string {
 	c := f.Card
 	text := []string{string(n), f.Architecture, f.Format, f.Quantization, c.Title, c.Summary, c.Library, c.Pipeline, c.LicenseID, c.LicenseName}
@@ -226,16 +226,38 @@ func (s *Store) Version(ctx context.Context, n registry.Name, r registry.Referen
 	return found[0], nil
 }
 
-// VersionByPrefix implements registry.ModelStore.
-func (s *Store) VersionByPrefix(ctx context.Context, n registry.Name, prefix string) (registry.Version, error) {
-	// Digests are written in ASCII, of which "~" is the last that can be seen.
-	found, err := s.versions(ctx, "SELECT "+versionColumns+" FROM versions v"+versionJoins+
-		" WHERE r.name = $1 AND v.digest >= $2 AND v.digest < $3 ORDER BY v.digest LIMIT 2", n, plain(prefix), plain(prefix)+"~")
+// Locate implements registry.ModelStore.
+func (s *Store) Locate(ctx context.Context, n registry.Name, which registry.Selector) (registry.Digest, error) {
+	query := "SELECT v.digest FROM versions v JOIN repositories r ON r.id = v.repository_id"
+	args := []any{n}
+	var text string
+	switch {
+	case which.Prefix != "":
+		// Digests are written in ASCII, of which "~" is the last that can be seen.
+		text = string(registry.SHA256) + ":" + plain(which.Prefix)
+		query += " WHERE r.name = $1 AND v.digest >= $2 AND v.digest < $3 ORDER BY v.digest LIMIT 2"
+		args = append(args, text, text+"~")
+	case which.Tag != "":
+		text = string(which.Tag)
+		query += " JOIN tags t ON t.repository_id = v.repository_id AND t.digest = v.digest WHERE r.name = $1 AND t.name = $2"
+		args = append(args, text)
+	case !which.Digest.IsZero():
+		text = which.Digest.String()
+		query += " WHERE r.name = $1 AND v.digest = $2"
+		args = append(args, text)
+	default:
+		text = "main"
+		query += ` WHERE r.name = $1 AND v.id = (
+			SELECT x.id FROM versions x LEFT JOIN tags t ON t.repository_id = x.repository_id AND t.digest = x.digest AND t.name IN ('main', 'latest')
+			WHERE x.repository_id = r.id
+			ORDER BY CASE t.name WHEN 'main' THEN 0 WHEN 'latest' THEN 1 ELSE 2 END, x.created_at DESC, x.id DESC LIMIT 1)`
+	}
+	found, err := list(ctx, s.db.reader, scanOne[registry.Digest], query, args...)
 	if err == nil && len(found) != 1 {
-		err = manifestUnknown(n, prefix)
+		err = manifestUnknown(n, text)
 	}
 	if err != nil {
-		return registry.Version{}, fail("find version "+prefix, err)
+		return registry.Digest{}, fail("locate a version of "+string(n), err)
 	}
 	return found[0], nil
 }
@@ -256,21 +278,78 @@ func (s *Store) Models(ctx context.Context, q registry.ModelQuery) ([]registry.M
 	if err != nil {
 		return nil, 0, fail(what, err)
 	}
+	where, args = afterModel(q, where, args)
+	order := modelOrder(q)
 	n := len(args)
 	args = append(args, max(q.Limit, 0), max(q.Offset, 0))
 	found, err := s.versions(ctx, "SELECT "+versionColumns+`
 		FROM (SELECT m.repository_id, m.version_id, m.updated_at FROM models m JOIN repositories p ON p.id = m.repository_id`+where+`
-			ORDER BY m.updated_at DESC, m.repository_id DESC LIMIT $`+strconv.Itoa(n+1)+` OFFSET $`+strconv.Itoa(n+2)+`) page
+			ORDER BY `+order("m")+" LIMIT $"+strconv.Itoa(n+1)+" OFFSET $"+strconv.Itoa(n+2)+`) page
 		JOIN versions v ON v.id = page.version_id`+versionJoins+`
-		ORDER BY page.updated_at DESC, page.repository_id DESC`, args...)
+		ORDER BY `+order("page"), args...)
 	if err != nil {
 		return nil, 0, fail(what, err)
 	}
 	models := make([]registry.ModelSummary, len(found))
+	byName := make(map[registry.Name]*registry.ModelSummary, len(found))
+	ids := make([]any, len(found))
 	for i, v := range found {
 		models[i] = registry.ModelSummary{Name: v.Name, Latest: v, UpdatedAt: v.CreatedAt}
+		byName[v.Name], ids[i] = &models[i], v.Name
+	}
+	for chunk := range slices.Chunk(ids, maxParameters) {
+		repositories, err := list(ctx, s.db.reader, scanRepository, "SELECT "+repositoryColumns+" FROM repositories WHERE name IN ("+parameters(1, len(chunk))+")", chunk...)
+		if err != nil {
+			return nil, 0, fail(what, err)
+		}
+		for _, r := range repositories {
+			m := byName[r.Name]
+			m.Visibility, m.CreatedAt = r.Visibility, r.CreatedAt
+		}
 	}
 	return models, total, nil
+}
+
+// modelOrder returns what a list is ordered by, given the name of its table.
+// Rows of repositories are numbered as they come to be.
+func modelOrder(q registry.ModelQuery) func(table string) string {
+	columns, direction := []string{"updated_at", "repository_id"}, " DESC"
+	if q.Order == registry.OrderCreated {
+		columns = columns[1:]
+	}
+	if q.Ascending {
+		direction = ""
+	}
+	return func(table string) string {
+		var order []string
+		for _, c := range columns {
+			order = append(order, table+"."+c+direction)
+		}
+		return strings.Join(order, ", ")
+	}
+}
+
+// afterModel adds the condition that a model comes after the query's cursor.
+// After a repository that is gone comes nothing that has its very time.
+func afterModel(q registry.ModelQuery, where string, args []any) (string, []any) {
+	if q.After.Name == "" {
+		return where, args
+	}
+	sign := "<"
+	if q.Ascending {
+		sign = ">"
+	}
+	args = append(args, plain(string(q.After.Name)))
+	term := "m.repository_id " + sign + " (SELECT x.id FROM repositories x WHERE x.name = $" + strconv.Itoa(len(args)) + ")"
+	if q.Order != registry.OrderCreated {
+		args = append(args, micros(q.After.UpdatedAt))
+		at := "$" + strconv.Itoa(len(args))
+		term = "(m.updated_at " + sign + " " + at + " OR m.updated_at = " + at + " AND " + term + ")"
+	}
+	if where == "" {
+		return " WHERE " + term, args
+	}
+	return where + " AND " + term, args
 }
 
 // modelFilter returns the WHERE clause for a query, with models as m and
@@ -281,9 +360,9 @@ func (s *Store) modelFilter(q registry.ModelQuery) (where string, args []any) {
 		args = append(args, value)
 		terms = append(terms, strings.ReplaceAll(term, "?", "$"+strconv.Itoa(len(args))))
 	}
-	if !q.IncludePrivate {
-		terms = append(terms, "p.visibility = 'public'")
-	}
+	var sight string
+	sight, args = inSight(q.Sight, args)
+	terms = append(terms, sight)
 	if q.Org != "" { // its names are those between "org/" and "org0"
 		add("p.name >= ?", plain(q.Org)+"/")
 		add("p.name < ?", plain(q.Org)+"0")
@@ -323,7 +402,7 @@ func (s *Store) SaveFacts(ctx context.Context, n registry.Name, d registry.Diges
 		if err != nil {
 			return err
 		}
-		count, err := change(ctx, tx, "UPDATE versions SET facts = $3, facts_error = $4 WHERE repository_id = $1 AND digest = $2",
+		count, err := change(ctx, tx, "UPDATE versions SET facts = $3, facts_error = $4, stale = 0 WHERE repository_id = $1 AND digest = $2",
 			repository, d, encoded, plain(problem))
 		if err != nil {
 			return err

@@ -3,6 +3,8 @@ package sqlstore
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -35,12 +37,22 @@ func TestVersions(t *testing.T) {
 				t.Errorf("version %s (-want +got):\n%s", r, d)
 			}
 		}
-		one := w.Manifest.Digest.String()
-		for prefix, found := range map[string]bool{one[:47]: true, one: true, one[:46] + "~": false, "sha256:": true, "sha512:": false} {
-			got, err := b.VersionByPrefix(ctx, "org/a", prefix)
-			if found && (err != nil || got.Digest != w.Manifest.Digest) || !found && !registry.IsCode(err, registry.CodeManifestUnknown) {
-				t.Errorf("version that begins with %s: %v %v", prefix, got.Digest, err)
+		hex := w.Manifest.Digest.Hex()
+		located := func(which registry.Selector, want registry.Digest) {
+			t.Helper()
+			got, err := b.Locate(ctx, "org/a", which)
+			if want.IsZero() {
+				wantCode(t, err, registry.CodeManifestUnknown)
+			} else if err != nil || got != want {
+				t.Errorf("%+v tells %s, %v, want %s", which, got, err, want)
 			}
+		}
+		none, one, two := registry.Digest{}, w.Manifest.Digest, digest("two")
+		for which, want := range map[registry.Selector]registry.Digest{
+			{}: one, {Tag: "v1"}: one, {Digest: one}: one, {Prefix: hex[:40]}: one, {Prefix: hex}: one,
+			{Tag: "v2"}: none, {Digest: two}: none, {Prefix: hex[:39] + "~"}: none,
+		} {
+			located(which, want)
 		}
 		check(t, b.PutManifest(ctx, manifest("org/a", "no model", "other")))
 		for _, r := range []registry.Reference{{Tag: "v2"}, {Tag: "other"}, {Digest: digest("x")}} {
@@ -52,8 +64,8 @@ func TestVersions(t *testing.T) {
 		check(t, b.PutManifest(ctx, model("org/a", "two", "latest")))
 		got, err := b.Versions(ctx, "org/a", 10)
 		check(t, err)
-		_, err = b.VersionByPrefix(ctx, "org/a", "sha256:") // two of them
-		wantCode(t, err, registry.CodeManifestUnknown)
+		located(registry.Selector{}, two)
+		located(registry.Selector{Tag: "v1"}, one)
 		if len(got) != 2 || got[0].Digest != digest("two") || got[1].Digest != digest("one") {
 			t.Fatalf("versions are %+v", got)
 		}
@@ -156,12 +168,12 @@ func TestModels(t *testing.T) {
 			want []registry.Name
 		}{
 			{"public", registry.ModelQuery{}, []registry.Name{qwen, tiny}},
-			{"all", registry.ModelQuery{IncludePrivate: true}, []registry.Name{secret, qwen, tiny}},
+			{"all", registry.ModelQuery{Sight: auth.Sight{All: true}}, []registry.Name{secret, qwen, tiny}},
 			{"organization", registry.ModelQuery{Org: "acme"}, []registry.Name{qwen, tiny}},
 			{"organization that begins alike", registry.ModelQuery{Org: "acm"}, nil},
 			{"private organization", registry.ModelQuery{Org: "secret"}, nil},
 			{"architecture", registry.ModelQuery{Architecture: "llama"}, []registry.Name{tiny}},
-			{"architecture, private", registry.ModelQuery{Architecture: "llama", IncludePrivate: true}, []registry.Name{secret, tiny}},
+			{"architecture, private", registry.ModelQuery{Architecture: "llama", Sight: auth.Sight{All: true}}, []registry.Name{secret, tiny}},
 			{"format", registry.ModelQuery{Format: "gguf"}, []registry.Name{qwen}},
 			{"licence", registry.ModelQuery{License: "Apache-2.0"}, []registry.Name{qwen, tiny}},
 			{"licence by case", registry.ModelQuery{License: "apache-2.0"}, nil},
@@ -185,6 +197,8 @@ func TestModels(t *testing.T) {
 			{"not UTF-8", registry.ModelQuery{Text: "tiny\xff\x00llama"}, []registry.Name{tiny}},
 			{"long", registry.ModelQuery{Text: strings.Repeat("tiny ", 10_000)}, []registry.Name{tiny}},
 			{"private word", registry.ModelQuery{Text: "secret"}, nil},
+			{"the oldest first", registry.ModelQuery{Ascending: true}, []registry.Name{tiny, qwen}},
+			{"by creation", registry.ModelQuery{Order: registry.OrderCreated}, []registry.Name{qwen, tiny}},
 		} {
 			tt.q.Limit = 10
 			got, total, err := b.Models(ctx, tt.q)
@@ -197,15 +211,69 @@ func TestModels(t *testing.T) {
 			}
 		}
 
-		page, total, err := b.Models(ctx, registry.ModelQuery{IncludePrivate: true, Limit: 1, Offset: 1})
+		page, total, err := b.Models(ctx, registry.ModelQuery{Sight: auth.Sight{All: true}, Limit: 1, Offset: 1})
 		check(t, err)
 		if total != 3 || len(page) != 1 || page[0].Name != qwen {
 			t.Fatalf("page is %v of %d", names(page), total)
 		}
 		full, err := b.Version(ctx, qwen, registry.Reference{Tag: "latest"})
 		check(t, err)
-		if d := diff(registry.ModelSummary{Name: qwen, Latest: full, UpdatedAt: start.Add(2 * time.Hour)}, page[0]); d != "" {
+		if d := diff(registry.ModelSummary{Name: qwen, Latest: full, UpdatedAt: start.Add(2 * time.Hour), Visibility: auth.Public, CreatedAt: start.Add(2 * time.Hour)}, page[0]); d != "" {
 			t.Errorf("summary (-want +got):\n%s", d)
+		}
+	})
+}
+
+// TestModelPages reads lists page by page, in every order, while models that
+// were read already get newer versions.
+func TestModelPages(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, b bundle) {
+		ctx := t.Context()
+		var all []registry.Name
+		for i := range 7 {
+			n := registry.Name("org/m" + strconv.Itoa(i))
+			b.repo(t, n, auth.Public)
+			check(t, b.PutManifest(ctx, model(n, "manifest of "+string(n), "latest")))
+			all = append(all, n)
+			if i%2 == 1 { // pairs of the same time
+				b.clock.advance(time.Hour)
+			}
+		}
+		for _, order := range []registry.ModelOrder{registry.OrderUpdated, registry.OrderCreated} {
+			for _, ascending := range []bool{false, true} {
+				want := slices.Clone(all)
+				if !ascending {
+					slices.Reverse(want)
+				}
+				q := registry.ModelQuery{Order: order, Ascending: ascending, Limit: 2}
+				var got []registry.Name
+				for {
+					page, total, err := b.Models(ctx, q)
+					check(t, err)
+					if total != len(all) {
+						t.Fatalf("total %d", total)
+					}
+					if len(page) == 0 {
+						break
+					}
+					got = append(got, names(page)...)
+					last := page[len(page)-1]
+					q.After = registry.ModelCursor{Name: last.Name, UpdatedAt: last.UpdatedAt}
+				}
+				if d := diff(want, got); d != "" {
+					t.Errorf("order %q, ascending %v (-want +got):\n%s", order, ascending, d)
+				}
+			}
+		}
+		page, _, err := b.Models(ctx, registry.ModelQuery{Limit: 2})
+		check(t, err)
+		b.clock.advance(time.Hour)
+		check(t, b.PutManifest(ctx, model("org/m0", "newer", "latest")))
+		next, _, err := b.Models(ctx, registry.ModelQuery{Limit: 10, After: registry.ModelCursor{Name: page[1].Name, UpdatedAt: page[1].UpdatedAt}})
+		check(t, err)
+		if d := diff([]registry.Name{"org/m4", "org/m3", "org/m2", "org/m1"}, names(next)); d != "" {
+			t.Errorf("after a push (-want +got):\n%s", d)
 		}
 	})
 }

@@ -166,8 +166,8 @@ func openSQLite(ctx context.Context, path string, opts OpenOptions) (*DB, error)
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	writer.SetMaxOpenConns(1)
-	var mode string
-	if err := writer.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+	mode, err := journalMode(ctx, writer)
+	if err != nil {
 		return nil, errors.Join(fail("open "+path, err), writer.Close())
 	}
 	if mode != "wal" {
@@ -184,4 +184,23 @@ func openSQLite(ctx context.Context, path string, opts OpenOptions) (*DB, error)
 	reader.SetMaxOpenConns(n)
 	reader.SetMaxIdleConns(n)
 	return &DB{engine: SQLite, writer: writer, reader: reader}, nil
+}
+
+// openAttempts is how often a file is tried that another process just opens or
+// closes: some 10 seconds.
+const openAttempts = 60
+
+// journalMode makes the first connection and returns the mode that the file is
+// in. While another process turns the log on, or closes the file as the last
+// one, SQLite answers at once that it is busy, whatever its timeout.
+func journalMode(ctx context.Context, db *sql.DB) (mode string, err error) {
+	for attempt := 1; ; attempt++ {
+		err = db.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode)
+		if conditionOf(err) != conditionRetry || attempt == openAttempts {
+			return mode, err
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return "", err
+		}
+	}
 }

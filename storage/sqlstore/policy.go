@@ -3,7 +3,10 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 
+	"github.com/carat-hub/carat/audit"
+	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 )
 
@@ -32,8 +35,21 @@ func (s *Store) PutPolicy(ctx context.Context, p registry.PolicyText) error {
 	return s.write(ctx, "set the policy of "+string(p.Scope), nil, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO policies (scope, text, set_by, set_at) VALUES ($1, $2, $3, $4)",
 			string(p.Scope), plain(p.Text), plain(p.By), micros(p.At))
-		return err
+		if err != nil {
+			return err
+		}
+		// The text itself stays in the history of policies.
+		return s.record(ctx, tx, audit.Event{Action: audit.SetPolicy, Repository: string(p.Scope), Detail: map[string]string{"policy": registry.DigestOf(registry.SHA256, []byte(plain(p.Text))).String()}})
 	})
+}
+
+// PolicyPrincipal implements registry.PolicyStore.
+func (s *Store) PolicyPrincipal(ctx context.Context, name string) (auth.Principal, error) {
+	u, err := s.User(ctx, name)
+	if errors.Is(err, auth.ErrUnknownUser) {
+		return auth.Principal{Name: name}, nil
+	}
+	return u.Principal(), err
 }
 
 // PolicyHistory implements registry.PolicyStore.

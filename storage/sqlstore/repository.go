@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 )
@@ -19,10 +20,15 @@ func (s *Store) Repository(ctx context.Context, n registry.Name) (registry.Repos
 	return r, fail("read repository "+string(n), err)
 }
 
+const repositoryColumns = "name, visibility, created_at, updated_at"
+
+func scanRepository(x row) (r registry.Repository, err error) {
+	err = x.Scan(&r.Name, &r.Visibility, timeColumn{&r.CreatedAt}, timeColumn{&r.UpdatedAt})
+	return r, err
+}
+
 func repository(ctx context.Context, q querier, n registry.Name) (registry.Repository, error) {
-	var r registry.Repository
-	err := q.QueryRowContext(ctx, "SELECT name, visibility, created_at, updated_at FROM repositories WHERE name = $1", n).
-		Scan(&r.Name, &r.Visibility, timeColumn{&r.CreatedAt}, timeColumn{&r.UpdatedAt})
+	r, err := scanRepository(q.QueryRowContext(ctx, "SELECT "+repositoryColumns+" FROM repositories WHERE name = $1", n))
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, nameUnknown(n)
 	}
@@ -53,11 +59,19 @@ func (s *Store) CreateRepository(ctx context.Context, r registry.Repository) (re
 	return made, err
 }
 
-// insertRepository makes a repository unless it exists.
+// insertRepository makes a repository unless it exists, and the organization
+// that it is in.
 func insertRepository(ctx context.Context, tx *sql.Tx, r registry.Repository) error {
-	_, err := tx.ExecContext(ctx, `
-		INSERT INTO repositories (name, visibility, created_at, updated_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (name) DO NOTHING`, r.Name, r.Visibility, micros(r.CreatedAt), micros(r.UpdatedAt))
+	org := auth.Organization(string(r.Name))
+	n, err := change(ctx, tx, `
+		INSERT INTO repositories (name, organization, visibility, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (name) DO NOTHING`, r.Name, org, r.Visibility, micros(r.CreatedAt), micros(r.UpdatedAt))
+	if err != nil || n == 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO organizations (name, created_at, updated_at) VALUES ($1, $2, $2)
+		ON CONFLICT (name) DO UPDATE SET created_at = excluded.created_at WHERE organizations.created_at IS NULL`, org, micros(r.CreatedAt))
 	return err
 }
 
@@ -71,15 +85,18 @@ func (s *Store) SetVisibility(ctx context.Context, n registry.Name, v auth.Visib
 		if err != nil {
 			return err
 		}
+		if err := s.record(ctx, tx, audit.Event{Action: audit.SetVisibility, Repository: string(n), Detail: map[string]string{"visibility": string(v)}}); err != nil {
+			return err
+		}
 		return s.dependentsDue(ctx, tx, n) // to whom it is hidden, its terms are not known
 	})
 }
 
 // Repositories implements registry.RepositoryStore.
-func (s *Store) Repositories(ctx context.Context, last registry.Name, limit int, private bool) ([]registry.Name, error) {
-	names, err := list(ctx, s.db.reader, scanOne[registry.Name], `
-		SELECT name FROM repositories WHERE name > $1 AND (visibility = 'public' OR $2)
-		ORDER BY name LIMIT $3`, plain(string(last)), private, max(limit, 0))
+func (s *Store) Repositories(ctx context.Context, last registry.Name, limit int, sight auth.Sight) ([]registry.Name, error) {
+	condition, args := inSight(sight, []any{plain(string(last)), max(limit, 0)})
+	names, err := list(ctx, s.db.reader, scanOne[registry.Name],
+		"SELECT p.name FROM repositories p WHERE p.name > $1 AND "+condition+" ORDER BY p.name LIMIT $2", args...)
 	return names, fail("list repositories", err)
 }
 

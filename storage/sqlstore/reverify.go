@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"errors"
 )
 
 // isStale is the condition on a version v that its newest verification is done
@@ -27,15 +26,17 @@ func (s *Store) Reverify(ctx context.Context, checkSet, limit int) (int, error) 
 	for _, version := range stale {
 		done := false
 		err := s.write(ctx, what, nil, func(tx *sql.Tx) error {
-			// Other nodes may have asked, or somebody may, since the list was read.
-			var id int64
-			err := tx.QueryRowContext(ctx, "SELECT v.id FROM versions v WHERE v.id = $2 AND "+isStale+s.db.engine.lock(lockChange), checkSet, version).Scan(&id)
-			if done = err == nil; errors.Is(err, sql.ErrNoRows) {
-				return nil
+			// Other nodes may have asked, or somebody may, since the list was read. The condition is asked for behind the lock: a
+			// statement that waits for one sees what was there when it began.
+			done = false
+			there, err := exists(ctx, tx, "SELECT 1 FROM versions WHERE id = $1"+s.db.engine.lock(lockChange), version)
+			if err != nil || !there {
+				return err
 			}
-			if err == nil {
-				_, err = s.addVerificationAs(ctx, tx, version, true)
+			if done, err = exists(ctx, tx, "SELECT 1 FROM versions v WHERE v.id = $2 AND "+isStale, checkSet, version); err != nil || !done {
+				return err
 			}
+			_, err = s.addVerificationAs(ctx, tx, version, true)
 			return err
 		})
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/verify/attestation"
 )
 
@@ -101,6 +102,9 @@ func (s *Store) UseSigningKey(ctx context.Context, public ed25519.PublicKey, see
 		if _, current, err = state(ctx, tx); err == nil && !current {
 			err = fmt.Errorf("%w: another key was put into use at the same time", attestation.ErrKeyRetired)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.record(ctx, tx, audit.Event{Action: audit.RotateKey, Detail: map[string]string{"key": id}})
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/auth"
 	"github.com/carat-hub/carat/registry"
 	"github.com/carat-hub/carat/verify"
@@ -27,8 +28,17 @@ var (
 	_ verify.Store             = (*Store)(nil)
 	_ verify.Backlog           = (*Store)(nil)
 	_ auth.UserStore           = (*Store)(nil)
+	_ auth.RoleStore           = (*Store)(nil)
+	_ auth.OrgStore            = (*Store)(nil)
+	_ auth.TeamStore           = (*Store)(nil)
+	_ auth.RobotStore          = (*Store)(nil)
 	_ auth.AccessTokenStore    = (*Store)(nil)
+	_ auth.KeyStore            = (*Store)(nil)
+	_ auth.RefreshTokenStore   = (*Store)(nil)
+	_ auth.SSHKeyStore         = (*Store)(nil)
+	_ auth.WorkloadStore       = (*Store)(nil)
 	_ attestation.KeyStore     = (*Store)(nil)
+	_ audit.Store              = (*Store)(nil)
 )
 
 // Outbox enqueues background jobs inside a transaction of the store.

@@ -5,28 +5,61 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/carat-hub/carat/audit"
 	"github.com/carat-hub/carat/registry"
 )
 
-// setTags points tags at a manifest. Verifications of manifests that lose
-// their last tag are cancelled.
-func (s *Store) setTags(ctx context.Context, tx *sql.Tx, repository int64, d registry.Digest, tags []registry.Tag) error {
+// movedTag is a tag that names another manifest than before, which is zero
+// for a tag that is new.
+type movedTag struct {
+	tag    registry.Tag
+	before registry.Digest
+}
+
+// setTags points tags at a manifest, and returns those that moved. Verifications
+// of manifests that lose their last tag are cancelled.
+func (s *Store) setTags(ctx context.Context, tx *sql.Tx, repository int64, d registry.Digest, tags []registry.Tag) (moved []movedTag, err error) {
 	for _, t := range tags {
 		before, err := tagged(ctx, tx, repository, t)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		_, err = tx.ExecContext(ctx, `
 			INSERT INTO tags (repository_id, name, digest, updated_at) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (repository_id, name) DO UPDATE SET digest = excluded.digest, updated_at = excluded.updated_at`,
 			repository, t, d, micros(s.now()))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if before.IsZero() || before == d {
+		if before == d {
+			continue
+		}
+		moved = append(moved, movedTag{t, before})
+		if before.IsZero() {
 			continue
 		}
 		if err := s.cancelUntagged(ctx, tx, repository, before); err != nil {
+			return nil, err
+		}
+	}
+	return moved, nil
+}
+
+// recordPush notes a push that changed something: a manifest that is new, and
+// tags that are or that moved.
+func (s *Store) recordPush(ctx context.Context, tx *sql.Tx, w registry.ManifestWrite, moved []movedTag, fresh bool) error {
+	e := audit.Event{Action: audit.Push, Repository: string(w.Name), Digest: w.Manifest.Digest.String()}
+	if fresh {
+		if err := s.record(ctx, tx, e); err != nil {
+			return err
+		}
+	}
+	for _, m := range moved {
+		e := audit.Event{Action: audit.MoveTag, Repository: e.Repository, Digest: e.Digest, Tag: string(m.tag)}
+		if !m.before.IsZero() {
+			e.Detail = map[string]string{"from": m.before.String()}
+		}
+		if err := s.record(ctx, tx, e); err != nil {
 			return err
 		}
 	}
@@ -72,6 +105,9 @@ func (s *Store) DeleteTag(ctx context.Context, n registry.Name, t registry.Tag) 
 			return manifestUnknown(n, string(t))
 		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM tags WHERE repository_id = $1 AND name = $2", repository, t); err != nil {
+			return err
+		}
+		if err := s.record(ctx, tx, audit.Event{Action: audit.DeleteTag, Repository: string(n), Digest: d.String(), Tag: string(t)}); err != nil {
 			return err
 		}
 		if err := s.cancelUntagged(ctx, tx, repository, d); err != nil {

@@ -123,7 +123,7 @@ func (s *Store) Uninspected(ctx context.Context, before time.Time, after int64, 
 	found, err := list(ctx, s.db.reader, scan, `
 		SELECT v.id, r.name, v.digest FROM versions v
 		JOIN repositories r ON r.id = v.repository_id
-		WHERE v.facts IS NULL AND v.facts_error = '' AND v.created_at < $1 AND v.id > $2
+		WHERE (v.facts IS NULL AND v.facts_error = '' OR v.stale = 1) AND v.created_at < $1 AND v.id > $2
 		ORDER BY v.id LIMIT $3`, micros(before), after, max(limit, 0))
 	return found, fail("list versions that were not inspected", err)
 }

@@ -66,6 +66,17 @@ func TestUninspected(t *testing.T) {
 		if one, err := b.Uninspected(ctx, start.Add(time.Minute), 0, 1); err != nil || len(one) != 1 {
 			t.Errorf("limited to one: %+v, %v", one, err)
 		}
+
+		// What is stale is inspected anew, and known until then.
+		_, err = b.db.writer.ExecContext(ctx, "UPDATE versions SET stale = 1 WHERE digest = $1", digest("known"))
+		check(t, err)
+		if found, err := b.Uninspected(ctx, start.Add(time.Minute), 0, 10); err != nil || len(found) != 3 || found[0].Digest != digest("known") {
+			t.Errorf("with a stale one: %+v, %v", found, err)
+		}
+		check(t, b.SaveFacts(ctx, "org/a", digest("known"), &registry.Facts{Format: "gguf"}, ""))
+		if found, err := b.Uninspected(ctx, start.Add(time.Minute), 0, 10); err != nil || len(found) != 2 {
+			t.Errorf("after it was inspected: %+v, %v", found, err)
+		}
 	})
 }
 

@@ -10,8 +10,8 @@ import (
 )
 
 func main() {
-	parts := map[string]func(){"common": common, "layer": layer, "rare": rare, "scan": scan}
-	part := flag.String("part", "common", "which kernels to write: common, layer, rare or scan")
+	parts := map[string]func(){"common": common, "layer": layer, "rare": rare, "scan": scan, "scanwide": scanWide}
+	part := flag.String("part", "common", "which kernels to write: common, layer, rare, scan or scanwide")
 	flag.Parse()
 	ConstraintExpr("!purego")
 	if parts[*part] == nil {

@@ -39,10 +39,21 @@ func describeModel(ctx context.Context, files verify.Files, facts *registry.Fact
 		Format: f.Format, Architecture: storable(f.Architecture), Parameters: f.Parameters, Quantization: storable(f.Quantization),
 		ContextLength: int64(f.ContextLength), VocabSize: int64(f.VocabularySize), HiddenSize: int64(f.HiddenSize),
 		Layers: int64(f.Layers), Tensors: int64(len(f.Tensors)), Tokenizer: storable(f.Tokenizer), ChatTemplate: f.ChatTemplate,
-		Imports: importsOf(f),
+		Imports: importsOf(f), Types: typesOf(f),
 	}
 	facts.Opset, facts.Inputs, facts.Outputs = graphOf(f)
 	return f, nil
+}
+
+// typesOf returns the parameters by type; a type that no format has is left out.
+func typesOf(f *inference.Facts) map[string]int64 {
+	types := make(map[string]int64, len(f.DTypes))
+	for _, d := range f.DTypes {
+		if d.Elements > 0 && d.DType != "" {
+			types[storable(d.DType)] += d.Elements
+		}
+	}
+	return types
 }
 
 // Inspect reads the facts of a version from its headers, its card and its

@@ -23,8 +23,9 @@ var helpers = map[string]func(in []byte) any{
 		p.apply()
 		return probe(p.Ground, p.Require)
 	},
-	"wait":  func([]byte) any { return fmt.Sprint(waitForever()) },
-	"leaks": func([]byte) any { return leaks() },
+	"wait":      func([]byte) any { return fmt.Sprint(waitForever()) },
+	"leaks":     func([]byte) any { return leaks() },
+	"delegated": func([]byte) any { return delegatedHelper() },
 	"poor": func(in []byte) any {
 		p := parse[poor](in)
 		p.apply()

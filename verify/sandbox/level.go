@@ -22,6 +22,7 @@ const (
 	IPCNS                           // an IPC namespace of its own
 	MountNS                         // a mount namespace of its own
 	UTSNS                           // a host name of its own
+	Cgroup                          // a control group of its own, in which the kernel limits memory and tasks
 	None         Layers = 1 << 15   // as Options.Require: nothing is required
 
 	// Default is required of a child unless its Options say otherwise.
@@ -43,6 +44,7 @@ var layerNames = []struct {
 	{IPCNS, "ipc_ns"},
 	{MountNS, "mount_ns"},
 	{UTSNS, "uts_ns"},
+	{Cgroup, "cgroup"},
 	{None, "none"},
 }
 
@@ -90,7 +92,7 @@ func layerNamed(name string) (Layers, bool) {
 // MarshalJSON gives the list of names.
 func (l Layers) MarshalJSON() ([]byte, error) { return json.Marshal(l.Names()) }
 
-// UnmarshalJSON reads a list of names; an unknown one is an error.
+// UnmarshalJSON reads a list of names. Those that are not known here are layers of a later program and are left out.
 func (l *Layers) UnmarshalJSON(b []byte) error {
 	var names []string
 	if err := json.Unmarshal(b, &names); err != nil {
@@ -98,11 +100,9 @@ func (l *Layers) UnmarshalJSON(b []byte) error {
 	}
 	var set Layers
 	for _, name := range names {
-		one, ok := layerNamed(name)
-		if !ok {
-			return fmt.Errorf("unknown sandbox layer %q", name)
+		if one, ok := layerNamed(name); ok {
+			set |= one
 		}
-		set |= one
 	}
 	*l = set
 	return nil

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,6 +54,8 @@ type run struct {
 	control *wire    // to the child
 	status  *os.File // the child's /proc/PID/status, or nil
 	mapped  int64    // the sizes of the child's files, in bytes
+	group   *childGroup
+	noGroup error // why there is none: a layer less
 	out     Outcome
 	begun   bool // the child has its input
 
@@ -93,7 +96,8 @@ func (r *run) run(ctx context.Context) error {
 	var said tail
 	beside.Go(func() {
 		if err := said.drain(stderr); err != nil {
-			r.stop(err)
+			// A runtime that fails says why first, and may then list more goroutines than there is room for.
+			r.stop(cmp.Or(said.limit(r.o.Limits), err))
 		}
 	})
 	beside.Go(func() { r.watch(ctx, began) })
@@ -113,6 +117,8 @@ func (r *run) run(ctx context.Context) error {
 	if r.status != nil {
 		_ = r.status.Close()
 	}
+	noMemory := r.group.killed()
+	r.group.remove()
 	r.out.Wall = time.Since(began)
 	if r.proc.err != nil {
 		return &StartError{fmt.Errorf("wait for the child: %w", r.proc.err)}
@@ -120,6 +126,9 @@ func (r *run) run(ctx context.Context) error {
 	r.out.CPU = r.proc.state.UserTime() + r.proc.state.SystemTime()
 	if errors.Is(r.cause, errDone) {
 		return nil
+	}
+	if errors.Is(r.cause, errGone) && noMemory {
+		return memoryLimit(r.o.Limits)
 	}
 	if errors.Is(r.cause, errGone) {
 		err := died(r.proc.state, &said, r.out.CPU, r.o.Limits)
@@ -178,7 +187,9 @@ func (r *run) start() (stderr, control *os.File, err error) {
 		}
 	}
 	files := []*os.File{null, null, theirs[1], theirs[2], theirs[3]}
-	if r.proc, err = spawn(append(files, theirs[4:]...)); err != nil {
+	r.group, r.noGroup = newChildGroup(r.o.Limits, r.mapped)
+	if r.proc, err = spawn(append(files, theirs[4:]...), r.group); err != nil {
+		r.group.remove()
 		return nil, nil, err
 	}
 	// Before the child knows what to do: once it has restricted itself, some systems hide it.
@@ -226,6 +237,12 @@ func (r *run) talk(beside *sync.WaitGroup) error {
 	}
 	r.out.Level = r.seen(rep.Level)
 	if missing := r.out.Level.missing(r.o.Require); missing != 0 {
+		if missing&Cgroup != 0 && r.noGroup != nil {
+			if rep.Reasons == nil {
+				rep.Reasons = map[string]string{}
+			}
+			rep.Reasons[Cgroup.String()] = r.noGroup.Error()
+		}
 		return &LevelError{Missing: missing, Level: r.out.Level, Reasons: rep.Reasons}
 	}
 	if err := r.control.send(frameGo, r.o.Args); err != nil {

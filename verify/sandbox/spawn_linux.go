@@ -70,8 +70,9 @@ type process struct {
 	err    error
 }
 
-// spawn starts this binary as a child with the descriptors that it shall have, in the strongest form that the system allows.
-func spawn(files []*os.File) (*process, error) {
+// spawn starts this binary as a child with the descriptors that it shall have, in the strongest form that the system allows, and in a
+// control group if there is one and the kernel can.
+func spawn(files []*os.File, group *childGroup) (*process, error) {
 	strongest.Lock()
 	first := strongest.form
 	strongest.Unlock()
@@ -79,7 +80,10 @@ func spawn(files []*os.File) (*process, error) {
 	var errs []error
 	lasting := true
 	for i := first; i < len(all); i++ {
-		p, err := start(files, all[i])
+		p, err := start(files, all[i], group)
+		if err != nil && group != nil {
+			p, err = start(files, all[i], nil)
+		}
 		if err == nil {
 			if lasting {
 				strongest.Lock()
@@ -104,7 +108,7 @@ func spawn(files []*os.File) (*process, error) {
 // start starts a child in one form. The kernel kills a child when the thread that started it ends, so that thread waits for it. It
 // is no thread for anything else afterwards: it gives up new privileges before the child's first instruction, so that no file
 // capability of this binary is the child's.
-func start(files []*os.File, f form) (*process, error) {
+func start(files []*os.File, f form, group *childGroup) (*process, error) {
 	p := &process{form: f, ending: make(chan struct{}), exited: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
@@ -114,6 +118,9 @@ func start(files []*os.File, f form) (*process, error) {
 			return
 		}
 		attr := f.attr
+		if group != nil {
+			attr.UseCgroupFD, attr.CgroupFD = true, int(group.f.Fd())
+		}
 		var err error
 		p.Process, err = os.StartProcess("/proc/self/exe", []string{childName}, &os.ProcAttr{
 			Dir:   "/",

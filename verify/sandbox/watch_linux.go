@@ -103,6 +103,10 @@ func (r *run) look() (string, bool) {
 
 // seen takes from a level what the parent sees otherwise, and adds what only it can see.
 func (r *run) seen(l Level) Level {
+	l.Layers &^= Cgroup
+	if r.group.holds(r.proc.Pid) {
+		l.Layers |= Cgroup
+	}
 	status, ok := r.look()
 	if !ok {
 		return l
@@ -170,34 +174,42 @@ func (t *tail) String() string {
 	return clean(append(t.head[:len(t.head):len(t.head)], t.last...))
 }
 
-// died says why a child ended that was not ended. That a limit was the cause is read from Go's own words where the kernel does not
-// tell; a child that was taken over can use them too, and gains nothing by it.
+// died says why a child ended that was not ended.
 func died(state *os.ProcessState, said *tail, cpu time.Duration, l Limits) error {
-	text := said.String()
 	status, _ := state.Sys().(syscall.WaitStatus)
 	if cpu >= l.CPU {
 		return cpuLimit(l)
 	}
 	if status.Exited() && status.ExitStatus() != 0 {
-		for _, known := range []struct {
-			words string
-			err   error
-		}{
-			{"out of memory", memoryLimit(l)},
-			{"cannot allocate memory", memoryLimit(l)},
-			{"thread exhaustion", &LimitError{LimitThreads, fmt.Sprintf("%d", l.Threads)}},
-			{"pthread_create failed", &LimitError{LimitThreads, fmt.Sprintf("%d", l.Threads)}}, // in a binary with cgo
-			{"failed to create new OS thread", &LimitError{LimitThreads, fmt.Sprintf("%d", l.Threads)}},
-			{"fatal error: stack overflow", &LimitError{LimitStack, "64 MiB"}},
-		} {
-			if strings.Contains(text, known.words) {
-				return known.err
-			}
+		if err := said.limit(l); err != nil {
+			return err
 		}
 	}
-	e := &ExitError{Code: status.ExitStatus(), Stderr: text}
+	e := &ExitError{Code: status.ExitStatus(), Stderr: said.String()}
 	if status.Signaled() {
 		e.Signal = unix.SignalName(status.Signal())
 	}
 	return e
+}
+
+// limit returns the limit that a child reached by Go's own words, which it also says where the kernel does not tell, or nil.
+// A child that was taken over can use them too, and gains nothing by it.
+func (t *tail) limit(l Limits) error {
+	text := t.String()
+	for _, known := range []struct {
+		words string
+		err   error
+	}{
+		{"out of memory", memoryLimit(l)},
+		{"cannot allocate memory", memoryLimit(l)},
+		{"thread exhaustion", &LimitError{LimitThreads, fmt.Sprintf("%d", l.Threads)}},
+		{"pthread_create failed", &LimitError{LimitThreads, fmt.Sprintf("%d", l.Threads)}}, // in a binary with cgo
+		{"failed to create new OS thread", &LimitError{LimitThreads, fmt.Sprintf("%d", l.Threads)}},
+		{"fatal error: stack overflow", &LimitError{LimitStack, "64 MiB"}},
+	} {
+		if strings.Contains(text, known.words) {
+			return known.err
+		}
+	}
+	return nil
 }
