@@ -34,14 +34,6 @@ func (i identity) check() error {
 	return nil
 }
 
-// whole is the pattern for a whole subject, "" for none.
-func (i identity) whole() string {
-	if i.Pattern == "" {
-		return ""
-	}
-	return "^(?:" + i.Pattern + ")$"
-}
-
 // ParseTrustFile reads what is trusted: PEM as ParseTrust does, or a JSON object
 // that names a file of PEM ("keys") and, for keyless signatures, a trusted root of
 // sigstore with the identities that are believed ("sigstore"). read opens the

@@ -81,3 +81,11 @@ func verifyKeyless(v *sigverify.Verifier, policy sigverify.PolicyBuilder, bundle
 	of := result.Signature.Certificate
 	return Signer{KeyID: id, Certificate: of.SubjectAlternativeName + ", vouched for by " + of.Issuer}, err
 }
+
+// whole is the pattern for a whole subject, "" for none.
+func (i identity) whole() string {
+	if i.Pattern == "" {
+		return ""
+	}
+	return "^(?:" + i.Pattern + ")$"
+}

@@ -13,8 +13,10 @@ import (
 	"testing/fstest"
 	"time"
 
+	rekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/testing/ca"
+	"github.com/sigstore/sigstore-go/pkg/tlog"
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
@@ -72,7 +74,17 @@ func attested(t testing.TB, s *ca.VirtualSigstore, at time.Time, change func(map
 	if err != nil {
 		t.Fatal(err)
 	}
-	entry, err := protojson.Marshal(entries[0].TransparencyLogEntry())
+	// The library's own entries lack their kind and what the log promised of them.
+	logged := entries[0].TransparencyLogEntry()
+	logged.KindVersion = &rekor.KindVersion{Kind: "dsse", Version: "0.0.1"}
+	promise, err := s.RekorSignPayload(tlog.RekorPayload{
+		Body: base64.StdEncoding.EncodeToString(logged.CanonicalizedBody), IntegratedTime: logged.IntegratedTime, LogIndex: logged.LogIndex, LogID: hex.EncodeToString(logged.LogId.KeyId),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logged.InclusionPromise = &rekor.InclusionPromise{SignedEntryTimestamp: promise}
+	entry, err := protojson.Marshal(logged)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,14 +138,14 @@ func TestKeyless(t *testing.T) {
 		change     func(map[string]any)
 		want       error
 	}{
-		"good":           {},
-		"pattern":        {identities: `{"issuer":"` + issuer + `","subjectPattern":"[a-z]+@example\\.org"}`},
-		"one of two":     {identities: `{"issuer":"` + issuer + `","subject":"x@example.org"},` + exact},
-		"other identity": {identities: `{"issuer":"` + issuer + `","subject":"other@example.org"}`, want: ErrIdentity},
-		"part of it":     {identities: `{"issuer":"` + issuer + `","subjectPattern":"example"}`, want: ErrIdentity},
-		"other issuer":   {identities: `{"issuer":"https://other.example.org","subject":"` + subject + `"}`, want: ErrIdentity},
-		"other root":     {trusted: trustedRoot(t, other, false), want: ErrSigstore},
-		"no SCT":         {trusted: trustedRoot(t, s, true), want: ErrSigstore},
+		"good":                               {},
+		"pattern":                            {identities: `{"issuer":"` + issuer + `","subjectPattern":"[a-z]+@example\\.org"}`},
+		"one of two":                         {identities: `{"issuer":"` + issuer + `","subject":"x@example.org"},` + exact},
+		"other identity":                     {identities: `{"issuer":"` + issuer + `","subject":"other@example.org"}`, want: ErrIdentity},
+		"part of it":                         {identities: `{"issuer":"` + issuer + `","subjectPattern":"example"}`, want: ErrIdentity},
+		"other issuer":                       {identities: `{"issuer":"https://other.example.org","subject":"` + subject + `"}`, want: ErrIdentity},
+		"other root":                         {trusted: trustedRoot(t, other, false), want: ErrSigstore},
+		"no SCT":                             {trusted: trustedRoot(t, s, true), want: ErrSigstore},
 		"logged after the certificate ended": {at: time.Now().Add(time.Hour), want: ErrSigstore},
 		"no time that is signed":             {change: func(b map[string]any) { delete(logEntry(b), "inclusionPromise") }, want: ErrSigstore},
 		"other time":                         {change: func(b map[string]any) { logEntry(b)["integratedTime"] = "1700000000" }, want: ErrSigstore},

@@ -18,7 +18,7 @@ import (
 
 // signatureFlags are what "carat verify-signature" takes.
 type signatureFlags struct {
-	remote                remoteFlags
+	remote                         remoteFlags
 	key, chain, trusted, signature string
 }
 
