@@ -15,8 +15,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
-build: ## Build bin/carat, one static binary
-	go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/carat ./cmd/carat
+build: ## Build bin/carat, one static binary (TAGS=sigstore: with what verifies keyless signatures)
+	go build -trimpath -buildvcs=false -tags '$(TAGS)' -ldflags '-s -w -X main.version=$(VERSION)' -o bin/carat ./cmd/carat
 
 .PHONY: demo
 demo: ## Push, verify, pull and show the example model (ONESHOT=1 stops when that has worked)
@@ -41,7 +41,7 @@ test-setup: tools
 test: test-setup ## Run all tests, on SQLite and PostgreSQL, folder and S3, with and without assembly
 	@mkdir -p bin
 	@echo 'go test ./...'; \
-	if { go test -timeout 14m ./... && go test -tags purego ./inference/...; } 2>&1 | tee bin/test.log; then \
+	if { go test -timeout 14m ./... && go test -tags purego ./inference/... && go test -tags sigstore ./provenance/...; } 2>&1 | tee bin/test.log; then \
 		echo "PASS: $$(grep -c '^ok' bin/test.log) packages"; \
 	else \
 		echo; echo 'FAIL: the tests that failed, again:'; \
@@ -51,8 +51,10 @@ test: test-setup ## Run all tests, on SQLite and PostgreSQL, folder and S3, with
 .PHONY: lint
 lint: $(TOOL_BIN)/golangci-lint ## Vet, lint, check the import rules and the files of deploy/
 	go vet ./...
+	go vet -tags sigstore ./provenance/... ./cmd/carat
 	GOARCH=arm64 go vet ./inference/kernel
 	$(TOOL_BIN)/golangci-lint run ./...
+	$(TOOL_BIN)/golangci-lint run --build-tags sigstore ./provenance/...
 	go mod tidy -diff
 	GOWORK=off go -C examples/embed-go mod tidy -diff
 	GOWORK=off go test -C tools/kernelgen ./...

@@ -75,6 +75,7 @@ var owners = []struct {
 	{"github.com/landlock-lsm/go-landlock", []string{"verify/sandbox"}},
 	{"github.com/elastic/go-seccomp-bpf", []string{"verify/sandbox"}},
 	{"github.com/cedar-policy/cedar-go", []string{"registry/policy"}},
+	{"github.com/sigstore/sigstore-go", []string{"provenance/..."}},
 	{"github.com/chromedp", []string{"internal/...", "web", "server/...", "cmd/carat/..."}},
 }
 

@@ -6,8 +6,9 @@
 // All bytes are strangers': sizes, counts and nesting are bounded, and what two
 // parsers could read differently is refused. Where the bytes lie and what they
 // should be about is nothing to this package; it opens no files and no
-// connections. Keyless signatures of sigstore are recognised and not verified:
-// they need its transparency log.
+// connections. Keyless signatures in sigstore's bundles are verified against a trusted
+// root in a program built with the tag "sigstore", whose libraries are large; without
+// it, and those of cosign's older form always, they are recognised only.
 //
 // Sources: in-toto attestation framework v1, secure-systems-lab/dsse v1.0,
 // sigstore protobuf-specs (bundle v0.3), SLSA v1 (provenance and verification

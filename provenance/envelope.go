@@ -74,6 +74,7 @@ type Envelope struct {
 	message    []byte // what was signed
 	signatures [][]byte
 	chain      [][]byte // certificates in DER, the leaf first
+	bundle     []byte   // of a keyless signature, as it was read
 }
 
 // ReadEnvelope reads a DSSE envelope, or a sigstore bundle with one.
@@ -146,6 +147,9 @@ func ReadBundle(p []byte) (*Envelope, error) {
 	if err != nil {
 		return nil, err
 	}
+	if method == MethodKeyless {
+		e.bundle = p
+	}
 	if m.PublicKey != nil {
 		e.Hint = m.PublicKey.Hint
 	}
@@ -211,8 +215,9 @@ func PAE(payloadType string, payload []byte) []byte {
 	return b.Bytes()
 }
 
-// Verify returns who signed. Certificates must be valid at the time given.
-// Errors: ErrUnknownKey, ErrCertificate, ErrSignature, ErrKeyless, ErrMalformed.
+// Verify returns who signed. Certificates must be valid at the time given, those
+// of keyless signatures at the time that a trusted log or authority vouches for. Errors:
+// ErrUnknownKey, ErrCertificate, ErrSignature, ErrKeyless, ErrSigstore, ErrIdentity, ErrMalformed.
 func (e *Envelope) Verify(t Trust, at time.Time) (Signer, error) {
 	switch e.Method {
 	case MethodKey:
@@ -222,5 +227,8 @@ func (e *Envelope) Verify(t Trust, at time.Time) (Signer, error) {
 			return slices.ContainsFunc(e.signatures, func(sig []byte) bool { return verify(leaf.PublicKey, e.message, sig) })
 		})
 	}
-	return Signer{}, ErrKeyless
+	if t.keyless == nil {
+		return Signer{}, ErrKeyless
+	}
+	return t.keyless(e.bundle, e.Payload)
 }

@@ -64,6 +64,8 @@ func KeyID(public crypto.PublicKey) (string, error) {
 type Trust struct {
 	Keys  []Key
 	Roots []*x509.Certificate // that chains may end at
+
+	keyless keyless // what believes keyless signatures; nil for nothing
 }
 
 // ParseTrust reads PUBLIC KEY and CERTIFICATE blocks of PEM. A certificate is
@@ -109,11 +111,12 @@ func ParseTrust(p []byte) (Trust, error) {
 }
 
 // Empty reports whether nothing is trusted.
-func (t Trust) Empty() bool { return len(t.Keys) == 0 && len(t.Roots) == 0 }
+func (t Trust) Empty() bool { return len(t.Keys) == 0 && len(t.Roots) == 0 && t.keyless == nil }
 
 // With returns t with further keys.
 func (t Trust) With(keys ...Key) Trust {
-	return Trust{Keys: slices.Concat(t.Keys, keys), Roots: t.Roots}
+	t.Keys = slices.Concat(t.Keys, keys)
+	return t
 }
 
 // Signer is who made a signature that was found valid.

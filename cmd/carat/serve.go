@@ -122,7 +122,7 @@ func (c *serveConfig) registerBackend(f *pflag.FlagSet) {
 	f.Int64Var(&c.VerifyMemory, "verify-memory", 0, "bytes that the verifications together may take; one that is larger runs alone (default: three quarters of what there is)")
 	c.Sandbox.register(f)
 	f.StringVar(&c.SigningKey, "signing-key", "", "PEM file with the Ed25519 private key that signs reports (default: one that the hub makes and keeps in its database)")
-	f.StringVar(&c.TrustedKeys, "trusted-keys", "", "PEM file with the public keys and root certificates whose signatures on models and provenance are believed")
+	f.StringVar(&c.TrustedKeys, "trusted-keys", "", "PEM file with the public keys and root certificates whose signatures on models and provenance are believed, or JSON that names such a file and identities of sigstore")
 	f.Int64Var(&c.CacheSize, "cache-size", 50<<30, "bytes of model files kept for verification when blobs are on S3")
 	f.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/carat-hub/carat/provenance"
 )
@@ -30,7 +31,22 @@ func (c serveConfig) trust() (provenance.Trust, error) {
 	return t, nil
 }
 
+// trustFile reads PEM or a trust file; files that it names lie beside it.
 func trustFile(path string) (provenance.Trust, error) {
+	p, err := readSmall(path, maxKeyFile)
+	if err != nil {
+		return provenance.Trust{}, err
+	}
+	return provenance.ParseTrustFile(p, func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(path), name)
+		}
+		return readSmall(name, maxKeyFile)
+	})
+}
+
+// pemFile reads keys or certificates.
+func pemFile(path string) (provenance.Trust, error) {
 	p, err := readSmall(path, maxKeyFile)
 	if err != nil {
 		return provenance.Trust{}, err

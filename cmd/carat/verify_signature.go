@@ -18,8 +18,8 @@ import (
 
 // signatureFlags are what "carat verify-signature" takes.
 type signatureFlags struct {
-	remote                remoteFlags
-	key, chain, signature string
+	remote                         remoteFlags
+	key, chain, trusted, signature string
 }
 
 func newVerifySignatureCommand(e *env) *cobra.Command {
@@ -28,8 +28,9 @@ func newVerifySignatureCommand(e *env) *cobra.Command {
 		Use:   "verify-signature PATH | HOST[:PORT]/ORG/NAME[:TAG|@DIGEST]",
 		Short: "Verify the signature of a model's files",
 		Long: `Verify a signature of OpenSSF Model Signing v1.0, as "carat sign" and other programs
-write it, with the public key in --key, or with the root certificates in
---certificate-chain. The files must be exactly those that were signed: one that is
+write it, with the public key in --key, with the root certificates in
+--certificate-chain, or by the file in --trust, which may name identities of sigstore as
+that of "carat serve --trusted-keys" does. The files must be exactly those that were signed: one that is
 missing, differs or was not signed is a failure.
 
 Of a reference nothing but the signature is fetched: the registry's digests of the
@@ -46,6 +47,7 @@ Exit codes: 0 the signature is valid; 1 it is not, or is not there; 2 wrong usag
 	f.remote.register(cmd)
 	cmd.Flags().StringVar(&f.key, "key", "", "PEM `FILE` with public keys")
 	cmd.Flags().StringVar(&f.chain, "certificate-chain", "", "PEM `FILE` with the root certificates to trust")
+	cmd.Flags().StringVar(&f.trusted, "trust", "", "PEM or JSON `FILE` that says what to trust")
 	cmd.Flags().StringVar(&f.signature, "signature", "", "`FILE` with the signature")
 	return cmd
 }
@@ -66,11 +68,23 @@ func (e *env) verifySignature(ctx context.Context, f *signatureFlags, arg string
 }
 
 func (f *signatureFlags) trust() (provenance.Trust, error) {
+	given := 0
+	for _, name := range []string{f.key, f.chain, f.trusted} {
+		if name != "" {
+			given++
+		}
+	}
 	switch {
-	case (f.key == "") == (f.chain == ""):
-		return provenance.Trust{}, errors.New("give either --key or --certificate-chain")
+	case given != 1:
+		return provenance.Trust{}, errors.New("give either --key or --certificate-chain or --trust")
+	case f.trusted != "":
+		t, err := trustFile(f.trusted)
+		if err != nil {
+			return t, fmt.Errorf("--trust %s: %w", f.trusted, err)
+		}
+		return t, nil
 	case f.key != "":
-		t, err := trustFile(f.key)
+		t, err := pemFile(f.key)
 		if err == nil && len(t.Roots) > 0 {
 			err = fmt.Errorf("%w: certificates go to --certificate-chain", provenance.ErrKey)
 		}
@@ -79,7 +93,7 @@ func (f *signatureFlags) trust() (provenance.Trust, error) {
 		}
 		return t, nil
 	}
-	t, err := trustFile(f.chain)
+	t, err := pemFile(f.chain)
 	if err == nil && len(t.Keys) > 0 {
 		err = fmt.Errorf("%w: public keys go to --key", provenance.ErrKey)
 	}

@@ -3,8 +3,8 @@
 // their digests in an in-toto statement, in a DSSE envelope, in a sigstore
 // bundle.
 //
-// The methods "key" and "certificate" are there; a keyless bundle is read and
-// not verified. Files are hashed with SHA-256 or BLAKE2b, whole or in shards;
+// Signing by the methods "key" and "certificate" is there, verifying by these and
+// keyless (see package provenance). Files are hashed with SHA-256 or BLAKE2b, whole or in shards;
 // BLAKE3 is not supported. Symbolic links are stricter than the specification
 // asks: where they are allowed at all they must lead to files inside the folder.
 //
