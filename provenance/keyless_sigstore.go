@@ -15,8 +15,8 @@ import (
 // newKeyless returns what verifies keyless signatures by a trusted root, without
 // any network: the certificate leads to one of its authorities at the time that a
 // log or a timestamp authority of it vouches for, and is for one of the
-// identities. Logs of signatures and of certificates are asked for when the root
-// names any. Errors: ErrTrust.
+// identities. An entry of a log of signatures is asked for always, one of a log
+// of certificates when the root names any. Errors: ErrTrust.
 func newKeyless(trusted []byte, identities []identity) (keyless, error) {
 	if len(trusted) > maxTrust {
 		return nil, fmt.Errorf("%w: the trusted root has more than %d bytes", ErrTrust, maxTrust)
@@ -28,15 +28,10 @@ func newKeyless(trusted []byte, identities []identity) (keyless, error) {
 	if len(r.FulcioCertificateAuthorities()) == 0 {
 		return nil, fmt.Errorf("%w: the trusted root has no certificate authority", ErrTrust)
 	}
-	options := []sigverify.VerifierOption{sigverify.WithoutStatementPredicate()}
-	switch {
-	case len(r.RekorLogs()) > 0:
-		options = append(options, sigverify.WithTransparencyLog(1), sigverify.WithObserverTimestamps(1))
-	case len(r.TimestampingAuthorities()) > 0:
-		options = append(options, sigverify.WithSignedTimestamps(1))
-	default:
-		return nil, fmt.Errorf("%w: the trusted root has neither a log nor a timestamp authority", ErrTrust)
+	if len(r.RekorLogs()) == 0 { // ReadBundle takes no bundle without an entry of one
+		return nil, fmt.Errorf("%w: the trusted root has no transparency log", ErrTrust)
 	}
+	options := []sigverify.VerifierOption{sigverify.WithoutStatementPredicate(), sigverify.WithTransparencyLog(1), sigverify.WithObserverTimestamps(1)}
 	if len(r.CTLogs()) > 0 {
 		options = append(options, sigverify.WithSignedCertificateTimestamps(1))
 	}
