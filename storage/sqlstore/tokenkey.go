@@ -33,6 +33,11 @@ func (s *Store) AddTokenKey(ctx context.Context, k auth.Key, othersEnd time.Time
 		return err == nil, err
 	}
 	err = s.write(ctx, "store a token key", settled, func(tx *sql.Tx) error {
+		// Who adds a key after the same one waits here, and then finds that key, or those that came after it: without this, one that was
+		// added and is gone already would leave its place free between two looks.
+		if _, err := list(ctx, tx, scanOne[int64], "SELECT serial FROM token_keys WHERE serial = $1"+s.db.engine.lock(lockChange), k.Serial-1); err != nil {
+			return err
+		}
 		// A key of that serial may be gone already, with later ones in its place.
 		n, err := change(ctx, tx, `
 			INSERT INTO token_keys (serial, seed, created_at, signs_from)
